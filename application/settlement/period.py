@@ -1,8 +1,8 @@
 """The document of a month's or season's capacity."""
 
 from collections.abc import Sequence
+from fractions import Fraction
 
-from application.settlement.document import basis_of
 from application.settlement.explained_lines import period_line
 from application.settlement.shapes import (
     PeriodDocument,
@@ -11,7 +11,9 @@ from application.settlement.shapes import (
     SettlementDocument,
 )
 from domain.settlement.period import period_named, settle_period
-from domain.settlement.rounding import decimal_text
+from domain.settlement.quantities import FacilityQuantities, UnitQuantities
+from domain.settlement.rounding import decimal_text, exact
+from domain.settlement.settle import Settlement
 
 
 def period_document(
@@ -19,9 +21,7 @@ def period_document(
 ) -> PeriodDocument:
     """`settlements`: those of the season so far, of any period. Raises InvalidPeriod."""
     rule, parsed = program.settlement, period_named(period)
-    found = settle_period(
-        rule, parsed, [basis_of(one).settlement() for one in settlements], program.enrolments
-    )
+    found = settle_period(rule, parsed, [_settlement(one) for one in settlements], program.enrolments)
     paid_per = "" if rule.capacity is None else rule.capacity.unit
     units = {"kw-day": parsed.days, "kw-month": parsed.months}.get(paid_per, 1)
     return PeriodDocument(
@@ -41,4 +41,36 @@ def period_document(
             )
             for name, one in sorted(found.amounts.items())
         ),
+    )
+
+
+def _settlement(document: SettlementDocument) -> Settlement:
+    """The figures that a period needs, as the document writes them: nothing is settled again."""
+    return Settlement(
+        rule=document.inputs.program.settlement.of_kind(document.kind),
+        dr_event=document.inputs.dr_event,
+        step_s=document.step_s,
+        reasons=document.reasons,
+        facilities=tuple(
+            FacilityQuantities(
+                facility_id=one.facility_id,
+                result=one.result,
+                reason=one.reason,
+                delivered_kwh=exact(one.delivered_kwh),
+            )
+            for one in document.facilities
+        ),
+        units=tuple(
+            UnitQuantities(
+                unit=one.unit,
+                intervals=(),
+                committed_kwh=exact(one.committed_kwh),
+                counted_kwh=exact(one.counted_kwh),
+                hours=Fraction(one.seconds, 3600),
+                ratio=None if one.performance is None else exact(one.performance),
+            )
+            for one in document.units
+        ),
+        lines=(),
+        amounts={},
     )

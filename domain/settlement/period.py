@@ -99,7 +99,12 @@ def settle_period(
         if not one.reasons and one.rule.capacity is not None and period.contains(local_start_day(one))
     )
     rate = _rate(capacity, period, settlements)
-    basis = _Basis(rule=rule, capacity=capacity, rate=rate, inside=inside, enrolments=dict(enrolments))
+    of_unit: dict[str, list[UnitQuantities]] = {}
+    for unit in (unit for one in inside for unit in one.units):
+        of_unit.setdefault(unit.unit, []).append(unit)
+    basis = _Basis(
+        rule=rule, capacity=capacity, rate=rate, inside=inside, of_unit=of_unit, enrolments=dict(enrolments)
+    )
     units = [PORTFOLIO] if rule.level == "portfolio" else sorted(enrolments)
     lines = tuple(_line(basis, unit, period) for unit in units)
     return PeriodSettlement(period=period, lines=lines, amounts=_amounts(basis, lines))
@@ -112,6 +117,8 @@ class _Basis(msgspec.Struct, frozen=True, kw_only=True):
     capacity: Capacity
     rate: Exact
     inside: tuple[Settlement, ...]
+    of_unit: dict[str, list[UnitQuantities]]
+    """Those of `inside`."""
     enrolments: dict[str, str]
 
 
@@ -130,7 +137,7 @@ def _rate(capacity: Capacity, period: Period, settlements: Sequence[Settlement])
 
 def _line(basis: _Basis, unit: str, period: Period) -> PeriodLine:
     capacity, rounding = basis.capacity, rounding_of(basis.rule)
-    quantities = [found for one in basis.inside for found in one.units if found.unit == unit]
+    quantities = basis.of_unit.get(unit, [])
     ratios = [one.ratio for one in quantities if one.ratio is not None]
     performance = rounding.ratio(sum(ratios, ZERO) / len(ratios)) if ratios else None
     factor = (
@@ -172,10 +179,11 @@ def _amounts(basis: _Basis, lines: Sequence[PeriodLine]) -> dict[str, FacilityAm
     enrolled = {name: exact(kw) for name, kw in basis.enrolments.items()}
     weights = delivered if any(delivered.values()) else enrolled
     found: dict[str, FacilityAmounts] = {}
+    share = exact(rule.share)
     for line in lines:
         parts = {line.unit: line.amount}
         if rule.level == "portfolio":
             parts = parts_of(line.amount, weights, rule.minor_unit)
         for name, part in parts.items():
-            found[name] = FacilityAmounts(part, rounding.money(exact(rule.share) * part))
+            found[name] = FacilityAmounts(part, rounding.money(share * part))
     return found

@@ -9,6 +9,7 @@ from application.settlement.shapes import (
     LineFigures,
     ResettlementFigures,
     SettlementDocument,
+    UnitFigures,
 )
 from application.settlement.statement.chart import chart
 from application.settlement.statement.origins import origin_sections
@@ -109,9 +110,10 @@ def _facts(document: SettlementDocument, clock: Clock) -> str:
 def _lines(document: SettlementDocument) -> str:
     if not document.lines:
         return '<p class="soft">There is no line: nothing is paid with this DR event.</p>'
-    rows, before = [], list[LineFigures]()
+    of_unit = {unit.unit: unit for unit in document.units}
+    rows, before = [], dict[str, list[LineFigures]]()
     for line in document.lines:
-        others = [one for one in before if one.unit == line.unit]
+        others = before.setdefault(line.unit, [])
         note = "" if line.note is None else f'<br><span class="faint">{escape(plain(line.note))}</span>'
         place = f"line/{line.unit}/{line.component}"
         rows.append(
@@ -119,13 +121,13 @@ def _lines(document: SettlementDocument) -> str:
                 [
                     text_cell(line.unit),
                     cell(escape(line.component) + note),
-                    cell(_formula(document, line, others), at=f"{place}/formula"),
+                    cell(_formula(document, line, of_unit.get(line.unit), others), at=f"{place}/formula"),
                     number_cell(line.amount, f"{place}/formula"),
                 ],
                 at=place,
             )
         )
-        before.append(line)
+        others.append(line)
     foot = f'<tr><td colspan="3">Total</td><td class="n">{number(document.total, "lines")}</td></tr>'
     said = "Above 0 the utility owes the amount. Each line is rounded once, the total is their sum."
     return table(
@@ -133,12 +135,13 @@ def _lines(document: SettlementDocument) -> str:
     )
 
 
-def _formula(document: SettlementDocument, line: LineFigures, others: list[LineFigures]) -> str:
-    units = [unit for unit in document.units if unit.unit == line.unit]
-    if not units:
+def _formula(
+    document: SettlementDocument, line: LineFigures, unit: UnitFigures | None, others: list[LineFigures]
+) -> str:
+    if unit is None:
         return escape(line.formula)
     rule = document.inputs.program.settlement.of_kind(document.kind)
-    return html_of(formula_of(rule, document.inputs.dr_event, units[0], line, others))
+    return html_of(formula_of(rule, document.inputs.dr_event, unit, line, others))
 
 
 def html_of(tokens: Tokens) -> str:
