@@ -21,7 +21,7 @@ from application.settlement.shapes import (
 )
 from domain.event_sourcing.json_decoders import json_decoder
 from domain.settlement.allocation import parts_of, weights_of
-from domain.settlement.inputs import MeteringStep, event_window
+from domain.settlement.inputs import EndedEvent, MeteringStep, event_window
 from domain.settlement.quantities import (
     PORTFOLIO,
     ZERO,
@@ -32,7 +32,7 @@ from domain.settlement.quantities import (
 )
 from domain.settlement.resettlement import Basis
 from domain.settlement.rounding import ENERGY_PLACES, Exact, Rounding, decimal_text, exact
-from domain.settlement.settle import FacilityAmounts, Settlement, Steps
+from domain.settlement.settle import FacilityAmounts, Settlement
 
 NOTHING = FacilityAmounts(ZERO, ZERO)
 """Of a facility that does not count."""
@@ -63,7 +63,7 @@ def settlement_document(
 ) -> SettlementDocument:
     """The document of a first settlement; `resettled_document` makes a later revision of it. `basis` holds the rule,
     `program` all else of the program. Raises as `settle`."""
-    basis = msgspec.structs.replace(basis, steps=_rounded(basis.steps, basis))
+    basis = normalized(basis)
     settlement = basis.settlement()
     figures = Figures(rounding_of(settlement.rule))
     window = event_window(basis.dr_event, basis.step_s)
@@ -91,7 +91,7 @@ def settlement_document(
         origins=dict(origins or {}),
         inputs=SettlementInputs(
             program=msgspec.structs.replace(program, settlement=basis.rule),
-            dr_event=_inputs(basis),
+            dr_event=_inputs(basis.dr_event),
         ),
     )
     return msgspec.structs.replace(document, flags=flags_of(document))
@@ -134,10 +134,13 @@ def read_document(written: bytes) -> SettlementDocument:
     return json_decoder(SettlementDocument).decode(written)
 
 
-def _rounded(steps: Steps, basis: Basis) -> Steps:
-    """Number 1 of the note: B and M to 3 places."""
+def normalized(basis: Basis) -> Basis:
+    """The same with `EventInputs`, and with steps of 3 places (number 1 of the note)."""
     rounding = rounding_of(basis.rule)
-    return {name: [_rounded_step(step, rounding) for step in found] for name, found in steps.items()}
+    steps = {
+        name: tuple(_rounded_step(step, rounding) for step in found) for name, found in basis.steps.items()
+    }
+    return msgspec.structs.replace(basis, dr_event=_inputs(basis.dr_event), steps=steps)
 
 
 def _rounded_step(step: MeteringStep, rounding: Rounding) -> MeteringStep:
@@ -153,10 +156,10 @@ def _three_places(kw: str | None, rounding: Rounding) -> str | None:
     return decimal_text(rounding.energy(exact(kw)), ENERGY_PLACES)
 
 
-def _inputs(basis: Basis) -> EventInputs:
-    if isinstance(basis.dr_event, EventInputs):
-        return basis.dr_event
-    return msgspec.convert(msgspec.to_builtins(basis.dr_event), EventInputs)
+def _inputs(dr_event: EndedEvent) -> EventInputs:
+    if isinstance(dr_event, EventInputs):
+        return dr_event
+    return msgspec.convert(msgspec.to_builtins(dr_event), EventInputs)
 
 
 def _unit(settlement: Settlement, unit: UnitQuantities, figures: Figures) -> UnitFigures:

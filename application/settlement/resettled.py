@@ -72,8 +72,11 @@ def _figures(document: SettlementDocument) -> tuple[object, ...]:
 
 
 def _marked(facility: FacilityFigures, earlier: FacilityFigures | None) -> FacilityFigures:
-    """With `late_readings` where its meter changed since the revision before."""
-    if earlier is None or not _meter_changed(earlier, facility):
+    """With `late_readings` where its meter changed since the revision before, or since an earlier one."""
+    if earlier is None:
+        return facility
+    late = earlier.baseline is not None and earlier.baseline.late_readings
+    if not late and not _meter_changed(earlier, facility):
         return facility
     baseline = facility.baseline or BaselineSummary(method="")
     return msgspec.structs.replace(facility, baseline=msgspec.structs.replace(baseline, late_readings=True))
