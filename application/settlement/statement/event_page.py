@@ -26,12 +26,16 @@ from application.settlement.statement.page import (
     text_cell,
 )
 from application.settlement.statement.quantities import (
+    IN_THE_CSV,
     facility_interval_section,
     facility_section,
     interval_section,
     left_out,
 )
 from application.settlement.statement.words import WHY, Clock, plain, result_words
+
+MOST_LINES, MOST_FLAGS = 6_000, 500
+"""Of the page; the CSV has all lines, the JSON document all flags."""
 
 
 def statement_html(
@@ -112,7 +116,7 @@ def _lines(document: SettlementDocument) -> str:
         return '<p class="soft">There is no line: nothing is paid with this DR event.</p>'
     of_unit = {unit.unit: unit for unit in document.units}
     rows, before = [], dict[str, list[LineFigures]]()
-    for line in document.lines:
+    for line in document.lines[:MOST_LINES]:
         others = before.setdefault(line.unit, [])
         note = "" if line.note is None else f'<br><span class="faint">{escape(plain(line.note))}</span>'
         place = f"line/{line.unit}/{line.component}"
@@ -130,9 +134,10 @@ def _lines(document: SettlementDocument) -> str:
         others.append(line)
     foot = f'<tr><td colspan="3">Total</td><td class="n">{number(document.total, "lines")}</td></tr>'
     said = "Above 0 the utility owes the amount. Each line is rounded once, the total is their sum."
-    return table(
-        ["Unit", "For", "Formula in numbers", f"#Amount, {document.currency}"], rows, caption=said, foot=foot
-    )
+    columns = ["Unit", "For", "Formula in numbers", f"#Amount, {document.currency}"]
+    left = len(document.lines) - len(rows)
+    more = IN_THE_CSV.format(left=f"{left} lines") if left else ""
+    return table(columns, rows, caption=said, foot=foot) + more
 
 
 def _formula(
@@ -156,8 +161,10 @@ def _flags(document: SettlementDocument) -> str:
     shown = "".join(
         f'<div class="flag keep"><strong>{escape(plain(flag.flag))}</strong>, {escape(flag.facility_id)}: '
         f"{number(flag.figure, f'measurement/{flag.facility_id}')}<br>{escape(flag.means)} {escape(flag.do)}</div>"
-        for flag in document.flags
+        for flag in document.flags[:MOST_FLAGS]
     )
+    if (left := len(document.flags) - MOST_FLAGS) > 0:
+        shown += f'<p class="soft">{left} more are in the JSON document.</p>'
     return section("To look at", shown and f'<p class="soft">No amount depends on these.</p>{shown}')
 
 
@@ -200,10 +207,11 @@ def _origin_of(why: str) -> str:
 def _side_by_side(
     document: SettlementDocument, found: ResettlementFigures
 ) -> Iterator[tuple[str, str, str, str, str]]:
-    """Unit, component, old, new and difference of every line, also of those that stayed or are gone."""
+    """Unit, component, old, new and difference of every line, also of those that stayed or are gone; with very many
+    lines, of those that moved."""
     changes = {(one.unit, one.component): one for one in found.changes}
     zero = f"{0:.{document.minor_unit}f}"
-    for line in document.lines:
+    for line in document.lines if len(document.lines) <= MOST_LINES else ():
         change = changes.pop((line.unit, line.component), None)
         if change is None:
             yield line.unit, line.component, line.amount, line.amount, zero
