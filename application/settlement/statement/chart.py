@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from application.settlement.formula import rfc3339
 from application.settlement.shapes import FacilityFigures, SettlementDocument
+from application.settlement.statement.page import drawing
 from domain.settlement.inputs import MeteringStep
 
 WIDTH, LEFT, RIGHT = 900, 62, 8
@@ -106,7 +107,7 @@ def chart(document: SettlementDocument, local: Callable[[datetime], str]) -> str
     said = "Baseline, metered and delivered power in each metering step of the window, kW"
     drawn = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{said}">{"".join(parts)}</svg>'
     explained = f"{said}, the sum of the counted facilities. The numbers are in the tables below."
-    return f'<figure class="keep"><div class="drawing">{drawn}</div><figcaption>{explained}</figcaption></figure>'
+    return drawing(drawn, explained)
 
 
 class _Scale:

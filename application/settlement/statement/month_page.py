@@ -13,6 +13,7 @@ from application.settlement.statement.origins import rule_fields
 from application.settlement.statement.page import (
     TOP,
     cell,
+    drawing,
     number,
     number_cell,
     page,
@@ -210,7 +211,7 @@ def _bars(settlements: Sequence[SettlementDocument], capacities: Sequence[Period
         f'<svg viewBox="0 0 {BAR_WIDTH} {height}" role="img" aria-label="Amount of each DR event and of the capacity">'
         f"{''.join(drawn)}</svg>"
     )
-    return f'<figure class="keep"><div class="drawing">{picture}</div></figure>'
+    return drawing(picture)
 
 
 def _amounts(

@@ -116,6 +116,13 @@ def section(title: str, content: str, *, at: str = "") -> str:
     return f"<section{_id(at)}><h2>{escape(title)}</h2>{content}</section>" if content else ""
 
 
+def drawing(svg: str, caption: str = "") -> str:
+    """A picture that scrolls where the screen is too narrow for it."""
+    said = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    scrolled = f'<div class="drawing" tabindex="0" role="group" aria-label="Chart">{svg}</div>'
+    return f'<figure class="keep">{scrolled}{said}</figure>'
+
+
 def fields(entries: Iterable[tuple[str, str]], *, at: str = "") -> str:
     """Name and HTML of each fact; `at`: each is the element of its name below that origin."""
     shown = (
