@@ -99,11 +99,14 @@ def _with_document(
     in_force, digest = dr_event.state.settlement, inputs_digest(basis)
     if in_force is not None and in_force.figures.inputs_digest == digest:
         return None, None
-    document: SettlementDocument | None = document_of_basis(basis, agreed, dispatches)
-    if in_force is not None and document is not None:
-        document = _revised(dr_event, in_force, document, context)
-    if document is None:
-        return None, None
+    earlier = None if in_force is None else _earlier(dr_event, in_force, context)
+    document = document_of_basis(basis, agreed, dispatches, earlier=earlier)
+    if earlier is not None:
+        if (revised := resettled_document(earlier, document)) is None:
+            return None, None
+        document = revised
+    elif in_force is not None:
+        document = msgspec.structs.replace(document, revision=in_force.revision + 1)
     written = canonical_bytes(document)
     figures = SettlementFigures(
         status=document.status,
@@ -120,18 +123,18 @@ def _with_document(
     return figures, written
 
 
-def _revised(
-    dr_event: DREvent, in_force: SettlementRevision, document: SettlementDocument, context: DecisionContext
+def _earlier(
+    dr_event: DREvent, in_force: SettlementRevision, context: DecisionContext
 ) -> SettlementDocument | None:
-    """The document as the next revision; None: the same figures. A revision without a document has none to compare."""
+    """The document of the revision in force; None: it has none to compare with."""
     if in_force.figures.digest is None:
-        return msgspec.structs.replace(document, revision=in_force.revision + 1)
+        return None
     stored = context.settlements.find(dr_event.id, in_force.figures.digest)
     if stored is None:
         raise LookupError(
             f"the document of revision {in_force.revision} is missing; `gridproof audit verify` names it"
         )
-    return resettled_document(read_document(stored), document)
+    return read_document(stored)
 
 
 def _without_document(program_id: str, version: int, reasons: tuple[str, ...]) -> SettlementFigures:

@@ -5,6 +5,7 @@ from datetime import date, datetime, timedelta
 import msgspec
 
 from application.settlement.document import settlement_document
+from application.settlement.renewal import renewed_document
 from application.settlement.settled_event import Dispatches
 from application.settlement.shapes import (
     AdjustmentSummary,
@@ -26,19 +27,24 @@ class AgreedRule(msgspec.Struct, frozen=True, kw_only=True):
     rule: SettlementRule
 
 
-def document_of_basis(basis: Basis, agreed: AgreedRule, dispatches: Dispatches) -> SettlementDocument:
-    """The document as a first revision. Raises as `settle`."""
-    return settlement_document(
-        basis,
-        ProgramInputs(
-            program_id=basis.dr_event.program_id,
-            version=agreed.version,
-            baseline=agreed.terms.baseline,
-            holidays=_holidays(agreed.terms, dispatches),
-            settlement=agreed.rule,
-        ),
-        baselines={facility_id: _baseline(dispatch) for facility_id, dispatch in dispatches.items()},
+def document_of_basis(
+    basis: Basis, agreed: AgreedRule, dispatches: Dispatches, *, earlier: SettlementDocument | None = None
+) -> SettlementDocument:
+    """The document as a first revision; facilities that are the same in an earlier one are not computed again.
+
+    Raises as `settle`.
+    """
+    program = ProgramInputs(
+        program_id=basis.dr_event.program_id,
+        version=agreed.version,
+        baseline=agreed.terms.baseline,
+        holidays=_holidays(agreed.terms, dispatches),
+        settlement=agreed.rule,
     )
+    baselines = {facility_id: _baseline(dispatch) for facility_id, dispatch in dispatches.items()}
+    if earlier is None:
+        return settlement_document(basis, program, baselines=baselines)
+    return renewed_document(earlier, basis, program, baselines=baselines)
 
 
 def final_at(rule: SettlementRule, ends_at: datetime) -> datetime:
