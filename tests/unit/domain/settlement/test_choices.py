@@ -141,3 +141,12 @@ def test_the_deadline_is_from_the_agreed_end_on_also_after_a_cancellation() -> N
     check_deadline(rule_of(), dr_event, final_at)
     with pytest.raises(DeadlinePassed):
         check_deadline(rule_of(), dr_event, final_at + timedelta(seconds=1))
+
+
+def test_a_bound_with_more_places_than_the_ratio_is_computed_with_as_it_is() -> None:
+    capacity = {"rate": "1", "unit": "kw-event", "tiers": PROPORTIONAL}
+    settlement = settled(
+        ended_event(hours=1), "499", capacity=capacity, performance={"places": 0, "min": "0.125"}
+    )
+    assert settlement.performance == Fraction(1, 8)
+    assert components_of(settlement) == ["capacity 12.50"]
