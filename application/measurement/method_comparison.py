@@ -98,7 +98,7 @@ class ComparedFacility:
         starts = self._metered.starts(day.window)
         week = np.array([hour_of_week(at, tz, holidays) for at in starts], dtype=np.int64)
         temp_c = hourly_mean(clock_hours(starts, tz), temperatures.slice(day.window))
-        baseline_kw = absorbed_baseline(training, week, temp_c)
+        baseline_kw = absorbed_baseline(training, week, temp_c, self._inputs.fitter.fit)
         return self._by_itself(rule, day) if baseline_kw is None else baseline_kw
 
 

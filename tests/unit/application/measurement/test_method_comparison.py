@@ -129,8 +129,9 @@ def test_the_baseline_of_a_day_is_the_one_that_baseline_compute_gives(method: st
     assert baseline_of(one, method, day) == pytest.approx(expected, rel=1e-8)
 
 
-def test_a_regression_whose_columns_depend_on_each_other_is_left_to_the_fitter() -> None:
-    load_kw, temp_c = readings()[0], np.full(102 * 24, 20.0)
+@pytest.mark.parametrize("is_constant", [True, False], ids=["one temperature", "always above 10 degrees"])
+def test_where_columns_of_a_regression_depend_on_each_other_the_fitter_decides(is_constant: bool) -> None:
+    load_kw, temp_c = readings()[0], np.full(102 * 24, 20.0) if is_constant else readings()[1] + 30
     one = facility(load_kw, temp_c)
     window = next(other.window for other in one.days if other.day == DAY)
     computed = explained_baseline(
@@ -142,7 +143,8 @@ def test_a_regression_whose_columns_depend_on_each_other_is_left_to_the_fitter()
             fitter=PseudoInverseFitter(), temperatures=IntervalSeries(START, 3600, temp_c)
         ),
     )
-    assert baseline_of(one, "regression") == [i.adjusted_kw for i in computed.baseline.intervals]
+    expected = [interval.adjusted_kw for interval in computed.baseline.intervals]
+    assert baseline_of(one, "regression") == pytest.approx(expected, rel=1e-8)
 
 
 def test_the_days_are_weekdays_without_a_dr_event_or_holiday_with_45_days_before_them() -> None:

@@ -89,7 +89,7 @@ def test_methods_facilities_window_and_parameters_are_chosen(readings: Path) -> 
 def test_without_json_a_table_names_methods_facilities_and_the_recommendation(readings: Path) -> None:
     ran = run(readings)
     assert ran.exit_code == 0, ran.stderr
-    for said in (*METHODS, "CVRMSE, geom. mean", "fac-001", "fac-002", "recommended: "):
+    for said in (*METHODS, "CVRMSE (median)", "fac-001", "fac-002", "recommended: "):
         assert said in ran.stdout
     assert "fac-new: left out, no metered weekday" in ran.stderr
     assert "methods of facilities: 18 of 18" in ran.stderr
