@@ -1,8 +1,10 @@
 """`gridproof settlement compute`: settlements from files; needs no running system."""
 
+import json
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
+from typing import IO, Any
 from zoneinfo import ZoneInfo
 
 import click
@@ -22,7 +24,6 @@ from application.settlement.shapes import ComputedSettlements, EventInputs
 from domain.settlement.period import InvalidPeriod, period_named
 from interfaces.cli.console.parameter_types import moment, time_zone
 from interfaces.cli.console.printing import print_json, progress_of
-from interfaces.cli.settlement.errors import RefusedSettlement
 from interfaces.cli.settlement.report import print_settlements
 
 EXAMPLE = """
@@ -39,6 +40,20 @@ docs/guides/settlement.md shows both files. Exit status: 0 computed, also where 
 """
 MOST_EVENTS = 1_000
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+class RefusedSettlement(click.ClickException):
+    """Shown on stderr as `{"error": CODE, "detail": ...}`."""
+
+    exit_code = 1
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        written = json.dumps({"error": self.code, "detail": self.message}, ensure_ascii=False)
+        click.echo(written, file=file, err=file is None)
 
 
 def open_readings(path: Path) -> ReadingsFile:

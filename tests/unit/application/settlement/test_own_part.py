@@ -55,7 +55,7 @@ def test_at_level_facility_it_follows_from_itself() -> None:
     assert recomputed(part) == part
 
 
-def test_its_own_reasons_are_told_with_the_revision_before() -> None:
+def test_its_own_reasons_have_the_revision_before() -> None:
     old, new = revised("facility", mine_kw="410", others_kw="470")
     found = own_part(new, "mine", old).resettlement
     assert found is not None
@@ -63,7 +63,7 @@ def test_its_own_reasons_are_told_with_the_revision_before() -> None:
     assert found.difference == "-15.00"
 
 
-def test_its_own_changes_are_told_at_level_facility() -> None:
+def test_its_own_changes_are_shown_at_level_facility() -> None:
     _, new = revised("facility", mine_kw="410", others_kw="470")
     found = own_part(new, "mine").resettlement
     assert found is not None
@@ -74,7 +74,7 @@ def test_its_own_changes_are_told_at_level_facility() -> None:
     assert (found.difference, found.by_reason) == ("-15.00", ())
 
 
-def test_its_own_changes_are_told_at_level_portfolio() -> None:
+def test_its_own_changes_are_shown_at_level_portfolio() -> None:
     old, new = revised("portfolio", mine_kw="410")
     found = own_part(new, "mine", old).resettlement
     assert found is not None
