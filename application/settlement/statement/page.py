@@ -50,6 +50,7 @@ a:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; border-
 :target { background: var(--warn-wash); scroll-margin-top: 4rem; }
 .minus { color: var(--bad); } .flag { border-left: 3px solid var(--warn); background: var(--warn-wash);
  padding: .45rem .8rem; margin: .5rem 0; } ul { margin: .3rem 0; padding-left: 1.2rem; }
+code { overflow-wrap: anywhere; }
 figure { margin: 1rem 0; } figcaption { color: var(--soft); font-size: .87em; } svg { display: block; width: 100%;
  height: auto; } svg text { fill: var(--faint); font-size: 11px; } .grid { stroke: var(--line); stroke-width: 1; }
 .base { fill: none; stroke: var(--baseline); stroke-width: 2; stroke-dasharray: 6 3; } .load { fill: none;
