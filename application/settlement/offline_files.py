@@ -34,7 +34,7 @@ class SettlementRefused(ValueError):
 
 def read_program(written: bytes) -> ProgramInputs:
     """Raises SettlementRefused, which names every wrong member."""
-    document = _object(written, "the program", MOST_BYTES)
+    document = _given(_object(written, "the program", MOST_BYTES))
     problems = list(_of_program(document))
     if problems:
         raise _wrong("the program", problems)
@@ -43,7 +43,7 @@ def read_program(written: bytes) -> ProgramInputs:
 
 def read_event(written: bytes, *, tz_of: Callable[[str], str]) -> EventInputs:
     """`tz_of`: facility -> the time zone where its entry has none. Raises SettlementRefused."""
-    document = _object(written, "the event", MOST_BYTES)
+    document = _given(_object(written, "the event", MOST_BYTES))
     facilities = document.get("facilities")
     if isinstance(facilities, list):
         if len(facilities) > MOST_FACILITIES:
@@ -172,9 +172,15 @@ def _of_baseline(document: Any) -> Iterator[str]:
 
 
 def _with_tz(facility: Any, tz_of: Callable[[str], str]) -> Any:
-    if not isinstance(facility, dict) or facility.get("tz") is not None:
+    if not isinstance(facility, dict):
         return facility
-    return facility | {"tz": tz_of(str(facility.get("facility_id")))}
+    given = _given(facility)
+    return given if "tz" in given else given | {"tz": tz_of(str(facility.get("facility_id")))}
+
+
+def _given(document: dict[str, Any]) -> dict[str, Any]:
+    """Without the members that are null, which have their defaults."""
+    return {name: value for name, value in document.items() if value is not None}
 
 
 def _in_utc(value: Any, path: str, problems: list[str]) -> Any:

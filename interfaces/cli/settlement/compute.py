@@ -39,6 +39,8 @@ docs/guides/settlement.md shows both files. Exit status: 0 computed, also where 
 {"error": CODE, "detail": ...} on stderr; 2 wrong usage. CODE: schema, price_missing, unknown_kind, deadline.
 """
 MOST_EVENTS = 1_000
+LONG_WORK = 500
+"""Facilities from which on progress is shown."""
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -178,6 +180,8 @@ def _computed(
     offline: OfflineSettlement, dr_events: list[EventInputs], period: str | None
 ) -> ComputedSettlements:
     total, done = sum(len(one.facilities) for one in dr_events), 0
+    if total < LONG_WORK:  # stderr is then the error alone
+        return computed_settlements(offline, dr_events, period=period)
     with progress_of(total, "settling") as show:
 
         def on_facility() -> None:

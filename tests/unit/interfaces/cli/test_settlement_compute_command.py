@@ -93,7 +93,7 @@ class Folder:
     def refused(self, *options: str, readings: str = "readings.csv") -> tuple[str, str]:
         ran = self.run("--json", *options, readings=readings)
         assert (ran.exit_code, ran.stdout) == (1, "")
-        error = json.loads(ran.stderr.splitlines()[-1])
+        error = json.loads(ran.stderr)
         assert set(error) == {"error", "detail"}
         return error["error"], error["detail"]
 
@@ -194,6 +194,13 @@ def test_commitments_go_before_the_committed_power(folder: Folder) -> None:
     folder.write_event({"commitments": commitments})
     (unit,) = folder.document()["settlements"][0]["units"]
     assert [one["committed_kw"] for one in unit["intervals"]] == ["0.000", "60.000"]
+
+
+def test_members_that_are_null_have_their_defaults(folder: Folder) -> None:
+    before = folder.document()
+    folder.write_program(holidays=None, enrolments=None)
+    folder.write_event({"commitments": None, "opted_out_at": None, "tz": None}, prices=None, ended_at=None)
+    assert folder.document()["settlements"][0]["lines"] == before["settlements"][0]["lines"]
 
 
 def test_loads_are_those_of_the_file_to_the_last_digit(folder: Folder) -> None:
