@@ -22,7 +22,7 @@ from interfaces.bootstrap.offline import (
     regression_fitter,
     rolling_forecasts,
 )
-from interfaces.bootstrap.operations import verify_read_models
+from interfaces.bootstrap.operations import verify_read_models, verify_settlements
 from interfaces.bootstrap.processes import WORKERS, run_worker
 from interfaces.bootstrap.raw_archive import raw_archive, raw_archive_progress
 from interfaces.bootstrap.secrets import (
@@ -45,7 +45,6 @@ from interfaces.bootstrap.servers import (
     with_embedded,
     write_private,
 )
-from interfaces.bootstrap.settlement import verify_settlements
 from interfaces.bootstrap.snapshots import make_snapshot_key, verify_snapshots
 from interfaces.bootstrap.stores import Stores, open_stores, opened_stores
 from interfaces.bootstrap.telemetry import gap_sources, meter_readings, seal_imported_history, stored_meters

@@ -1,9 +1,10 @@
-"""Wiring of the replay of dead letters, of the monitor of positions, and of the time limits of BMS commands."""
+"""Wiring of the replay of dead letters, of the monitor of positions, of settlement, and of the time limits of BMS
+commands."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,16 @@ from interfaces.bootstrap.stores import Stores
 from interfaces.bootstrap.telemetry_stream import oldest_reading, telemetry_log
 
 if TYPE_CHECKING:
+    from application.ledger.verification_report import Span
     from application.measurement.regression_source import RegressionSource
     from application.operations.dead_letter_replay import DeadLetterReplay
     from application.ports.coordination.locks import Locks
     from application.ports.dispatch.work_queue import WorkPublisher
+    from application.ports.failpoints import Failpoint
     from application.ports.telemetry.stream import TelemetryStream
+    from application.settlement.verification import SettlementReport
     from interfaces.workers.measure.remeasure import Remeasuring
+    from interfaces.workers.measure.settle import Settling
     from interfaces.workers.schedule.position_monitor import PositionMonitor
 
 CONNECT_WITHIN_S = 10.0
@@ -105,6 +110,55 @@ def remeasuring(stores: Stores) -> Remeasuring:
         regression=regression_source(stores),
         public_holidays=RegionalHolidays(),
     )
+
+
+def settling(stores: Stores, reached: Failpoint) -> Settling:
+    """What settles DR events: a pass of the measure worker."""
+    from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
+    from interfaces.workers.measure.failing_settlements import FailingSettlements
+    from interfaces.workers.measure.settle import Settling
+
+    return Settling(
+        event_log=stores.events,
+        positions=PostgresReaderPositions(stores.pool),
+        store=stores.events,
+        row_of=stores.read_models().dr_events.get,
+        bus=stores.bus,
+        clock=stores.clock,
+        failing=FailingSettlements(stores.alerts(), stores.clock),
+        reached=reached,
+    )
+
+
+def verify_settlements(
+    stores: Stores,
+    *,
+    span: Span | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> SettlementReport:
+    """Verify that the settlements in the log follow from it, and raise or clear the alert `ledger_mismatch` of them."""
+    from application.settlement.verification import verify_settlements as verified
+
+    log = stores.stream_log()
+    head = log.head()
+    report = verified(
+        log,
+        stores.settlement_documents(),
+        after=0 if span is None else span.first - 1,
+        until=head if span is None else min(span.last, head),
+        progress=progress,
+    )
+    alerts, now = stores.alerts(), stores.clock.now()
+    if report.findings:
+        first = report.findings[0]
+        detail = (
+            f"{len(report.findings)} findings, the first: {first.kind} of revision {first.revision} of DR event "
+            f"{first.dr_event_id}: {first.detail}"
+        )
+        alerts.raise_alert("ledger_mismatch", "settlements", detail[:1_000], at=now)
+    elif span is None:
+        alerts.clear("ledger_mismatch", "settlements", at=now)
+    return report
 
 
 def regression_source(stores: Stores) -> RegressionSource:

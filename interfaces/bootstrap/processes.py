@@ -22,9 +22,9 @@ from interfaces.bootstrap.operations import (
     redelivery_s,
     regression_source,
     remeasuring,
+    settling,
 )
 from interfaces.bootstrap.raw_archive import run_archive
-from interfaces.bootstrap.settlement import settling
 from interfaces.bootstrap.stores import Stores, facility_rows, open_stores
 from interfaces.bootstrap.telemetry import (
     reading_monitor,

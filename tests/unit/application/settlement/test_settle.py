@@ -205,7 +205,7 @@ def test_a_measurement_of_version_1_is_not_settled_and_says_so() -> None:
     assert outcome.reply.figures.reasons == ("measured_in_v1",)
 
 
-def test_the_utility_is_told_of_each_revision() -> None:
+def test_each_revision_has_a_callback() -> None:
     there = measured()
     there.do(SETTLE)
     there.do(corrected_to("fac-002", 470.0))
@@ -221,7 +221,7 @@ def test_the_utility_is_told_of_each_revision() -> None:
     assert bodies[1]["settlement_url"] == f"/api/dr-events/{DR_EVENT_ID}/settlement"
 
 
-def test_a_utility_without_a_rule_is_told_nothing_of_money() -> None:
+def test_a_program_without_a_rule_has_no_callback_about_money() -> None:
     there = measured(None)
     there.do(SETTLE)
     assert {work.kind for work in there.callbacks}.isdisjoint({"settled", "resettled"})
