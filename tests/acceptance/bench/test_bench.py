@@ -18,6 +18,13 @@ def test_a_benchmark_starts_a_server_of_its_own() -> None:
     assert floors_of("load-aggregate") == {}
 
 
+@pytest.mark.usefixtures("benches_share_a_server")
+def test_settling_is_measured_as_a_whole_and_after_a_correction_of_one_facility() -> None:
+    figures = document_of("settle")["figures"]
+    assert [one["name"] for one in figures] == ["settle", "settle, one facility corrected"]
+    assert all(min(one["ours"], one["floor"], one["ratio"]) > 0 for one in figures)
+
+
 def floors_of(name: str) -> dict[str, float]:
     """The rates of all floors; the whole document is checked first."""
     document = document_of(name)
