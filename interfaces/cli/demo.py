@@ -23,6 +23,7 @@ EXAMPLE = """
 Examples:
   gridproof demo
   gridproof demo --facilities 5 --json
+  gridproof demo --resettle
   gridproof demo --readings hourly.parquet --keep
 """
 
@@ -47,6 +48,9 @@ Examples:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Real load (CSV or Parquet) that the simulated meters publish.",
 )
+@click.option(
+    "--resettle", is_flag=True, help="Correct readings after the settlement, and follow the next one."
+)
 @click.option("--keep", is_flag=True, help="Leave the system running, and its folder in place, until Ctrl-C.")
 @click.option(
     "--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Use and keep this folder."
@@ -61,6 +65,7 @@ def demo(
     facilities: int,
     speed: float,
     readings: Path | None,
+    resettle: bool,
     keep: bool,
     data_dir: Path | None,
     as_json: bool,
@@ -69,7 +74,7 @@ def demo(
     failpoints: tuple[str, ...],
     database_of_settings: bool,
 ) -> None:
-    """Run one DR event from its notification to its measurement, on real servers.
+    """Run one DR event from its notification to its settlement, on real servers.
 
     50 facilities: one in maintenance, one whose BMS times out, one that refuses, one that responds late, and one
     whose response is lost after it did the work. One worker is killed during the commits. Exits 1 and names the
@@ -81,6 +86,7 @@ def demo(
     options = DemoOptions(
         facilities=facilities,
         speed=speed,
+        resettle=resettle,
         keep=keep,
         readings=readings,
         data_dir=data_dir,

@@ -14,11 +14,12 @@ from domain.event_sourcing.aggregate import DomainEvent
 from interfaces.demo.building_actions import BuildingActions, actions_without_intent
 from interfaces.demo.facility_roles import FacilityRoles
 from interfaces.demo.ledger import LedgerCheck, ProofCheck
-from interfaces.demo.scenario import COMPLETED_WITHIN
+from interfaces.demo.scenario import COMPLETED_WITHIN, RESETTLED_WITHIN
+from interfaces.demo.settlement import SettlementCheck
 from interfaces.simulators.bms.journal import JournalEntry
 from interfaces.simulators.utility import ReceivedCallback
 
-CALLBACKS = frozenset({"accepted", "started", "completed", "measured"})
+CALLBACKS = frozenset({"accepted", "started", "completed", "measured", "settled"})
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +33,10 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     callbacks: list[ReceivedCallback]
     building_actions: BuildingActions
     in_time: bool
-    """The DR event was completed and measured in time."""
+    """The DR event was completed and settled in time."""
+    resettled: bool | None
+    """Whether it was settled again in time; None: no reading was corrected."""
+    settlement: SettlementCheck
     unequal_read_models: tuple[str, ...]
     """Read models that differ from a fresh replay, with the first difference."""
     ledger: LedgerCheck
@@ -53,6 +57,7 @@ def faults(evidence: Evidence) -> list[str]:
         *_at_the_utility(evidence),
         *(f"read model differs from a fresh replay: {one}" for one in evidence.unequal_read_models),
         *(f"the ledger does not hold: {one}" for one in evidence.ledger.problems),
+        *(f"the settlement does not follow from the log: {one}" for one in evidence.settlement.problems),
         *(f"the proof of the DR event does not hold: {one}" for one in evidence.proof.problems),
         *_killed(evidence),
     ]
@@ -86,7 +91,10 @@ def _at_the_end(evidence: Evidence) -> Iterable[str]:
     state = evidence.dr_event.state
     if not evidence.in_time:
         minutes = COMPLETED_WITHIN.total_seconds() / 60
-        yield f"timed out: not completed and measured {minutes:g} min after the end of the window"
+        yield f"timed out: not completed and settled {minutes:g} min after the end of the window"
+    if evidence.resettled is False:
+        minutes = RESETTLED_WITHIN.total_seconds() / 60
+        yield f"timed out: not settled again {minutes:g} min after a reading was corrected"
     if state.status != "completed":
         yield f"DR event not completed: it is {state.status}"
     if state.delivered_kw is None:

@@ -4,6 +4,7 @@ import msgspec
 
 from interfaces.demo.checks import Evidence
 from interfaces.demo.ledger import LedgerCheck, ProofCheck
+from interfaces.demo.settlement import SettlementCheck
 
 
 class FacilityCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,6 +21,7 @@ class DemoDocument(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     outcome: str | None
     settlement_status: str
+    settlement: SettlementCheck
     facilities: FacilityCounts
     failed_facilities: dict[str, str]
     target_kw: float
@@ -45,6 +47,7 @@ def document_of(
         status=state.status,
         outcome=state.outcome,
         settlement_status=state.settlement_status,
+        settlement=evidence.settlement,
         facilities=FacilityCounts(
             asked=len(evidence.roles.requested),
             committed=len(actions.committed),

@@ -19,6 +19,8 @@ class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
     facilities: int = 50
     speed: float = DEFAULT_SPEED
     keep: bool = False
+    resettle: bool = False
+    """A meter corrects readings after the settlement, and the DR event is settled again."""
     readings: Path | None = None
     data_dir: Path | None = None
     shed_factor: float = 1.0

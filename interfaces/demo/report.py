@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime
+from decimal import Decimal
 
 from rich.console import Console
 from rich.table import Table
 
+from application.settlement.shapes import LineFigures
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import DomainEvent
 from interfaces.demo.document import DemoDocument
 from interfaces.demo.run import Demo
+from interfaces.demo.settlement import SettlementCheck
 
+MOST_UNITS = 12
 _MILESTONES: dict[type[DomainEvent], str] = {
     DREvent.Opened: "notification received",
     DREvent.Rejected: "notification rejected",
@@ -24,6 +29,8 @@ _MILESTONES: dict[type[DomainEvent], str] = {
     DREvent.Ended: "the window ends",
     DREvent.Completed: "completed, facilities released",
     DREvent.Measured: "delivery measured",
+    DREvent.Settled: "settled",
+    DREvent.Resettled: "settled again",
 }
 _OF_DISPATCHES: dict[type[DomainEvent], str] = {
     Dispatch.Prepared: "prepared",
@@ -45,6 +52,7 @@ def print_report(console: Console, run: Demo, document: DemoDocument) -> None:
         console.print(f"[yellow]failed[/yellow]  {facility_id}: {reason}")
     for killed in run.killed:
         console.print(f"[yellow]killed[/yellow]  a worker by SIGKILL; work in flight: {killed}")
+    print_settlement(console, document.settlement)
     for fault in document.faults:
         console.print(f"[red]FAULT[/red]   {fault}")
     if document.proof.recomputed:
@@ -53,6 +61,52 @@ def print_report(console: Console, run: Demo, document: DemoDocument) -> None:
         console.print(f"[red]{len(document.faults)} faults[/red] in {document.seconds:g} s")
     else:
         console.print(f"[green]all checks passed[/green] in {document.seconds:g} s")
+
+
+def print_settlement(console: Console, settlement: SettlementCheck) -> None:
+    """Print the lines of the statement, each with its formula, and why it changed. Of many facilities, the lines of
+    the first, and what those of the others add up to: `--json` has all of them."""
+    if settlement.total is None:
+        console.print(f"settlement  {settlement.status.replace('_', ' ')}: {', '.join(settlement.reasons)}")
+        return
+    currency = settlement.currency or ""
+    revision = f", revision {settlement.revision}" if settlement.revision else ""
+    table = Table(title=f"Settlement{revision}", title_justify="left", show_edge=False)
+    table.add_column("facility")
+    table.add_column("line")
+    table.add_column("formula", overflow="fold")
+    table.add_column(currency, justify="right")
+    units = list(dict.fromkeys(line.unit for line in settlement.lines))
+    listed = set(units if len(units) <= MOST_UNITS else units[:MOST_UNITS])
+    for line in settlement.lines:
+        if line.unit in listed:
+            table.add_row(line.unit, line.component, line.formula, money(line.amount))
+    table.add_section()
+    for component, amount in _sums(line for line in settlement.lines if line.unit not in listed).items():
+        table.add_row(f"{len(units) - len(listed)} others", component, "", money(str(amount)))
+    table.add_section()
+    table.add_row("", "total", "", money(settlement.total))
+    console.print(table)
+    for change in settlement.changes:
+        console.print(
+            f"changed: {change.unit} {change.component} from {money(change.old)} to {money(change.new)} {currency}"
+        )
+    for reason in settlement.by_reason:
+        if Decimal(reason.amount):
+            console.print(f"because of {reason.why}: {money(reason.amount)} {currency}")
+
+
+def _sums(lines: Iterable[LineFigures]) -> dict[str, Decimal]:
+    """Component -> sum."""
+    found: dict[str, Decimal] = {}
+    for line in lines:
+        found[line.component] = found.get(line.component, Decimal(0)) + Decimal(line.amount)
+    return found
+
+
+def money(amount: str) -> str:
+    """With thousands separators, and all its digits."""
+    return f"{Decimal(amount):,}"
 
 
 def _timeline(log: tuple[DomainEvent, ...]) -> Table:

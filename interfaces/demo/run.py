@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -19,15 +19,25 @@ from application.facility.portfolio_entries import Portfolio
 from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.identifiers import dispatch_id
-from interfaces.bootstrap import Stores, accelerated_clock, clock_of, open_stores, verify_read_models
+from domain.time_series.windows import TimeWindow
+from interfaces.bootstrap import (
+    Stores,
+    accelerated_clock,
+    clock_of,
+    meter_readings,
+    open_stores,
+    verify_read_models,
+)
 from interfaces.demo.api import ApiClient
 from interfaces.demo.building_actions import building_actions
 from interfaces.demo.checks import Evidence, failed_facilities, faults
+from interfaces.demo.correction import corrected_messages, send
 from interfaces.demo.document import DemoDocument, document_of
 from interfaces.demo.facility_roles import FacilityRoles, assign_roles
 from interfaces.demo.ledger import check_ledger, write_and_check_proof
-from interfaces.demo.options import EPOCH, DemoOptions
+from interfaces.demo.options import EPOCH, WINDOW, DemoOptions
 from interfaces.demo.scenario import DemoFailed, Scenario
+from interfaces.demo.settlement import settlement_of
 from interfaces.demo.setup import (
     COVERED,
     facilities_for,
@@ -53,6 +63,8 @@ from interfaces.system.running_system import (
 )
 
 SECRET = "GRIDPROOF_SECRET_DEMO_CALLBACKS"  # noqa: S105 - the name of a variable, not a secret
+CORRECTED = timedelta(minutes=15)
+"""The part of the window whose readings a meter corrects."""
 METER_CADENCE_S = 60.0
 FAILPOINT_FILE_PREFIX = "killed"
 """The prefix of the once-file that all processes with a failpoint share, so that only one of them is killed."""
@@ -134,7 +146,29 @@ class Demo:
                 scenario.wait_for_forecasts(stores.forecasts, setup.roles)
             dr_event_id, ends_at = scenario.post(setup.portfolio, setup.roles, addresses.callback_url)
             in_time = scenario.follow(dr_event_id, ends_at)
-            return self._check(stores, setup.roles, UUID(dr_event_id), addresses, in_time=in_time)
+            resettled = None
+            if self._options.resettle and in_time:
+                self._correct_readings(stores, setup.roles, ends_at, system.meters_mqtt_url)
+                resettled = scenario.wait_for_resettlement(dr_event_id)
+            return self._check(
+                stores, setup.roles, UUID(dr_event_id), addresses, in_time=in_time, resettled=resettled
+            )
+
+    def _correct_readings(
+        self, stores: Stores, roles: FacilityRoles, ends_at: datetime, mqtt_url: str
+    ) -> None:
+        """The meters of one facility send those of the first quarter-hour again. Raises DemoFailed."""
+        facility_id, starts_at = roles.responds_late, ends_at - WINDOW
+        window = TimeWindow(starts_at, starts_at + CORRECTED)
+        messages = corrected_messages(facility_id, meter_readings(stores).meter_readings(facility_id, window))
+        try:
+            send(mqtt_url, messages)
+        except (OSError, TimeoutError) as error:
+            raise DemoFailed(f"the corrected readings could not be sent: {error}") from error
+        self._report(
+            f"the meter of {facility_id} corrects {len(messages)} readings of {starts_at:%H:%M} to "
+            f"{window.ends_at:%H:%M} UTC: a tenth more"
+        )
 
     def _set_up(self, system: RunningSystem) -> DemoSetup:
         """Import the portfolio and its history, and issue the keys."""
@@ -253,6 +287,7 @@ class Demo:
         addresses: WorldAddresses,
         *,
         in_time: bool,
+        resettled: bool | None,
     ) -> DemoDocument:
         over_at = stores.clock.now()
         ledger = check_ledger(stores)
@@ -268,6 +303,8 @@ class Demo:
             callbacks=read_callbacks(Path(addresses.callback_journal)),
             building_actions=building_actions(journal, dr_event_id, at=at, over_at=over_at),
             in_time=in_time,
+            resettled=resettled,
+            settlement=settlement_of(stores, dr_event_id),
             unequal_read_models=tuple(verify_read_models(stores)),
             ledger=ledger,
             proof=write_and_check_proof(

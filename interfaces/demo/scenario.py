@@ -23,7 +23,9 @@ LEAD = timedelta(minutes=11)
 POSTED_WITHIN_S = 5.0
 """Wall seconds allowed for both posts. At 100 times real time these are minutes of the notification lead."""
 COMPLETED_WITHIN = timedelta(minutes=25)
-"""Clock time after the window's end within which the DR event must be completed and measured."""
+"""Clock time after the window's end within which the DR event must be completed and settled."""
+RESETTLED_WITHIN = timedelta(minutes=45)
+"""Clock time within which a corrected reading must have led to another settlement."""
 FORECASTS_WITHIN_S = 180.0
 """Long enough for a busy machine."""
 POLL_S = 0.1
@@ -106,7 +108,7 @@ class Scenario:
         return accepted.body["dr_event_id"], starts_at + WINDOW
 
     def follow(self, dr_event_id: str, ends_at: datetime) -> bool:
-        """Report each change of state until the DR event is completed, measured and reported to the utility.
+        """Report each change of state until the DR event is completed, settled and reported to the utility.
 
         Returns false if that takes longer than COMPLETED_WITHIN.
         """
@@ -116,7 +118,18 @@ class Scenario:
             if row is not None and row["status"] != last:
                 last = row["status"]
                 self._report(f"{self._clock.now():%H:%M:%S} the DR event is {last}")
-            if row is not None and last == "completed" and _is_measured(row):
+            if row is not None and last == "completed" and _is_settled(row):
+                return True
+            time.sleep(POLL_S)
+        return False
+
+    def wait_for_resettlement(self, dr_event_id: str) -> bool:
+        """Wait until it was settled again and reported; false if that takes longer than RESETTLED_WITHIN."""
+        until = self._clock.now() + RESETTLED_WITHIN
+        while self._clock.now() < until:
+            row = self._row(dr_event_id)
+            if row is not None and row["settlement_status"] == "resettled" and _is_settled(row):
+                self._report(f"{self._clock.now():%H:%M:%S} the DR event is settled again")
                 return True
             time.sleep(POLL_S)
         return False
@@ -130,14 +143,13 @@ class Scenario:
         return response.body if response.status == HTTPStatus.OK else None
 
 
-def _is_measured(row: dict[str, Any]) -> bool:
-    return row["settlement_status"] != "none" and _all_callbacks_answered(row)
-
-
-def _all_callbacks_answered(row: dict[str, Any]) -> bool:
-    """Whether the last callback, `measured`, was requested, and no callback is still pending."""
+def _is_settled(row: dict[str, Any]) -> bool:
+    """Whether the last callback, that of the settlement, was requested, and no callback is still pending."""
+    last = {"settled": "settled", "resettled": "resettled", "not_settled": "measured"}.get(
+        row["settlement_status"]
+    )
     callbacks = row["callbacks"].values()
-    return any(callback["kind"] == "measured" for callback in callbacks) and all(
+    return any(callback["kind"] == last for callback in callbacks) and all(
         callback["state"] != "requested" for callback in callbacks
     )
 

@@ -22,6 +22,7 @@ from application.ports.access.api_keys import Role
 from application.ports.telemetry.store import ImportedIntervals, ImportOutcome
 from domain.event_sourcing.aggregate import Provenance
 from domain.identifiers import NAMESPACE
+from domain.program.settlement_rule import Capacity, Energy, Penalty, Performance, SettlementRule, Tier
 from interfaces.bootstrap import Stores, seal_imported_history
 from interfaces.demo.options import EPOCH, HISTORY, STEP_S
 from interfaces.simulators.meters.load_model import LoadSource
@@ -45,7 +46,21 @@ PROGRAM = ProgramEntry(
     acceptable_share=0.6,
     rate_per_kw=4.0,
     rate_per_kwh=0.35,
+    settlement=SettlementRule(
+        currency="USD",
+        interval_s=900,
+        performance=Performance(places=2, max="1"),
+        capacity=Capacity(
+            rate="4.00",
+            unit="kw-event",
+            tiers=(Tier(from_="0.5", a="0", b="1"), Tier(from_="0.9", a="1", b="0")),
+        ),
+        energy=Energy(rate="0.35"),
+        penalty=Penalty(rate="0.50", threshold="0.8"),
+    ),
 )
+"""Capacity in proportion to the performance from half of what was committed on, in full from 90 % on; energy; and a
+penalty for what is short of 80 %."""
 COVERED = EPOCH + HISTORY / 14
 """Recorded load must reach beyond the end of the demo."""
 

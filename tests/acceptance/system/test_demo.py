@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -53,8 +54,8 @@ def recorded(readings: Path) -> tuple[str, ...]:
 
 @pytest.fixture(scope="module")
 def in_folder(recorded: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
-    """The same with a data folder, in which its proof stays."""
-    return (*recorded, "--data-dir", str(tmp_path_factory.mktemp("recorded") / "data"))
+    """The same with a data folder, in which its proof stays, and a corrected reading after the settlement."""
+    return (*recorded, "--resettle", "--data-dir", str(tmp_path_factory.mktemp("recorded") / "data"))
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def test_the_demo_succeeds_with_recorded_load_while_another_demo_runs(
     document = run.document
     assert document["status"] == "completed"
     assert document["outcome"] == "partial"
-    assert document["settlement_status"] in {"measured", "settled", "not_settled"}
+    assert document["settlement_status"] == "resettled"
     assert document["facilities"] == {"asked": 4, "committed": 2, "failed": 2, "restored": 2}
     assert set(document["failed_facilities"]) == {"school-0", "school-1"}
     assert document["duplicate_bms_commands"] == 0
@@ -95,6 +96,24 @@ def test_the_demo_succeeds_with_recorded_load_while_another_demo_runs(
     assert proof["file"].endswith("/demo.proof.json")
     assert proof["recomputed"] in run.said.splitlines()
     assert "Timeline" in run.said
+
+
+def test_the_demo_is_settled_and_a_corrected_reading_settles_it_again(
+    demos: DemoRuns, in_folder: tuple[str, ...]
+) -> None:
+    run = demos.start(*in_folder).result()
+    settlement = run.document["settlement"]
+    assert (settlement["status"], settlement["revision"], settlement["problems"]) == ("settled", 1, [])
+    lines, changes = settlement["lines"], settlement["changes"]
+    assert {line["component"] for line in lines} == {"capacity", "energy", "penalty"}
+    assert sum(Decimal(line["amount"]) for line in lines) == Decimal(settlement["total"])
+    assert {change["unit"] for change in changes} == {"school-2"}
+    difference = Decimal(settlement["difference"])
+    assert sum(Decimal(change["difference"]) for change in changes) == difference < 0
+    amounts = {reason["why"]: Decimal(reason["amount"]) for reason in settlement["by_reason"]}
+    assert {why: amount for why, amount in amounts.items() if amount} == {"meter": difference}
+    assert f"because of meter: {difference:,} USD" in run.said
+    assert "Settlement, revision 1" in run.said
 
 
 def test_halving_the_curtailment_of_the_zones_halves_the_delivered_reduction(

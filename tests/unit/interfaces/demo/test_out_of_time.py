@@ -13,6 +13,7 @@ from interfaces.demo.checks import Evidence, faults
 from interfaces.demo.facility_roles import assign_roles
 from interfaces.demo.ledger import LedgerCheck, ProofCheck
 from interfaces.demo.scenario import COMPLETED_WITHIN, POLL_S, Scenario
+from interfaces.demo.settlement import SettlementCheck
 from tests.fakes.clock import FakeClock
 from tests.given_when_then import given
 from tests.sample_values import DR_EVENT_ID, ENDS_AT, facility_entry, judge, portfolio_commands
@@ -46,17 +47,24 @@ def test_follow_stops_after_the_deadline() -> None:
     assert operator.calls == COMPLETED_WITHIN / timedelta(minutes=1)
 
 
-def test_follow_ends_once_the_event_is_completed_measured_and_reported() -> None:
-    callbacks = {"c-1": {"kind": "measured", "state": "delivered"}}
-    operator = Operator(
-        FakeClock(ENDS_AT), status="completed", settlement_status="measured", callbacks=callbacks
-    )
+@pytest.mark.parametrize(("status", "last"), [("settled", "settled"), ("not_settled", "measured")])
+def test_follow_ends_once_the_event_is_completed_settled_and_reported(status: str, last: str) -> None:
+    callbacks = {"c-1": {"kind": last, "state": "delivered"}}
+    operator = Operator(FakeClock(ENDS_AT), status="completed", settlement_status=status, callbacks=callbacks)
     assert followed(operator)
     assert operator.calls == 1
 
 
-@pytest.mark.parametrize("in_time", [True, False])
-def test_only_a_demo_past_its_deadline_has_the_timeout_fault(in_time: bool) -> None:
+def test_follow_waits_for_the_settlement_of_a_measured_dr_event() -> None:
+    callbacks = {"c-1": {"kind": "measured", "state": "delivered"}}
+    operator = Operator(
+        FakeClock(ENDS_AT), status="completed", settlement_status="measured", callbacks=callbacks
+    )
+    assert not followed(operator)
+
+
+@pytest.mark.parametrize(("in_time", "resettled"), [(True, None), (True, True), (True, False), (False, None)])
+def test_only_a_demo_past_its_deadline_has_the_timeout_fault(in_time: bool, resettled: bool | None) -> None:
     log = given().after(*portfolio_commands(facility_entry("fac-001")))
     log.after(judge(facility_ids=("fac-001",), target_kw=80.0))
     nothing: frozenset[str] = frozenset()
@@ -70,9 +78,13 @@ def test_only_a_demo_past_its_deadline_has_the_timeout_fault(in_time: bool) -> N
             committed=nothing, restored=nothing, duplicates={}, curtailed_after_end=nothing, expired=nothing
         ),
         in_time=in_time,
+        resettled=resettled,
+        settlement=SettlementCheck(status="settled"),
         unequal_read_models=(),
         proof=ProofCheck(file=None, holds=True),
         ledger=LedgerCheck(verified=True, domain_events=0, checkpoints=0),
         killed={"dispatch.after_call": "commit fac-001/zone-1"},
     )
-    assert any(fault.startswith("timed out: ") for fault in faults(evidence)) is not in_time
+    assert any(fault.startswith("timed out: ") for fault in faults(evidence)) == (
+        not in_time or resettled is False
+    )
