@@ -1,6 +1,6 @@
 """The document of a settlement of which only some facilities changed: the others are not computed again."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
@@ -11,6 +11,7 @@ from application.settlement.shapes import BaselineSummary, FacilityFigures, Prog
 from domain.settlement.quantities import ratio_of, rounding_of
 from domain.settlement.resettlement import Basis
 from domain.settlement.rounding import Exact
+from domain.settlement.settle import Reason
 
 LEFT_OUT_WITHOUT_STEPS = frozenset({"excused", "failed", "opted_out", "no_window"})
 """Such a facility has no steps in the document, and none are read of it."""
@@ -83,8 +84,7 @@ def _joined(
     lines = sorted(
         [*(one for one in earlier.lines if one.unit in same), *part.lines], key=lambda one: one.unit
     )
-    why = [one.reason for one in facilities if one.reason is not None]
-    reasons = tuple(dict.fromkeys(sorted(why))) if len(why) == len(facilities) else ()
+    reasons = _reasons(facilities)
     rule = basis.rule.of_kind(part.kind)
     figures = Figures(rounding_of(rule))
     ratio = ratio_of(rule, _sum(one.counted_kwh for one in units), _sum(one.committed_kwh for one in units))
@@ -100,6 +100,14 @@ def _joined(
         inputs=msgspec.structs.replace(part.inputs, dr_event=basis.dr_event),
     )
     return msgspec.structs.replace(document, flags=flags_of(document))
+
+
+def _reasons(facilities: Sequence[FacilityFigures]) -> tuple[Reason, ...]:
+    """Why nothing is settled; empty where a facility counts."""
+    if not facilities:
+        return ("no_facility",)
+    why: list[Reason] = [one.reason for one in facilities if one.reason is not None]
+    return tuple(dict.fromkeys(sorted(why))) if len(why) == len(facilities) else ()
 
 
 def _with_baseline(facility: FacilityFigures, baseline: BaselineSummary | None) -> FacilityFigures:

@@ -58,6 +58,15 @@ def test_it_equals_the_document_of_a_whole_settlement(
     )
 
 
+def test_a_dr_event_whose_last_facility_is_gone_is_not_settled() -> None:
+    rule = rule_of(energy={"rate": "1.00"})
+    old = Basis(rule=rule, dr_event=ended_event(hours=1), steps={"f1": steps_of("400")}, step_s=STEP_S)
+    earlier = settlement_document(old, program_of(rule), baselines={})
+    new = replace(old, dr_event=replace(old.dr_event, facilities=()), steps={})
+    found = renewed_document(earlier, new, program_of(rule), baselines={})
+    assert (found.status, found.reasons, found.total) == ("not_settled", ("no_facility",), "0.00")
+
+
 @pytest.mark.parametrize(
     ("level", "computed"), [("facility", [["b"]]), ("portfolio", [["a", "b"]])], ids=["facility", "portfolio"]
 )
