@@ -47,10 +47,10 @@ def exact(value: float | str | Decimal) -> Exact:
 
 def decimal_text(value: Exact, places: int) -> str:
     """A value that was rounded to so many places, with exactly those digits: "1.50"."""
-    digits = value * 10**places
-    if digits.denominator != 1:
+    digits, rest = divmod(value.numerator * 10**places, value.denominator)
+    if rest:
         raise ValueError(f"{value} has more than {places} places")
-    sign, number = ("-" if digits < 0 else ""), str(abs(digits.numerator)).rjust(places + 1, "0")
+    sign, number = ("-" if digits < 0 else ""), str(abs(digits)).rjust(places + 1, "0")
     return f"{sign}{number}" if places == 0 else f"{sign}{number[:-places]}.{number[-places:]}"
 
 
