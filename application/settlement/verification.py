@@ -157,14 +157,11 @@ def _differences(states: StatesInLog, one: Recorded, stored: SettlementDocument 
 def _difference_at(
     states: StatesInLog, until: int, figures: SettlementFigures, stored: SettlementDocument | None
 ) -> str:
-    dr_event, terms, dispatches = states.at(until, version=figures.program_version)
-    rule = terms.settlement
-    reasons = reasons_without_document(dr_event, rule, dispatches)
-    if reasons or rule is None:
+    document = document_at(states, until, figures)
+    if document is None:
+        dr_event, terms, dispatches = states.at(until, version=figures.program_version)
+        reasons = reasons_without_document(dr_event, terms.settlement, dispatches)
         return _unlike(figures, ("not_settled", reasons, None, None))
-    basis = basis_of_dr_event(dr_event, rule, dispatches, states.time_zones(dr_event, dispatches, until))
-    agreed = AgreedRule(version=figures.program_version, terms=terms, rule=rule)
-    document = document_of_basis(basis, agreed, dispatches)
     total = document.total if document.status == "settled" else None
     if unlike := _unlike(figures, (document.status, document.reasons, document.currency, total)):
         return unlike
@@ -173,6 +170,17 @@ def _difference_at(
             f"its document has other figures than follow from the log: {_first_difference(stored, document)}"
         )
     return ""
+
+
+def document_at(states: StatesInLog, until: int, figures: SettlementFigures) -> SettlementDocument | None:
+    """The document, as a first revision, by the log up to a position; None: nothing can be computed."""
+    dr_event, terms, dispatches = states.at(until, version=figures.program_version)
+    rule = terms.settlement
+    if rule is None or reasons_without_document(dr_event, rule, dispatches):
+        return None
+    basis = basis_of_dr_event(dr_event, rule, dispatches, states.time_zones(dr_event, dispatches, until))
+    agreed = AgreedRule(version=figures.program_version, terms=terms, rule=rule)
+    return document_of_basis(basis, agreed, dispatches)
 
 
 def _unlike(figures: SettlementFigures, follows: tuple[str, tuple[str, ...], str | None, str | None]) -> str:

@@ -134,9 +134,14 @@ def verify_settlements(
     stores: Stores,
     *,
     span: Span | None = None,
+    restore: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> SettlementReport:
-    """Verify that the settlements in the log follow from it, and raise or clear the alert `ledger_mismatch` of them."""
+    """Verify that the settlements in the log follow from it, and raise or clear the alert `ledger_mismatch` of them.
+
+    `restore`: missing documents that follow from the log are stored again before.
+    """
+    from application.settlement.restoration import restore_documents
     from application.settlement.verification import verify_settlements as verified
 
     log = stores.stream_log()
@@ -148,6 +153,8 @@ def verify_settlements(
         until=head if span is None else min(span.last, head),
         progress=progress,
     )
+    if restore and restore_documents(log, stores.settlement_documents(), report.findings):
+        return verify_settlements(stores, span=span, progress=progress)
     alerts, now = stores.alerts(), stores.clock.now()
     if report.findings:
         first = report.findings[0]

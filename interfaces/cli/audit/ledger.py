@@ -81,6 +81,7 @@ KEY_HELP = "The ledger's public key: a PEM file, or its 64 hexadecimal digits."
 @click.option("--no-map", is_flag=True, help="Without the map of streams.")
 @click.option("--public-key", metavar="KEY", help=KEY_HELP)
 @click.option("--snapshots", is_flag=True, help="Also fold each stream and compare its snapshots.")
+@click.option("--restore-documents", is_flag=True, help="Store lost documents of settlements again.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def verify(  # noqa: PLR0917 - click passes each option by name
     first: int | None,
@@ -90,6 +91,7 @@ def verify(  # noqa: PLR0917 - click passes each option by name
     no_map: bool,
     public_key: str | None,
     snapshots: bool,
+    restore_documents: bool,
     as_json: bool,
 ) -> None:
     """Recompute the ledger from the log, and find whatever was changed, removed, inserted or reordered."""
@@ -109,7 +111,9 @@ def verify(  # noqa: PLR0917 - click passes each option by name
         )
         settled = None
         if log != "forecasts":
-            settled = verify_settlements(stores, span=span, progress=partial(tell, "settlements"))
+            settled = verify_settlements(
+                stores, span=span, restore=restore_documents, progress=partial(tell, "settlements")
+            )
         compared = None
         if snapshots:
             compared = verify_snapshots(

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from application.commands.dispatch import RecordNotMeasurable
 from application.settlement.document import canonical_bytes, read_document
+from application.settlement.restoration import restore_documents
 from application.settlement.verification import SettlementReport, verify_settlements
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
@@ -85,6 +86,28 @@ def test_a_document_that_was_removed_is_named() -> None:
     [finding] = verified(there).findings
     assert (finding.kind, finding.revision) == ("document", 0)
     assert "is missing" in finding.detail
+
+
+@pytest.mark.parametrize("lost", [(0,), (1,), (0, 1)])
+def test_lost_documents_follow_from_the_log_with_the_same_digests(lost: tuple[int, ...]) -> None:
+    there = resettled()
+    documents = there.scenario.settlements
+    before = dict(documents.stored)
+    for number in lost:
+        documents.stored.pop(list(before)[number])
+    findings = verified(there).findings
+    assert restore_documents(log_of(there), documents, findings) == len(lost)
+    assert documents.stored == before
+    assert verified(there).holds
+
+
+def test_a_document_that_was_changed_is_not_restored_beside_it() -> None:
+    there = resettled()
+    documents = there.scenario.settlements
+    first = next(iter(documents.stored))
+    documents.stored[first] = b"{}"
+    assert restore_documents(log_of(there), documents, verified(there).findings) == 0
+    assert documents.stored[first] == b"{}"
 
 
 def test_a_total_in_the_log_that_does_not_follow_is_named() -> None:
