@@ -21,7 +21,7 @@ def period_document(
 ) -> PeriodDocument:
     """`settlements`: those of the season so far, of any period. Raises InvalidPeriod."""
     rule, parsed = program.settlement, period_named(period)
-    found = settle_period(rule, parsed, [_settlement(one) for one in settlements], program.enrolments)
+    found = settle_period(rule, parsed, [settlement_of(one) for one in settlements], program.enrolments)
     paid_per = "" if rule.capacity is None else rule.capacity.unit
     units = {"kw-day": parsed.days, "kw-month": parsed.months}.get(paid_per, 1)
     return PeriodDocument(
@@ -44,7 +44,7 @@ def period_document(
     )
 
 
-def _settlement(document: SettlementDocument) -> Settlement:
+def settlement_of(document: SettlementDocument) -> Settlement:
     """The figures that a period needs, as the document writes them: nothing is settled again."""
     return Settlement(
         rule=document.inputs.program.settlement.of_kind(document.kind),

@@ -2,12 +2,18 @@
 
 import json
 from datetime import timedelta
+from typing import Any
 
 import msgspec
+from hypothesis import given, settings
 
-from application.settlement.period import period_document
+from application.settlement.document import basis_of, canonical_bytes
+from application.settlement.period import period_document, settlement_of
+from application.settlement.without_steps import read_without_steps
+from domain.settlement.inputs import EndedEvent
+from domain.settlement.lines import PriceMissing
 from tests.settlement_cases import PROPORTIONAL, STARTS_AT, ended_event, facility, rule_of, steps_of
-from tests.settlement_documents import document_of, program_of
+from tests.settlement_documents import document_of, program_of, settlement_cases
 
 RULE = {
     "level": "portfolio",
@@ -82,3 +88,39 @@ def test_a_month_without_a_dr_event_pays_by_its_own_factor() -> None:
 def test_a_program_that_pays_no_capacity_with_the_period_has_no_lines() -> None:
     document = period_document(program_of(rule_of(energy={"rate": "1"})), "2026-02", [])
     assert (document.lines, document.total, document.facilities) == ((), "0.00", ())
+
+
+@settings(max_examples=30)
+@given(settlement_cases())
+def test_the_figures_of_a_document_are_those_of_its_settlement(
+    case: tuple[dict[str, Any], EndedEvent, dict[str, Any]],
+) -> None:
+    """A month follows from what documents state: nothing is settled again for it."""
+    try:
+        document = document_of(*case)
+    except PriceMissing:
+        return
+    stated, computed = (
+        settlement_of(read_without_steps(canonical_bytes(document))),
+        basis_of(document).settlement(),
+    )
+    assert (stated.rule, stated.reasons) == (computed.rule, computed.reasons)
+    assert [(one.facility_id, one.reason, one.delivered_kwh) for one in stated.facilities] == [
+        (one.facility_id, one.reason, one.delivered_kwh) for one in computed.facilities
+    ]
+    assert [(one.unit, one.committed_kwh, one.counted_kwh, one.hours, one.ratio) for one in stated.units] == [
+        (one.unit, one.committed_kwh, one.counted_kwh, one.hours, one.ratio) for one in computed.units
+    ]
+
+
+def test_a_document_is_read_without_its_steps() -> None:
+    document = document_of(RULE, ended_event(facility("f1"), hours=1), {"f1": steps_of("400")})
+    read = read_without_steps(canonical_bytes(document))
+    assert read.facilities[0].steps == ()
+    assert read.facilities[0].intervals == ()
+    assert read.units[0].intervals == ()
+    assert (read.total, read.facilities[0].gross, read.inputs) == (
+        document.total,
+        document.facilities[0].gross,
+        document.inputs,
+    )
