@@ -40,6 +40,14 @@ class LatestDispatch(msgspec.Struct, frozen=True, kw_only=True):
     target_kw: float
 
 
+class EnrolledPower(msgspec.Struct, frozen=True, kw_only=True):
+    """The power that is enrolled in a program from a moment on; None: none was agreed, or it was withdrawn."""
+
+    program_id: str
+    since: datetime
+    kw: str | None
+
+
 class FacilityRow(msgspec.Struct, frozen=True, kw_only=True, tag="facility"):
     """One facility. It never contains credentials, nor their location."""
 
@@ -63,6 +71,8 @@ class FacilityRow(msgspec.Struct, frozen=True, kw_only=True, tag="facility"):
     bms_address: str | None = None
     bms_profile: str | None = None
     programs: tuple[str, ...] = ()
+    enrolled: tuple[EnrolledPower, ...] = ()
+    """Every change of it, the oldest first."""
     groups: tuple[str, ...] = ()
     """The operator's own labels."""
     limits: Limits | None = None
@@ -85,6 +95,11 @@ class FacilityRow(msgspec.Struct, frozen=True, kw_only=True, tag="facility"):
     def locations(self) -> Locations:
         first = Location(tz=self.tz, weather_cell=self.weather_cell, region=self.region)
         return Locations(first, self.later_locations)
+
+    def enrolled_kw(self, program_id: str, at: datetime) -> str | None:
+        """What was enrolled in the program then."""
+        of_program = (one for one in reversed(self.enrolled) if one.program_id == program_id)
+        return next((one.kw for one in of_program if one.since <= at), None)
 
     @property
     def location_history(self) -> tuple[Location, ...]:
@@ -144,7 +159,7 @@ class FacilitiesProjection:
     """The projection behind the read model `facilities`."""
 
     name: ClassVar[str] = "facilities"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     row_type: ClassVar[Any] = FacilitiesRow
     newest_first: ClassVar[bool] = False
     concerns: ClassVar[tuple[type[DomainEvent], ...]] = (Facility.Event, Dispatch.Event)
@@ -218,6 +233,7 @@ def _put_facility(
             bms_address=state.bms.address if state.bms else None,
             bms_profile=state.bms.profile if state.bms else None,
             programs=tuple(sorted(state.programs)),
+            enrolled=_enrolled(domain_event, row),
             groups=tuple(sorted(state.groups)),
             limits=state.limits,
             reservations=tuple(
@@ -233,6 +249,19 @@ def _put_facility(
             changed_at=domain_event.recorded_at,
         )
     )
+
+
+def _enrolled(domain_event: Facility.Event, row: FacilityRow | None) -> tuple[EnrolledPower, ...]:
+    before = row.enrolled if row else ()
+    match domain_event:
+        case Facility.EnrolledInProgram():
+            kw = domain_event.kw
+        case Facility.WithdrawnFromProgram():
+            kw = None
+        case _:
+            return before
+    change = EnrolledPower(program_id=domain_event.program_id, since=domain_event.recorded_at, kw=kw)
+    return (*before, change)
 
 
 def _status_reason(domain_event: Facility.Event, row: FacilityRow | None) -> str | None:
