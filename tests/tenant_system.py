@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
+from functools import partial
 from types import SimpleNamespace, TracebackType
 from typing import Any, Self, cast
 
@@ -22,9 +23,13 @@ from application.commands.facility import RegisterFacility
 from application.commands.program import AgreeProgram
 from application.facility.portfolio_entries import FacilityEntry, ProgramEntry
 from application.ledger.proof import NotProvable
+from application.ports.event_store.event_store import StreamNotFound
+from domain.identifiers import program_stream_id
+from domain.program import Program, ProgramState
 from domain.telemetry.meter_reading import MeterReading
 from projections.audit.stream_log import StreamEntry
 from tests.fakes.access.daily_usage import FakeDailyUsage
+from tests.fakes.event_store.event_store import FakeEventStore
 from tests.fakes.forecast.past_forecasts import FakePastForecasts
 from tests.fakes.forecast.scores import FakeForecastScores
 from tests.fakes.operations.dead_letters import FakeDeadLetters
@@ -74,6 +79,8 @@ class TenantSystem:
             "meter_powers": FakeMeterPowers(self.telemetry),
             "past_forecasts": self.past_forecasts,
             "forecast_scores": FakeForecastScores(),
+            "settlements": scenario.settlements,
+            "program": partial(stored_program, scenario.store),
             "ledger": SimpleNamespace(status=_not_sealed, proof=_not_sealed, consistency=_not_sealed),
             "known_programs": dict.fromkeys,
         }
@@ -188,6 +195,14 @@ class TenantSystem:
     def reasons(self, response: httpx.Response) -> Collection[tuple[str, str | None]]:
         """(code, facility) of a problem."""
         return [(reason["code"], reason.get("facility_id")) for reason in response.json()["reasons"]]
+
+
+def stored_program(store: FakeEventStore, program_id: str) -> ProgramState | None:
+    """None: there is none."""
+    try:
+        return store.load(Program, program_stream_id(program_id)).state
+    except StreamNotFound:
+        return None
 
 
 def _not_sealed(*_: Any) -> Any:

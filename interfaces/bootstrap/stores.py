@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from application.ports.telemetry.reading_counts import StoredReadings
     from application.ports.telemetry.rollups import TelemetryRollups
     from application.ports.telemetry.store import TelemetryStore
-    from domain.program import Terms
+    from domain.program import ProgramState, Terms
     from projections.audit.stream_log import StreamLog
     from projections.engine.maintenance import ProjectionMaintenance
     from projections.engine.waits import ProjectionWaits
@@ -209,18 +209,19 @@ class Stores:
 
     def existing_programs(self, program_ids: Collection[str]) -> dict[str, Terms | None]:
         """Those of `program_ids` that exist, with their newest terms."""
+        programs = {name: self.program(name) for name in sorted(set(program_ids))}
+        return {name: found.terms for name, found in programs.items() if found is not None}
+
+    def program(self, program_id: str) -> ProgramState | None:
+        """None: there is none."""
         from application.ports.event_store.event_store import StreamNotFound
         from domain.identifiers import program_stream_id
         from domain.program import Program
 
-        existing: dict[str, Terms | None] = {}
-        for program_id in sorted(set(program_ids)):
-            try:
-                program = self.events.load(Program, program_stream_id(program_id))
-            except StreamNotFound:
-                continue
-            existing[program_id] = program.state.terms
-        return existing
+        try:
+            return self.events.load(Program, program_stream_id(program_id)).state
+        except StreamNotFound:
+            return None
 
     def system_state(self) -> SystemState:
         from adapters.postgres.operations.system_state import PostgresSystemState

@@ -19,6 +19,7 @@ from interfaces.bootstrap.gc_tuning import freeze_startup_objects
 from interfaces.bootstrap.ledger import StoredLedger
 from interfaces.bootstrap.operations import dead_letter_replay
 from interfaces.bootstrap.readiness import DISK_FULL_SHARE, readiness_probes, used_share
+from interfaces.bootstrap.secrets import portfolio_rules, portfolio_secrets, recorded_references
 from interfaces.bootstrap.servers import current_cache
 from interfaces.bootstrap.stores import Stores, open_stores, replica_url
 from interfaces.bootstrap.telemetry import gap_sources, watched_telemetry
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from application.facility.secret_references import RecordedReference
     from application.ports.access.daily_usage import UsageKind
     from application.ports.telemetry.store import TelemetryStore
+    from interfaces.web.api.webhook.secrets import WebhookSecrets
     from interfaces.web.edge import ReadRates, WebDependencies
     from projections.queries.replica import ReplicatedReadModels
 
@@ -132,13 +134,10 @@ def web_collaborators(
 ) -> WebDependencies:
     from adapters.nats.queue_depths import NatsQueueDepths
     from adapters.redis.rate_limit import CachedRateLimiter
-    from interfaces.bootstrap.secrets import portfolio_rules, portfolio_secrets
     from interfaces.web.api.webhook.callback_ids import CallbackIds
-    from interfaces.web.api.webhook.secrets import WebhookSecrets
     from interfaces.web.edge import WebDependencies
 
-    settings = stores.settings
-    secrets = WebhookSecrets(stores.utilities(), portfolio_secrets(settings, stores.clock).resolve)
+    settings, secrets = stores.settings, _webhook_secrets(stores)
     return WebDependencies(
         bus=stores.bus,
         read_models=stores.read_models(),
@@ -160,6 +159,8 @@ def web_collaborators(
         gap_sources=gap_sources(stores),
         past_forecasts=stores.past_forecasts(),
         forecast_scores=stores.forecast_scores(),
+        settlements=stores.settlement_documents(),
+        program=stores.program,
         ledger=StoredLedger(stores),
         live_log=stores.live_log(),
         live_signal=stores.live_signal(),
@@ -186,9 +187,13 @@ def web_collaborators(
     )
 
 
-def _recorded_references(stores: Stores, facility_id: str) -> list[RecordedReference]:
-    from interfaces.bootstrap.secrets import recorded_references
+def _webhook_secrets(stores: Stores) -> WebhookSecrets:
+    from interfaces.web.api.webhook.secrets import WebhookSecrets
 
+    return WebhookSecrets(stores.utilities(), portfolio_secrets(stores.settings, stores.clock).resolve)
+
+
+def _recorded_references(stores: Stores, facility_id: str) -> list[RecordedReference]:
     return list(recorded_references(stores, utility_ids=(), facility_ids=(facility_id,)))
 
 

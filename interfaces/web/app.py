@@ -34,6 +34,8 @@ from interfaces.web.api.operations.runbooks import RunbookController
 from interfaces.web.api.operations.summary import OperationsController
 from interfaces.web.api.portfolio import PortfolioController
 from interfaces.web.api.session import SessionController
+from interfaces.web.api.settlement.controller import SettlementController
+from interfaces.web.api.settlement.statements import FacilityStatementController, ProgramStatementController
 from interfaces.web.api.telemetry.current_value import CurrentController, CurrentOfAllController
 from interfaces.web.api.telemetry.current_value_fast_path import CurrentValueFastPath
 from interfaces.web.api.telemetry.load_history import LoadHistoryController
@@ -69,6 +71,9 @@ CONTROLLERS: list[ControllerRouterHandler] = [
     PerformanceController,
     MeasurementsController,
     CallbackController,
+    SettlementController,
+    ProgramStatementController,
+    FacilityStatementController,
     FacilityController,
     LoadHistoryController,
     ReadingGapsController,

@@ -30,6 +30,7 @@ from application.ports.live_feed import LiveLog
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.dead_letters import DeadLetter, DeadLetters
 from application.ports.operations.system_state import Queues, SystemState
+from application.ports.settlement.documents import SettlementDocuments
 from application.ports.shared_cache import SharedCache
 from application.ports.telemetry.meter_powers import MeterPowersView
 from application.ports.telemetry.rollups import TelemetryRollups
@@ -38,7 +39,7 @@ from application.telemetry.current_values import CurrentValues
 from application.telemetry.load_history import LoadHistories
 from application.telemetry.rate_limited_reads import RateLimitedCurrentValues
 from application.telemetry.reading_gaps import GapSources
-from domain.program import Terms
+from domain.program import ProgramState, Terms
 from interfaces.web.authentication.api_key import Authenticator
 from interfaces.web.authentication.concurrency_limit import ConcurrencyLimit, TenantConcurrencyLimit
 from interfaces.web.authentication.failures import AuthenticationFailures
@@ -149,6 +150,7 @@ class WebDependencies:
     gap_sources: GapSources
     past_forecasts: PastForecasts
     forecast_scores: ForecastScores
+    settlements: SettlementDocuments
     ledger: Ledger
     live_log: LiveLog
     live_signal: Signal
@@ -162,6 +164,8 @@ class WebDependencies:
     """Whether a utility may still sign with v1. Raises ValueError as `webhook_secret` does."""
     known_programs: Callable[[Collection[str]], Mapping[str, Terms | None]] = lambda _: {}
     """Those of the named programs that exist in the log, with their newest terms."""
+    program: Callable[[str], ProgramState | None] = lambda _: None
+    """A program of the log; None: there is none."""
     portfolio_rules: PortfolioRules = STRICTEST_RULES
     recorded_references: Callable[[str], Collection[RecordedReference]] = lambda _: ()
     """The secret references of a facility as they are recorded now."""
@@ -229,6 +233,10 @@ class Edge:
         default_factory=lambda: TenantConcurrencyLimit(2, share=1, most_waiting=4)
     )
     """For reading single readings of a day of many meters."""
+    settlement_limit: TenantConcurrencyLimit = field(
+        default_factory=lambda: TenantConcurrencyLimit(2, share=1, most_waiting=16)
+    )
+    """For documents of settlements and statements: one of 10,000 facilities has 25 MB."""
     fold_limit: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(1))
     """For folding past lists."""
     past_limit: TenantConcurrencyLimit = field(default_factory=lambda: TenantConcurrencyLimit(share=1))

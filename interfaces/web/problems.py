@@ -47,6 +47,9 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     ),
     "forbidden": ProblemType(403, "This key may not do that", "Use a key of a role that may."),
     "not-found": ProblemType(404, "There is no such thing here", "Check the address and the id."),
+    "not-settled-yet": ProblemType(
+        404, "The DR event is not settled", "Wait for what the detail names, or do what it says."
+    ),
     "method-not-allowed": ProblemType(405, "That method does nothing here", "See the API at /schema."),
     "head-too-slow": ProblemType(408, "The head did not arrive in time", "Send address and headers at once."),
     "body-too-slow": ProblemType(408, "The body did not arrive in time", "Send the body at once."),
@@ -54,6 +57,11 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
         409, "That key was used with another body", "Use a new key for a new request."
     ),
     "not-allowed-now": ProblemType(409, "The present state does not allow that", "See the state named."),
+    "settlement-final": ProblemType(
+        409,
+        "The settlement is final",
+        "Nothing is settled again after the deadline of the rule; agree on a correction outside.",
+    ),
     "body-too-large": ProblemType(413, "The body is too large", "Send fewer facilities at once."),
     "unsupported-media-type": ProblemType(
         415, "The body is not declared as JSON", "Send `Content-Type: application/json`."

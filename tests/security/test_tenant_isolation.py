@@ -44,7 +44,14 @@ CLOSED = sorted(
 ASKED_OF_THE_PROCESS = frozenset({"GET /metrics", "GET /ready", "GET /api/session"})
 """Counters of the process, and the session of a person: they name no tenant's data, and change by themselves."""
 DAY = timedelta(days=1)
-NAMES = {"facility_id": "fac-001", "name": "index.html", "path": "openapi.json", "alert": "bms_drift"}
+NAMES = {
+    "facility_id": "fac-001",
+    "name": "index.html",
+    "path": "openapi.json",
+    "alert": "bms_drift",
+    "program_id": PROGRAM,
+    "period": f"{NOW:%Y-%m}",
+}
 
 
 def at(day: int, hour: float) -> str:

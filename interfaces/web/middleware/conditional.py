@@ -38,6 +38,7 @@ _CONTENT = (
     b"application/json",
     b"application/vnd.oai.openapi+json",
     b"text/html",
+    b"text/csv",
     b"text/css",
     b"text/javascript",
 )

@@ -24,6 +24,8 @@ from domain.errors import (
     FacilityNotAvailable,
     NotAllowedNow,
     ReasonRequired,
+    SettlementFinal,
+    SettlementWaits,
     UnknownDispatch,
     UnknownDREvent,
     UnknownFacility,
@@ -58,6 +60,8 @@ _BY_DOMAIN_ERROR: dict[type[DomainError], str] = {
     NotAllowedNow: "not-allowed-now",
     FacilityNotAvailable: "not-allowed-now",
     ReasonRequired: "invalid-request",
+    SettlementFinal: "settlement-final",
+    SettlementWaits: "not-allowed-now",
     BmsAccessDenied: "forbidden",
 }
 

@@ -15,7 +15,9 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
+from application.settlement.statement.csv_records import COLUMNS
 from interfaces.as_of import MOST_DIGITS
+from interfaces.web.api.settlement.controller import SettlementBody
 from interfaces.web.api.webhook.body import ID_PATTERN, MOST_ID_CHARACTERS, NotificationBody
 from interfaces.web.api.webhook.responses import ModificationAnswer, NotificationAnswer
 from interfaces.web.authentication.session_cookie import COOKIE
@@ -23,7 +25,7 @@ from interfaces.web.openapi.examples import add_examples, problem_example
 from interfaces.web.openapi.schema_names import publish_schema_names
 from interfaces.web.problems import MEDIA_TYPE, PROBLEM_TYPES, ProblemDocument
 from interfaces.web.route_policy import ANYONE, RoutePolicy, route_policies
-from interfaces.web.routes import AS_OF, FACILITY, WEBHOOK
+from interfaces.web.routes import AS_OF, DR_EVENT, FACILITY, WEBHOOK
 
 _REFERENCE = "#/components/schemas/"
 _METHODS = ("get", "post", "patch", "delete")
@@ -33,6 +35,15 @@ _RAW_ROUTES = {
     f"PATCH {WEBHOOK}/{{utility_event_id}}": ModificationAnswer.__name__,
 }
 """Routes that read and write raw bytes, so that the framework cannot know their schemas."""
+_STATEMENTS = frozenset(
+    {
+        f"GET {DR_EVENT}/settlement",
+        f"GET {FACILITY}/statements/{{period}}",
+        "GET /api/programs/{program_id}/statements/{period}",
+    }
+)
+"""Routes whose answer has several forms, as `Accept` asks for."""
+_SETTLE = f"POST {DR_EVENT}/settlement"
 _MAINTENANCE = f"POST {FACILITY}/maintenance"
 _REASON_TO_START = {
     "if": {"properties": {"action": {"const": "start"}}},
@@ -55,6 +66,7 @@ _UTILITY_EVENT_ID = {
     "maxLength": MOST_ID_CHARACTERS,
     "pattern": ID_PATTERN,
 }
+_PERIOD = {"type": "string", "pattern": r"^\d{4}-(0[1-9]|1[0-2])(_\d{4}-(0[1-9]|1[0-2]))?$"}
 _AS_OF_SCHEMA = {
     "oneOf": [
         {"type": "string", "format": "date-time"},
@@ -115,7 +127,14 @@ def completed(
     publish_schema_names(document)
     schemas = document["components"]["schemas"]
     (problem, *_), components = msgspec.json.schema_components(
-        [ProblemDocument, NotificationBody, NotificationAnswer, ModificationAnswer, *bodies],
+        [
+            ProblemDocument,
+            NotificationBody,
+            NotificationAnswer,
+            ModificationAnswer,
+            SettlementBody,
+            *bodies,
+        ],
         ref_template=_REFERENCE + "{name}",
     )
     schemas.update(components)
@@ -159,6 +178,7 @@ def _correct(operation: dict[str, Any], route: str) -> None:
         body["schema"] = {"$ref": _REFERENCE + NotificationBody.__name__}
         if route.startswith("PATCH "):  # only the number says which of two is newer
             body["schema"] = {"allOf": [body["schema"], {"required": ["modification_number"]}]}
+    _correct_settlement(operation, route)
     if route == _MAINTENANCE:
         body = operation["requestBody"]["content"]["application/json"]
         body["schema"] = {"allOf": [body["schema"], _REASON_TO_START]}
@@ -173,14 +193,30 @@ def _correct(operation: dict[str, Any], route: str) -> None:
         responses["204"].pop("content", None)  # 204 has no content
 
 
+def _correct_settlement(operation: dict[str, Any], route: str) -> None:
+    if route in _STATEMENTS:
+        texts = {"text/html": "<!doctype html>", "text/csv": ",".join(COLUMNS)}
+        operation["responses"]["200"]["content"].update(
+            (media_type, {"schema": {"type": "string"}, "example": text})
+            for media_type, text in texts.items()
+        )
+    if route == _SETTLE:  # an empty body is taken too, which the framework cannot describe
+        schema = {"$ref": _REFERENCE + SettlementBody.__name__}
+        operation["requestBody"] = {"required": False, "content": {"application/json": {"schema": schema}}}
+
+
 def _schema_of(parameter: str, schema: dict[str, Any]) -> dict[str, Any]:
     """The schema of a parameter as it is sent: an absent one is left out, never null."""
     rest = {name: value for name, value in schema.items() if name != "oneOf"}
+    if parameter == "revision":
+        rest["minimum"] = 0  # the framework leaves a bound of 0 out
     options = [option for option in schema.get("oneOf", ()) if option != {"type": "null"}]
     if parameter == AS_OF and {"type": "string"} in options:
         return rest | _AS_OF_SCHEMA
     if parameter == "utility_event_id":
         return _UTILITY_EVENT_ID
+    if parameter == "period":
+        return _PERIOD
     if isinstance(rest.get("type"), list):
         rest["type"] = next(name for name in rest["type"] if name != "null")
         rest["enum"] = [value for value in rest["enum"] if value is not None]

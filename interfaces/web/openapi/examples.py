@@ -26,7 +26,7 @@ def add_examples(operation: dict[str, Any], route: str) -> None:
             media["example"] = own["body"]
     for status, response in operation["responses"].items():
         for media in response.get("content", {}).values():
-            if status in own.get("answers", {}):
+            if status in own.get("answers", {}) and "example" not in media:
                 media["example"] = own["answers"][status]
 
 

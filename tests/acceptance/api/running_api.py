@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -34,6 +35,7 @@ from adapters.postgres.operations.system_state import PostgresSystemState
 from adapters.postgres.read_model.read_models import PostgresReadModels
 from adapters.postgres.read_model.runner import ProjectionRunner
 from adapters.postgres.read_model.waits import PostgresProjectionWaits
+from adapters.postgres.settlement_documents import PostgresSettlementDocuments
 from adapters.postgres.telemetry.meter_powers import PostgresMeterPowers
 from adapters.postgres.telemetry.meter_readings import PostgresMeterReadings
 from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
@@ -208,7 +210,15 @@ def running_door(
     store = PostgresEventStore(DemandResponse, database.app_dsn, pool_size=8)
     # As in production: a connection that died with its server is replaced instead of being handed out.
     with FastReconnectPool(database.app_dsn, min_size=2, max_size=8, timeout=10) as pool:
-        bus = CommandBus(store, CLOCK, HANDLERS, forecasts=PostgresForecastBook(pool))
+        bus = CommandBus(
+            store,
+            CLOCK,
+            HANDLERS,
+            forecasts=PostgresForecastBook(pool),
+            settlements=PostgresSettlementDocuments(pool),
+        )
+        stores: Any = SimpleNamespace(events=store)
+        stores.program = partial(Stores.program, stores)
         _fill(bus)
         api_keys = PostgresApiKeys(pool)
         dependencies = WebDependencies(
@@ -226,6 +236,7 @@ def running_door(
             gap_sources=GapSources(PostgresMeterReadings(pool), CLOCK, timedelta(days=90)),
             past_forecasts=PostgresPastForecasts(pool),
             forecast_scores=PostgresForecastScores(pool),
+            settlements=PostgresSettlementDocuments(pool),
             ledger=_ledger(pool, data_dir),
             live_log=PostgresLiveLog.at(database.app_dsn),
             live_signal=LogListener(database.app_dsn, CHANNEL),
@@ -237,9 +248,8 @@ def running_door(
             stream_clients=stream_clients,
             stream_clients_per_key=stream_clients_per_key,
             read_rates=read_rates or ReadRates(),
-            known_programs=lambda asked: Stores.existing_programs(
-                cast("Stores", SimpleNamespace(events=store)), asked
-            ),
+            known_programs=partial(Stores.existing_programs, stores),
+            program=stores.program,
             system_state=PostgresSystemState(pool),
             waits=PostgresProjectionWaits(database.app_dsn),
             probes=(ReadinessProbe(name="postgresql", needed=True, check=_probe(database)),),

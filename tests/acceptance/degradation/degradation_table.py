@@ -41,6 +41,7 @@ LIKE: dict[str, tuple[str, ...]] = {
         "POST /api/dr-events/{dr_event_id}/cancellation",
         "POST /api/dr-events/{dr_event_id}/overrides",
         "POST /api/dr-events/{dr_event_id}/restored-by-hand",
+        "POST /api/dr-events/{dr_event_id}/settlement",
         "POST /api/facilities",
         "POST /api/facilities/{facility_id}/maintenance",
         "POST /api/facilities/{facility_id}/deactivation",
@@ -63,6 +64,10 @@ LIKE: dict[str, tuple[str, ...]] = {
         "GET /api/audit/ledger",
         "GET /api/audit/ledger/consistency",
         "GET /api/dead-letters/{dead_letter_id}",
+        "GET /api/dr-events/{dr_event_id}/settlement",
+        "GET /api/dr-events/{dr_event_id}/settlement/revisions",
+        "GET /api/programs/{program_id}/statements/{period}",
+        "GET /api/facilities/{facility_id}/statements/{period}",
     ),
     "facilities": (
         "GET /api/facilities/{facility_id}/gaps",

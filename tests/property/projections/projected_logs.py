@@ -460,9 +460,12 @@ class PortfolioWalk:
         self._save(dr_event)
 
     def _settle(self, dr_event: DREvent, number: int) -> None:
+        self.settle(dr_event, inputs_digest=f"{number:064x}")
+
+    def settle(self, dr_event: DREvent, **figures: Any) -> None:
         dr_event.settle(
             self.provenance(actor="worker:measure", cause=True),
-            figures=settlement_figures(inputs_digest=f"{number:064x}", final_at=None),
+            figures=settlement_figures(**({"final_at": None} | figures)),
             why="every facility is measured",
         )
         self._save(dr_event)

@@ -20,6 +20,8 @@ from application.commands.dr_event import (
     CancelNotifiedDREvent,
     Judgement,
     JudgeNotification,
+    SettleDREvent,
+    SettlementOutcome,
 )
 from application.ports.access.api_keys import Role
 from domain.identifiers import dr_event_id
@@ -35,6 +37,7 @@ from tests.fakes.access.used_signatures import FakeUsedSignatures
 from tests.fakes.live_feed import FakeLiveLog, FakeLogSignal
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.replicated_read_models import FakeReplicatedReadModels
+from tests.sample_settlement import settlement_figures
 
 NOW = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
 WEBHOOK = "/webhooks/utility/dr-notification"
@@ -177,6 +180,7 @@ class Edge:
                 "gap_sources",
                 "past_forecasts",
                 "forecast_scores",
+                "settlements",
                 "ledger",
             ),
             cast("Any", None),
@@ -235,7 +239,7 @@ def notification(**changes: Any) -> dict[str, Any]:
 
 
 def accepting(command: Any) -> Any:
-    """Accepts every notification and cancellation."""
+    """Accepts every notification, cancellation and settlement."""
     if isinstance(command, JudgeNotification):
         return Judgement(
             dr_event_id=dr_event_id(command.utility_id, command.utility_event_id),
@@ -246,6 +250,10 @@ def accepting(command: Any) -> Any:
     if isinstance(command, CancelNotifiedDREvent):
         found = dr_event_id(command.utility_id, command.utility_event_id)
         return Cancellation(dr_event_id=found, status="cancelled")
+    if isinstance(command, SettleDREvent):
+        return SettlementOutcome(
+            dr_event_id=command.dr_event_id, revision=0, recorded=True, figures=settlement_figures()
+        )
     assert isinstance(command, CancelDREvent)
     return Cancellation(dr_event_id=command.dr_event_id, status="cancelled")
 

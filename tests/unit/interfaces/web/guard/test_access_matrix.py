@@ -12,22 +12,28 @@ from types import SimpleNamespace
 from typing import Any, get_args
 
 import httpx
+import msgspec
 import pytest
 
 from application.access.api_keys import revoke
 from application.ledger.proof import NotProvable
 from application.ports.access.api_keys import Role
+from application.settlement.document import canonical_bytes
 from application.telemetry.reading_gaps import GapSources
+from domain.dr_event import DREvent
 from tests.fakes.forecast.past_forecasts import FakePastForecasts
 from tests.fakes.forecast.scores import FakeForecastScores
 from tests.fakes.operations.dead_letters import FakeDeadLetters
 from tests.fakes.read_models import FakeReadModels
+from tests.fakes.settlement.documents import FakeSettlementDocuments
 from tests.fakes.stream_log import FakeStreamLog
 from tests.fakes.telemetry.meter_powers import FakeMeterPowers
 from tests.fakes.telemetry.meter_readings import FakeMeterReadings
 from tests.fakes.telemetry.rollups import FakeTelemetryRollups
 from tests.fakes.telemetry.store import FakeTelemetryStore
 from tests.property.projections.projected_logs import UTILITY, PortfolioWalk
+from tests.settlement_cases import ended_event, facility, steps_of
+from tests.settlement_documents import document_of
 from tests.unit.interfaces.web.api.test_facility_registration import ENTRY
 from tests.unit.interfaces.web.declared_policies import POLICIES
 from tests.unit.interfaces.web.edge import NOW, Edge, accepting, notification, problem_of
@@ -40,6 +46,7 @@ BODIES: dict[str, Any] = {
     "DELETE /webhooks/utility/dr-notification/{utility_event_id}": None,
     "POST /api/dr-events/{dr_event_id}/cancellation": {"reason": "x"},
     "POST /api/dr-events/{dr_event_id}/overrides": {"facility_id": "fac-001", "reason": "x"},
+    "POST /api/dr-events/{dr_event_id}/settlement": {"reason": "x"},
     "POST /api/dr-events/{dr_event_id}/restored-by-hand": {"facility_id": "fac-001", "reason": "x"},
     "POST /api/facilities": ENTRY,
     "POST /api/facilities/{facility_id}/maintenance": {"action": "end"},
@@ -67,13 +74,23 @@ def not_sealed(*_: Any) -> Any:
     raise NotProvable("nothing is sealed yet")
 
 
+def _settlement_of(dr_event: DREvent, settlements: FakeSettlementDocuments) -> str:
+    """The digest of a document about fac-001 and fac-002."""
+    rule = {"energy": {"rate": "1.50"}}
+    loads = {name: steps_of("400") for name in ("fac-001", "fac-002")}
+    document = document_of(rule, ended_event(*map(facility, loads), hours=1), loads)
+    written = canonical_bytes(msgspec.structs.replace(document, dr_event_id=str(dr_event.id)))
+    return settlements.add(dr_event.id, written, revision=0)
+
+
 class House:
     """An edge over a log with a completed DR event of one utility, and a key of every kind."""
 
     def __init__(self) -> None:
         self.walk = PortfolioWalk()
         self.dr_event = self.walk.happy()
-        store = FakeTelemetryStore()
+        store, settlements = FakeTelemetryStore(), FakeSettlementDocuments()
+        self.walk.settle(self.dr_event, digest=_settlement_of(self.dr_event, settlements))
         edge = self.edge = Edge()
         edge.others = {
             "stream_log": FakeStreamLog(self.walk.entries),
@@ -84,6 +101,7 @@ class House:
             "gap_sources": GapSources(FakeMeterReadings(store), edge.clock, timedelta(days=90)),
             "past_forecasts": FakePastForecasts(),
             "forecast_scores": FakeForecastScores(),
+            "settlements": settlements,
             "ledger": SimpleNamespace(status=not_sealed, proof=not_sealed, consistency=not_sealed),
             "known_programs": dict.fromkeys,
             "failed_authentications_per_min": 1_000_000,  # all of them come from one address
@@ -125,6 +143,8 @@ class House:
             name="index.html" if "/static/" in template else "forbidden",
             path="openapi.json",
             alert="bms_drift",
+            program_id="summer-peak",
+            period="2026-07",
         )
         url = path + QUERIES.get(route, "")
         response: httpx.Response = client.request(method, url, headers=key, json=BODIES.get(route))
@@ -201,6 +221,8 @@ def test_a_key_of_one_facility_reads_only_that_facility(house: House, client: An
         assert problem_of(house.ask(client, route, house.of_facility, facility="fac-002"))["status"] == 404
     elif route == "GET /api/stream":
         assert problem_of(own)["status"] == 400
+    elif "/settlement" in route:
+        assert (own.status_code, "fac-002" in own.text) == (200, False)
     elif "session" in route:
         assert not own.content or own.json()["facility_id"] == "fac-001"
     else:

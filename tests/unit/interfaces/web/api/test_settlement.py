@@ -1,0 +1,344 @@
+"""Settlements over HTTP: documents, statements, revisions, and who sees what of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from datetime import timedelta
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+import httpx
+import pytest
+
+from application.commands.dr_event import SettleDREvent
+from application.commands.facility import RegisterFacility
+from application.facility.portfolio_entries import EnrolmentEntry
+from application.settlement.document import digest_of, read_document, recomputed
+from domain.program.settlement_rule import Capacity, Energy, SettlementRule
+from interfaces.web.api.settlement.forms import preferred_form
+from tests.fakes.read_models import FakeReadModels
+from tests.fakes.stream_log import FakeStreamLog
+from tests.in_process_system import InProcessSystem
+from tests.sample_values import CONTEXT, DR_EVENT_ID, ENDS_AT, PROGRAM, STARTS_AT, UTILITY, facility_entry
+from tests.settled_system import MEASURE, SETTLE, completed, corrected_to, measured_as
+from tests.tenant_system import stored_program
+from tests.unit.interfaces.web.edge import Edge, codes_of, problem_of
+
+RULE = SettlementRule(
+    currency="USD", energy=Energy(rate="1.50"), capacity=Capacity(rate="2.00", unit="kw-month"), share="0.5"
+)
+PATH = f"/api/dr-events/{DR_EVENT_ID}/settlement"
+MONTH = f"{STARTS_AT:%Y-%m}"
+PROGRAM_MONTH = f"/api/programs/{PROGRAM}/statements/{MONTH}"
+FACILITY_MONTH = f"/api/facilities/fac-001/statements/{MONTH}"
+HTML, CSV = {"Accept": "text/html"}, {"Accept": "text/csv"}
+OTHERS = ("fac-002", "455.5", "477.5", "133.50", "67.50", "313.50", "247.50")
+"""What the key of fac-001 must not read: the other facility, its load and amount before and after, and the sums."""
+
+
+class Settled:
+    """An edge over a DR event in memory. fac-001 sheds 60 kW and fac-002 44.5 kW for two hours."""
+
+    def __init__(self, there: InProcessSystem) -> None:
+        self.there = there
+        self.edge = edge = Edge()
+        edge.clock = there.scenario.clock  # type: ignore[assignment]
+        edge.commands = self  # type: ignore[assignment]
+        self.log, self.models = FakeStreamLog(), FakeReadModels()
+        edge.read_models = self.models  # type: ignore[assignment]
+        edge.others = {
+            "stream_log": self.log,
+            "settlements": there.scenario.settlements,
+            "program": partial(stored_program, there.scenario.store),
+        }
+        self.keys = {
+            "operator": edge.key("operator"),
+            "auditor": edge.key("auditor"),
+            "dashboard": edge.key("dashboard"),
+            "utility": edge.key("utility", utility=UTILITY),
+            "another": edge.key("utility", utility="somebody-else"),
+            "owner": edge.key("owner", facility="fac-001"),
+            "of_facility": edge.key("dashboard", facility="fac-001"),
+            "elsewhere": edge.key("owner", facility="fac-003"),
+        }
+        self.fold()
+
+    def handle(self, command: Any, context: Any, *, reply_type: Any = None, **_: Any) -> Any:
+        try:
+            return self.there.scenario.bus.handle(command, context, reply_type=reply_type)
+        finally:
+            self.fold()
+
+    def do(self, *commands: Any) -> None:
+        for command in commands:
+            self.handle(command, CONTEXT)
+
+    def fold(self) -> None:
+        entries = self.there.scenario.store.read_after(self.log.head(), 100_000)
+        self.models.fold(entries)
+        self.log.entries += FakeStreamLog(entries).entries
+
+    def get(self, client: Any, path: str, who: str = "operator", **headers: str) -> httpx.Response:
+        response: httpx.Response = client.get(path, headers=self.keys[who] | headers)
+        return response
+
+
+def ran(rule: SettlementRule | None = RULE, **details: Any) -> InProcessSystem:
+    return completed(rule, **details)
+
+
+def measured(there: InProcessSystem) -> InProcessSystem:
+    there.scenario.after(measured_as("fac-001", 440.0), measured_as("fac-002", 455.5), MEASURE)
+    return there
+
+
+@pytest.fixture(scope="module")
+def settled() -> Iterator[tuple[Settled, Any]]:
+    """Settled, and settled again after a correction of fac-002."""
+    system = Settled(measured(ran()))
+    system.do(SETTLE, corrected_to("fac-002", 477.5), MEASURE)
+    system.do(SettleDREvent(dr_event_id=DR_EVENT_ID, why="fac-002 was corrected"))
+    with system.edge.client() as client:
+        yield system, client
+
+
+@pytest.mark.parametrize("who", ["operator", "auditor", "dashboard"])
+def test_the_document_in_force_is_given_byte_for_byte(settled: tuple[Settled, Any], who: str) -> None:
+    system, client = settled
+    answer = system.get(client, PATH, who)
+    document = read_document(answer.content)
+    assert (document.revision, document.total) == (1, "247.50")
+    in_force = system.models.dr_events.get(str(DR_EVENT_ID)).settlement  # type: ignore[union-attr]
+    assert in_force is not None
+    assert digest_of(document) == in_force.digest
+    assert recomputed(document) == document
+
+
+def test_earlier_revisions_stay(settled: tuple[Settled, Any]) -> None:
+    system, client = settled
+    answer = system.get(client, f"{PATH}?revision=0")
+    assert (answer.json()["revision"], answer.json()["total"]) == (0, "313.50")
+    problem = problem_of(system.get(client, f"{PATH}?revision=7"))
+    assert (problem["status"], "newest is 1" in problem["detail"]) == (404, True)
+
+
+def test_as_of_a_position_the_settlement_is_that_of_then(settled: tuple[Settled, Any]) -> None:
+    system, client = settled
+    first = next(e.position for e in system.log.entries if type(e.domain_event).__name__ == "Settled")
+    assert system.get(client, f"{PATH}?as_of={first}").json()["revision"] == 0
+    before = problem_of(system.get(client, f"{PATH}?as_of={first - 1}"))
+    assert before["type"] == "/problems/not-settled-yet"
+
+
+def test_a_utility_reads_its_own_settlement_without_the_days_of_others(settled: tuple[Settled, Any]) -> None:
+    system, client = settled
+    document = read_document(system.get(client, PATH, "utility").content)
+    assert document.total == "247.50"
+    assert all(one.event_days == () for one in document.inputs.dr_event.facilities)
+    for path in (PATH, f"{PATH}/revisions", PROGRAM_MONTH, FACILITY_MONTH):
+        assert system.get(client, path, "another").status_code == 404
+
+
+@pytest.mark.parametrize("who", ["owner", "of_facility"])
+@pytest.mark.parametrize("path", [PATH, f"{PATH}?revision=0", f"{PATH}/revisions", FACILITY_MONTH])
+@pytest.mark.parametrize("accept", ["application/json", "text/html", "text/csv"])
+def test_the_key_of_a_facility_reads_nothing_but_its_own_part(
+    settled: tuple[Settled, Any], who: str, path: str, accept: str
+) -> None:
+    system, client = settled
+    answer = system.get(client, path, who, Accept=accept)
+    assert answer.status_code == 200
+    assert "180.00" in answer.text, "its own amount"
+    for text in OTHERS:
+        assert text not in answer.text
+
+
+@pytest.mark.parametrize("path", [PATH, f"{PATH}/revisions", FACILITY_MONTH])
+def test_the_key_of_a_facility_without_a_part_learns_nothing(settled: tuple[Settled, Any], path: str) -> None:
+    system, client = settled
+    assert problem_of(system.get(client, path, "elsewhere"))["status"] == 404
+
+
+def test_the_statement_of_a_program_is_closed_to_the_key_of_a_facility(settled: tuple[Settled, Any]) -> None:
+    system, client = settled
+    for who in ("owner", "of_facility"):
+        assert problem_of(system.get(client, PROGRAM_MONTH, who))["status"] == 403
+
+
+def test_revisions_say_when_and_why_and_how_much(settled: tuple[Settled, Any]) -> None:
+    system, client = settled
+    found = system.get(client, f"{PATH}/revisions").json()
+    assert [(one["revision"], one["total"], one["difference"], one["why"]) for one in found["revisions"]] == [
+        (0, "313.50", None, "every facility is measured"),
+        (1, "247.50", "-66.00", "fac-002 was corrected"),
+    ]
+
+
+def test_a_facility_reads_in_revisions_what_changed_for_itself(settled: tuple[Settled, Any]) -> None:
+    system, client = settled
+    own = system.get(client, f"{PATH}/revisions", "owner").json()["revisions"]
+    assert [(one["total"], one["net"], one["difference"], one["because"], one["why"]) for one in own] == [
+        ("180.00", "90.00", None, [], None),
+        ("180.00", "90.00", "0.00", [], None),
+    ]
+
+
+def test_the_statement_is_a_page_without_script(settled: tuple[Settled, Any]) -> None:
+    system, client = settled
+    answer = system.get(client, PATH, "utility", **HTML)
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "Accept" in answer.headers["vary"]
+    assert "script" not in answer.headers["content-security-policy"]
+    assert "<script" not in answer.text
+    assert "247.50" in answer.text
+    assert answer.headers["etag"]
+
+
+def amounts(text: str) -> dict[str, Decimal]:
+    sums: dict[str, Decimal] = {}
+    for record in csv.DictReader(io.StringIO(text)):
+        if record["amount"]:
+            sums[record["record"]] = sums.get(record["record"], Decimal(0)) + Decimal(record["amount"])
+    return sums
+
+
+@pytest.mark.parametrize(
+    ("path", "who", "total"),
+    [
+        (PATH, "utility", "247.50"),
+        (PATH, "owner", "180.00"),
+        (PROGRAM_MONTH, "utility", "247.50"),
+        (FACILITY_MONTH, "owner", "180.00"),
+    ],
+)
+def test_the_records_of_a_statement_add_up(
+    settled: tuple[Settled, Any], path: str, who: str, total: str
+) -> None:
+    system, client = settled
+    answer = system.get(client, path, who, **CSV)
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert amounts(answer.text) == dict.fromkeys(("line", "facility", "total"), Decimal(total))
+
+
+def test_a_month_has_each_dr_event_and_says_why_it_is_provisional(settled: tuple[Settled, Any]) -> None:
+    system, client = settled
+    month = system.get(client, PROGRAM_MONTH, "utility").json()
+    assert [(one["dr_event_id"], one["revision"], one["total"]) for one in month["dr_events"]] == [
+        (str(DR_EVENT_ID), 1, "247.50")
+    ]
+    assert (month["total"], month["provisional"]) == ("247.50", True)
+    assert month["provisional_because"] == ["period_not_over", "not_final"]
+    own = system.get(client, FACILITY_MONTH, "owner").json()
+    assert [(one["program_id"], one["total"], one["net"]) for one in own["programs"]] == [
+        (PROGRAM, "180.00", "90.00")
+    ]
+
+
+def test_a_season_is_written_with_an_underscore(settled: tuple[Settled, Any]) -> None:
+    system, client = settled
+    path = f"/api/programs/{PROGRAM}/statements/2026-06_2026-09"
+    assert system.get(client, path).json()["period"] == "2026-06/2026-09"
+
+
+@pytest.mark.parametrize("period", ["2026-13", "july", "2026-09_2026-06", "2026-01_2030-01"])
+def test_a_wrong_period_is_named(settled: tuple[Settled, Any], period: str) -> None:
+    system, client = settled
+    problem = problem_of(system.get(client, f"/api/programs/{PROGRAM}/statements/{period}"))
+    assert (problem["status"], "2026-06_2026-09" in problem["detail"]) == (400, True)
+
+
+def test_an_unknown_program_and_facility_are_not_found(settled: tuple[Settled, Any]) -> None:
+    system, client = settled
+    for path in (f"/api/programs/no-such/statements/{MONTH}", f"/api/facilities/nope/statements/{MONTH}"):
+        assert problem_of(system.get(client, path))["status"] == 404
+
+
+def test_a_month_pays_the_power_that_was_enrolled() -> None:
+    system = Settled(measured(ran()))
+    for name in ("fac-001", "fac-002"):
+        enrolment = EnrolmentEntry(program_id=PROGRAM, kw=80.0)
+        system.do(RegisterFacility(entry=facility_entry(name, programs=(enrolment,))))
+    system.do(SETTLE)
+    with system.edge.client() as client:
+        month = system.get(client, PROGRAM_MONTH).json()
+        own = system.get(client, FACILITY_MONTH, "owner").json()["programs"][0]
+    assert (month["capacity_total"], month["total"]) == ("320.00", "633.50")
+    assert (own["capacity_total"], own["total"]) == ("160.00", "340.00")
+
+
+def test_what_is_not_settled_yet_says_what_it_waits_for() -> None:
+    system = Settled(ran())
+    with system.edge.client() as client:
+        problem = problem_of(system.get(client, PATH))
+        refused = problem_of(client.post(PATH, headers=system.keys["operator"]))
+        revisions = system.get(client, f"{PATH}/revisions", "owner").json()
+    assert (problem["status"], problem["type"]) == (404, "/problems/not-settled-yet")
+    assert "measured" in problem["detail"]
+    assert (refused["status"], refused["type"]) == (409, "/problems/not-allowed-now")
+    assert (revisions["revisions"], "measured" in revisions["waits_for"]) == ([], True)
+
+
+def test_without_a_rule_it_says_how_to_get_one() -> None:
+    system = Settled(measured(ran(rule=None)))
+    system.do(SETTLE)
+    with system.edge.client() as client:
+        problem = problem_of(system.get(client, PATH))
+        month = system.get(client, PROGRAM_MONTH).json()
+    assert "no settlement rule" in problem["detail"]
+    assert [(one["status"], one["reasons"]) for one in month["dr_events"]] == [("not_settled", ["no_rule"])]
+    assert (month["currency"], month["total"]) == (None, "0.00")
+
+
+def test_an_operator_settles_and_a_repeat_changes_nothing() -> None:
+    system = Settled(measured(ran()))
+    with system.edge.client() as client:
+        first = client.post(PATH, headers=system.keys["operator"], json={"reason": "checked by phone"})
+        again = client.post(PATH, headers=system.keys["operator"])
+        why = system.get(client, f"{PATH}/revisions").json()["revisions"][0]["why"]
+    assert [
+        (one.json()["revision"], one.json()["recorded"], one.json()["total"]) for one in (first, again)
+    ] == [
+        (0, True, "313.50"),
+        (0, False, "313.50"),
+    ]
+    assert why == "checked by phone"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"), [(b"[]", 400), (b"{", 400), (b'{"rule": "old"}', 400), (b'{"reason": " "}', 400)]
+)
+def test_a_wrong_body_is_named(body: bytes, status: int) -> None:
+    system = Settled(measured(ran()))
+    headers = system.keys["operator"] | {"Content-Type": "application/json"}
+    with system.edge.client() as client:
+        assert problem_of(client.post(PATH, headers=headers, content=body))["status"] == status
+        assert client.post(PATH, headers=system.keys["operator"], content=b"{}").status_code == 415
+
+
+def test_after_the_deadline_it_is_final() -> None:
+    system = Settled(measured(ran()))
+    system.do(SETTLE, corrected_to("fac-002", 477.5))
+    system.there.scenario.at(ENDS_AT + timedelta(days=61))
+    with system.edge.client() as client:
+        problem = problem_of(client.post(PATH, headers=system.keys["operator"]))
+    assert (problem["status"], problem["type"]) == (409, "/problems/settlement-final")
+    assert codes_of(problem) == ["settlement_final"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "form"),
+    [
+        ("", "json"),
+        ("*/*", "json"),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", "html"),
+        ("text/csv", "csv"),
+        ("text/csv;q=0.1, application/json;q=0.9", "json"),
+        ("text/html;q=nonsense", "json"),
+        ("text/html;q=0", "json"),
+    ],
+)
+def test_accept_chooses_the_form(accept: str, form: str) -> None:
+    assert preferred_form(accept) == form
