@@ -24,6 +24,11 @@ from domain.settlement.period import Period, local_start_day, period_named
 
 ProvisionalReason = Literal["period_not_over", "not_settled_yet", "not_final"]
 NOTHING = Decimal(0)
+PROVISIONAL: dict[ProvisionalReason, str] = {
+    "period_not_over": "the period is not over",
+    "not_settled_yet": "a DR event of it is not settled yet",
+    "not_final": "a DR event of it can still be settled again",
+}
 
 
 class CurrenciesDiffer(ValueError):
@@ -180,6 +185,21 @@ def period_figures(
     return PeriodFigures(
         statement=statement, documents=documents, capacities=() if capacity is None else (capacity,)
     )
+
+
+def notes_of(statement: PeriodStatement) -> list[str]:
+    """What a reader of the statement has to know beside its amounts."""
+    notes = []
+    if statement.provisional:
+        because = "; ".join(PROVISIONAL[one] for one in statement.provisional_because)
+        notes.append(f"{statement.program_id}, {statement.period}: provisional, because {because}.")
+    for row in statement.dr_events:
+        if row.status == "not_settled_yet":
+            notes.append(f"DR event {row.dr_event_id} is not in the total: {row.waits_for}.")
+        elif row.digest is None:
+            why = ", ".join(row.reasons).replace("_", " ")
+            notes.append(f"DR event {row.dr_event_id} is not in the total: it is not settled ({why}).")
+    return notes
 
 
 def season_begin(period: Period) -> date:

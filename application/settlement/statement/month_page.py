@@ -37,10 +37,11 @@ def month_html(
     *,
     facility: str | None = None,
     settlement_path: str | None = None,
+    notes: Sequence[str] = (),
 ) -> str:
     """`settlements`: those that belong to the period, `capacities`: one for each program. `facility`: its own rows
     alone; every document must have a part of it. `settlement_path`: address of a DR event's settlement, with `{}` for
-    its id; None: the page has no such links.
+    its id; None: the page has no such links. `notes`: what else the reader has to know, such as why it is provisional.
     """
     if facility is not None:
         settlements = [own_part(one, facility) for one in settlements]
@@ -63,6 +64,7 @@ def month_html(
         f"Settlement of {period}",
         [
             head,
+            "".join(f'<p class="flag">{escape(note)}</p>' for note in notes),
             _bars(settlements, capacities),
             section("DR events", _events(settlements, settlement_path), at="events"),
             *(_capacity(one) for one in capacities),

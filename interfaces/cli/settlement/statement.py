@@ -12,7 +12,6 @@ from interfaces.cli.console.atomic_files import UnfinishedFile, converted_os_err
 from interfaces.cli.settlement.running import opened_system
 
 if TYPE_CHECKING:
-    from application.settlement.period_statement import PeriodStatement
     from interfaces.cli.settlement.running import RunningSystem
     from interfaces.settlement.audience import Audience
 
@@ -119,6 +118,7 @@ def _audience(utility_id: str, facility_id: str | None) -> Audience:
 def _of_period(
     system: RunningSystem, program_id: str, period: str, facility_id: str | None, form: str
 ) -> str:
+    from application.settlement.period_statement import notes_of
     from application.settlement.statement.csv_records import month_csv
     from application.settlement.statement.month_page import month_html
     from interfaces.settlement.periods import PeriodSources, statement_of
@@ -135,19 +135,16 @@ def _of_period(
         tenant=program.utility_id,
     )
     figures = statement_of(sources, program, period, now=system.clock.now(), facility_id=facility_id)
-    _say_provisional(figures.statement)
+    notes = notes_of(figures.statement)
+    for note in notes:
+        click.echo(note, err=True)
     if form == "csv":
         return month_csv(figures.documents, figures.capacities, facility=facility_id)
     return month_html(
-        period, figures.documents, figures.capacities, facility=facility_id, settlement_path=SETTLEMENT_PATH
+        period,
+        figures.documents,
+        figures.capacities,
+        facility=facility_id,
+        settlement_path=SETTLEMENT_PATH,
+        notes=notes,
     )
-
-
-def _say_provisional(found: PeriodStatement) -> None:
-    if not found.provisional:
-        return
-    because = ", ".join(one.replace("_", " ") for one in found.provisional_because)
-    click.echo(f"provisional: {because}", err=True)
-    for row in found.dr_events:
-        if row.status == "not_settled_yet":
-            click.echo(f"  {row.dr_event_id}: {row.waits_for}", err=True)

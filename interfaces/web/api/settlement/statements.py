@@ -7,7 +7,12 @@ from litestar import Controller, Response, get
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath
 
-from application.settlement.period_statement import CurrenciesDiffer, PeriodFigures, PeriodStatement
+from application.settlement.period_statement import (
+    CurrenciesDiffer,
+    PeriodFigures,
+    PeriodStatement,
+    notes_of,
+)
 from application.settlement.statement.csv_records import month_csv
 from application.settlement.statement.month_page import month_html
 from domain.program import ProgramState
@@ -154,5 +159,10 @@ def _in_form(
     if form == "csv":
         return month_csv(settlements, capacities, facility=facility_id).encode()
     return month_html(
-        period, settlements, capacities, facility=facility_id, settlement_path=SETTLEMENT_PATH
+        period,
+        settlements,
+        capacities,
+        facility=facility_id,
+        settlement_path=SETTLEMENT_PATH,
+        notes=[note for found in figures for note in notes_of(found.statement)],
     ).encode()

@@ -11,6 +11,7 @@ from application.settlement.period_statement import (
     PeriodStatement,
     ProgramDREvent,
     RevisionInForce,
+    notes_of,
     period_figures,
 )
 from application.settlement.shapes import SettlementDocument
@@ -117,6 +118,14 @@ def test_a_month_is_provisional_until_no_dr_event_can_change(
 ) -> None:
     found = statement(*events, now=now)
     assert (found.provisional_because, found.provisional) == (because, bool(because))
+
+
+def test_notes_say_why_it_is_provisional_and_what_is_not_in_the_total() -> None:
+    assert notes_of(statement(dr_event(settled()))) == []
+    assert notes_of(statement(dr_event(settled()), dr_event(None))) == [
+        "summer-peak, 2026-07: provisional, because a DR event of it is not settled yet.",
+        f"DR event waiting is not in the total: {WAITING}.",
+    ]
 
 
 def test_a_dr_event_that_is_not_settled_yet_says_what_it_waits_for() -> None:

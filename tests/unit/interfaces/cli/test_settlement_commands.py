@@ -185,7 +185,8 @@ def test_statements_are_written_to_a_file(system: System, tmp_path: Path, of: st
     page, records = tmp_path / "page.html", tmp_path / "records.csv"
     invoke("statement", *what, *for_whom, "--format", "html", "--out", str(page))
     written = invoke("statement", *what, *for_whom, "--format", "csv", "--out", str(records))
-    assert (of == "month") == ("provisional: period not over, not final" in written.output)
+    assert (of == "month") == ("provisional, because the period is not over" in written.output)
+    assert (of == "month") == ("provisional" in page.read_text())
     assert ("fac-002" in page.read_text()) == ("fac-002" in records.read_text()) == (who == "utility")
     sums: dict[str, Decimal] = {}
     for record in csv.DictReader(io.StringIO(records.read_text())):

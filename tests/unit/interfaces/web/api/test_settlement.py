@@ -7,98 +7,29 @@ import io
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
-import httpx
 import pytest
 
 from application.commands.dr_event import SettleDREvent
 from application.commands.facility import RegisterFacility
 from application.facility.portfolio_entries import EnrolmentEntry
 from application.settlement.document import digest_of, read_document, recomputed
-from domain.program.settlement_rule import Capacity, Energy, SettlementRule
 from interfaces.web.api.settlement.forms import preferred_form
-from tests.fakes.read_models import FakeReadModels
-from tests.fakes.stream_log import FakeStreamLog
-from tests.in_process_system import InProcessSystem
-from tests.sample_values import CONTEXT, DR_EVENT_ID, ENDS_AT, PROGRAM, STARTS_AT, UTILITY, facility_entry
-from tests.settled_system import MEASURE, SETTLE, completed, corrected_to, measured_as
-from tests.tenant_system import stored_program
-from tests.unit.interfaces.web.edge import Edge, codes_of, problem_of
+from tests.sample_values import DR_EVENT_ID, ENDS_AT, PROGRAM, facility_entry
+from tests.settled_edge import FACILITY_MONTH, MONTH, PATH, PROGRAM_MONTH, SettledEdge, measured, ran
+from tests.settled_system import MEASURE, SETTLE, corrected_to
+from tests.unit.interfaces.web.edge import codes_of, problem_of
 
-RULE = SettlementRule(
-    currency="USD", energy=Energy(rate="1.50"), capacity=Capacity(rate="2.00", unit="kw-month"), share="0.5"
-)
-PATH = f"/api/dr-events/{DR_EVENT_ID}/settlement"
-MONTH = f"{STARTS_AT:%Y-%m}"
-PROGRAM_MONTH = f"/api/programs/{PROGRAM}/statements/{MONTH}"
-FACILITY_MONTH = f"/api/facilities/fac-001/statements/{MONTH}"
 HTML, CSV = {"Accept": "text/html"}, {"Accept": "text/csv"}
 OTHERS = ("fac-002", "455.5", "477.5", "133.50", "67.50", "313.50", "247.50")
 """What the key of fac-001 must not read: the other facility, its load and amount before and after, and the sums."""
 
 
-class Settled:
-    """An edge over a DR event in memory. fac-001 sheds 60 kW and fac-002 44.5 kW for two hours."""
-
-    def __init__(self, there: InProcessSystem) -> None:
-        self.there = there
-        self.edge = edge = Edge()
-        edge.clock = there.scenario.clock  # type: ignore[assignment]
-        edge.commands = self  # type: ignore[assignment]
-        self.log, self.models = FakeStreamLog(), FakeReadModels()
-        edge.read_models = self.models  # type: ignore[assignment]
-        edge.others = {
-            "stream_log": self.log,
-            "settlements": there.scenario.settlements,
-            "program": partial(stored_program, there.scenario.store),
-        }
-        self.keys = {
-            "operator": edge.key("operator"),
-            "auditor": edge.key("auditor"),
-            "dashboard": edge.key("dashboard"),
-            "utility": edge.key("utility", utility=UTILITY),
-            "another": edge.key("utility", utility="somebody-else"),
-            "owner": edge.key("owner", facility="fac-001"),
-            "of_facility": edge.key("dashboard", facility="fac-001"),
-            "elsewhere": edge.key("owner", facility="fac-003"),
-        }
-        self.fold()
-
-    def handle(self, command: Any, context: Any, *, reply_type: Any = None, **_: Any) -> Any:
-        try:
-            return self.there.scenario.bus.handle(command, context, reply_type=reply_type)
-        finally:
-            self.fold()
-
-    def do(self, *commands: Any) -> None:
-        for command in commands:
-            self.handle(command, CONTEXT)
-
-    def fold(self) -> None:
-        entries = self.there.scenario.store.read_after(self.log.head(), 100_000)
-        self.models.fold(entries)
-        self.log.entries += FakeStreamLog(entries).entries
-
-    def get(self, client: Any, path: str, who: str = "operator", **headers: str) -> httpx.Response:
-        response: httpx.Response = client.get(path, headers=self.keys[who] | headers)
-        return response
-
-
-def ran(rule: SettlementRule | None = RULE, **details: Any) -> InProcessSystem:
-    return completed(rule, **details)
-
-
-def measured(there: InProcessSystem) -> InProcessSystem:
-    there.scenario.after(measured_as("fac-001", 440.0), measured_as("fac-002", 455.5), MEASURE)
-    return there
-
-
 @pytest.fixture(scope="module")
-def settled() -> Iterator[tuple[Settled, Any]]:
+def settled() -> Iterator[tuple[SettledEdge, Any]]:
     """Settled, and settled again after a correction of fac-002."""
-    system = Settled(measured(ran()))
+    system = SettledEdge(measured(ran()))
     system.do(SETTLE, corrected_to("fac-002", 477.5), MEASURE)
     system.do(SettleDREvent(dr_event_id=DR_EVENT_ID, why="fac-002 was corrected"))
     with system.edge.client() as client:
@@ -106,7 +37,7 @@ def settled() -> Iterator[tuple[Settled, Any]]:
 
 
 @pytest.mark.parametrize("who", ["operator", "auditor", "dashboard"])
-def test_the_document_in_force_is_given_byte_for_byte(settled: tuple[Settled, Any], who: str) -> None:
+def test_the_document_in_force_is_given_byte_for_byte(settled: tuple[SettledEdge, Any], who: str) -> None:
     system, client = settled
     answer = system.get(client, PATH, who)
     document = read_document(answer.content)
@@ -117,7 +48,7 @@ def test_the_document_in_force_is_given_byte_for_byte(settled: tuple[Settled, An
     assert recomputed(document) == document
 
 
-def test_earlier_revisions_stay(settled: tuple[Settled, Any]) -> None:
+def test_earlier_revisions_stay(settled: tuple[SettledEdge, Any]) -> None:
     system, client = settled
     answer = system.get(client, f"{PATH}?revision=0")
     assert (answer.json()["revision"], answer.json()["total"]) == (0, "313.50")
@@ -125,7 +56,7 @@ def test_earlier_revisions_stay(settled: tuple[Settled, Any]) -> None:
     assert (problem["status"], "newest is 1" in problem["detail"]) == (404, True)
 
 
-def test_as_of_a_position_the_settlement_is_that_of_then(settled: tuple[Settled, Any]) -> None:
+def test_as_of_a_position_the_settlement_is_that_of_then(settled: tuple[SettledEdge, Any]) -> None:
     system, client = settled
     first = next(e.position for e in system.log.entries if type(e.domain_event).__name__ == "Settled")
     assert system.get(client, f"{PATH}?as_of={first}").json()["revision"] == 0
@@ -133,7 +64,9 @@ def test_as_of_a_position_the_settlement_is_that_of_then(settled: tuple[Settled,
     assert before["type"] == "/problems/not-settled-yet"
 
 
-def test_a_utility_reads_its_own_settlement_without_the_days_of_others(settled: tuple[Settled, Any]) -> None:
+def test_a_utility_reads_its_own_settlement_without_the_days_of_others(
+    settled: tuple[SettledEdge, Any],
+) -> None:
     system, client = settled
     document = read_document(system.get(client, PATH, "utility").content)
     assert document.total == "247.50"
@@ -146,7 +79,7 @@ def test_a_utility_reads_its_own_settlement_without_the_days_of_others(settled: 
 @pytest.mark.parametrize("path", [PATH, f"{PATH}?revision=0", f"{PATH}/revisions", FACILITY_MONTH])
 @pytest.mark.parametrize("accept", ["application/json", "text/html", "text/csv"])
 def test_the_key_of_a_facility_reads_nothing_but_its_own_part(
-    settled: tuple[Settled, Any], who: str, path: str, accept: str
+    settled: tuple[SettledEdge, Any], who: str, path: str, accept: str
 ) -> None:
     system, client = settled
     answer = system.get(client, path, who, Accept=accept)
@@ -157,18 +90,22 @@ def test_the_key_of_a_facility_reads_nothing_but_its_own_part(
 
 
 @pytest.mark.parametrize("path", [PATH, f"{PATH}/revisions", FACILITY_MONTH])
-def test_the_key_of_a_facility_without_a_part_learns_nothing(settled: tuple[Settled, Any], path: str) -> None:
+def test_the_key_of_a_facility_without_a_part_learns_nothing(
+    settled: tuple[SettledEdge, Any], path: str
+) -> None:
     system, client = settled
     assert problem_of(system.get(client, path, "elsewhere"))["status"] == 404
 
 
-def test_the_statement_of_a_program_is_closed_to_the_key_of_a_facility(settled: tuple[Settled, Any]) -> None:
+def test_the_statement_of_a_program_is_closed_to_the_key_of_a_facility(
+    settled: tuple[SettledEdge, Any],
+) -> None:
     system, client = settled
     for who in ("owner", "of_facility"):
         assert problem_of(system.get(client, PROGRAM_MONTH, who))["status"] == 403
 
 
-def test_revisions_say_when_and_why_and_how_much(settled: tuple[Settled, Any]) -> None:
+def test_revisions_say_when_and_why_and_how_much(settled: tuple[SettledEdge, Any]) -> None:
     system, client = settled
     found = system.get(client, f"{PATH}/revisions").json()
     assert [(one["revision"], one["total"], one["difference"], one["why"]) for one in found["revisions"]] == [
@@ -177,7 +114,7 @@ def test_revisions_say_when_and_why_and_how_much(settled: tuple[Settled, Any]) -
     ]
 
 
-def test_a_facility_reads_in_revisions_what_changed_for_itself(settled: tuple[Settled, Any]) -> None:
+def test_a_facility_reads_in_revisions_what_changed_for_itself(settled: tuple[SettledEdge, Any]) -> None:
     system, client = settled
     own = system.get(client, f"{PATH}/revisions", "owner").json()["revisions"]
     assert [(one["total"], one["net"], one["difference"], one["because"], one["why"]) for one in own] == [
@@ -186,7 +123,7 @@ def test_a_facility_reads_in_revisions_what_changed_for_itself(settled: tuple[Se
     ]
 
 
-def test_the_statement_is_a_page_without_script(settled: tuple[Settled, Any]) -> None:
+def test_the_statement_is_a_page_without_script(settled: tuple[SettledEdge, Any]) -> None:
     system, client = settled
     answer = system.get(client, PATH, "utility", **HTML)
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
@@ -215,7 +152,7 @@ def amounts(text: str) -> dict[str, Decimal]:
     ],
 )
 def test_the_records_of_a_statement_add_up(
-    settled: tuple[Settled, Any], path: str, who: str, total: str
+    settled: tuple[SettledEdge, Any], path: str, who: str, total: str
 ) -> None:
     system, client = settled
     answer = system.get(client, path, who, **CSV)
@@ -223,7 +160,7 @@ def test_the_records_of_a_statement_add_up(
     assert amounts(answer.text) == dict.fromkeys(("line", "facility", "total"), Decimal(total))
 
 
-def test_a_month_has_each_dr_event_and_says_why_it_is_provisional(settled: tuple[Settled, Any]) -> None:
+def test_a_month_has_each_dr_event_and_says_why_it_is_provisional(settled: tuple[SettledEdge, Any]) -> None:
     system, client = settled
     month = system.get(client, PROGRAM_MONTH, "utility").json()
     assert [(one["dr_event_id"], one["revision"], one["total"]) for one in month["dr_events"]] == [
@@ -237,27 +174,27 @@ def test_a_month_has_each_dr_event_and_says_why_it_is_provisional(settled: tuple
     ]
 
 
-def test_a_season_is_written_with_an_underscore(settled: tuple[Settled, Any]) -> None:
+def test_a_season_is_written_with_an_underscore(settled: tuple[SettledEdge, Any]) -> None:
     system, client = settled
     path = f"/api/programs/{PROGRAM}/statements/2026-06_2026-09"
     assert system.get(client, path).json()["period"] == "2026-06/2026-09"
 
 
 @pytest.mark.parametrize("period", ["2026-13", "july", "2026-09_2026-06", "2026-01_2030-01"])
-def test_a_wrong_period_is_named(settled: tuple[Settled, Any], period: str) -> None:
+def test_a_wrong_period_is_named(settled: tuple[SettledEdge, Any], period: str) -> None:
     system, client = settled
     problem = problem_of(system.get(client, f"/api/programs/{PROGRAM}/statements/{period}"))
     assert (problem["status"], "2026-06_2026-09" in problem["detail"]) == (400, True)
 
 
-def test_an_unknown_program_and_facility_are_not_found(settled: tuple[Settled, Any]) -> None:
+def test_an_unknown_program_and_facility_are_not_found(settled: tuple[SettledEdge, Any]) -> None:
     system, client = settled
     for path in (f"/api/programs/no-such/statements/{MONTH}", f"/api/facilities/nope/statements/{MONTH}"):
         assert problem_of(system.get(client, path))["status"] == 404
 
 
 def test_a_month_pays_the_power_that_was_enrolled() -> None:
-    system = Settled(measured(ran()))
+    system = SettledEdge(measured(ran()))
     for name in ("fac-001", "fac-002"):
         enrolment = EnrolmentEntry(program_id=PROGRAM, kw=80.0)
         system.do(RegisterFacility(entry=facility_entry(name, programs=(enrolment,))))
@@ -270,7 +207,7 @@ def test_a_month_pays_the_power_that_was_enrolled() -> None:
 
 
 def test_what_is_not_settled_yet_says_what_it_waits_for() -> None:
-    system = Settled(ran())
+    system = SettledEdge(ran())
     with system.edge.client() as client:
         problem = problem_of(system.get(client, PATH))
         refused = problem_of(client.post(PATH, headers=system.keys["operator"]))
@@ -282,7 +219,7 @@ def test_what_is_not_settled_yet_says_what_it_waits_for() -> None:
 
 
 def test_without_a_rule_it_says_how_to_get_one() -> None:
-    system = Settled(measured(ran(rule=None)))
+    system = SettledEdge(measured(ran(rule=None)))
     system.do(SETTLE)
     with system.edge.client() as client:
         problem = problem_of(system.get(client, PATH))
@@ -293,7 +230,7 @@ def test_without_a_rule_it_says_how_to_get_one() -> None:
 
 
 def test_an_operator_settles_and_a_repeat_changes_nothing() -> None:
-    system = Settled(measured(ran()))
+    system = SettledEdge(measured(ran()))
     with system.edge.client() as client:
         first = client.post(PATH, headers=system.keys["operator"], json={"reason": "checked by phone"})
         again = client.post(PATH, headers=system.keys["operator"])
@@ -311,7 +248,7 @@ def test_an_operator_settles_and_a_repeat_changes_nothing() -> None:
     ("body", "status"), [(b"[]", 400), (b"{", 400), (b'{"rule": "old"}', 400), (b'{"reason": " "}', 400)]
 )
 def test_a_wrong_body_is_named(body: bytes, status: int) -> None:
-    system = Settled(measured(ran()))
+    system = SettledEdge(measured(ran()))
     headers = system.keys["operator"] | {"Content-Type": "application/json"}
     with system.edge.client() as client:
         assert problem_of(client.post(PATH, headers=headers, content=body))["status"] == status
@@ -319,7 +256,7 @@ def test_a_wrong_body_is_named(body: bytes, status: int) -> None:
 
 
 def test_after_the_deadline_it_is_final() -> None:
-    system = Settled(measured(ran()))
+    system = SettledEdge(measured(ran()))
     system.do(SETTLE, corrected_to("fac-002", 477.5))
     system.there.scenario.at(ENDS_AT + timedelta(days=61))
     with system.edge.client() as client:
