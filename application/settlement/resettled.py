@@ -39,7 +39,8 @@ def resettled_document(previous: SettlementDocument, new: SettlementDocument) ->
 
 def resettlement_figures(old: Basis, new: Basis, *, of_revision: int, of_digest: str) -> ResettlementFigures:
     """What changed, and why. Raises CurrencyChanged."""
-    found, places = resettlement_of(old, new), new.rule.minor_unit
+    found = resettlement_of(old, new)
+    places = max(old.rule.minor_unit, new.rule.minor_unit)
     return ResettlementFigures(
         of_revision=of_revision,
         of_digest=of_digest,
