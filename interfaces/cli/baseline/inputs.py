@@ -91,13 +91,18 @@ def method_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return _with(METHOD_OPTIONS, command)
 
 
-def rule_of(method: str, options: Mapping[str, object]) -> BaselineRule:
-    """The rule of `method` with the values of METHOD_OPTIONS. Raises click.UsageError."""
+def parameters_of(options: Mapping[str, object]) -> BaselineParameters:
+    """The values of METHOD_OPTIONS."""
     parameters = {name: value for name, value in options.items() if name != "no_cap"}
     if options["no_cap"]:
         parameters["cap"] = None
+    return msgspec.convert(parameters, BaselineParameters)
+
+
+def rule_of(method: str, options: Mapping[str, object]) -> BaselineRule:
+    """The rule of `method` with the values of METHOD_OPTIONS. Raises click.UsageError."""
     try:
-        return rule_named(method, msgspec.convert(parameters, BaselineParameters))
+        return rule_named(method, parameters_of(options))
     except InvalidBaselineRule as error:
         raise click.UsageError(str(error)) from error
 
