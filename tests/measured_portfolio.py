@@ -15,6 +15,7 @@ from application.commands.dispatch import RecordMeasurement
 from application.ledger.proof import prove
 from application.ledger.proof_document import ProofDocumentV3
 from application.ledger.proof_readings import read_values
+from application.ledger.proof_settlements import read_documents
 from application.measurement.agreed_baseline import AgreedBaseline
 from application.measurement.baseline import RegressionInputs
 from application.measurement.basis import MeasuringBasis
@@ -22,10 +23,11 @@ from application.measurement.measure import GIVE_UP_AFTER, measured_window, meas
 from application.ports.telemetry.store import ImportedIntervals
 from domain.dispatch import Dispatch, MeasurementFigures
 from domain.dr_event import DREvent
-from domain.program import BaselineTerms, Program, Terms
+from domain.program import BaselineTerms, Program, SettlementRule, Terms
 from domain.telemetry.day_digest import FacilityValues, day_digest
 from domain.telemetry.sealed_readings import DaySeals
 from domain.time_series.windows import local_day
+from tests.fakes.settlement.documents import FakeSettlementDocuments
 from tests.fakes.telemetry.store import FakeTelemetryStore
 from tests.property.projections.projected_logs import UTILITY, PortfolioWalk
 from tests.sealed_portfolio import SealedPortfolio
@@ -46,8 +48,11 @@ def genuine(_facility_id: str, figures: MeasurementFigures) -> MeasurementFigure
     return figures
 
 
-def terms(baseline: BaselineTerms, holidays: tuple[date, ...] | None) -> Terms:
+def terms(
+    baseline: BaselineTerms, holidays: tuple[date, ...] | None, settlement: SettlementRule | None = None
+) -> Terms:
     return Terms(
+        settlement=settlement,
         rank=1,
         baseline=baseline,
         holidays=holidays,
@@ -75,6 +80,7 @@ class MeasuredWalk(PortfolioWalk):
     region_holidays: frozenset[date] = REGION_HOLIDAYS
 
     count: int = 3
+    unmeasured: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         super().__init__(facilities=self.count)
@@ -92,6 +98,16 @@ class MeasuredWalk(PortfolioWalk):
         )
 
     def _measure(self, dispatch: Dispatch) -> None:
+        if dispatch.state.facility_id in self.unmeasured:
+            dispatch.not_measurable(self.provenance(actor="worker:measure"), reason="too few days")
+            self._save(dispatch)
+            return
+        figures = self.forge(dispatch.state.facility_id, self.figures_of(dispatch))
+        dispatch.measure(self.provenance(actor="worker:measure"), figures=figures)
+        self._save(dispatch)
+
+    def figures_of(self, dispatch: Dispatch) -> MeasurementFigures:
+        """From the readings that are stored now."""
         state = dispatch.state
         window = measured_window(state.starts_at, state.ends_at)
         assert window is not None
@@ -103,9 +119,7 @@ class MeasuredWalk(PortfolioWalk):
         inputs = RegressionInputs(fitter=FITTER, temperatures=temperatures)
         found = measurement_of(state, metered, basis, now=state.ends_at + GIVE_UP_AFTER, inputs=inputs)
         assert isinstance(found, RecordMeasurement), found
-        recorded = self.forge(state.facility_id, found.figures)
-        dispatch.measure(self.provenance(actor="worker:measure"), figures=recorded)
-        self._save(dispatch)
+        return found.figures
 
     def _measured(self, dr_event: DREvent) -> None:
         delivered = [item.state.delivered_kw or 0.0 for item in self.dispatches_of(dr_event)]
@@ -122,6 +136,8 @@ class MeasuredWalk(PortfolioWalk):
 class MeasuredPortfolio(SealedPortfolio):
     walk: MeasuredWalk
     seals: dict[tuple[str, int], DaySeals] = field(default_factory=dict)
+    documents: FakeSettlementDocuments = field(default_factory=FakeSettlementDocuments)
+    most_bytes: int = 10_000_000
 
     def prove_measured(self) -> ProofDocumentV3:
         positions = [row.position for row in self.rows() if self._concerns(row.originator_id)]
@@ -131,6 +147,9 @@ class MeasuredPortfolio(SealedPortfolio):
             self.dr_event_id,
             positions,
             lambda wanted: read_values(self.walk.telemetry, wanted),
+            documents=lambda wanted: read_documents(
+                self.documents, self.dr_event_id, wanted, most_bytes=self.most_bytes
+            ),
         )
         assert isinstance(document, ProofDocumentV3)
         return document
@@ -161,16 +180,20 @@ def measured_portfolio(
     region_holidays: frozenset[date] = REGION_HOLIDAYS,
     facilities: int = 3,
     missing: tuple[str, datetime] | None = None,
+    settlement: SettlementRule | None = None,
+    unmeasured: frozenset[str] = frozenset(),
 ) -> MeasuredPortfolio:
     """A DR event, measured and sealed. `recorded_terms`: others than it was measured by; `missing`: a quarter-hour of a
     facility that is not stored."""
-    agreed_terms = terms(baseline or BaselineTerms(method="high-5-of-10"), holidays)
+    agreed_terms = terms(baseline or BaselineTerms(method="high-5-of-10"), holidays, settlement)
     agreed = AgreedBaseline(
         method=agreed_terms.baseline.method,
         parameters=agreed_terms.baseline.parameters,
         holidays=None if holidays is None else frozenset(holidays),
     )
-    walk = MeasuredWalk(agreed, forge=forge, region_holidays=region_holidays, count=facilities)
+    walk = MeasuredWalk(
+        agreed, forge=forge, region_holidays=region_holidays, count=facilities, unmeasured=unmeasured
+    )
     for number, facility_id in enumerate(walk.facilities):
         meter(walk.telemetry, facility_id, 500.0 + 100.0 * number)
     if missing is not None:

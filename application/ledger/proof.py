@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 from uuid import UUID
 
 from application.ledger.checkpoints import CheckpointRefused, SignedCheckpoint, read_checkpoint
@@ -12,15 +13,18 @@ from application.ledger.proof_document import (
     ProofBroken,
     ProofDocumentV1,
     ProofDocumentV3,
+    ProofDocumentV4,
     ProvenHead,
     ProvenRow,
 )
-from application.ledger.proof_measurements import measurements_in_force
+from application.ledger.proof_measurements import decoded_row, measurements_in_force
 from application.ledger.proof_readings import ProvenReadings, WantedReadings, seal_streams
 from application.ledger.proof_seals import is_wanted
+from application.ledger.proof_settlements import DocumentSource, Settlement, no_documents, wanted_documents
 from application.ledger.stored_map import map_ways
 from application.ledger.stored_tree import StoredTree
 from application.ports.ledger.store import LedgerStore
+from domain.dr_event import DREvent
 from domain.ledger.entries import DEMAND_RESPONSE, CheckpointV2, LogHead, LogRow
 from domain.ledger.map_pages import MapMismatch
 from domain.ledger.merkle import ProofRefused
@@ -47,11 +51,14 @@ def prove(
     dr_event_id: UUID,
     positions: Sequence[int],
     read: ReadingsSource = no_readings,
+    *,
+    documents: DocumentSource = no_documents,
 ) -> AnyProof:
     """A proof of what the newest checkpoint covers of a DR event. Raises NotProvable.
 
     `positions` are those of its domain events, of its dispatches, and of its facilities on account of it. `read`
-    returns the readings of the facilities that were measured, and its errors are raised.
+    returns the readings of the facilities that were measured, `documents` those of the settlements; their errors are
+    raised.
     """
     with store.snapshot() as now:
         signed = latest_checkpoint(now, public_key)
@@ -75,6 +82,10 @@ def prove(
                     readings=readings,
                     seals=_proven(now, head, _seals(now, head, readings)),
                 )
+                if settled := _settlements(dr_event_id, rows):
+                    document = ProofDocumentV4(
+                        **_members(document), settlements=tuple(documents(wanted_documents(settled)))
+                    )
             else:
                 document = ProofDocumentV1(
                     dr_event_id=dr_event_id,
@@ -110,6 +121,16 @@ def _readings(
 ) -> tuple[ProvenReadings, ...]:
     measured = measurements_in_force(rows, named.dispatches)
     return tuple(read([wanted for one in measured if (wanted := one.wanted()) is not None]))
+
+
+def _settlements(dr_event_id: UUID, rows: Sequence[LogRow]) -> list[Settlement]:
+    """The domain events that record settlements, in the order of the log."""
+    own = (decoded_row(row) for row in rows if row.originator_id == dr_event_id)
+    return [one for one in own if isinstance(one, DREvent.Settled | DREvent.Resettled)]
+
+
+def _members(document: ProofDocumentV3) -> dict[str, Any]:
+    return {name: getattr(document, name) for name in document.__struct_fields__}
 
 
 def _seals(store: LedgerStore, head: LogHead, readings: Sequence[ProvenReadings]) -> list[LogRow]:

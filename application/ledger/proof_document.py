@@ -13,6 +13,7 @@ import msgspec
 
 from application.ledger.checkpoints import SignedCheckpoint
 from application.ledger.proof_readings import ProvenReadings
+from application.ledger.proof_settlements import ProvenSettlement
 from domain.event_sourcing.json_decoders import json_decoder
 from domain.ledger.entries import LogRow, unhex
 from domain.ledger.map_pages import MapWay
@@ -148,7 +149,14 @@ class ProofDocumentV3(ProofDocumentV2, frozen=True, kw_only=True, tag="gridproof
         return msgspec.json.encode(self) + b"\n"  # thousands of values: not one on each line
 
 
-AnyProof = ProofDocumentV1 | ProofDocumentV2 | ProofDocumentV3
+class ProofDocumentV4(ProofDocumentV3, frozen=True, kw_only=True, tag="gridproof-audit-proof.v4"):
+    """A proof of a DR event that was settled: with the documents of its settlements, which are computed again."""
+
+    settlements: tuple[ProvenSettlement, ...]
+    """One for each revision that was recorded with a digest, in their order."""
+
+
+AnyProof = ProofDocumentV1 | ProofDocumentV2 | ProofDocumentV3 | ProofDocumentV4
 
 
 def read_proof(written: bytes) -> AnyProof:

@@ -22,6 +22,7 @@ class ProvenMeasurement(NamedTuple):
 
     position: int
     """Of the domain event that records it."""
+    domain_event_id: UUID
     facility_id: str
     dispatch: DispatchState
     """Before it."""
@@ -75,7 +76,9 @@ def measurements_in_force(rows: Iterable[LogRow], dispatches: Mapping[UUID, str]
         state = states[stream]
         match domain_event:
             case Dispatch.Measured() | Dispatch.Remeasured():
-                found[stream] = ProvenMeasurement(row.position, facility_id, state, domain_event.figures)
+                found[stream] = ProvenMeasurement(
+                    row.position, domain_event.domain_event_id, facility_id, state, domain_event.figures
+                )
             case Dispatch.MeasurementWithdrawn():
                 found.pop(stream, None)
             case _:

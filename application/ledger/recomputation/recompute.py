@@ -137,6 +137,7 @@ def _recomputed(
         status="not_recomputed",
         method=figures.baseline_method,
         position=measured.position,
+        domain_event_id=measured.domain_event_id,
         recorded=WindowFigures.of(figures),
     )
     if window is None:
@@ -180,6 +181,7 @@ def _recomputed(
         result,
         status="differs" if differences else "equal",
         recomputed=WindowFigures.of(found),
+        figures=found,
         differences=differences,
     )
 

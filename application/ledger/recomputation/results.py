@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import fsum, isclose
 from typing import Literal
+from uuid import UUID
 
 import msgspec
 
@@ -50,8 +51,11 @@ class RecomputedFacility(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     position: int
     """Of the domain event that records the measurement."""
+    domain_event_id: UUID
     recorded: WindowFigures
     recomputed: WindowFigures | None = None
+    figures: MeasurementFigures | None = None
+    """All that was recomputed."""
     differences: tuple[FigureDifference, ...] = ()
     notes: tuple[str, ...] = ()
     days: tuple[CheckedDay, ...] = ()

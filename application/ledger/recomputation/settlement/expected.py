@@ -1,0 +1,108 @@
+"""What a revision of a settlement must be, from the states before it; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from application.ledger.recomputation.settlement.states import LogStates
+from application.settlement.document import digest_of
+from application.settlement.resettled import resettled_document
+from application.settlement.settled_document import AgreedRule, document_of_basis, final_at
+from application.settlement.settled_event import (
+    basis_of_dr_event,
+    digest_of_rule,
+    inputs_digest,
+    reasons_without_document,
+)
+from application.settlement.shapes import SettlementDocument
+from domain.dr_event import SettlementFigures, SettlementRevision
+from domain.program import Terms
+
+
+class Expected(NamedTuple):
+    """The figures, and the document if the rule can be computed."""
+
+    figures: SettlementFigures
+    document: SettlementDocument | None = None
+    is_unchanged: bool = False
+    """It has the same figures as the revision before, so no revision is due."""
+
+
+def expected_settlement(
+    states: LogStates,
+    version: int,
+    tz_of: Mapping[str, str],
+    *,
+    in_force: SettlementRevision | None = None,
+    previous: SettlementDocument | None = None,
+) -> Expected:
+    """By that version of the program, as the revision after `in_force`, whose document is `previous`.
+
+    Raises LookupError where the program or that version is not in the proof, ValueError where the rule cannot settle
+    this DR event.
+    """
+    program_id, terms = states.dr_event.judged_notice.program_id, _terms(states, version)
+    rule = terms.settlement
+    reasons = reasons_without_document(states.dr_event, rule, states.dispatches)
+    if reasons or rule is None:
+        return Expected(_without_document(program_id, version, reasons))
+    agreed = AgreedRule(version=version, terms=terms, rule=rule)
+    basis = basis_of_dr_event(states.dr_event, rule, states.dispatches, tz_of)
+    document, digest = document_of_basis(basis, agreed, states.dispatches), inputs_digest(basis)
+    is_unchanged = False
+    if in_force is not None and previous is not None:
+        revised = resettled_document(previous, document)
+        is_unchanged = revised is None
+        document = revised or document
+    if in_force is not None:
+        document = msgspec.structs.replace(document, revision=in_force.revision + 1)
+    return Expected(_figures(document, agreed, digest), document, is_unchanged)
+
+
+def inputs_of(states: LogStates, version: int, tz_of: Mapping[str, str]) -> str | None:
+    """The digest of what that version settles from; None: it has no rule. Raises LookupError as above."""
+    terms = _terms(states, version)
+    if terms.settlement is None:
+        return None
+    return inputs_digest(basis_of_dr_event(states.dr_event, terms.settlement, states.dispatches, tz_of))
+
+
+def _terms(states: LogStates, version: int) -> Terms:
+    program_id = states.dr_event.judged_notice.program_id
+    program = states.programs.get(program_id)
+    terms = None if program is None else program.versions.get(version)
+    if terms is None:
+        raise LookupError(f"program {program_id} has no version {version} before it")
+    return terms
+
+
+def _figures(document: SettlementDocument, agreed: AgreedRule, digest: str) -> SettlementFigures:
+    return SettlementFigures(
+        status=document.status,
+        reasons=document.reasons,
+        program_id=document.program_id,
+        program_version=agreed.version,
+        rule_digest=digest_of_rule(agreed.rule),
+        currency=document.currency,
+        total=document.total if document.status == "settled" else None,
+        inputs_digest=digest,
+        digest=digest_of(document),
+        final_at=final_at(agreed.rule, document.ends_at),
+    )
+
+
+def _without_document(program_id: str, version: int, reasons: tuple[str, ...]) -> SettlementFigures:
+    return SettlementFigures(
+        status="not_settled",
+        reasons=reasons,
+        program_id=program_id,
+        program_version=version,
+        rule_digest=None,
+        currency=None,
+        total=None,
+        inputs_digest="",
+        digest=None,
+    )

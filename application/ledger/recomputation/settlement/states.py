@@ -1,0 +1,124 @@
+"""The states that a DR event was settled from, as the domain events of a proof before each settlement give them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from application.ledger.proof_check import NamedStreams, named_streams
+from application.ledger.proof_document import ProofDocument
+from application.ledger.proof_measurements import decoded_row
+from application.ledger.proof_settlements import Settlement
+from domain.dispatch import Dispatch, DispatchState, MeasuredLoad
+from domain.dr_event import DREvent, DREventState
+from domain.event_sourcing.aggregate import CreationEvent
+from domain.program import ProgramState
+
+READ_BEFORE = timedelta(seconds=60)
+"""A settlement may be recorded so long after the measurements that it read."""
+MEASUREMENT = Dispatch.Measured | Dispatch.Remeasured | Dispatch.MeasurementWithdrawn
+
+
+class Superseded(NamedTuple):
+    """The state of a dispatch before its newest measurement."""
+
+    at: datetime
+    """When that measurement was recorded."""
+    before: DispatchState
+
+
+class LogStates(msgspec.Struct, frozen=True, kw_only=True):
+    """States as of a position."""
+
+    dr_event: DREventState
+    dispatches: Mapping[str, DispatchState]
+    """Facility -> its dispatch, of those that were ever in the plan."""
+    programs: Mapping[str, ProgramState]
+    superseded: Mapping[str, Superseded]
+
+    def as_read(self, measurements: Mapping[str, str], settled_at: datetime) -> LogStates:
+        """With the earlier measurement of a facility where `measurements` (facility -> domain event id) names that one,
+        and the newer one was recorded while the settlement was computed."""
+        earlier = {
+            facility_id: found.before
+            for facility_id, found in self.superseded.items()
+            if found.at > settled_at - READ_BEFORE
+            and _measurement(self.dispatches[facility_id]) != measurements.get(facility_id)
+            and _measurement(found.before) == measurements.get(facility_id)
+        }
+        return msgspec.structs.replace(self, dispatches={**self.dispatches, **earlier}) if earlier else self
+
+
+class RecordedSettlement(NamedTuple):
+    """A domain event that records a settlement, and the states before it."""
+
+    position: int
+    domain_event: Settlement
+    states: LogStates
+
+
+class SettlementHistory(NamedTuple):
+    settlements: tuple[RecordedSettlement, ...]
+    """In the order of the log."""
+    final: LogStates | None
+    """At the end of the proof; None without a domain event of the DR event itself."""
+
+
+def settlement_history(document: ProofDocument) -> SettlementHistory:
+    """Raises ProofBroken for a domain event that this release cannot read, and what a wrong order of them raises."""
+    own = [row.row() for row in document.domain_events if row.originator_id == document.dr_event_id]
+    fold = _Fold(document.dr_event_id, named_streams(document.dr_event_id, own))
+    settlements = tuple(fold.settlements(document))
+    return SettlementHistory(settlements, fold.states() if document.dr_event_id in fold.known else None)
+
+
+class _Fold:
+    """The newest state of each stream."""
+
+    def __init__(self, dr_event_id: UUID, named: NamedStreams) -> None:
+        self._dr_event_id, self._named = dr_event_id, named
+        self._wanted = set(named.whole(dr_event_id))
+        self.known: dict[UUID, Any] = {}
+        self._superseded: dict[str, Superseded] = {}
+
+    def settlements(self, document: ProofDocument) -> Iterator[RecordedSettlement]:
+        for proven in document.domain_events:
+            if (stream := proven.originator_id) not in self._wanted:
+                continue
+            domain_event = decoded_row(proven.row())
+            if isinstance(domain_event, DREvent.Settled | DREvent.Resettled):
+                yield RecordedSettlement(proven.position, domain_event, self.states())
+            if isinstance(domain_event, CreationEvent):
+                self.known[stream] = domain_event.initial_state()
+                continue
+            if isinstance(domain_event, MEASUREMENT):
+                facility_id = self._named.dispatches[stream]
+                self._superseded[facility_id] = Superseded(domain_event.recorded_at, self.known[stream])
+            self.known[stream] = domain_event.evolve(self.known[stream])
+
+    def states(self) -> LogStates:
+        dr_event: DREventState = self.known[self._dr_event_id]
+        in_plan = set(dr_event.dispatched)
+        return LogStates(
+            dr_event=dr_event,
+            dispatches={
+                facility_id: self.known[stream]
+                for stream, facility_id in self._named.dispatches.items()
+                if facility_id in in_plan and stream in self.known
+            },
+            programs={
+                program_id: self.known[stream]
+                for stream, program_id in self._named.programs.items()
+                if stream in self.known
+            },
+            superseded=dict(self._superseded),
+        )
+
+
+def _measurement(dispatch: DispatchState) -> str | None:
+    load: MeasuredLoad | None = dispatch.measured_load
+    return None if load is None else str(load.domain_event_id)
