@@ -8,7 +8,6 @@ from interfaces.bootstrap.clock import accelerated_clock, clock_of
 from interfaces.bootstrap.forecast import forecast_cycle
 from interfaces.bootstrap.ingest_handover import IngestHandover
 from interfaces.bootstrap.ledger import (
-    check_audit_file,
     ledger_status,
     prove_dr_event,
     read_public_key,
@@ -17,6 +16,7 @@ from interfaces.bootstrap.ledger import (
     wait_until_sealed,
 )
 from interfaces.bootstrap.offline import (
+    check_audit_file,
     load_forecaster,
     open_readings_file,
     regression_fitter,

@@ -19,10 +19,8 @@ if TYPE_CHECKING:
     from adapters.postgres.ledger.follower import LedgerFollower
     from adapters.postgres.ledger.store import PostgresLedgerStore
     from adapters.signing import Ed25519Signer
-    from application.ledger.consistency import ConsistencyDocument, VerifiedConsistency
-    from application.ledger.proof_check import VerifiedProof
+    from application.ledger.consistency import ConsistencyDocument
     from application.ledger.proof_document import AnyProof
-    from application.ledger.recomputation.results import Recomputation
     from application.ledger.status import LedgerStatus
     from application.ledger.verification_report import LedgerReport, Span
     from application.ledger.witness import WitnessCheckpoint
@@ -39,6 +37,8 @@ POLL_S = 0.1
 NEWEST_FOR_S = 1.0
 MOST_READINGS = 200
 """Facilities whose readings a proof over HTTP holds, some 0.2 MB each."""
+MOST_DOCUMENT_BYTES, MOST_DOCUMENT_BYTES_OVER_HTTP = 512 * 1024 * 1024, 8 * 1024 * 1024
+"""Of the settlement documents of one proof together; one of 200 facilities has some 0.5 MB."""
 
 
 class NoPublicKey(NotProvable):
@@ -173,12 +173,20 @@ def verify_ledger(
     return report
 
 
-def prove_dr_event(stores: Stores, dr_event_id: UUID, *, most_readings: int | None = None) -> AnyProof:
-    """With the readings of at most `most_readings` facilities: of more the proof says that they are left out.
+def prove_dr_event(
+    stores: Stores,
+    dr_event_id: UUID,
+    *,
+    most_readings: int | None = None,
+    most_bytes: int = MOST_DOCUMENT_BYTES,
+) -> AnyProof:
+    """With the readings of at most `most_readings` facilities, and settlement documents of at most `most_bytes`: of
+    more the proof says that they are left out.
 
     Raises DREventNotRecorded, NotProvable or TelemetryStoreUnavailable."""
     from application.ledger.proof import prove
     from application.ledger.proof_readings import TOO_MANY, ProvenReadings, WantedReadings, read_values
+    from application.ledger.proof_settlements import read_documents
     from domain.facility import Facility
     from domain.identifiers import facility_stream_id
     from interfaces.bootstrap.operations import regression_source
@@ -203,27 +211,16 @@ def prove_dr_event(stores: Stores, dr_event_id: UUID, *, most_readings: int | No
             return [ProvenReadings.without_values(one, TOO_MANY) for one in wanted]
         return read_values(stores.telemetry(), wanted, temperatures)
 
-    return prove(ledger_store(stores), lambda: public_key(stores.settings), dr_event_id, positions, read)
-
-
-def check_audit_file(
-    written: bytes, public_key: bytes | None, witness: WitnessCheckpoint | None = None
-) -> tuple[VerifiedProof | VerifiedConsistency, Recomputation | None]:
-    """Check a proof or a consistency proof, without a database, and compute the measurements of a proof that has
-    their readings again. Raises ProofBroken."""
-    from adapters.forecasting.calendar.public_holidays import RegionalHolidays
-    from application.ledger.consistency import check_consistency, is_consistency
-    from application.ledger.proof_check import check_proof
-    from application.ledger.proof_document import ProofDocumentV3, read_proof
-    from application.ledger.recomputation.recompute import Installation, recompute
-    from interfaces.bootstrap.offline import regression_fitter
-
-    if is_consistency(written):
-        return check_consistency(written, public_key, witness), None
-    proven, document = check_proof(written, public_key, witness), read_proof(written)
-    if not isinstance(document, ProofDocumentV3):
-        return proven, None
-    return proven, recompute(document, Installation(RegionalHolidays(), regression_fitter()))
+    return prove(
+        ledger_store(stores),
+        lambda: public_key(stores.settings),
+        dr_event_id,
+        positions,
+        read,
+        documents=lambda named: read_documents(
+            stores.settlement_documents(), dr_event_id, named, most_bytes=most_bytes
+        ),
+    )
 
 
 def read_witness_checkpoint(given: str) -> WitnessCheckpoint:
@@ -304,7 +301,12 @@ class StoredLedger:
     def proof(self, dr_event_id: UUID) -> AnyProof:
         """Raises DREventNotRecorded or NotProvable."""
         with _without_paths():
-            return prove_dr_event(self.stores, dr_event_id, most_readings=MOST_READINGS)
+            return prove_dr_event(
+                self.stores,
+                dr_event_id,
+                most_readings=MOST_READINGS,
+                most_bytes=MOST_DOCUMENT_BYTES_OVER_HTTP,
+            )
 
     def consistency(self, since: int) -> ConsistencyDocument:
         """Raises CheckpointNotFound or NotProvable."""

@@ -13,6 +13,8 @@ from interfaces.bootstrap.stores import database_url
 from interfaces.settings.settings import Settings
 
 if TYPE_CHECKING:
+    from application.ledger.checked_file import CheckedFile
+    from application.ledger.witness import WitnessCheckpoint
     from application.measurement.regression_source import RegressionSource
     from application.ports.forecast.load_forecaster import LoadForecaster
     from application.ports.forecast.rolling_forecasts import RollingForecasts
@@ -85,3 +87,14 @@ def regression_fitter() -> RegressionFitter:
     from adapters.regression import StatsmodelsFitter
 
     return StatsmodelsFitter()
+
+
+def check_audit_file(
+    written: bytes, public_key: bytes | None, witness: WitnessCheckpoint | None = None
+) -> CheckedFile:
+    """Check a proof or a consistency proof, and compute measurements and settlements again. Raises ProofBroken."""
+    from adapters.forecasting.calendar.public_holidays import RegionalHolidays
+    from application.ledger.checked_file import check_file
+    from application.ledger.recomputation.recompute import Installation
+
+    return check_file(written, public_key, Installation(RegionalHolidays(), regression_fitter()), witness)

@@ -62,6 +62,10 @@ class ProofCheck(msgspec.Struct, frozen=True, kw_only=True):
     equal: int = 0
     differs: int = 0
     not_recomputed: int = 0
+    settlement: str = ""
+    """The line of the command about the settlements; empty: none was recorded."""
+    total: str | None = None
+    """Recomputed, of the newest revision."""
     problems: tuple[str, ...] = ()
 
 
@@ -72,23 +76,31 @@ def write_and_check_proof(stores: Stores, dr_event_id: UUID, folder: Path, *, is
     try:
         path.write_bytes(prove_dr_event(stores, dr_event_id).written())
         content = path.read_bytes()
-        _, found = check_audit_file(content, read_public_key(str(folder / PUBLIC_KEY)))
+        checked = check_audit_file(content, read_public_key(str(folder / PUBLIC_KEY)))
     except (NotProvable, ProofBroken) as error:
         return ProofCheck(file=file, problems=(str(error),))
+    found, settlements = checked.measurements, checked.settlements
     if found is None:
         return ProofCheck(file=file, problems=("the proof has no readings",))
     return ProofCheck(
         file=file,
         bytes=len(content),
-        holds=not found.differs,
+        holds=not checked.differs,
         recomputed=found.line,
         equal=found.count("equal"),
         differs=found.count("differs"),
         not_recomputed=found.count("not_recomputed"),
+        settlement="" if settlements is None else settlements.line,
+        total=None if settlements is None else settlements.newest.recomputed_total,
         problems=tuple(
             f"{one.facility_id}: {text}"
             for one in found.facilities
             for text in [one.why, *(difference.sentence for difference in one.differences)][:3]
             if text
+        )
+        + tuple(
+            f"settlement, revision {one.revision}: {difference.sentence}"
+            for one in ([] if settlements is None else settlements.revisions)
+            for difference in one.differences[:3]
         ),
     )

@@ -57,6 +57,8 @@ def print_report(console: Console, run: Demo, document: DemoDocument) -> None:
         console.print(f"[red]FAULT[/red]   {fault}")
     if document.proof.recomputed:
         console.print(document.proof.recomputed)
+    if document.proof.settlement:
+        console.print(document.proof.settlement)
     if document.faults:
         console.print(f"[red]{len(document.faults)} faults[/red] in {document.seconds:g} s")
     else:

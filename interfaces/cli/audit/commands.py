@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 import click
 
 from interfaces.cli.audit.administration import administration
+from interfaces.cli.audit.check import check
 from interfaces.cli.audit.export import export
-from interfaces.cli.audit.ledger import check, prove, verify
+from interfaces.cli.audit.ledger import prove, verify
 from interfaces.cli.audit.what_if import what_if_command
 from interfaces.cli.console.parameter_types import as_of
 from interfaces.cli.console.printing import print_fields, print_json, print_table, written

@@ -1,4 +1,4 @@
-"""`gridproof audit verify|prove|check`: verifies the ledger, and makes and checks proofs offline."""
+"""`gridproof audit verify|prove`: verifies the ledger, and makes proofs."""
 
 from __future__ import annotations
 
@@ -12,16 +12,12 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from application.ledger.proof_document import ProofBroken
-from interfaces.cli.audit.recomputation import print_recomputation, recomputation_document
 from interfaces.cli.audit.settlements import print_settlements
 from interfaces.cli.audit.snapshots import print_snapshots
-from interfaces.cli.console.printing import print_fields, print_json, print_table, printable, progress_of
+from interfaces.cli.console.printing import print_fields, print_json, print_table, progress_of
 from interfaces.cli.console.session import opened_stores
 
 if TYPE_CHECKING:
-    from application.ledger.consistency import VerifiedConsistency
-    from application.ledger.proof_check import VerifiedProof
     from application.ledger.proof_document import AnyProof
     from application.ledger.verification_report import LedgerReport, Span
     from application.ledger.witness import WitnessCheckpoint
@@ -48,28 +44,12 @@ Example:
   gridproof audit prove UTIL-2026-0042 --out proof.json
 
 The file has the domain events of the DR event, of its program, dispatches and reservations, all that it takes to check
-them and that none is missing, and the readings from which its measurements are computed again: anybody can, with
-`gridproof audit check`, without this system.
-"""
-CHECK_EXAMPLE = """
-\b
-Examples:
-  gridproof audit check proof.json --public-key ledger.pub
-  gridproof audit check proof.json
-
-FILE is a proof, or the answer of GET /api/audit/ledger/consistency?from=N. Without --public-key it is held against the
-key in it: compare that with the one the operator has published. --since CHECKPOINT is one that you kept (see
-`gridproof audit verify --help`): a consistency proof must begin with it, and a proof must not be older.
-A proof of version 3 has the readings that its measurements used: baselines and delivered kW are computed again from
-them, the program's terms and the recorded calendar, and the line that begins with `recomputed` says whether all
-numbers are equal. Exit status 3: the file does not prove what it says, or a number differs; it is named. What is
-`not recomputed` is no error: exit status 0 does not mean that anything was recomputed, that line says how many were.
+them and that none is missing, the readings from which its measurements are computed again, and the documents of its
+settlements: anybody can compute them again with `gridproof audit check`, without this system.
 """
 DOES_NOT_HOLD = 3
 NOT_EXTENDED = ("rollback", "fork")
 LOG_NAMES = ("demand-response", "forecasts")
-COMPLETE = "nothing of the DR event, its dispatches and its program up to the checkpoint is missing"
-NOT_COMPLETE = "UNKNOWN: a proof of version 1 may lack newer domain events and buildings; ask for a new one"
 KEY_HELP = "The ledger's public key: a PEM file, or its 64 hexadecimal digits."
 
 
@@ -97,7 +77,7 @@ def verify(  # noqa: PLR0917 - click passes each option by name
     """Recompute the ledger from the log, and find whatever was changed, removed, inserted or reordered."""
     from interfaces.bootstrap import verify_ledger, verify_settlements, verify_snapshots
 
-    witness, span = _witness(since), _span(first, last)
+    witness, span = witness_checkpoint(since), _span(first, last)
     started = time.monotonic()
     with opened_stores() as stores, _progress() as tell:
         report = verify_ledger(
@@ -151,7 +131,8 @@ def _span(first: int | None, last: int | None) -> Span | None:
     return span
 
 
-def _witness(given: str | None) -> WitnessCheckpoint | None:
+def witness_checkpoint(given: str | None) -> WitnessCheckpoint | None:
+    """That of the option `--since`."""
     from application.ledger.witness import NoCheckpoint
     from interfaces.bootstrap import read_witness_checkpoint
 
@@ -244,6 +225,7 @@ def prove(reference: str, out: Path) -> None:
             ("DR event", document.dr_event_id),
             ("domain events", len(document.domain_events)),
             ("readings", _readings_field(document)),
+            ("settlements", _settlements_field(document)),
             ("checkpoint", f"{checkpoint.number} of {checkpoint.at:%Y-%m-%d %H:%M:%SZ}"),
             ("public key", document.signed_checkpoint.public_key),
             ("written to", out),
@@ -257,60 +239,9 @@ def _readings_field(document: AnyProof) -> str:
     return f"of {len(readings) - without} facilities" + (f"; none stored of {without}" if without else "")
 
 
-@click.command("check", epilog=CHECK_EXAMPLE)
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--public-key", metavar="KEY", help=KEY_HELP)
-@click.option("--since", metavar="CHECKPOINT", help="A checkpoint that you kept: a file, or NUMBER:DIGEST.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def check(file: Path, public_key: str | None, since: str | None, as_json: bool) -> None:
-    """Check a proof, and compute its measurements again, without a database."""
-    from application.ledger.consistency import VerifiedConsistency
-    from interfaces.bootstrap import check_audit_file, read_public_key
-
-    content, witness = file.read_bytes(), _witness(since)
-    key = None if public_key is None else read_public_key(public_key)
-    try:
-        checked, recomputed = check_audit_file(content, key, witness)
-    except ProofBroken as error:
-        if as_json:
-            print_json({"holds": False, "wrong": str(error)})
-        click.echo(f"DOES NOT HOLD: {printable(str(error))}", err=True)
-        raise click.exceptions.Exit(DOES_NOT_HOLD) from error
-    differs = recomputed is not None and recomputed.differs
-    if as_json:
-        caution = {"caution": NOT_COMPLETE} if getattr(checked, "complete", True) is False else {}
-        again = {} if recomputed is None else {"recomputed": recomputation_document(recomputed)}
-        print_json({"holds": not differs, **msgspec.structs.asdict(checked), **caution, **again})
-    else:
-        print_fields(
-            _of_consistency(checked) if isinstance(checked, VerifiedConsistency) else _of_proof(checked)
-        )
-        if not checked.key_was_given:
-            click.echo(
-                "compare that key with the one the operator has published, or give it with --public-key"
-            )
-        if recomputed is not None:
-            print_recomputation(recomputed)
-    if differs:
-        click.echo("DOES NOT HOLD: measurements differ from what the file gives", err=True)
-        raise click.exceptions.Exit(DOES_NOT_HOLD)
-
-
-def _of_proof(proven: VerifiedProof) -> list[tuple[str, Any]]:
-    return [
-        ("DR event", proven.dr_event_id),
-        ("domain events", f"{proven.domain_events}, as they were sealed"),
-        ("dispatches", proven.dispatches),
-        ("complete", COMPLETE if proven.complete else NOT_COMPLETE),
-        ("checkpoint", proven.checkpoint),
-        ("sealed at", proven.sealed_at),
-        ("public key", proven.public_key),
-    ]
-
-
-def _of_consistency(proven: VerifiedConsistency) -> list[tuple[str, Any]]:
-    return [
-        ("checkpoint", f"{proven.later} extends checkpoint {proven.earlier}"),
-        ("sealed at", f"{proven.later_sealed_at} and {proven.earlier_sealed_at}"),
-        ("public key", proven.public_key),
-    ]
+def _settlements_field(document: AnyProof) -> str | None:
+    settlements = getattr(document, "settlements", ())
+    without = sum(1 for one in settlements if one.left_out)
+    if not settlements:
+        return None
+    return f"of {len(settlements) - without} revisions" + (f"; none of {without}" if without else "")

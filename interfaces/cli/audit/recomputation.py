@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from interfaces.cli.console.printing import print_table, printable
 
@@ -60,7 +59,10 @@ def recomputation_document(found: Recomputation) -> dict[str, Any]:
         "dispatches": found.dispatches,
         "total": found.total,
         "facilities": [
-            {**msgspec.structs.asdict(one), "sentences": [d.sentence for d in one.differences]}
+            {
+                **{name: getattr(one, name) for name in one.__struct_fields__ if name != "figures"},
+                "sentences": [difference.sentence for difference in one.differences],
+            }
             for one in found.facilities
         ],
     }

@@ -22,7 +22,7 @@ from adapters.postgres.operations.alerts import PostgresAlerts
 from adapters.signing import PUBLIC, signer_in
 from application.ledger.checkpoints import checkpoint_name
 from application.ports.access.api_keys import Role
-from interfaces.cli.audit.ledger import check
+from interfaces.cli.audit.check import check
 from tests.acceptance.api.running_api import CLOCK, Door, day, notification, running_door
 from tests.servers import Database, PostgresServer, fresh_database
 

@@ -25,6 +25,7 @@ from application.ledger.proof import NotProvable, prove
 from application.ledger.proof_check import check_proof
 from application.ledger.proof_document import ProofBroken
 from interfaces.cli.audit import ledger as commands
+from interfaces.cli.audit.check import check
 from interfaces.settings.settings import Settings
 from projections.audit.replay import read_history
 from tests import servers
@@ -190,11 +191,11 @@ def test_a_proof_is_written_once_and_checked(
     assert out.read_bytes() == proof
     assert run(commands.prove, "UTIL-1", "--out", str(out)).exit_code == 1
     key = str(dr_event_ledger.ledger.folder / "ledger.pub")
-    assert run(commands.check, str(out), "--public-key", key).exit_code == 0
-    assert "compare that key" in run(commands.check, str(out)).output
-    assert json.loads(run(commands.check, str(out), "--json").stdout)["holds"] is True
+    assert run(check, str(out), "--public-key", key).exit_code == 0
+    assert "compare that key" in run(check, str(out)).output
+    assert json.loads(run(check, str(out), "--json").stdout)["holds"] is True
     out.write_bytes(proof.replace(b"UTIL-1", b"UTIL-2"))
-    wrong = run(commands.check, str(out), "--public-key", dr_event_ledger.ledger.signer.public_key.hex())
+    wrong = run(check, str(out), "--public-key", dr_event_ledger.ledger.signer.public_key.hex())
     assert wrong.exit_code == 3
     assert "DOES NOT HOLD: the domain event at position" in wrong.output
 

@@ -11,7 +11,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, QueryParameter
 
 from application.ledger.consistency import ConsistencyDocument
-from application.ledger.proof_document import ProofDocument, ProofDocumentV3
+from application.ledger.proof_document import ProofDocument, ProofDocumentV4
 from application.ledger.status import LedgerStatus
 from interfaces.web.api.audit.documents import (
     ActDocument,
@@ -61,9 +61,9 @@ class AuditController(Controller):
         summary="The history of a DR event as it was sealed, in one file that `gridproof audit check` checks",
         responses={
             200: ResponseSpec(
-                ProofDocumentV3,
+                ProofDocumentV4,
                 generate_examples=False,
-                description="The file, byte for byte as it is checked",
+                description="The file, byte for byte as it is checked; `v3`, without `settlements`, if not settled",
             )
         },
         policy=RoutePolicy(roles=AUDITOR),

@@ -37,7 +37,9 @@ def test_the_readings_of_more_facilities_are_left_out_and_the_proof_says_so(
     monkeypatch.setattr(
         replay, "read_history", lambda _log, _id: SimpleNamespace(entries=[SimpleNamespace(position=1)])
     )
-    monkeypatch.setattr(proof, "prove", lambda _store, _key, _id, _positions, read: read(wanted(count)))
+    monkeypatch.setattr(
+        proof, "prove", lambda _store, _key, _id, _positions, read, **_more: read(wanted(count))
+    )
     read: Any = StoredLedger(stores).proof(DR_EVENT_ID)
     assert len(read) == count
     assert {one.left_out == TOO_MANY for one in read} == {left_out}
