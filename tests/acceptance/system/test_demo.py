@@ -114,6 +114,12 @@ def test_the_demo_is_settled_and_a_corrected_reading_settles_it_again(
     assert {why: amount for why, amount in amounts.items() if amount} == {"meter": difference}
     assert f"because of meter: {difference:,} USD" in run.said
     assert "Settlement, revision 1" in run.said
+    proof = run.document["proof"]
+    assert (proof["holds"], proof["total"]) == (True, settlement["total"])
+    assert (
+        proof["settlement"] == f"recomputed 2 settlements: all equal; revision 1: {settlement['total']} USD"
+    )
+    assert proof["settlement"] in run.said.splitlines()
 
 
 def test_halving_the_curtailment_of_the_zones_halves_the_delivered_reduction(
