@@ -30,6 +30,7 @@ from interfaces.settings.settings import Settings
 from projections.audit.replay import read_history
 from tests import servers
 from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.fakes.settlement.documents import FakeSettlementDocuments
 from tests.integration.ledger.conftest import Ledger
 from tests.integration.projections.stored_log import StoppedClock, store_entries
 from tests.property.projections.projected_logs import PortfolioWalk
@@ -166,6 +167,7 @@ def stores(dr_event_ledger: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         pool=dr_event_ledger.pool,
         clock=StoppedClock(),
         stream_log=lambda: dr_event_ledger.stream_log,
+        settlement_documents=FakeSettlementDocuments,
         alerts=FakeAlertRegistry,
     )
     registry = FakeAlertRegistry()
