@@ -135,6 +135,20 @@ GAPS = """(async () => {
 })()"""
 """The missing readings of a facility: one short hour after one without any reading; `whole()`, `nothing()`."""
 
+LATE = """(async () => {
+  const { html, render } = await import("/static/dom.js");
+  const { later } = await import("/static/views/later.js");
+  const main = document.body.appendChild(document.createElement("main"));
+  let arrive;
+  const file = new Promise((done) => (arrive = done));
+  const View = later("Late", () => file);
+  render(html`<${View} key="first" />`, main);
+  await new Promise((drawn) => setTimeout(drawn, 100));
+  render(html`<${View} key="second" />`, main);
+  arrive(() => html`<p>Here it is.</p>`);
+})()"""
+"""A view that is opened again just before its files arrive."""
+
 ABOUT = """(async () => {
   const { html, render } = await import("/static/dom.js");
   const { About } = await import("/static/components/about.js");

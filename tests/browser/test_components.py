@@ -5,6 +5,7 @@ from tests.browser.page_scripts import (
     ABOUT,
     ANSWERS,
     GAPS,
+    LATE,
     MEASUREMENTS,
     NOT_MEASURABLE,
     NOT_READY,
@@ -76,6 +77,13 @@ def test_a_step_is_shown_and_searched_with_formatted_times(run_in_page: RunInPag
         await page.until("document.querySelectorAll('main .audit-step').length === 1")
 
     run_in_page(STEPS, scenario)
+
+
+def test_a_view_is_drawn_that_was_opened_again_just_before_its_files_arrived(run_in_page: RunInPage) -> None:
+    async def scenario(page: Page) -> None:
+        await page.shows("Here it is.", "main")
+
+    run_in_page(LATE, scenario)
 
 
 def test_an_alert_links_only_to_existing_views(run_in_page: RunInPage) -> None:
