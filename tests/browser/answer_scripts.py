@@ -29,7 +29,7 @@ AUDIT = served("""
   const { AuditView } = await import("/static/views/audit.js");
   const step = (position, topic) => ({
     position, topic, what: topic, why: null, who: "operator:1", recorded_at: `2026-07-14T21:00:0${position}Z`,
-    facility_id: null, caused_by: { kind: "command", causation_id: "c" },
+    domain_event_id: `event-${position}`, facility_id: null, caused_by: { kind: "command", causation_id: "c" },
   });
   const row = (status) => ({
     status, facility_ids: ["fac-001"], opened_at: "2026-07-14T21:00:01Z", target_kw: 1, delivered_kw: null,

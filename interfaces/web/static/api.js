@@ -148,8 +148,8 @@ export function saved(blob, name) {
 }
 
 /** A file that the browser saves under the name the server gives it. */
-export async function download(path, otherwiseNamed) {
-  const answer = await answered(path, { headers: headersOf({ Accept: "*/*" }) });
+export async function download(path, otherwiseNamed, accept = "*/*") {
+  const answer = await answered(path, { headers: headersOf({ Accept: accept }) });
   if (!answer.ok) throw await problemOf(answer);
   const named = /filename="([^"]+)"/.exec(answer.headers.get("content-disposition") || "");
   saved(await answer.blob().catch(brokenOff()), named ? named[1] : otherwiseNamed);

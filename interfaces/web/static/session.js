@@ -16,6 +16,7 @@ const MAY = {
   alerts: ["operator", "admin", "dashboard"],
   operations: ["operator", "admin"],
   ledger: ["auditor", "operator", "admin"],
+  statements: ["dashboard", "operator", "auditor", "admin", "utility"],
 };
 
 /** Whether the person may do that; the server decides in the end. */

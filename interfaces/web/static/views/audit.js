@@ -91,6 +91,8 @@ function Story({ trail, options, ledger }) {
   // Of what is shown, also while the slider moves or where its moment cannot be read.
   const when = stoodAt ? `as of ${momentSeconds(stoodAt.recorded_at)}` : past.of === null ? "now" : "";
   const row = past.state?.row;
+  const event = options.get("event"); // by its id, where the position is not known
+  const selected = Number(options.get("step")) || steps.find((step) => step.domain_event_id === event)?.position || null;
   const body = useMemo(() => html`<${PastState} past=${past} when=${when} />`, [past.state, past.problem, past.busy, when, zoneName()]);
   return html`<div class="page">
     <div class="page-head">
@@ -107,7 +109,7 @@ function Story({ trail, options, ledger }) {
     <p class="visually-hidden" role="status" aria-live="polite">${!playing && !past.busy && past.state ? `${when}: ${told(past.state)}` : ""}</p>
     ${body}
     <div class="grid">
-      <div class="span-8"><${Timeline} id=${id} steps=${steps} place=${place} selected=${Number(options.get("step")) || null} goTo=${(next) => {
+      <div class="span-8"><${Timeline} id=${id} steps=${steps} place=${place} selected=${selected} goTo=${(next) => {
         setPlaying(false);
         move(next);
         document.getElementById("slider").focus();

@@ -15,10 +15,11 @@ import { DREventBody, useDREvent } from "./dr_event_parts.js";
 
 export function DREventsView() {
   const query = useList("/api/dr-events?limit=500", { topics: ["dr-event", "dispatch"] });
-  const { role } = useStore(session);
-  const portfolio = useQuery(role === "utility" ? null : "/api/portfolio", { topics: ["dr-event", "dispatch"] });
+  const signedIn = useStore(session);
+  const portfolio = useQuery(signedIn.role === "utility" ? null : "/api/portfolio", { topics: ["dr-event", "dispatch"] });
   return html`<div class="page">
-    <div class="page-head"><h1 tabindex="-1">DR events</h1></div>
+    <div class="page-head"><h1 tabindex="-1">DR events</h1>
+      ${may("statements", signedIn) && html`<div class="actions"><a class="button" href=${hrefTo("programs")}>Statements</a></div>`}</div>
     <${Panel} title="All" flush note=${howMany(query.data)}><${Loaded} query=${query} lines=8>${(rows) => html`<${DREventTable} rows=${rows} readiness=${portfolio.data?.readiness} filter />`}</${Loaded}></${Panel}>
   </div>`;
 }

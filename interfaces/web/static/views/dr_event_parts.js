@@ -9,6 +9,9 @@ import { DispatchRows } from "./dispatch_rows.js";
 import { DREventLoad } from "./dr_event_load.js";
 import { DREventMeasured } from "./dr_event_measured.js";
 import { DREventFigures, Progress } from "./dr_event_progress.js";
+import { later } from "./later.js";
+
+const Settlement = later(null, () => import("./settlement/settlement.js").then((file) => file.Settlement));
 
 /** `?as_of=` for a moment of the past, nothing for now. */
 export const asOfQuery = (asOf, mark = "?") => (asOf ? `${mark}as_of=${encodeURIComponent(asOf)}` : "");
@@ -119,5 +122,6 @@ export function DREventBody({ id, asOf = null, act = null, open = null }) {
       <${Loaded} query=${parts} lines=8>${(found) => html`<${DispatchRows} parts=${found} act=${act} />`}</${Loaded}>
     </${Panel}>
     <${DREventMeasured} id=${id} parts=${parts.data || []} asOf=${asOf} open=${open} />
+    ${row.status !== "rejected" && html`<${Settlement} id=${id} status=${row.status} asOf=${asOf} />`}
     <div class="grid"><${Callbacks} row=${row} /><${Particulars} row=${row} parts=${parts.data || []} /><${Prices} row=${row} /></div>`}</${Loaded}>`;
 }

@@ -1,0 +1,236 @@
+"""Answers about a settled DR event, its month and a facility's statement, made by the code of the server."""
+
+import json
+from collections.abc import Mapping
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from application.settlement.document import digest_of, settlement_document
+from application.settlement.own_part import own_part
+from application.settlement.resettled import resettled_document
+from application.settlement.shapes import BaselineSummary, SettlementDocument
+from domain.settlement.resettlement import Basis
+from tests.browser.answer_scripts import served
+from tests.settlement_cases import STARTS_AT, STEP_S, ended_event, facility, rule_of, steps_of
+from tests.settlement_documents import V1_RULE, program_of
+
+ID = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+AT = f"/api/dr-events/{ID}"
+OWN = "fac-002"
+METERED: dict[str, list[str | None]] = {
+    "fac-001": ["400", "420"],
+    OWN: ["455", "470"],
+    "fac-003": ["380", None],
+    "fac-004": ["500", "495"],
+    "fac-005": ["360.5", "371.25"],
+}
+RULE: dict[str, Any] = V1_RULE | {
+    "capacity": V1_RULE["capacity"] | {"rate": "4125.00"},
+    "penalty": {"rate": "2.50", "threshold": "0.75"},
+    "share": "0.8",
+}
+
+
+def _settled(metered: Mapping[str, list[str | None]], rule: Mapping[str, Any]) -> SettlementDocument:
+    found = rule_of(**rule)
+    dr_event = ended_event(
+        *(facility(name) for name in metered), facility("fac-006", result="opted_out"), hours=2
+    )
+    dr_event = msgspec.structs.replace(dr_event, dr_event_id=ID)
+    steps = {name: steps_of(*kw) for name, kw in metered.items()}
+    baselines = {
+        name: BaselineSummary(
+            method="caiso-10-in-10",
+            days=tuple(date(2026, 7, 13) - timedelta(days=n) for n in range(3)),
+            days_considered=3,
+            domain_event_id=f"domain-event-of-{name}",
+        )
+        for name in metered
+    }
+    basis = Basis(rule=found, dr_event=dr_event, steps=steps, step_s=STEP_S)
+    return settlement_document(basis, program_of(found), baselines=baselines)
+
+
+def _revision(document: SettlementDocument, why: str) -> dict[str, Any]:
+    return {
+        "revision": document.revision,
+        "status": document.status,
+        "reasons": document.reasons,
+        "program_version": document.program_version,
+        "currency": document.currency,
+        "total": document.total,
+        "difference": document.resettlement and document.resettlement.difference,
+        "net": None,
+        "why": why,
+        "because": (),
+        "digest": digest_of(document),
+        "settled_at": STARTS_AT + timedelta(days=document.revision, hours=4),
+        "final_at": STARTS_AT + timedelta(days=60),
+    }
+
+
+FIRST = _settled(METERED, RULE)
+SECOND = resettled_document(
+    FIRST, _settled(METERED | {OWN: ["450", "465"]}, RULE | {"energy": {"rate": "1.60"}})
+)
+assert SECOND is not None
+REVISIONS: dict[str, Any] = {
+    "dr_event_id": ID,
+    "waits_for": None,
+    "revisions": (_revision(FIRST, "every facility is measured"), _revision(SECOND, "late readings")),
+}
+
+
+def _statement(document: SettlementDocument, facility_id: str | None) -> dict[str, Any]:
+    """A `period-statement/1` of that DR event and another one that waits."""
+    row = {
+        "dr_event_id": ID,
+        "utility_event_id": "UTIL-2026-0042",
+        "kind": "event",
+        "starts_at": document.starts_at,
+        "ends_at": document.ends_at,
+        "status": "settled",
+        "reasons": (),
+        "waits_for": "",
+        "revision": document.revision,
+        "program_version": 3,
+        "performance": document.performance,
+        "total": document.total,
+        "net": None if facility_id is None else document.facilities[0].net,
+        "digest": digest_of(document),
+        "settled_at": document.ends_at,
+        "final_at": document.ends_at + timedelta(days=60),
+    }
+    nothing = dict.fromkeys(("revision", "program_version", "performance", "total", "net", "digest"))
+    waiting = nothing | {
+        "dr_event_id": "2",
+        "utility_event_id": "UTIL-2026-0051",
+        "status": "not_settled_yet",
+        "waits_for": "it waits until each of its facilities is measured, or known to be not measurable",
+        "settled_at": None,
+        "final_at": None,
+    }
+    capacity_line = {
+        "unit": OWN,
+        "component": "capacity",
+        "performance": "0.9000",
+        "events": 1,
+        "amount": "1350.00",
+        "quantity": "150.000",
+        "rate": "10.00",
+        "factor": "0.9000",
+        "units": 1,
+        "formula": "10.00 x 150.000 kW x 0.9000 x 1 month",
+    }
+    return {
+        "schema": "period-statement/1",
+        "period": "2026-07",
+        "program_id": "summer-peak",
+        "program_version": 3,
+        "facility_id": facility_id,
+        "currency": "USD",
+        "minor_unit": 2,
+        "provisional": True,
+        "provisional_because": ("not_settled_yet", "not_final"),
+        "dr_events": (row, row | waiting),
+        "dr_events_total": document.total,
+        "capacity": {"program_version": 3, "currency": "USD", "lines": (capacity_line,), "total": "1350.00"},
+        "capacity_total": "1350.00",
+        "total": f"{Decimal(document.total) + Decimal('1350.00')}",
+        "net": None if facility_id is None else document.facilities[0].net,
+        "facilities": tuple(
+            {"facility_id": one.facility_id, "gross": one.gross, "net": one.net}
+            for one in document.facilities
+        ),
+    }
+
+
+DR_EVENT: dict[str, Any] = {
+    "dr_event_id": ID,
+    "utility_event_id": "UTIL-2026-0042",
+    "utility_id": "util-1",
+    "program_id": "summer-peak",
+    "status": "completed",
+    "settlement_status": "resettled",
+    "starts_at": FIRST.starts_at,
+    "ends_at": FIRST.ends_at,
+    "opened_at": FIRST.starts_at - timedelta(hours=3),
+    "target_kw": 600,
+    "delivered_kw": 480.5,
+    "trace_id": "0af7651916cd43dd8448eb211c80319c",
+    "facility_ids": [*METERED, "fac-006"],
+    "callbacks": {},
+    **dict.fromkeys(("reasons", "refused_modification", "targets", "failed_facilities"), ()),
+    **dict.fromkeys(("opted_out_facilities", "preempted_facilities", "unmeasured_facilities"), ()),
+}
+
+
+def _own() -> SettlementDocument:
+    assert SECOND is not None
+    return own_part(SECOND, OWN, FIRST)
+
+
+OWN_KEY = {"role": "owner", "facility_id": OWN}
+
+
+def own_answers() -> dict[str, Any]:
+    """What differs for a key of that facility."""
+    revision = _revision(_own(), "") | {
+        "net": _own().facilities[0].net,
+        "why": None,
+        "because": ("meter", "rule"),
+    }
+    first = _revision(own_part(FIRST, OWN), "") | {"why": None}
+    return {
+        f"{AT}/settlement/revisions": (200, REVISIONS | {"revisions": (first, revision)}),
+        f"{AT}/settlement?revision=0": (200, own_part(FIRST, OWN)),
+        f"{AT}/settlement?revision=1": (200, _own()),
+    }
+
+
+def answers() -> dict[str, Any]:
+    """Path -> body, as an operator gets them; for a facility's statement as its own key does."""
+    items: dict[str, Any] = {"items": [], "next_cursor": None}
+    assert SECOND is not None
+    return {
+        AT: DR_EVENT,
+        f"{AT}/dispatches": items,
+        f"{AT}/measurements": items | {"numbers": []},
+        "/api/dr-events": items | {"items": [DR_EVENT]},
+        "/api/portfolio": {"readiness": {}},
+        f"{AT}/settlement/revisions": REVISIONS,
+        f"{AT}/settlement?revision=0": FIRST,
+        f"{AT}/settlement?revision=1": SECOND,
+        "/api/programs/summer-peak/statements/2026-07": _statement(SECOND, None),
+        f"/api/facilities/{OWN}/statements/2026-07": {
+            "facility_id": OWN,
+            "period": "2026-07",
+            "programs": (_statement(_own(), OWN),),
+        },
+    }
+
+
+def page_of(session: Mapping[str, Any], changed: Mapping[str, Any] | None = None) -> str:
+    """The whole page with its styles, signed in so, with those answers; `changed`: path -> [status, body]."""
+    given = {path: (200, body) for path, body in answers().items()} | dict(changed or {})
+    written = msgspec.json.encode(given | {"/api/session": (200, session)}).decode()
+    return served(f"""
+      window.EventSource = class extends EventTarget {{ close() {{}} }};
+      Object.assign(answers, {written});
+      document.documentElement.lang = "en";
+      document.head.innerHTML = '<meta name="viewport" content="width=device-width">';
+      document.querySelector("pre")?.remove();
+      main.id = "app";
+      main.outerHTML = '<div id="app"></div>';
+      const styles = {json.dumps(["tokens", "base", "parts", "data", "audit"])}.map((name) => {{
+        const link = Object.assign(document.createElement("link"), {{ rel: "stylesheet" }});
+        link.href = `/static/styles/${{name}}.css`;
+        return new Promise((loaded) => (link.onload = loaded, document.head.append(link)));
+      }});
+      await Promise.all(styles);
+      await import("/static/theme.js");
+      await import("/static/app.js");
+    """)
