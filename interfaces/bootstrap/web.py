@@ -132,6 +132,7 @@ def web_collaborators(
     health: TelemetryHealth,
     replica: ReplicatedReadModels | None = None,
 ) -> WebDependencies:
+    from adapters.forecasting.calendar.public_holidays import RegionalHolidays
     from adapters.nats.queue_depths import NatsQueueDepths
     from adapters.redis.rate_limit import CachedRateLimiter
     from interfaces.web.api.webhook.callback_ids import CallbackIds
@@ -161,6 +162,7 @@ def web_collaborators(
         forecast_scores=stores.forecast_scores(),
         settlements=stores.settlement_documents(),
         program=stores.program,
+        public_holidays=RegionalHolidays(),
         ledger=StoredLedger(stores),
         live_log=stores.live_log(),
         live_signal=stores.live_signal(),

@@ -20,6 +20,7 @@ from interfaces.web.api.dr_event.controller import DREventController
 from interfaces.web.api.dr_event.load import DREventLoadController
 from interfaces.web.api.dr_event.measurements import MeasurementsController
 from interfaces.web.api.dr_event.performance import PerformanceController
+from interfaces.web.api.dr_event.what_if import WhatIfController
 from interfaces.web.api.facility.commands import FacilityCommandController
 from interfaces.web.api.facility.controller import FacilityController
 from interfaces.web.api.facility.health import FacilityHealthController
@@ -74,6 +75,7 @@ CONTROLLERS: list[ControllerRouterHandler] = [
     SettlementController,
     ProgramStatementController,
     FacilityStatementController,
+    WhatIfController,
     FacilityController,
     LoadHistoryController,
     ReadingGapsController,

@@ -30,6 +30,7 @@ from application.ports.live_feed import LiveLog
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.dead_letters import DeadLetter, DeadLetters
 from application.ports.operations.system_state import Queues, SystemState
+from application.ports.public_holidays import PublicHolidays
 from application.ports.settlement.documents import SettlementDocuments
 from application.ports.shared_cache import SharedCache
 from application.ports.telemetry.meter_powers import MeterPowersView
@@ -151,6 +152,7 @@ class WebDependencies:
     past_forecasts: PastForecasts
     forecast_scores: ForecastScores
     settlements: SettlementDocuments
+    public_holidays: PublicHolidays
     ledger: Ledger
     live_log: LiveLog
     live_signal: Signal
@@ -237,6 +239,10 @@ class Edge:
         default_factory=lambda: TenantConcurrencyLimit(2, share=1, most_waiting=16)
     )
     """For documents of settlements and statements: one of 10,000 facilities has 25 MB."""
+    what_if_limit: TenantConcurrencyLimit = field(
+        default_factory=lambda: TenantConcurrencyLimit(2, share=1, most_waiting=4)
+    )
+    """For settling and measuring again."""
     fold_limit: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(1))
     """For folding past lists."""
     past_limit: TenantConcurrencyLimit = field(default_factory=lambda: TenantConcurrencyLimit(share=1))

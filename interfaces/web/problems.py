@@ -73,6 +73,9 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
     "callback-refused": ProblemType(
         422, "The callback address is refused", "Give a public http(s) address without a user name."
     ),
+    "what-if-refused": ProblemType(
+        422, "There are no amounts to compare", "Do what the detail says, or ask for something else."
+    ),
     "refused": ProblemType(422, "The command was refused", "Ask for what the reasons allow."),
     "rate-exceeded": ProblemType(429, "Too many requests with this key", "Wait as `Retry-After` says."),
     "quota-exceeded": ProblemType(

@@ -18,6 +18,7 @@ import psycopg
 from psycopg_pool import ConnectionPool
 
 from adapters.clock import SystemClock
+from adapters.forecasting.calendar.public_holidays import RegionalHolidays
 from adapters.postgres.access.api_keys import PostgresApiKeys
 from adapters.postgres.access.sessions import PostgresSessions
 from adapters.postgres.access.used_signatures import PostgresUsedSignatures
@@ -237,6 +238,7 @@ def running_door(
             past_forecasts=PostgresPastForecasts(pool),
             forecast_scores=PostgresForecastScores(pool),
             settlements=PostgresSettlementDocuments(pool),
+            public_holidays=RegionalHolidays(),
             ledger=_ledger(pool, data_dir),
             live_log=PostgresLiveLog.at(database.app_dsn),
             live_signal=LogListener(database.app_dsn, CHANNEL),

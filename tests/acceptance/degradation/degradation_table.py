@@ -68,6 +68,7 @@ LIKE: dict[str, tuple[str, ...]] = {
         "GET /api/dr-events/{dr_event_id}/settlement/revisions",
         "GET /api/programs/{program_id}/statements/{period}",
         "GET /api/facilities/{facility_id}/statements/{period}",
+        "POST /api/dr-events/{dr_event_id}/what-if",
     ),
     "facilities": (
         "GET /api/facilities/{facility_id}/gaps",

@@ -181,6 +181,7 @@ class Edge:
                 "past_forecasts",
                 "forecast_scores",
                 "settlements",
+                "public_holidays",
                 "ledger",
             ),
             cast("Any", None),

@@ -48,6 +48,7 @@ BODIES: dict[str, Any] = {
     "POST /api/dr-events/{dr_event_id}/overrides": {"facility_id": "fac-001", "reason": "x"},
     "POST /api/dr-events/{dr_event_id}/settlement": {"reason": "x"},
     "POST /api/dr-events/{dr_event_id}/restored-by-hand": {"facility_id": "fac-001", "reason": "x"},
+    "POST /api/dr-events/{dr_event_id}/what-if": {"without": ["fac-001"]},
     "POST /api/facilities": ENTRY,
     "POST /api/facilities/{facility_id}/maintenance": {"action": "end"},
     "POST /api/facilities/{facility_id}/deactivation": {"reason": "x"},
