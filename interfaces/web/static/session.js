@@ -17,6 +17,7 @@ const MAY = {
   operations: ["operator", "admin"],
   ledger: ["auditor", "operator", "admin"],
   statements: ["dashboard", "operator", "auditor", "admin", "utility"],
+  whatIf: ["operator", "auditor", "admin", "utility"],
 };
 
 /** Whether the person may do that; the server decides in the end. */

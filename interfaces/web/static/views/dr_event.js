@@ -12,6 +12,9 @@ import { hrefTo } from "../router.js";
 import { may, session } from "../session.js";
 import { useStore } from "../store.js";
 import { DREventBody, useDREvent } from "./dr_event_parts.js";
+import { later } from "./later.js";
+
+const WhatIf = later(null, () => import("./settlement/what_if.js").then((file) => file.WhatIf));
 
 export function DREventsView() {
   const query = useList("/api/dr-events?limit=500", { topics: ["dr-event", "dispatch"] });
@@ -25,6 +28,8 @@ export function DREventsView() {
 }
 
 const CANCELLABLE = new Set(["accepted", "scheduled", "preparing", "active"]);
+
+const OVER = new Set(["completed", "cancelled_while_active"]);
 
 const RESTORING = new Set(["restoring", "compensating", "restore_failed"]);
 
@@ -103,6 +108,7 @@ export function DREventView({ id, options }) {
       ? html`<${Head} row=${query.data} operates=${operates} audits=${may("audit", signedIn)} ask=${ask} />`
       : html`<div class="page-head"><h1 tabindex="-1">DR event</h1></div>`}
     <${DREventBody} id=${id} act=${act || null} open=${options.get("facility") || null} />
+    ${may("whatIf", signedIn) && OVER.has(query.data?.status) && html`<${WhatIf} key=${id} id=${id} facilities=${query.data.facility_ids} />`}
     ${asked && query.data && html`<${Question} row=${query.data} asked=${asked} close=${() => ask(null)} />`}
   </div>`;
 }
