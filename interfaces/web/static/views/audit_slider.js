@@ -19,12 +19,17 @@ const PHASES = {
   "dr-event.cancelled.v1": ["Cancelled", "warn"],
   "dr-event.cancelled-while-active.v1": ["Cancelled", "warn"],
   "dr-event.measured.v2": ["Measured", "ok"],
+  "dr-event.settled.v1": ["Settled", "ok"],
+  "dr-event.resettled.v1": ["Resettled", "ok"],
 };
+/** How the description of a step begins that says that something cannot be said. */
+const UNKNOWN = ["Not measurable", "Not settled"];
 
 /** Where each phase begins: `{at, words, tone, length}`, in places of the slider. */
 export function phasesOf(steps) {
   const found = steps.flatMap((step, at) => {
-    const phase = step.what?.startsWith("Not measurable") ? ["Not measurable", "warn"] : PHASES[step.topic];
+    const unknown = UNKNOWN.find((words) => step.what?.startsWith(words));
+    const phase = unknown ? [unknown, "warn"] : PHASES[step.topic];
     return phase ? [{ at, words: phase[0], tone: phase[1] }] : [];
   });
   return found.map((phase, n) => ({ ...phase, length: (found[n + 1]?.at ?? steps.length) - phase.at }));
