@@ -43,9 +43,11 @@ def statement_html(
     *,
     facility: str | None = None,
     previous: SettlementDocument | None = None,
+    measurement_path: str | None = None,
 ) -> str:
     """One page without script, for A4 and letter. `facility`: that one's own rows alone; `previous`: the revision
-    before, for its changes at level `portfolio`. Raises FacilityNotSettled."""
+    before, for its changes at level `portfolio`. `measurement_path`: address of how a facility was measured, with `{}`
+    for its id; None: the page has no such links. Raises FacilityNotSettled."""
     if facility is not None:
         document = own_part(document, facility, previous)
     clock = Clock(document)
@@ -62,7 +64,7 @@ def statement_html(
             facility_interval_section(document, clock),
             section("Left out, and why", left_out(document, clock)),
             _flags(document),
-            *origin_sections(document, clock),
+            *origin_sections(document, clock, measurement_path),
         ],
     )
 

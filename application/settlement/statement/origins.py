@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -27,10 +28,13 @@ MOST_STEPS = 5_000
 MOST_FACILITIES = 2_000
 
 
-def origin_sections(document: SettlementDocument, clock: Clock) -> Iterator[str]:
+def origin_sections(
+    document: SettlementDocument, clock: Clock, measurement_path: str | None = None
+) -> Iterator[str]:
+    """`measurement_path`: address of how a facility was measured, with `{}` for its id."""
     yield _rule(document)
     yield _event(document, clock)
-    yield _measurements(document)
+    yield _measurements(document, measurement_path)
     yield _steps(document, clock)
 
 
@@ -126,9 +130,9 @@ def _moment(moment: Any, clock: Clock) -> str:
     return NOTHING if moment is None else clock.date_time(moment)
 
 
-def _measurements(document: SettlementDocument) -> str:
+def _measurements(document: SettlementDocument, path: str | None) -> str:
     rows = [
-        _measurement(one.facility_id, one.baseline)
+        _measurement(one.facility_id, one.baseline, path)
         for one in document.facilities[:MOST_FACILITIES]
         if one.baseline is not None
     ]
@@ -138,11 +142,15 @@ def _measurements(document: SettlementDocument) -> str:
     return section("The baselines", content, at="measurements")
 
 
-def _measurement(facility_id: str, found: BaselineSummary) -> str:
+def _measurement(facility_id: str, found: BaselineSummary, path: str | None) -> str:
     recorded = NOTHING
     if found.domain_event_id is not None:
         place = f"domain-event/{found.domain_event_id}"
-        recorded = f'<span id="{anchor(place)}">{number(found.domain_event_id, place)}</span>'
+        shown = number(found.domain_event_id, place)
+        if path is not None:
+            address = path.format(quote(facility_id, safe=""))
+            shown = f'<a href="{escape(address)}" data-origin="{place}">{escape(found.domain_event_id)}</a>'
+        recorded = f'<span id="{anchor(place)}">{shown}</span>'
     return row(
         [
             text_cell(facility_id),

@@ -99,14 +99,17 @@ def _of_dr_event(system: RunningSystem, reference: str, facility_id: str | None,
     from application.settlement.statement.event_page import statement_html
     from interfaces.settlement.audience import seen_by
     from interfaces.settlement.documents import revision_before, revision_in_force, stored_document
+    from interfaces.settlement.origins import with_origins
 
     row = system.dr_event(reference)
     settlement = revision_in_force(row)
     document = read_document(stored_document(system.documents, row, settlement))
     previous = revision_before(system.documents, row, settlement)
     document = seen_by(_audience(row.utility_id, facility_id), document, previous)
-    written = statement_html if form == "html" else statement_csv
-    return written(document, facility=facility_id, previous=previous)
+    if form == "csv":
+        return statement_csv(document, facility=facility_id, previous=previous)
+    document = with_origins(system.log, document, settlement.settled_at)
+    return statement_html(document, facility=facility_id, previous=previous)
 
 
 def _audience(utility_id: str, facility_id: str | None) -> Audience:

@@ -26,6 +26,7 @@ from interfaces.settlement.documents import (
     stored_document,
     waits_for,
 )
+from interfaces.settlement.origins import measurement_path, with_origins
 from interfaces.web.api.settlement.documents import (
     SettledDocument,
     SettlementRevisionsDocument,
@@ -87,17 +88,22 @@ class SettlementController(Controller):
         row, form = await settled_dr_event(request, dr_event_id, as_of), form_of(request)
         settlement = _revision(row, revision)
         audience, documents = audience_of(request), dependencies_of(request).settlements
-        name = ("settlement", dr_event_id, settlement.revision, settlement.digest, audience, form)
+        log = edge_of(request).history
+        # an owner may not read measurements
+        path = None if request.user.role == "owner" else measurement_path(dr_event_id)
+        name = ("settlement", dr_event_id, settlement.revision, settlement.digest, audience, form, path)
 
         def read() -> bytes:
             written = stored_document(documents, row, settlement)
             if form == "json" and audience.sees_all:
                 return written
             document = read_document(written)
+            if form == "html":
+                document = with_origins(log, document, settlement.settled_at)
             previous = None
             if audience.facility_id is not None and document.resettlement is not None:
                 previous = revision_before(documents, row, settlement)
-            return _written(document, previous, audience, form)
+            return _written(document, previous, audience, form, path)
 
         body = await settlement_read(request, name, read)
         response = in_form(body, form, file_name=f"settlement-{dr_event_id}-{settlement.revision}")
@@ -211,12 +217,19 @@ def _revision(row: DREventRow, revision: int | None) -> SettlementRow:
 
 
 def _written(
-    document: SettlementDocument, previous: SettlementDocument | None, audience: Audience, form: Form
+    document: SettlementDocument,
+    previous: SettlementDocument | None,
+    audience: Audience,
+    form: Form,
+    path: str | None,
 ) -> bytes:
+    """`path`: address of how a facility was measured."""
     document = seen_by(audience, document, previous)
     match form:
         case "html":
-            return statement_html(document, facility=audience.facility_id, previous=previous).encode()
+            return statement_html(
+                document, facility=audience.facility_id, previous=previous, measurement_path=path
+            ).encode()
         case "csv":
             return statement_csv(document, facility=audience.facility_id, previous=previous).encode()
     return canonical_bytes(document)

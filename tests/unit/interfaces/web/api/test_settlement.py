@@ -15,6 +15,9 @@ from application.commands.dr_event import SettleDREvent
 from application.commands.facility import RegisterFacility
 from application.facility.portfolio_entries import EnrolmentEntry
 from application.settlement.document import digest_of, read_document, recomputed
+from domain.dispatch import Dispatch
+from domain.dr_event import DREvent
+from domain.program import Program
 from interfaces.web.api.settlement.forms import preferred_form
 from tests.sample_values import DR_EVENT_ID, ENDS_AT, PROGRAM, facility_entry
 from tests.settled_edge import FACILITY_MONTH, MONTH, PATH, PROGRAM_MONTH, SettledEdge, measured, ran
@@ -132,6 +135,17 @@ def test_the_statement_is_a_page_without_script(settled: tuple[SettledEdge, Any]
     assert "<script" not in answer.text
     assert "247.50" in answer.text
     assert answer.headers["etag"]
+
+
+def test_the_statement_names_the_domain_events_behind_it(settled: tuple[SettledEdge, Any]) -> None:
+    system, client = settled
+    recorded = {type(entry.domain_event): entry.domain_event for entry in system.log.entries}
+    page = system.get(client, PATH, "utility", **HTML).text
+    for kind in (Program.TermsAgreed, DREvent.Accepted, Dispatch.Remeasured):
+        assert f'data-origin="domain-event/{recorded[kind].domain_event_id}"' in page
+    assert f'href="/api/dr-events/{DR_EVENT_ID}/measurements/fac-002"' in page
+    own = system.get(client, PATH, "owner", **HTML).text
+    assert "/measurements/" not in own, "the key of an owner may not read them"
 
 
 def amounts(text: str) -> dict[str, Decimal]:
