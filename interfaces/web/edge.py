@@ -236,9 +236,10 @@ class Edge:
     )
     """For reading single readings of a day of many meters."""
     settlement_limit: TenantConcurrencyLimit = field(
-        default_factory=lambda: TenantConcurrencyLimit(2, share=1, most_waiting=16)
+        default_factory=lambda: TenantConcurrencyLimit(2, share=1, most_waiting=300)
     )
-    """For documents of settlements and statements: one of 10,000 facilities has 25 MB."""
+    """For documents of settlements and statements: one of 10,000 facilities has 20 MB. All pages of a key may ask for a
+    new one at once."""
     what_if_limit: TenantConcurrencyLimit = field(
         default_factory=lambda: TenantConcurrencyLimit(2, share=1, most_waiting=4)
     )

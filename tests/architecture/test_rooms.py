@@ -45,6 +45,7 @@ WHOLE_IDEAS = {
     "interfaces/cli/audit/settlements.py": "what a verification of settlements prints",
     "interfaces/cli/audit/snapshots.py": "what a verification of snapshots prints",
     "interfaces/cli/console/error_messages.py": "errors as messages for the terminal",
+    "interfaces/cli/settlement/show.py": "one command",
     "interfaces/settings/env_file.py": "the parser of --env-file",
     "interfaces/simulators/bms/responses.py": "how a simulated BMS ends an exchange",
     "interfaces/web/api/webhook/callback_address.py": "the check of a callback address by its text",

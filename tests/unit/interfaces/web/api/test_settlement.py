@@ -148,6 +148,18 @@ def test_the_statement_names_the_domain_events_behind_it(settled: tuple[SettledE
     assert "/measurements/" not in own, "the key of an owner may not read them"
 
 
+def test_a_document_that_was_read_once_is_not_read_from_the_store_again() -> None:
+    system = SettledEdge(measured(ran()))
+    system.do(SETTLE)
+    with system.edge.client() as client:
+        first = system.get(client, PATH, "utility")
+        system.there.scenario.settlements.stored.clear()
+        again = system.get(client, PATH, "utility")
+        other = system.get(client, PATH, "owner")
+    assert (first.status_code, again.content) == (200, first.content)
+    assert other.status_code == 500, "what another may see of it is another answer"
+
+
 def amounts(text: str) -> dict[str, Decimal]:
     sums: dict[str, Decimal] = {}
     for record in csv.DictReader(io.StringIO(text)):
@@ -201,7 +213,7 @@ def test_a_wrong_period_is_named(settled: tuple[SettledEdge, Any], period: str) 
     assert (problem["status"], "2026-06_2026-09" in problem["detail"]) == (400, True)
 
 
-def test_an_unknown_program_and_facility_are_not_found(settled: tuple[SettledEdge, Any]) -> None:
+def test_an_unknown_program_or_facility_gives_404(settled: tuple[SettledEdge, Any]) -> None:
     system, client = settled
     for path in (f"/api/programs/no-such/statements/{MONTH}", f"/api/facilities/nope/statements/{MONTH}"):
         assert problem_of(system.get(client, path))["status"] == 404
