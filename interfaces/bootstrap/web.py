@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from application.access.daily_quota import DailyQuotas
     from application.facility.secret_references import RecordedReference
     from application.ports.access.daily_usage import UsageKind
+    from application.ports.operations.system_state import Queues
     from application.ports.telemetry.store import TelemetryStore
     from interfaces.web.api.webhook.secrets import WebhookSecrets
     from interfaces.web.edge import ReadRates, WebDependencies
@@ -133,7 +134,6 @@ def web_collaborators(
     replica: ReplicatedReadModels | None = None,
 ) -> WebDependencies:
     from adapters.forecasting.calendar.public_holidays import RegionalHolidays
-    from adapters.nats.queue_depths import NatsQueueDepths
     from adapters.redis.rate_limit import CachedRateLimiter
     from interfaces.web.api.webhook.callback_ids import CallbackIds
     from interfaces.web.edge import WebDependencies
@@ -147,7 +147,7 @@ def web_collaborators(
         known_programs=stores.existing_programs,
         portfolio_rules=portfolio_rules(settings),
         recorded_references=partial(_recorded_references, stores),
-        queues=None if settings.nats_url is None else NatsQueueDepths(settings.nats_url),
+        queues=_queues(settings),
         system_state=stores.system_state(),
         sessions=stores.sessions(),
         dead_letter_replay=dead_letter_replay(stores),
@@ -187,6 +187,13 @@ def web_collaborators(
         stream_clients=settings.stream_clients,
         stream_clients_per_key=settings.stream_clients_per_key,
     )
+
+
+def _queues(settings: Settings) -> Queues | None:
+    """None where no NATS is known."""
+    from adapters.nats.queue_depths import NatsQueueDepths
+
+    return None if settings.nats_url is None else NatsQueueDepths(settings.nats_url)
 
 
 def _webhook_secrets(stores: Stores) -> WebhookSecrets:
