@@ -3,16 +3,30 @@
 import json
 from collections.abc import Mapping
 from datetime import date, timedelta
-from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from application.settlement.document import digest_of, settlement_document
 from application.settlement.own_part import own_part
+from application.settlement.own_revisions import own_revisions
+from application.settlement.period_statement import (
+    AgreedProgram,
+    PeriodStatement,
+    ProgramDREvent,
+    RevisionInForce,
+    period_figures,
+)
 from application.settlement.resettled import resettled_document
 from application.settlement.shapes import BaselineSummary, SettlementDocument
 from domain.settlement.resettlement import Basis
+from interfaces.web.api.settlement.documents import (
+    FacilityStatementDocument,
+    SettlementRevisionDocument,
+    SettlementRevisionsDocument,
+)
 from tests.browser.answer_scripts import served
 from tests.settlement_cases import STARTS_AT, STEP_S, ended_event, facility, rule_of, steps_of
 from tests.settlement_documents import V1_RULE, program_of
@@ -20,6 +34,7 @@ from tests.settlement_documents import V1_RULE, program_of
 ID = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 AT = f"/api/dr-events/{ID}"
 OWN = "fac-002"
+FINAL_AT = STARTS_AT + timedelta(days=60)
 METERED: dict[str, list[str | None]] = {
     "fac-001": ["400", "420"],
     OWN: ["455", "470"],
@@ -39,7 +54,7 @@ def _settled(metered: Mapping[str, list[str | None]], rule: Mapping[str, Any]) -
     dr_event = ended_event(
         *(facility(name) for name in metered), facility("fac-006", result="opted_out"), hours=2
     )
-    dr_event = msgspec.structs.replace(dr_event, dr_event_id=ID)
+    dr_event = replace(dr_event, dr_event_id=ID)
     steps = {name: steps_of(*kw) for name, kw in metered.items()}
     baselines = {
         name: BaselineSummary(
@@ -54,22 +69,21 @@ def _settled(metered: Mapping[str, list[str | None]], rule: Mapping[str, Any]) -
     return settlement_document(basis, program_of(found), baselines=baselines)
 
 
-def _revision(document: SettlementDocument, why: str) -> dict[str, Any]:
-    return {
-        "revision": document.revision,
-        "status": document.status,
-        "reasons": document.reasons,
-        "program_version": document.program_version,
-        "currency": document.currency,
-        "total": document.total,
-        "difference": document.resettlement and document.resettlement.difference,
-        "net": None,
-        "why": why,
-        "because": (),
-        "digest": digest_of(document),
-        "settled_at": STARTS_AT + timedelta(days=document.revision, hours=4),
-        "final_at": STARTS_AT + timedelta(days=60),
-    }
+def _revision(document: SettlementDocument, why: str) -> SettlementRevisionDocument:
+    change = document.resettlement
+    return SettlementRevisionDocument(
+        revision=document.revision,
+        status=document.status,
+        reasons=document.reasons,
+        program_version=document.program_version,
+        currency=document.currency,
+        total=document.total,
+        difference=None if change is None else change.difference,
+        why=why,
+        digest=digest_of(document),
+        settled_at=STARTS_AT + timedelta(days=document.revision, hours=4),
+        final_at=FINAL_AT,
+    )
 
 
 FIRST = _settled(METERED, RULE)
@@ -77,75 +91,48 @@ SECOND = resettled_document(
     FIRST, _settled(METERED | {OWN: ["450", "465"]}, RULE | {"energy": {"rate": "1.60"}})
 )
 assert SECOND is not None
-REVISIONS: dict[str, Any] = {
-    "dr_event_id": ID,
-    "waits_for": None,
-    "revisions": (_revision(FIRST, "every facility is measured"), _revision(SECOND, "late readings")),
-}
+MONTHLY = _settled(METERED, RULE | {"capacity": {"rate": "1000.00", "unit": "kw-month"}})
+REVISIONS = SettlementRevisionsDocument(
+    dr_event_id=UUID(ID),
+    waits_for=None,
+    revisions=(_revision(FIRST, "every facility is measured"), _revision(SECOND, "late readings")),
+)
 
 
-def _statement(document: SettlementDocument, facility_id: str | None) -> dict[str, Any]:
-    """A `period-statement/1` of that DR event and another one that waits."""
-    row = {
-        "dr_event_id": ID,
-        "utility_event_id": "UTIL-2026-0042",
-        "kind": "event",
-        "starts_at": document.starts_at,
-        "ends_at": document.ends_at,
-        "status": "settled",
-        "reasons": (),
-        "waits_for": "",
-        "revision": document.revision,
-        "program_version": 3,
-        "performance": document.performance,
-        "total": document.total,
-        "net": None if facility_id is None else document.facilities[0].net,
-        "digest": digest_of(document),
-        "settled_at": document.ends_at,
-        "final_at": document.ends_at + timedelta(days=60),
-    }
-    nothing = dict.fromkeys(("revision", "program_version", "performance", "total", "net", "digest"))
-    waiting = nothing | {
-        "dr_event_id": "2",
-        "utility_event_id": "UTIL-2026-0051",
-        "status": "not_settled_yet",
-        "waits_for": "it waits until each of its facilities is measured, or known to be not measurable",
-        "settled_at": None,
-        "final_at": None,
-    }
-    capacity_line = {
-        "unit": OWN,
-        "component": "capacity",
-        "performance": "0.9000",
-        "events": 1,
-        "amount": "1350.00",
-        "quantity": "150.000",
-        "rate": "10.00",
-        "factor": "0.9000",
-        "units": 1,
-        "formula": "10.00 x 150.000 kW x 0.9000 x 1 month",
-    }
-    return {
-        "schema": "period-statement/1",
-        "period": "2026-07",
-        "program_id": "summer-peak",
-        "program_version": 3,
-        "facility_id": facility_id,
-        "currency": "USD",
-        "minor_unit": 2,
-        "provisional": True,
-        "provisional_because": ("not_settled_yet", "not_final"),
-        "dr_events": (row, row | waiting),
-        "dr_events_total": document.total,
-        "capacity": {"program_version": 3, "currency": "USD", "lines": (capacity_line,), "total": "1350.00"},
-        "capacity_total": "1350.00",
-        "total": f"{Decimal(document.total) + Decimal('1350.00')}",
-        "net": None if facility_id is None else document.facilities[0].net,
-        "facilities": tuple(
-            {"facility_id": one.facility_id, "gross": one.gross, "net": one.net}
-            for one in document.facilities
-        ),
-    }
+def _statement(facility_id: str | None = None) -> PeriodStatement:
+    """Of the month of that DR event, and of another one that waits."""
+    in_force = RevisionInForce(
+        revision=1,
+        status="settled",
+        reasons=(),
+        program_version=3,
+        digest=digest_of(MONTHLY),
+        settled_at=FIRST.ends_at,
+        final_at=FINAL_AT,
+        document=MONTHLY,
+    )
+    settled = ProgramDREvent(
+        dr_event_id=ID,
+        utility_event_id="UTIL-2026-0042",
+        kind="event",
+        starts_at=FIRST.starts_at,
+        ends_at=FIRST.ends_at,
+        tz="UTC",
+        settlement=in_force,
+    )
+    waiting = replace(
+        settled,
+        dr_event_id="2",
+        utility_event_id="UTIL-2026-0051",
+        starts_at=FIRST.starts_at + timedelta(days=1),
+        ends_at=FIRST.ends_at + timedelta(days=1),
+        facility_ids=(OWN,),
+        waits_for="it waits until each of its facilities is measured, or known to be not measurable",
+        settlement=None,
+    )
+    program = AgreedProgram(program_id="summer-peak", version=3, inputs=None, enrolments={OWN: "150.000"})
+    now = STARTS_AT + timedelta(days=30)
+    return period_figures(program, "2026-07", (settled, waiting), now=now, facility_id=facility_id).statement
 
 
 DR_EVENT: dict[str, Any] = {
@@ -168,26 +155,21 @@ DR_EVENT: dict[str, Any] = {
 }
 
 
-def _own() -> SettlementDocument:
-    assert SECOND is not None
-    return own_part(SECOND, OWN, FIRST)
-
-
 OWN_KEY = {"role": "owner", "facility_id": OWN}
 
 
 def own_answers() -> dict[str, Any]:
     """What differs for a key of that facility."""
-    revision = _revision(_own(), "") | {
-        "net": _own().facilities[0].net,
-        "why": None,
-        "because": ("meter", "rule"),
-    }
-    first = _revision(own_part(FIRST, OWN), "") | {"why": None}
+    assert SECOND is not None
+    of_number = {one.revision: one for one in REVISIONS.revisions}
+    own = tuple(
+        replace(of_number[one.revision], total=one.gross, net=one.net, why=None, because=one.because)
+        for one in own_revisions([FIRST, SECOND], OWN)
+    )
     return {
-        f"{AT}/settlement/revisions": (200, REVISIONS | {"revisions": (first, revision)}),
+        f"{AT}/settlement/revisions": (200, replace(REVISIONS, revisions=own)),
         f"{AT}/settlement?revision=0": (200, own_part(FIRST, OWN)),
-        f"{AT}/settlement?revision=1": (200, _own()),
+        f"{AT}/settlement?revision=1": (200, own_part(SECOND, OWN, FIRST)),
     }
 
 
@@ -204,12 +186,10 @@ def answers() -> dict[str, Any]:
         f"{AT}/settlement/revisions": REVISIONS,
         f"{AT}/settlement?revision=0": FIRST,
         f"{AT}/settlement?revision=1": SECOND,
-        "/api/programs/summer-peak/statements/2026-07": _statement(SECOND, None),
-        f"/api/facilities/{OWN}/statements/2026-07": {
-            "facility_id": OWN,
-            "period": "2026-07",
-            "programs": (_statement(_own(), OWN),),
-        },
+        "/api/programs/summer-peak/statements/2026-07": _statement(),
+        f"/api/facilities/{OWN}/statements/2026-07": FacilityStatementDocument(
+            facility_id=OWN, period="2026-07", programs=(_statement(OWN),)
+        ),
     }
 
 

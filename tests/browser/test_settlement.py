@@ -1,7 +1,9 @@
 """The settlement of a DR event, a program's month and a facility's own statement on the page."""
 
 import json
-from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from tests.browser.answer_scripts import AUDIT
 from tests.browser.conftest import RunInPage
@@ -32,10 +34,6 @@ async def rows(page: Page, caption: str) -> list[str]:
     written = f"[...({table}).tBodies[0].rows].map(row => row.innerText.replace(/\\s+/g, ' ').trim())"
     found: list[str] = await page.value(written)
     return found
-
-
-def waiting(**changed: Any) -> dict[str, Any]:
-    return {f"{AT}/settlement/revisions": (200, REVISIONS | changed)}
 
 
 def test_a_settlement_shows_its_lines_in_numbers_and_its_revisions_side_by_side_with_reasons(
@@ -109,24 +107,26 @@ def test_what_is_not_settled_says_what_it_waits_for_or_why_it_cannot_be(run_in_p
         "title": "Not settled",
         "detail": "agree a rule with a currency",
     }
-    without = REVISIONS["revisions"][0] | {
-        "status": "not_settled",
-        "reasons": ["no_rule"],
+    without = replace(
+        REVISIONS.revisions[0],
+        status="not_settled",
+        reasons=("no_rule",),
         **dict.fromkeys(("digest", "total", "currency")),
-    }
+    )
+    waiting = replace(REVISIONS, revisions=(), waits_for="it waits until each of its facilities is measured")
 
     async def scenario(page: Page) -> None:
         await page.go(EVENT_VIEW)
         await page.shows("Not settled yet", PANEL)
         await page.shows("It waits until each of its facilities is measured.", PANEL)
         assert await page.value(f"document.querySelectorAll('{PANEL} .panel-head .button').length") == 0
-        written = json.dumps([200, REVISIONS | {"revisions": [without]}], default=str)
+        written = msgspec.json.encode((200, replace(REVISIONS, revisions=(without,)))).decode()
         await page.value(f"""answers['{AT}/settlement/revisions'] = {written};
           answers['{AT}/settlement?revision=0'] = [404, {json.dumps(no_rule)}];
           import("/static/query.js").then(({{ refetch }}) => refetch('{AT}'))""")
         await page.shows("Its program has no settlement rule. agree a rule with a currency", PANEL)
 
-    answers = waiting(revisions=[], waits_for="it waits until each of its facilities is measured")
+    answers = {f"{AT}/settlement/revisions": (200, waiting)}
     run_in_page(page_of(DASHBOARD, answers), scenario)
 
 
@@ -138,17 +138,15 @@ def test_a_month_of_a_program_has_its_dr_events_capacity_facilities_and_download
         await page.click("main a", "Statements")
         await page.click("main a", "summer-peak")
         await page.go(MONTH_VIEW)
-        events = await rows(page, "DR events of the period")
-        assert events[0].startswith(
-            "UTIL-2026-0042 14 Jul, 18:00 – 20:00 1,386,528.20 0.73 settled revision 1"
-        )
-        assert "it waits until each of its facilities is measured" in events[1]
+        settled, waits = await rows(page, "DR events of the period")
+        assert settled.startswith("UTIL-2026-0042 14 Jul, 18:00 – 20:00 422.38 0.72 settled revision 1 event")
+        assert "it waits until each of its facilities is measured" in waits
         assert await rows(page, "Capacity of the period") == [
-            "fac-002 10.00 × 150.000 kW × 0.9000 × 1 month 0.9000 1 1,350.00"
+            "fac-002 1,000.00 × 150.000 kW × 1 × 1 month 0.38 1 150,000.00"
         ]
-        assert (await rows(page, "The period by facility"))[1] == "fac-002 177,348.50 141,878.80"
-        await page.shows("1,387,878.20", "main .figures")
-        await page.shows("a DR event is not settled yet; a settlement may still change", "main")
+        assert (await rows(page, "The period by facility"))[1] == "fac-002 149,925.00 119,940.00"
+        await page.shows("150,422.38", "main .figures")
+        await page.shows("a settlement may still change; a DR event is not settled yet", "main")
         path = "/api/programs/summer-peak/statements/2026-07"
         assert await page.value(f"Boolean(document.querySelector('main a[href=\"{path}\"]'))")
         await page.value(
@@ -168,7 +166,7 @@ def test_a_key_of_one_facility_reads_its_own_statement_and_is_offered_nothing_el
 ) -> None:
     async def scenario(page: Page) -> None:
         await page.go(OWN_VIEW)
-        assert "177,348.50 141,878.80" in (await rows(page, "DR events of the period"))[0]
+        assert " -75.00 " in (await rows(page, "DR events of the period"))[0]
         await page.click("main button", "UTIL-2026-0042")
         await page.shows("177,348.50 USD", f"{PANEL} .total")
         assert {row.split()[0] for row in await rows(page, "Lines of the settlement")} == {OWN}

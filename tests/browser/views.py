@@ -36,6 +36,16 @@ def views_of(demo: RunningDemo, facility: str) -> tuple[View, ...]:
     )
 
 
+def settled_views_of(demo: RunningDemo) -> tuple[View, ...]:
+    """What the DR event and its month are worth."""
+    row = demo.get(f"/api/dr-events/{demo.dr_event}")
+    month = f"#/programs/{row['program_id']}?period={row['starts_at'][:7]}"
+    return (
+        View("settlement", f"#/dr-events/{demo.dr_event}?revision=0", "Settlement intervals"),
+        View("month", month, "By facility"),
+    )
+
+
 async def draw(page: Page, view: View) -> None:
     """Open the view and wait until it is completely drawn."""
     await page.go(view.address)

@@ -122,6 +122,6 @@ export function DREventBody({ id, asOf = null, act = null, open = null }) {
       <${Loaded} query=${parts} lines=8>${(found) => html`<${DispatchRows} parts=${found} act=${act} />`}</${Loaded}>
     </${Panel}>
     <${DREventMeasured} id=${id} parts=${parts.data || []} asOf=${asOf} open=${open} />
-    ${row.status !== "rejected" && html`<${Settlement} id=${id} status=${row.status} asOf=${asOf} />`}
+    ${row.status !== "rejected" && html`<${Settlement} id=${id} status=${row.status} facilities=${row.facility_ids.length} asOf=${asOf} />`}
     <div class="grid"><${Callbacks} row=${row} /><${Particulars} row=${row} parts=${parts.data || []} /><${Prices} row=${row} /></div>`}</${Loaded}>`;
 }

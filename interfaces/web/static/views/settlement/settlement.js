@@ -5,7 +5,7 @@ import { Chip, Empty, Facts, Loaded, Panel } from "../../components/parts.js";
 import { LoadedOrRefused } from "../../components/refused.js";
 import { Table } from "../../components/table.js";
 import { toast } from "../../components/toasts.js";
-import { html, useMemo, useState } from "../../dom.js";
+import { html, useEffect, useMemo, useRef, useState } from "../../dom.js";
 import { between, moment, momentSeconds, readable, words } from "../../format.js";
 import { refetch, useQuery } from "../../query.js";
 import { hrefTo, route, setOption } from "../../router.js";
@@ -19,6 +19,8 @@ const SETTLED = { tone: "ok", shape: "check", words: "settled" };
 const NOT_SETTLED = { tone: "warn", shape: "triangle", words: "not settled" };
 const ENDED = new Set(["completed", "cancelled", "cancelled_while_active"]);
 const BECAUSE = { rule: "the rule", event: "the DR event", baseline: "the baseline", meter: "readings", portfolio: "others of the portfolio" };
+
+const MANY = 1_000;
 
 const begun = (text) => text && text[0].toUpperCase() + text.slice(1);
 const whyOf = (one) => one.why || one.because.map((why) => BECAUSE[why] || words(why)).join(", ") || (one.revision ? null : "first settlement");
@@ -79,12 +81,17 @@ function Revision({ id, row, revisions, document }) {
   </div>`;
 }
 
-function Shown({ id, revisions, chosen }) {
-  const row = revisions.find((one) => String(one.revision) === chosen) || revisions.at(-1);
-  const query = useQuery(`/api/dr-events/${id}/settlement?revision=${row.revision}`);
+/** The document of a revision. One over many facilities has megabytes: it is read when it is asked for. */
+function Shown({ id, row, revisions, isLarge }) {
+  const [wanted, want] = useState(!isLarge);
+  const query = useQuery(wanted ? `/api/dr-events/${id}/settlement?revision=${row.revision}` : null);
+  const listed = revisions.length > 1 && html`<div class="measured"><section class="whole"><${Revisions} revisions=${revisions} shown=${row.revision} /></section></div>`;
   if (query.data === undefined && query.problem?.name === "not-settled-yet") {
-    return html`<${Empty} title="Not settled">${begun(reasonsOf(row.reasons))}. ${readable(query.problem.message)}</${Empty}>
-      ${revisions.length > 1 && html`<div class="measured"><section><${Revisions} revisions=${revisions} shown=${row.revision} /></section></div>`}`;
+    return html`<${Empty} title="Not settled">${begun(reasonsOf(row.reasons))}. ${readable(query.problem.message)}</${Empty}>${listed}`;
+  }
+  if (!wanted) {
+    return html`<${Empty} title=${money(row.total, row.currency)}>Over many facilities, lines and intervals take a while to read.
+      <button class="button small" type="button" onClick=${() => want(true)}>Read all of it</button></${Empty}>${listed}`;
   }
   return html`<${Loaded} query=${query} lines=8>${(document) => html`<${Revision} id=${id} row=${row} revisions=${revisions} document=${document} />`}</${Loaded}>`;
 }
@@ -102,8 +109,8 @@ function Question({ id, close }) {
     hint="Recorded with the revision, and shown to the utility." />`;
 }
 
-/** `status`: of the DR event, null to offer nothing; `asOf`: a moment, or null for now. */
-export function Settlement({ id, status = null, asOf = null }) {
+/** `status`: of the DR event, null to offer nothing; `facilities`: how many it has; `asOf`: a moment, or null for now. */
+export function Settlement({ id, status = null, facilities = 0, asOf = null }) {
   const at = `/api/dr-events/${id}/settlement/revisions`;
   const query = useQuery(asOf ? `${at}?as_of=${encodeURIComponent(asOf)}` : at, asOf ? {} : { topics: [`dr-event:${id}`] });
   const chosen = useStore(route).options.get("revision");
@@ -116,11 +123,13 @@ export function Settlement({ id, status = null, asOf = null }) {
   const end = html`${last && html`<${Chip} look=${last.status === "settled" ? SETTLED : NOT_SETTLED} />`}
     ${shown?.digest && html`<${Downloads} path=${`/api/dr-events/${id}/settlement?revision=${shown.revision}`} of=${`of revision ${shown.revision}`} />`}
     ${offers && html`<button class="button small" type="button" onClick=${() => ask(true)}>${last ? "Settle again…" : "Settle now…"}</button>`}`;
-  return html`<${Panel} title="Settlement" note=${shown && `revision ${shown.revision}${shown === last ? ", in force" : ` of ${last.revision}`}`} end=${end}>
+  const place = useRef(null);
+  useEffect(() => chosen !== null && place.current?.scrollIntoView({ block: "start" }), [Boolean(query.data)]);
+  return html`<div class="below-bar" ref=${place}><${Panel} title="Settlement" note=${shown && `revision ${shown.revision}${shown === last ? ", in force" : ` of ${last.revision}`}`} end=${end}>
     <${LoadedOrRefused} query=${query} what="settlements" roles="dashboard, operator or auditor" lines=6>${(found) =>
       last
-        ? html`<${Shown} id=${id} revisions=${found.revisions} chosen=${chosen} />`
+        ? html`<${Shown} id=${id} row=${shown} revisions=${found.revisions} isLarge=${facilities > MANY} />`
         : html`<${Empty} title="Not settled yet">${begun(readable(found.waits_for || ""))}.</${Empty}>`}</${LoadedOrRefused}>
     ${asked && html`<${Question} id=${id} close=${() => ask(false)} />`}
-  </${Panel}>`;
+  </${Panel}></div>`;
 }

@@ -24,6 +24,7 @@ const PROVISIONAL = {
 const monthNow = () => new Date(serverNow()).toISOString().slice(0, 7);
 
 function shifted(month, by) {
+  if (!MONTH.test(month)) return monthNow(); // as somebody typed it into the address
   const [year, number] = month.split("-").map(Number);
   return new Date(Date.UTC(year, number - 1 + by, 1)).toISOString().slice(0, 7);
 }
@@ -56,7 +57,7 @@ function DREventLink({ row, own }) {
   };
   return own
     ? html`<button class="linklike" type="button" aria-expanded=${String(isOpen)} onClick=${toggle}>${row.utility_event_id}</button>`
-    : html`<a href=${hrefTo("dr-events", row.dr_event_id)}>${row.utility_event_id}</a>`;
+    : html`<a href=${hrefTo("dr-events", row.dr_event_id, { revision: row.revision })}>${row.utility_event_id}</a>`;
 }
 
 function rowColumns(found, own) {
@@ -170,11 +171,12 @@ export function FacilityStatementView({ id, options }) {
   const opened = options.get("settlement");
   const place = useRef(null);
   useEffect(() => place.current?.scrollIntoView({ block: "start" }), [opened, Boolean(query.data)]);
+  if (!id) return html`<div class="page"><div class="page-head"><h1 tabindex="-1">Statement</h1></div><${Empty} title="Of which facility?"><a href=${hrefTo("facilities")}>Choose one</a></${Empty}></div>`;
   const crumb = html`<a href=${hrefTo("facilities", id)}>Facility</a> / statement`;
   return html`<div class="page">
-    <${Head} crumb=${crumb} title=${id ?? "No facility"} period=${period} path=${path} />
-    ${id && html`<${Loaded} query=${query} height="20rem">${({ programs }) =>
-      programs.length ? programs.map((found) => html`<${Statement} key=${found.program_id} found=${found} period=${period} own=${Boolean(facilityId)} />`) : html`<${Empty} title="In no program in this period" />`}</${Loaded}>`}
+    <${Head} crumb=${crumb} title=${id} period=${period} path=${path} />
+    <${Loaded} query=${query} height="20rem">${({ programs }) =>
+      programs.length ? programs.map((found) => html`<${Statement} key=${found.program_id} found=${found} period=${period} own=${Boolean(facilityId)} />`) : html`<${Empty} title="In no program in this period" />`}</${Loaded}>
     ${opened && html`<div class="below-bar" key=${opened} ref=${place}><${Settlement} id=${opened} /></div>`}
   </div>`;
 }
