@@ -167,7 +167,7 @@ class Demo:
             raise DemoFailed(f"the corrected readings could not be sent: {error}") from error
         self._report(
             f"the meter of {facility_id} corrects {len(messages)} readings of {starts_at:%H:%M} to "
-            f"{window.ends_at:%H:%M} UTC: a tenth more"
+            f"{window.ends_at:%H:%M} UTC: 2 % more"
         )
 
     def _set_up(self, system: RunningSystem) -> DemoSetup:

@@ -48,6 +48,8 @@ HTTP_READS = (
 HTTP_OTHERWISE = {
     "/api/audit/administration": "each act has its position and moment; what came later is cut off by them",
     "/api/dr-events/{dr_event_id}/load": "its readings are as they are known today; test_summed_load.py has the rest",
+    "/api/dr-events/{dr_event_id}/settlement": "needs documents: test_settlement.py in web/api",
+    "/api/dr-events/{dr_event_id}/settlement/revisions": "the same",
     "/api/audit/dr-events/{dr_event_id}/proof": "it is of the newest checkpoint, and each row in it has its position",
 }
 SERVED = "fac-001"

@@ -26,6 +26,8 @@ WITH_A_PAST = {
     "GET /api/dr-events/{dr_event_id}/measurements/{facility_id}",
     "GET /api/dr-events/{dr_event_id}/performance",
     "GET /api/dr-events/{dr_event_id}/performance/{facility_id}",
+    "GET /api/dr-events/{dr_event_id}/settlement",
+    "GET /api/dr-events/{dr_event_id}/settlement/revisions",
     "GET /api/facilities",
     "GET /api/facilities/{facility_id}",
     "GET /api/facilities/{facility_id}/forecast",
@@ -128,7 +130,11 @@ def test_a_percent_encoded_as_of_is_refused_where_as_of_is_unsupported(
 def test_each_read_supports_as_of_or_refuses_it(house: House, client: Any, route: str) -> None:
     """The present state is never returned for a past moment."""
     path = route.removeprefix("GET ").format(
-        dr_event_id=house.dr_event.id, facility_id="fac-001", dead_letter_id="0" * 32
+        dr_event_id=house.dr_event.id,
+        facility_id="fac-001",
+        dead_letter_id="0" * 32,
+        program_id="summer-peak",
+        period="2026-07",
     )
     query = QUERIES.get(route, "?") + "&as_of=2026-07-14T11:00:00Z"
     answer = client.get(path + query, headers=house.keys["admin"])
