@@ -6,8 +6,6 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from application.settlement.resettled import resettled_document
 from application.settlement.statement.event_page import statement_html
 from application.settlement.statement.month_page import month_html
@@ -45,7 +43,6 @@ async def printed_pages(page: Page, paper: str) -> int:
     return len(re.findall(rb"/Type\s*/Page[^s]", base64.b64decode(printed["data"])))
 
 
-@pytest.mark.slow
 def test_a_statement_is_accessible_and_prints_on_both_papers(
     tmp_path: Path, debian_command: Callable[[str], Path]
 ) -> None:
