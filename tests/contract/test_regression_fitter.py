@@ -41,6 +41,23 @@ def test_columns_that_depend_on_each_other_are_fitted_and_take_one_degree_of_fre
     assert found.degrees_of_freedom == 49
 
 
+def test_columns_that_depend_on_each_other_but_for_rounding_have_the_coefficients_of_least_norm(
+    fitter: RegressionFitter,
+) -> None:
+    random = np.random.default_rng(2)
+    hours = (np.arange(400)[:, None] % 24 == np.arange(24)).astype(float)
+    warm = np.full(
+        400, 10.0 / 3.0
+    )  # the part of the temperature below its lowest bound: the same in each hour
+    columns = np.column_stack([hours, warm, random.normal(8, 3, 400)])
+    values = columns @ random.normal(50, 10, 26) + random.normal(0, 1, 400)
+    found = fitter.fit(columns, values)
+    expected = np.linalg.lstsq(columns, values, rcond=None)[0]
+    assert found.coefficients == pytest.approx(expected, rel=1e-6)
+    assert found.residuals == pytest.approx(values - columns @ expected, abs=1e-9)
+    assert found.degrees_of_freedom == 375
+
+
 def test_a_fit_without_a_degree_of_freedom_is_refused(fitter: RegressionFitter) -> None:
     with pytest.raises(ValueError, match="no degree of freedom"):
         fitter.fit(np.eye(3), np.ones(3))
