@@ -103,8 +103,16 @@ def test_dr_events_are_refused_only_while_postgresql_is_down(
             text = httpx.get(f"http://127.0.0.1:{metrics_port}/metrics", timeout=30).text
             return float(next(line for line in text.splitlines() if line.startswith(f"{name} ")).split()[1])
 
+        def counted_in_the_cache() -> bool:
+            """On a busy machine its answer may come too late; a later request asks it again."""
+            if metric("gridproof_rate_limit_degraded") == 0:
+                return True
+            time.sleep(0.5)
+            assert post(asking(1)).status_code == 202
+            return False
+
         assert post(asking(1)).status_code == 202
-        assert metric("gridproof_rate_limit_degraded") == 0
+        until(counted_in_the_cache)
 
         behind.nats.kill()
         assert post(asking(2)).status_code == 202, "an accepted DR event waits in the log"
