@@ -15,7 +15,7 @@ from domain.settlement.quantities import PORTFOLIO, ZERO, UnitQuantities, roundi
 from domain.settlement.rounding import Exact, exact
 from domain.settlement.settle import FacilityAmounts, Settlement
 
-_PERIOD = re.compile(r"(\d{4})-(\d{2})(?:/(\d{4})-(\d{2}))?\Z")
+_PERIOD = re.compile(r"(\d{4})-(\d{2})(?:/(\d{4})-(\d{2}))?\Z", re.ASCII)
 
 
 class InvalidPeriod(ValueError):
@@ -60,14 +60,15 @@ class PeriodSettlement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def period_named(text: str) -> Period:
-    """Raises InvalidPeriod."""
+    """Raises InvalidPeriod; years are those that a DR event may lie in, 2000 to 2199."""
     match = _PERIOD.match(text)
     months = (
         []
         if match is None
         else [(int(match[1]), int(match[2])), (int(match[3] or match[1]), int(match[4] or match[2]))]
     )
-    if not months or any(not 1 <= month <= 12 or year < 1 for year, month in months) or months[1] < months[0]:
+    known = all(2000 <= year < 2200 and 1 <= month <= 12 for year, month in months)
+    if not months or not known or months[1] < months[0]:
         raise InvalidPeriod(
             f"{text!r} is no period: write a month as 2026-07, or a season as 2026-06/2026-09"
         )

@@ -206,7 +206,13 @@ def test_a_season_is_written_with_an_underscore(settled: tuple[SettledEdge, Any]
     assert system.get(client, path).json()["period"] == "2026-06/2026-09"
 
 
-@pytest.mark.parametrize("period", ["2026-13", "july", "2026-09_2026-06", "2026-01_2030-01"])
+@pytest.mark.parametrize(
+    "period",
+    [
+        *("2026-13", "july", "2026-09_2026-06", "2026-01_2030-01"),
+        *("0001-01", "9999-12", "0001-01_0001-12", "\u0662\u0660\u0662\u0666-\u0660\u0667"),
+    ],
+)
 def test_a_wrong_period_is_named(settled: tuple[SettledEdge, Any], period: str) -> None:
     system, client = settled
     problem = problem_of(system.get(client, f"/api/programs/{PROGRAM}/statements/{period}"))
