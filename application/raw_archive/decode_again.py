@@ -7,7 +7,7 @@ it is where the store has something else than what was decoded then: its meter c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from math import isnan
 from typing import NamedTuple
@@ -118,7 +118,7 @@ def _differences(
     batch: ReadingBatch, selection: RestoreSelection, counts: _Counts
 ) -> dict[Place, _Difference]:
     """What the decoder of now reads otherwise from the messages of a pack."""
-    then = _best(selection.of(batch.readings))
+    then = _by_place(selection.of(batch.readings))
     try:
         originals = originals_in(batch, selection)
     except BrokenPayloads:
@@ -131,28 +131,31 @@ def _differences(
         for one in originals
         for reading in selection.of(parse_message(one.topic, one.payload, now=one.received_at).readings)
     ]
-    now = _best(read)
     counts.messages += len(originals)
-    counts.readings += len(now)
-    # Of a reading and its correction, the message of the correction may be beyond the quota of ingest.
-    for place in [one for one in now if one in then and then[one].revision > now[one].revision]:
-        del now[place]
+    by_place = _by_place(read)
+    counts.readings += len(by_place)
+    # Of two unlike readings of one moment, such as a reading and its correction, the message of the one that counts may
+    # be beyond the quota of ingest.
+    now = {place: _best(some) for place, some in by_place.items() if len(some) >= len(then.get(place, ()))}
     counts.not_decoded += len(then.keys() - now.keys())
+    before = {place: _best(some) for place, some in then.items()}
     return {
-        place: _Difference(then.get(place), reading)
+        place: _Difference(before.get(place), reading)
         for place, reading in now.items()
-        if then.get(place) != reading
+        if before.get(place) != reading
     }
 
 
-def _best(readings: Sequence[MeterReading]) -> dict[Place, MeterReading]:
-    """The reading of the highest rank for each place."""
-    best: dict[Place, MeterReading] = {}
+def _by_place(readings: Sequence[MeterReading]) -> dict[Place, set[MeterReading]]:
+    """The unlike readings of each place."""
+    found: dict[Place, set[MeterReading]] = {}
     for reading in readings:
-        place = reading.facility_id, reading.meter_id, reading.ts
-        if place not in best or conflict_rank(reading) > conflict_rank(best[place]):
-            best[place] = reading
-    return best
+        found.setdefault((reading.facility_id, reading.meter_id, reading.ts), set()).add(reading)
+    return found
+
+
+def _best(readings: Collection[MeterReading]) -> MeterReading:
+    return max(readings, key=conflict_rank)
 
 
 def _corrections(

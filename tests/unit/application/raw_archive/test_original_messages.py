@@ -203,6 +203,23 @@ def test_a_correction_without_its_message_is_not_replaced_by_the_reading_before(
     assert there.stored()[0][:2] == (12.0, 1)
 
 
+def test_of_a_meter_that_contradicts_itself_the_reading_that_counts_stays_without_its_message() -> None:
+    there = Archived()
+    there.add(message(0, seq=1), message(0, 12.0, seq=2), kept=1)
+    there.add(message(15, 12.0), message(15), kept=1)
+    before = there.stored()
+    report = there.decode_again()
+    assert (report.messages, report.differing, report.not_decoded) == (2, 0, 2)
+    assert there.stored() == before
+
+
+def test_a_message_that_came_twice_is_decoded_again_from_the_one_that_was_kept() -> None:
+    there = Archived()
+    there.add(message(0), message(0), wrong=tenfold, kept=1)
+    assert there.decode_again().corrected == 1
+    assert there.stored()[0][0] == 10.0
+
+
 def test_the_archive_verifies_with_originals_in_it() -> None:
     there = Archived()
     there.add(message(0))
