@@ -128,8 +128,10 @@ def _above_curtailable(facility: FacilityFigures, inputs: EventFacilityInputs | 
 
 
 def _coverage(facility: FacilityFigures, _: EventFacilityInputs | None) -> str | None:
-    steps = sum(one.steps for one in facility.intervals) or len(facility.steps)
-    known = sum(one.known_steps for one in facility.intervals)
+    """A facility that is left out for it has no intervals, so its steps are counted then."""
+    known, steps = sum(one.known_steps for one in facility.intervals), len(facility.steps)
+    if not facility.intervals:
+        known = sum(1 for step in facility.steps if step.metered_kw is not None)
     if not steps or Exact(known, steps) >= LEAST_COVERAGE:
         return None
     return f"{known} of {steps} steps"

@@ -82,6 +82,19 @@ def test_fewer_than_nine_tenths_of_the_steps_metered(missing: int, flags: list[s
     assert names(metered(*values)) == flags
 
 
+def test_a_facility_left_out_for_its_coverage_is_flagged_with_the_steps_that_were_metered() -> None:
+    rule = V1_RULE | {"missing": {"min_coverage": "0.9"}}
+    found = document_of(rule, ended_event(hours=1), {"f1": steps_of("400", None, "410", None, steps_each=1)})
+    assert [(one.flag, one.figure) for one in found.flags] == [("coverage_below_90", "2 of 4 steps")]
+
+
+def test_a_facility_without_a_baseline_is_not_flagged_for_a_meter_that_gave_every_step() -> None:
+    steps = steps_of("400", "410", "420", "430", steps_each=1, adjusted_kw=None)
+    found = document_of(V1_RULE, ended_event(hours=1), {"f1": steps})
+    assert found.reasons == ("baseline",)
+    assert names(found) == []
+
+
 @pytest.mark.parametrize(("adjusted_kw", "flags"), [("-0.001", ["baseline_negative"]), ("0", [])])
 def test_a_baseline_below_zero(adjusted_kw: str, flags: list[str]) -> None:
     assert names(metered("1", "2", adjusted_kw=adjusted_kw)) == flags
