@@ -13,7 +13,14 @@ from domain.settlement.inputs import EndedEvent
 from domain.settlement.lines import PriceMissing
 from domain.settlement.quantities import ZERO
 from domain.settlement.rounding import Exact
-from domain.settlement.settle import Settlement, Steps, UnknownKind, settle, settle_changed
+from domain.settlement.settle import (
+    IntervalMismatch,
+    Settlement,
+    Steps,
+    UnknownKind,
+    settle,
+    settle_changed,
+)
 
 Why = Literal["rule", "event", "baseline", "meter"]
 
@@ -129,7 +136,7 @@ def resettlement_of(old: Basis, new: Basis) -> Resettlement:
     for why, following in _one_by_one(old, new):
         try:
             later = following.settlement_after(basis, settled)
-        except (PriceMissing, UnknownKind):
+        except (PriceMissing, UnknownKind, IntervalMismatch):
             if following is new:
                 raise
             continue

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from domain.settlement.inputs import MeteringStep
 from domain.settlement.lines import PriceMissing
 from domain.settlement.quantities import ZERO
 from domain.settlement.resettlement import (
@@ -35,7 +36,7 @@ ENERGY = {"rate": "1.00"}
 def basis(rule: dict[str, Any] | None = None, *facilities: Any, **steps: Any) -> Basis:
     """Two hours of f1 and f2, which delivered 100 and 80 kW."""
     return Basis(
-        rule=rule_of(energy=ENERGY, **(rule or {})),
+        rule=rule_of(**({"energy": ENERGY} | (rule or {}))),
         dr_event=ended_event(*(facilities or (facility("f1"), facility("f2"))), hours=2),
         steps={"f1": steps_of("400", "400"), "f2": steps_of("420", "420")} | steps,
         step_s=STEP_S,
@@ -132,6 +133,19 @@ def test_another_length_of_steps_is_the_event() -> None:
     ]
     found = resettlement_of(basis(), replace(basis(f1=five, f2=five), step_s=300))
     assert reasons(found) == ["event 80.00"]
+
+
+def test_a_rule_whose_interval_the_old_steps_do_not_fill_is_part_of_the_event() -> None:
+    finer = [
+        MeteringStep(
+            starts_at=STARTS_AT + timedelta(seconds=300) * number, adjusted_kw="500", metered_kw="400"
+        )
+        for number in range(24)
+    ]
+    new = replace(
+        basis({"interval_s": 300, "energy": {"rate": "1.10"}}), steps={"f1": finer, "f2": finer}, step_s=300
+    )
+    assert reasons(resettlement_of(basis(), new)) == ["event 80.00"]
 
 
 def test_another_currency_has_no_difference() -> None:
