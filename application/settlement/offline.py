@@ -206,7 +206,11 @@ def computed_settlements(
     on_facility: Callable[[], None] = lambda: None,
 ) -> ComputedSettlements:
     """Each DR event's settlement, and the capacity of the period. Raises SettlementRefused, InvalidPeriod."""
+    seen: set[str] = set()
     for dr_event in dr_events:
+        if dr_event.dr_event_id in seen:
+            raise SettlementRefused("schema", f"DR event {dr_event.dr_event_id} is given twice")
+        seen.add(dr_event.dr_event_id)
         if dr_event.program_id != offline.program.program_id:
             raise SettlementRefused(
                 "schema",

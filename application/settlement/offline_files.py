@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from math import isfinite
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -53,7 +54,10 @@ def read_event(written: bytes, *, tz_of: Callable[[str], str]) -> EventInputs:
             )
         document["facilities"] = [_with_tz(one, tz_of) for one in facilities]
     times: list[str] = []
-    document = _in_utc(document, "", times)
+    try:
+        document = _in_utc(document, "", times)
+    except RecursionError as error:
+        raise SettlementRefused("schema", "the event is nested too deeply") from error
     problems = times + list(wrong_fields(document, EventInputs, others_allowed=True))
     if problems:
         raise _wrong("the event", problems)
@@ -218,6 +222,8 @@ def _of_event(found: EventInputs) -> Iterator[str]:
     seen: set[str] = set()
     for number, facility in enumerate(found.facilities):
         path = f"facilities[{number}]"
+        if facility.level_kw is not None and not isfinite(facility.level_kw):
+            yield f"{path}.level_kw: is no finite number"
         if facility.facility_id in seen:
             yield f"{path}.facility_id: {facility.facility_id!r} stands there twice"
         seen.add(facility.facility_id)

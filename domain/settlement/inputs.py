@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -10,19 +10,21 @@ from domain.units import DecimalString
 
 EventStatus = Literal["completed", "cancelled", "cancelled_while_active"]
 FacilityResult = Literal["committed", "opted_out", "failed", "excused"]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""With its UTC offset; one without, in a document of somebody else, is refused when it is read."""
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):
     """The event's price of a settlement interval, per kWh."""
 
-    starts_at: datetime
+    starts_at: Moment
     per_kwh: DecimalString
 
 
 class Commitment(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
     """What is committed from that moment on."""
 
-    from_: datetime
+    from_: Moment
     kw: DecimalString
 
 
@@ -34,10 +36,10 @@ class EventFacility(msgspec.Struct, frozen=True, kw_only=True):
     result: FacilityResult = "committed"
     committed_kw: DecimalString = "0"
     commitments: tuple[Commitment, ...] = ()
-    starts_at: datetime | None = None
-    ends_at: datetime | None = None
+    starts_at: Moment | None = None
+    ends_at: Moment | None = None
     """Its own window, inside the DR event's."""
-    opted_out_at: datetime | None = None
+    opted_out_at: Moment | None = None
     """None with the result `opted_out`: before the start."""
 
 
@@ -48,9 +50,9 @@ class EndedEvent(msgspec.Struct, frozen=True, kw_only=True):
     program_id: str
     kind: str = "event"
     status: EventStatus = "completed"
-    starts_at: datetime
-    ends_at: datetime
-    ended_at: datetime | None = None
+    starts_at: Moment
+    ends_at: Moment
+    ended_at: Moment | None = None
     """When it was cancelled."""
     prices: tuple[Price, ...] = ()
     facilities: tuple[EventFacility, ...] = ()
@@ -59,7 +61,7 @@ class EndedEvent(msgspec.Struct, frozen=True, kw_only=True):
 class MeteringStep(msgspec.Struct, frozen=True, kw_only=True):
     """One metering step of a facility, kW with 3 places; None: no baseline, or not metered."""
 
-    starts_at: datetime
+    starts_at: Moment
     adjusted_kw: DecimalString | None
     metered_kw: DecimalString | None
 

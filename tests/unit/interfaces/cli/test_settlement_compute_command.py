@@ -239,6 +239,16 @@ def test_one_settlements_document_is_an_earlier_result_too(folder: Folder) -> No
     assert folder.document("--previous", str(earlier))["settlements"][0]["revision"] == 1
 
 
+@pytest.mark.parametrize("member", ["starts_at", "ends_at"])
+def test_an_earlier_result_with_a_time_without_offset_is_refused(folder: Folder, member: str) -> None:
+    earlier = json.loads(folder.run("--json").stdout)
+    earlier["settlements"][0]["inputs"]["event"][member] = "2026-07-14T18:00:00"
+    folder.write_readings({19: "110"})
+    code, detail = folder.refused("--previous", str(folder.write("earlier.json", json.dumps(earlier))))
+    assert code == "schema"
+    assert member in detail
+
+
 @pytest.mark.parametrize(("at", "refused"), [("2026-09-12T20:00:00Z", False), ("2026-09-12T20:00:01Z", True)])
 def test_nothing_is_settled_again_after_the_deadline(folder: Folder, at: str, refused: bool) -> None:
     earlier = folder.write("earlier.json", folder.run("--json").stdout)
@@ -300,6 +310,7 @@ WRONG_EVENTS: list[tuple[dict[str, Any], str]] = [
     ({"facilities": [{"facility_id": "a", "committed_kw": "-1"}]}, "facilities[0].committed_kw: "),
     ({"facilities": [{"facility_id": "a"}, {"facility_id": "a"}]}, "facilities[1].facility_id: 'a' stands"),
     ({"facilities": [{"result": "committed"}]}, "facilities[0].facility_id: is missing"),
+    ({"facilities": [{"facility_id": "a", "level_kw": 1e400}]}, "is no finite number"),
 ]
 
 
@@ -307,10 +318,22 @@ WRONG_EVENTS: list[tuple[dict[str, Any], str]] = [
 def test_a_wrong_event_is_refused_by_the_path_of_its_member(
     folder: Folder, members: dict[str, Any], named: str
 ) -> None:
-    folder.write_event(**members)
+    path = folder.write_event(**members)
+    folder.write(path.name, path.read_text().replace("Infinity", "1e400"))
     code, detail = folder.refused()
     assert code == "schema"
     assert named in detail
+
+
+@pytest.mark.parametrize("depth", [600, 900])
+def test_an_event_that_is_nested_too_deeply_is_refused(folder: Folder, depth: int) -> None:
+    folder.write("event.json", '{"x": ' + "[" * depth + "]" * depth + "}")
+    assert folder.refused()[0] == "schema"
+
+
+def test_a_dr_event_that_is_given_twice_is_refused(folder: Folder) -> None:
+    code, detail = folder.refused("--event", str(folder.path / "event.json"))
+    assert (code, detail) == ("schema", "DR event UTIL-1 is given twice")
 
 
 def test_all_wrong_members_are_named_at_once(folder: Folder) -> None:
