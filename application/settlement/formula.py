@@ -93,6 +93,8 @@ def formula_of(
 
 def period_formula(line: PeriodLineFigures, unit_name: str) -> Tokens:
     """`unit_name`: `kw-day`, `kw-month` or `kw-season`."""
+    if line.rate is None or line.factor is None:
+        return [Token(line.formula)]
     factors = [
         Token(line.rate, "rule/capacity.rate"),
         Token(f"{line.quantity} kW", f"period/{line.unit}/quantity"),

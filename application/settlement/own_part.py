@@ -17,9 +17,11 @@ from application.settlement.shapes import (
     SettlementDocument,
     SettlementInputs,
 )
-from domain.settlement.resettlement import Basis
 
 PART_OF_PORTFOLIO = "part of the portfolio's line by {weight} energy"
+PART_OF_PERIOD = (
+    "part of the portfolio's line by the energy delivered in the period; without any by enrolment"
+)
 
 
 class FacilityNotSettled(LookupError):
@@ -53,9 +55,22 @@ def own_part(
 
 
 def own_period(document: PeriodDocument, facility_id: str) -> PeriodDocument:
-    """The facility's own capacity of the period; 0 where it has none."""
+    """The facility's own capacity of the period; 0 where it has none. At level `portfolio` its line is its part."""
     own = tuple(one for one in document.facilities if one.facility_id == facility_id)
     lines = tuple(line for line in document.lines if line.unit == facility_id)
+    if own and not lines:
+        lines = tuple(
+            msgspec.structs.replace(
+                line,
+                performance=None,
+                amount=own[0].gross,
+                quantity=None,
+                rate=None,
+                factor=None,
+                formula=PART_OF_PERIOD,
+            )
+            for line in document.lines
+        )
     zero = f"{Decimal(0):.{document.minor_unit}f}"
     return msgspec.structs.replace(document, lines=lines, facilities=own, total=own[0].gross if own else zero)
 
@@ -118,19 +133,10 @@ def _own_reasons(
 ) -> ResettlementFigures:
     """As of a DR event of this facility only: no line depends on another facility."""
     return resettlement_figures(
-        _basis(previous, facility_id),
-        _basis(document, facility_id),
+        basis_of(previous).of_facilities({facility_id}),
+        basis_of(document).of_facilities({facility_id}),
         of_revision=found.of_revision,
         of_digest=found.of_digest,
-    )
-
-
-def _basis(document: SettlementDocument, facility_id: str) -> Basis:
-    basis = basis_of(document)
-    facilities = tuple(one for one in basis.dr_event.facilities if one.facility_id == facility_id)
-    steps = {name: steps for name, steps in basis.steps.items() if name == facility_id}
-    return msgspec.structs.replace(
-        basis, dr_event=msgspec.structs.replace(basis.dr_event, facilities=facilities), steps=steps
     )
 
 

@@ -235,17 +235,17 @@ class SettlementDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PeriodLineFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """The capacity of a unit: rate x quantity x factor x units."""
+    """The capacity of a unit: rate x quantity x factor x units; None in a facility's part of the portfolio's line."""
 
     unit: str
     component: Literal["capacity"] = "capacity"
     performance: str | None
-    """None: no DR event of the period had one."""
+    """None: no DR event of the period had one, or it is the portfolio's."""
     events: int
     amount: str
-    quantity: str
-    rate: str
-    factor: str
+    quantity: str | None
+    rate: str | None
+    factor: str | None
     units: int
     """Days, months, or 1 for a season."""
     formula: str

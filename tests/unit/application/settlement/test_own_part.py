@@ -1,5 +1,7 @@
 """What one facility may see of a settlement."""
 
+import csv
+import io
 import json
 
 import pytest
@@ -9,6 +11,8 @@ from application.settlement.own_part import FacilityNotSettled, own_part, own_pe
 from application.settlement.period import period_document
 from application.settlement.resettled import resettled_document
 from application.settlement.shapes import SettlementDocument
+from application.settlement.statement.csv_records import month_csv
+from application.settlement.statement.month_page import month_html
 from tests.settlement_cases import ended_event, facility, rule_of, steps_of
 from tests.settlement_documents import document_of, program_of
 
@@ -96,3 +100,18 @@ def test_a_period_holds_its_own_capacity_only() -> None:
     part = own_period(period_document(program, "2026-07", []), "mine")
     assert ([line.unit for line in part.lines], part.total) == (["mine"], "200.00")
     assert own_period(part, "elsewhere").total == "0.00"
+
+
+def test_its_part_of_a_portfolios_capacity_is_its_line_of_the_period() -> None:
+    rule = rule_of(capacity={"rate": "2.00", "unit": "kw-month"}, level="portfolio")
+    program = program_of(rule, enrolments={"mine": "100", "other-site": "50"})
+    whole = period_document(program, "2026-07", [])
+    (line,) = own_period(whole, "mine").lines
+    assert (line.amount, line.quantity, line.performance) == ("200.00", None, None)
+    records = list(csv.DictReader(io.StringIO(month_csv([], [whole], facility="mine"))))
+    assert [(one["record"], one["amount"]) for one in records] == [
+        ("line", "200.00"),
+        ("facility", "200.00"),
+        ("total", "200.00"),
+    ]
+    assert "150.000" not in month_html("2026-07", [], [whole], facility="mine")
