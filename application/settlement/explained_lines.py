@@ -73,8 +73,7 @@ def _quantity_text(value: Fraction | None) -> str | None:
     return decimal_text(value, ENERGY_PLACES) if scaled.denominator == 1 else plain_text(value)
 
 
-def period_line(rule: SettlementRule, line: PeriodLine, units: int) -> PeriodLineFigures:
-    """`units`: days, months, or 1."""
+def period_line(rule: SettlementRule, line: PeriodLine) -> PeriodLineFigures:
     capacity, rounding = rule.capacity, rounding_of(rule)
     if capacity is None:
         raise ValueError("a rule without capacity has no line of a period")
@@ -90,10 +89,10 @@ def period_line(rule: SettlementRule, line: PeriodLine, units: int) -> PeriodLin
         performance=performance,
         events=line.events,
         amount=decimal_text(line.amount, rule.minor_unit),
-        quantity=decimal_text(rounding.energy(line.quantity), ENERGY_PLACES),
+        quantity=_quantity_text(line.quantity),
         rate=rate,
         factor=factor,
-        units=units,
+        units=line.units,
         formula="",
     )
     return msgspec.structs.replace(found, formula=text_of(period_formula(found, capacity.unit)))

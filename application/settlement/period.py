@@ -20,10 +20,10 @@ def period_document(
     program: ProgramInputs, period: str, settlements: Sequence[SettlementDocument]
 ) -> PeriodDocument:
     """`settlements`: those of the season so far, of any period. Raises InvalidPeriod."""
-    rule, parsed = program.settlement, period_named(period)
-    found = settle_period(rule, parsed, [settlement_of(one) for one in settlements], program.enrolments)
-    paid_per = "" if rule.capacity is None else rule.capacity.unit
-    units = {"kw-day": parsed.days, "kw-month": parsed.months}.get(paid_per, 1)
+    rule = program.settlement
+    found = settle_period(
+        rule, period_named(period), [settlement_of(one) for one in settlements], program.enrolments
+    )
     return PeriodDocument(
         period=period,
         program_id=program.program_id,
@@ -31,7 +31,7 @@ def period_document(
         currency=rule.currency,
         minor_unit=rule.minor_unit,
         capacity=rule.capacity,
-        lines=tuple(period_line(rule, line, units) for line in found.lines),
+        lines=tuple(period_line(rule, line) for line in found.lines),
         total=decimal_text(found.total, rule.minor_unit),
         facilities=tuple(
             PeriodFacilityFigures(

@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from application.settlement.own_part import FacilityNotSettled, own_part, own_period
-from application.settlement.period import period_document, settlement_of
+from application.settlement.period import period_document
 from application.settlement.shapes import (
     PeriodDocument,
     PeriodFacilityFigures,
@@ -66,7 +66,7 @@ class ProgramDREvent(msgspec.Struct, frozen=True, kw_only=True):
     def local_day(self) -> date:
         """The day on which it began, which decides on the period that it belongs to."""
         if self.settlement is not None and self.settlement.document is not None:
-            return local_start_day(settlement_of(self.settlement.document))
+            return local_start_day(self.settlement.document.inputs.dr_event)
         return self.starts_at.astimezone(ZoneInfo(self.tz)).date()
 
 

@@ -6,6 +6,7 @@ from decimal import Decimal
 import msgspec
 
 from domain.program.settlement_rule import (
+    PERIOD_UNITS,
     Capacity,
     Deadline,
     Delivered,
@@ -129,7 +130,7 @@ def _capacity(capacity: Capacity | None, currency: str) -> Iterator[str]:
     if capacity is None:
         yield "Nothing is paid for capacity."
         return
-    with_period = capacity.unit in {"kw-day", "kw-month", "kw-season"}
+    with_period = capacity.unit in PERIOD_UNITS
     agreed = "enrolled" if with_period else "committed"
     each = f"{agreed if capacity.quantity == 'committed' else 'delivered'} {_CAPACITY_UNITS[capacity.unit]}"
     yield f"Capacity: {capacity.rate} {currency} for each {each}{_tiers(capacity.tiers)}."

@@ -10,6 +10,7 @@ import msgspec
 
 from domain.program.settlement_rule import PERIOD_UNITS, Capacity, SettlementRule
 from domain.settlement.allocation import parts_of
+from domain.settlement.inputs import EndedEvent
 from domain.settlement.lines import factor_of
 from domain.settlement.quantities import PORTFOLIO, ZERO, UnitQuantities, rounding_of
 from domain.settlement.rounding import Exact, exact
@@ -38,7 +39,8 @@ class Period(msgspec.Struct, frozen=True):
 
 
 class PeriodLine(msgspec.Struct, frozen=True, kw_only=True):
-    """The capacity of a unit: rate x quantity x factor x units, rounded. `performance` None: no DR event had one."""
+    """The capacity of a unit: rate x quantity x factor x units, rounded. `performance` None: no DR event had one.
+    `units`: days, months, or 1 for a season."""
 
     unit: str
     amount: Exact
@@ -47,6 +49,7 @@ class PeriodLine(msgspec.Struct, frozen=True, kw_only=True):
     rate: Exact
     quantity: Exact
     factor: Exact
+    units: int
 
 
 class PeriodSettlement(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,11 +80,10 @@ def period_named(text: str) -> Period:
     return Period(date(first_year, first_month, 1), date(year, month, monthrange(year, month)[1]), count)
 
 
-def local_start_day(settlement: Settlement) -> date:
-    """The day on which the DR event began, local to its first facility."""
-    facilities = sorted(settlement.dr_event.facilities, key=lambda one: one.facility_id)
-    tz = ZoneInfo(facilities[0].tz if facilities else "UTC")
-    return settlement.dr_event.starts_at.astimezone(tz).date()
+def local_start_day(dr_event: EndedEvent) -> date:
+    """The day on which it began, local to its first facility."""
+    first = min(dr_event.facilities, key=lambda one: one.facility_id, default=None)
+    return dr_event.starts_at.astimezone(ZoneInfo("UTC" if first is None else first.tz)).date()
 
 
 def settle_period(
@@ -97,7 +99,9 @@ def settle_period(
     inside = tuple(
         one
         for one in settlements
-        if not one.reasons and one.rule.capacity is not None and period.contains(local_start_day(one))
+        if not one.reasons
+        and one.rule.capacity is not None
+        and period.contains(local_start_day(one.dr_event))
     )
     rate = _rate(capacity, period, settlements)
     of_unit: dict[str, list[UnitQuantities]] = {}
@@ -130,7 +134,7 @@ def _rate(capacity: Capacity, period: Period, settlements: Sequence[Settlement])
         for one in settlements
         if one.dr_event.kind == "event"
         and one.dr_event.status != "cancelled"
-        and local_start_day(one) <= period.last
+        and local_start_day(one.dr_event) <= period.last
     )
     reached = [one.rate for one in capacity.from_event if one.number <= events]
     return exact(reached[-1] if reached else capacity.rate)
@@ -145,15 +149,16 @@ def _line(basis: _Basis, unit: str, period: Period) -> PeriodLine:
         exact(capacity.no_event_factor) if performance is None else factor_of(capacity.tiers, performance)
     )
     quantity = _quantity(basis, unit, quantities)
-    times = {"kw-day": period.days, "kw-month": period.months}.get(capacity.unit, 1)
+    units = {"kw-day": period.days, "kw-month": period.months}.get(capacity.unit, 1)
     return PeriodLine(
         unit=unit,
-        amount=rounding.money(basis.rate * quantity * factor * times),
+        amount=rounding.money(basis.rate * quantity * factor * units),
         performance=performance,
         events=len(ratios),
         rate=basis.rate,
         quantity=quantity,
         factor=factor,
+        units=units,
     )
 
 

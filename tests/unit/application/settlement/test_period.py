@@ -85,6 +85,13 @@ def test_a_month_without_a_dr_event_pays_by_its_own_factor() -> None:
     assert document.total == "2800.00"
 
 
+def test_the_formula_has_every_digit_of_the_enrolled_power() -> None:
+    rule = rule_of(capacity={"rate": "100.00", "unit": "kw-month"})
+    program = program_of(rule, enrolments={"f1": "150.0005"})
+    (line,) = period_document(program, "2026-07", []).lines
+    assert (line.formula, line.amount) == ("100.00 x 150.0005 kW x 1 x 1 month", "15000.05")
+
+
 def test_a_program_that_pays_no_capacity_with_the_period_has_no_lines() -> None:
     document = period_document(program_of(rule_of(energy={"rate": "1"})), "2026-02", [])
     assert (document.lines, document.total, document.facilities) == ((), "0.00", ())
