@@ -11,7 +11,7 @@ from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dr_event import SettleDREvent, SettlementOutcome
 from application.settlement.document import canonical_bytes, read_document
 from application.settlement.resettled import resettled_document
-from application.settlement.settled_document import AgreedRule, document_of_basis, final_at
+from application.settlement.settled_document import AgreedRule, document_of_basis
 from application.settlement.settled_event import (
     Dispatches,
     basis_of_dr_event,
@@ -28,7 +28,7 @@ from domain.errors import SettlementImpossible, SettlementWaits
 from domain.identifiers import dispatch_id
 from domain.program import Program
 from domain.settlement.lines import PriceMissing
-from domain.settlement.resettlement import Basis, CurrencyChanged
+from domain.settlement.resettlement import Basis, CurrencyChanged, final_at
 from domain.settlement.settle import UnknownKind
 
 

@@ -1,6 +1,6 @@
 """The document of a DR event's settlement, from the states that the log gives."""
 
-from datetime import date, datetime, timedelta
+from datetime import date
 
 import msgspec
 
@@ -15,7 +15,6 @@ from application.settlement.shapes import (
 )
 from domain.dispatch import DispatchState
 from domain.program import SettlementRule, Terms
-from domain.program.settlement_rule import Deadline
 from domain.settlement.resettlement import Basis
 
 
@@ -45,11 +44,6 @@ def document_of_basis(
     if earlier is None:
         return settlement_document(basis, program, baselines=baselines)
     return renewed_document(earlier, basis, program, baselines=baselines)
-
-
-def final_at(rule: SettlementRule, ends_at: datetime) -> datetime:
-    """When no resettlement is allowed any more."""
-    return ends_at + timedelta(days=(rule.deadline or Deadline()).final_after_days)
 
 
 def _holidays(terms: Terms, dispatches: Dispatches) -> tuple[date, ...]:

@@ -109,21 +109,27 @@ def changed_facilities(old: Basis, new: Basis) -> frozenset[str] | None:
     )
 
 
+def final_at(rule: SettlementRule, ends_at: datetime) -> datetime:
+    """The last moment at which a DR event that ends then is settled again."""
+    return ends_at + timedelta(days=(rule.deadline or Deadline()).final_after_days)
+
+
 def check_deadline(rule: SettlementRule, dr_event: EndedEvent, at: datetime) -> None:
     """Raises DeadlinePassed later than `final_after_days` after the end."""
-    days = (rule.deadline or Deadline()).final_after_days
-    final_at = dr_event.ends_at + timedelta(days=days)
-    if at > final_at:
+    final = final_at(rule, dr_event.ends_at)
+    if at > final:
+        days = (final - dr_event.ends_at).days
         raise DeadlinePassed(
-            f"the settlement is final since {final_at.isoformat()}, {days} days after the end: nothing is settled again"
+            f"the settlement is final since {final.isoformat()}, {days} days after the end: nothing is settled again"
         )
 
 
 def resettlement_of(old: Basis, new: Basis) -> Resettlement:
     """What changed from `old` to `new`, the difference split in the order rule, event, baseline, meter.
 
-    A reason that cannot be settled by itself, because the new rule pays prices that the old event has not, is part of
-    the next one. What a step does not affect is not computed again. Raises CurrencyChanged, PriceMissing, UnknownKind.
+    A reason that cannot be settled by itself is part of the next one: the new rule may pay prices that the old event
+    has not, or have an interval that the old metering steps do not fill. What a step does not affect is not computed
+    again. Raises CurrencyChanged, PriceMissing, UnknownKind and IntervalMismatch.
     """
     if old.rule.currency != new.rule.currency:
         raise CurrencyChanged(

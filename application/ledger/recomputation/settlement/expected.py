@@ -10,7 +10,7 @@ import msgspec
 from application.ledger.recomputation.settlement.states import LogStates
 from application.settlement.document import digest_of
 from application.settlement.resettled import resettled_document
-from application.settlement.settled_document import AgreedRule, document_of_basis, final_at
+from application.settlement.settled_document import AgreedRule, document_of_basis
 from application.settlement.settled_event import (
     basis_of_dr_event,
     digest_of_rule,
@@ -20,6 +20,7 @@ from application.settlement.settled_event import (
 from application.settlement.shapes import SettlementDocument
 from domain.dr_event import SettlementFigures, SettlementRevision
 from domain.program import Terms
+from domain.settlement.resettlement import final_at
 
 
 class Expected(NamedTuple):
