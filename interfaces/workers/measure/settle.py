@@ -1,7 +1,7 @@
 """Settling: settles DR events once all their facilities are measured, and again after a change of what it follows from.
 
-The log is read in order. The position moves only after everything that follows from it is recorded, or has an alert. A
-domain event that is read twice leads to the same inputs, and then nothing is recorded.
+The log is read in order. The position moves only after everything that follows from it is recorded, or has an alert; it
+stays before what waits. A domain event that is read twice leads to the same inputs, and then nothing is recorded.
 """
 
 from __future__ import annotations
@@ -25,37 +25,17 @@ from application.ports.failpoints import Failpoint, no_failpoint
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.errors import NotAllowedNow, SettlementFinal, SettlementWaits
-from domain.event_sourcing.aggregate import DomainEvent
 from interfaces.workers.loops.periodic import PUT_OFF
 from interfaces.workers.measure.failing_settlements import FailingSettlements
+from interfaces.workers.measure.waiting_settlements import Pause, Trigger, WaitingSettlements
 from projections.dr_event.projection import DREventRow, key_of
 
-READER = "settle"
 RIPE_AFTER = timedelta(seconds=60)
 """A correction often concerns several facilities of a DR event. The delay lets them give one revision."""
 MOST_ENTRIES, MOST_BATCHES = 2_000, 20
 """In one pass: so many entries at a time, and so many times while none of them concerns a settlement."""
-MOST_NAMED = 3
 Correction = Dispatch.Remeasured | Dispatch.MeasurementWithdrawn
 _log = structlog.get_logger(__name__)
-
-
-@dataclass
-class Trigger:
-    """Why a DR event is settled now."""
-
-    why: str
-    cause: DomainEvent
-    corrected: list[str] = field(default_factory=list)
-    """The facilities that were measured again."""
-
-    @property
-    def reason(self) -> str:
-        if not self.corrected:
-            return self.why
-        more = len(self.corrected) - MOST_NAMED
-        others = f" and {more} more" if more > 0 else ""
-        return f"{self.why}: {', '.join(self.corrected[:MOST_NAMED])}{others}"
 
 
 @dataclass
@@ -73,6 +53,10 @@ class Settling:
     clock: Clock
     failing: FailingSettlements
     reached: Failpoint = no_failpoint
+    waiting: WaitingSettlements = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.waiting = WaitingSettlements(self.positions)
 
     def pass_once(self) -> int:
         """Settle what is due; returns the number of commands.
@@ -83,18 +67,24 @@ class Settling:
         if not self.store.writes_newer_topics():
             return 0
         given = self._try_failing()
-        position = self.positions.position(READER)
+        position = self.waiting.resume()
         for _ in range(MOST_BATCHES):
             entries = self.event_log.read_after(position, MOST_ENTRIES)
             ripe = self._ripe(entries)
             if not ripe:
                 break
             triggers = self._triggers(ripe)
-            given += sum(self._tried(one, trigger) for one, trigger in triggers.items())
+            given += sum(
+                self._tried(one, trigger)
+                for one, trigger in triggers.items()
+                if not self.waiting.added(one, trigger)
+            )
             position = ripe[-1].position
-            self.positions.move(READER, position)
+            self.waiting.move(position)
             if triggers or len(ripe) < MOST_ENTRIES:
                 break
+        given += sum(self._tried(*one) for one in self.waiting.over(self.clock.now()))
+        self.waiting.move(position)
         return given
 
     def _ripe(self, entries: Sequence[LogEntry]) -> list[LogEntry]:
@@ -131,12 +121,16 @@ class Settling:
                     continue
                 case _:
                     continue
-            trigger = found.setdefault(dr_event_id, Trigger(why, domain_event))
-            if isinstance(domain_event, Correction) and domain_event.facility_id not in trigger.corrected:
-                trigger.corrected.append(domain_event.facility_id)
+            trigger = found.setdefault(dr_event_id, Trigger(why, domain_event, entry.position))
+            if isinstance(domain_event, Correction):
+                trigger.corrected[domain_event.facility_id] = None
         return found
 
     def _tried(self, dr_event_id: UUID, trigger: Trigger) -> int:
+        """The number of commands: none before the pause after the revision in force is over."""
+        if (pause := self._pause(dr_event_id)) is not None:
+            self.waiting.wait(dr_event_id, pause, trigger)
+            return 0
         cause = trigger.cause
         context = CommandContext(
             correlation_id=cause.correlation_id,
@@ -145,12 +139,25 @@ class Settling:
             tenant=cause.tenant,
             trace_id=cause.trace_id,
         )
-        return self._settle(SettleDREvent(dr_event_id=dr_event_id, why=trigger.reason), context)
+        given = self._settle(SettleDREvent(dr_event_id=dr_event_id, why=trigger.reason), context)
+        self.waiting.end(dr_event_id)
+        return given
+
+    def _pause(self, dr_event_id: UUID) -> Pause | None:
+        """None: it is over, or the command finds out why the DR event cannot be read."""
+        try:
+            in_force = self.store.load(DREvent, dr_event_id).state.settlement
+        except PUT_OFF:
+            raise
+        except Exception:  # noqa: BLE001 - it concerns only this DR event
+            return None
+        pause = None if in_force is None else Pause.after(in_force)
+        return pause if pause is not None and pause.lasts_at(self.clock.now()) else None
 
     def _try_failing(self) -> int:
         given = 0
         for dr_event_id in self.failing.to_try():
-            if (row := self.row_of(key_of(dr_event_id))) is None:
+            if (row := self.row_of(key_of(dr_event_id))) is None or self._pause(dr_event_id) is not None:
                 continue
             context = CommandContext(
                 correlation_id=row.correlation_id,

@@ -18,7 +18,8 @@ from domain.dr_event import DREvent, EventPrice
 from domain.errors import SettlementImpossible
 from domain.program.settlement_rule import Deadline, Energy
 from interfaces.workers.measure.failing_settlements import ALERT, RETRY_S, FailingSettlements
-from interfaces.workers.measure.settle import READER, RIPE_AFTER, Settling
+from interfaces.workers.measure.settle import RIPE_AFTER, Settling
+from interfaces.workers.measure.waiting_settlements import READER, Pause
 from tests.fakes.clock import FakeClock
 from tests.fakes.event_store.event_log import FakeEventLog
 from tests.fakes.event_store.event_store import FakeEventStore
@@ -108,6 +109,95 @@ def test_corrections_of_several_facilities_give_one_revision_that_names_them() -
     _, again = settlements(there)
     assert (again.revision, again.difference) == (1, "-60.00")
     assert again.why == "measured again: fac-001, fac-002"
+
+
+def corrections(there: InProcessSystem, worker: Settling, span: timedelta) -> int:
+    """The number of revisions while readings of a meter are corrected every hour for `span`."""
+    ends_at, number = there.scenario.clock.now() + span, 0
+    while there.scenario.clock.now() < ends_at:
+        number += 1
+        there.scenario.after(corrected_to("fac-001", 400.0 + number % 97, data_hash=f"{number}"), MEASURE)
+        later(there, HOUR)
+        worker.pass_once()
+    return len(settlements(there))
+
+
+def test_revisions_of_a_meter_that_is_corrected_all_the_time_are_ever_further_apart_up_to_a_day() -> None:
+    there = measured()
+    worker = settling(there)
+    worker.pass_once()
+    assert corrections(there, worker, timedelta(days=4)) <= 14
+    assert len(there.scenario.settlements.stored) == len(settlements(there))
+    there.scenario.after(corrected_to("fac-001", 399.0, data_hash="last"), MEASURE)
+    later(there, timedelta(days=1))
+    worker.pass_once()
+    assert in_force(there).facilities[0].steps[0].metered_kw == "399.000"
+    assert settlements(there)[-1].why == "measured again: fac-001"
+    head = max(entry.position for entry in there.scenario.store.read_after(0, 100_000))
+    later(there, RIPE_AFTER)
+    worker.pass_once()
+    assert worker.positions.position(READER) == head
+
+
+def test_a_change_that_waits_is_settled_once_by_the_next_process() -> None:
+    there, positions = measured(), FakeReaderPositions()
+    worker = settling(there, positions)
+    worker.pass_once()
+    corrections(there, worker, timedelta(hours=3))
+    there.scenario.after(corrected_to("fac-001", 399.0, data_hash="last"), MEASURE)
+    later(there, RIPE_AFTER)
+    worker.pass_once()
+    before = len(settlements(there))
+    settling(there, positions).pass_once()
+    assert len(settlements(there)) == before
+    later(there, timedelta(hours=8))
+    next_one = settling(there, positions)
+    for _ in range(3):
+        next_one.pass_once()
+    assert len(settlements(there)) == before + 1
+    assert in_force(there).facilities[0].steps[0].metered_kw == "399.000"
+
+
+def test_a_change_shortly_before_the_deadline_is_settled_before_it() -> None:
+    there = measured(replace(RULE, deadline=Deadline(final_after_days=2)))
+    worker = settling(there)
+    worker.pass_once()
+    corrections(there, worker, timedelta(hours=40))
+    final_at = settlements(there)[-1].figures.final_at
+    there.scenario.after(corrected_to("fac-001", 399.0, data_hash="last"), MEASURE)
+    while there.scenario.clock.now() < final_at - timedelta(minutes=5):
+        later(there, timedelta(minutes=5))
+        worker.pass_once()
+    assert in_force(there).facilities[0].steps[0].metered_kw == "399.000"
+
+
+def test_a_server_that_is_away_loses_no_change_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = measured()
+    worker = settling(there)
+    worker.pass_once()
+    corrections(there, worker, timedelta(hours=3))
+    there.scenario.after(corrected_to("fac-001", 399.0, data_hash="last"), MEASURE)
+    later(there, RIPE_AFTER)
+    worker.pass_once()
+    later(there, timedelta(hours=8))
+    with monkeypatch.context() as during:
+        during.setattr(worker, "bus", StubBus({DR_EVENT_ID: EventStoreUnavailable("away")}))
+        with pytest.raises(EventStoreUnavailable):
+            worker.pass_once()
+    worker.pass_once()
+    assert in_force(there).facilities[0].steps[0].metered_kw == "399.000"
+
+
+def test_a_clock_that_was_ahead_makes_no_pause() -> None:
+    there = measured()
+    settling(there).pass_once()
+    revision = there.dr_event.settlement
+    assert revision is not None
+    pause = Pause.after(replace(revision, revision=20))
+    assert pause.ends_at - pause.begins_at == timedelta(days=1)
+    assert pause.lasts_at(pause.begins_at)
+    assert not pause.lasts_at(pause.begins_at - timedelta(days=400))
+    assert not pause.lasts_at(pause.ends_at)
 
 
 class Killed(BaseException):
