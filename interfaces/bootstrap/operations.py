@@ -115,8 +115,8 @@ def remeasuring(stores: Stores) -> Remeasuring:
 def settling(stores: Stores, reached: Failpoint) -> Settling:
     """What settles DR events: a pass of the measure worker."""
     from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
-    from interfaces.workers.measure.failing_settlements import FailingSettlements
-    from interfaces.workers.measure.settle import Settling
+    from interfaces.workers.measure.failing_subjects import FailingSubjects
+    from interfaces.workers.measure.settle import ALERT, RETRY_S, Settling
 
     return Settling(
         event_log=stores.events,
@@ -125,7 +125,7 @@ def settling(stores: Stores, reached: Failpoint) -> Settling:
         row_of=stores.read_models().dr_events.get,
         bus=stores.bus,
         clock=stores.clock,
-        failing=FailingSettlements(stores.alerts(), stores.clock),
+        failing=FailingSubjects(stores.alerts(), stores.clock, alert=ALERT, retry_s=RETRY_S),
         reached=reached,
     )
 

@@ -298,8 +298,8 @@ def sealing(stores: Stores) -> Sealing:
     from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
     from application.telemetry.sealing.day_sealer import DaySealer
     from interfaces.bootstrap.stores import facility_rows
-    from interfaces.workers.measure.failing_seals import FailingSeals
-    from interfaces.workers.measure.sealing import SealedSite, Sealing
+    from interfaces.workers.measure.failing_subjects import FailingSubjects
+    from interfaces.workers.measure.sealing import ALERT, RETRY_S, SealedSite, Sealing
 
     def sites() -> list[SealedSite]:
         return [
@@ -314,7 +314,7 @@ def sealing(stores: Stores) -> Sealing:
         store=stores.events,
         sealer=DaySealer(stores.events, stores.telemetry(), stores.decision_clock),
         clock=stores.decision_clock,
-        failing=FailingSeals(stores.alerts(), stores.clock),
+        failing=FailingSubjects(stores.alerts(), stores.clock, alert=ALERT, retry_s=RETRY_S),
     )
 
 

@@ -25,9 +25,12 @@ from domain.identifiers import correction_cause_id
 from domain.telemetry.intervals import interval_start
 from domain.telemetry.sealed_readings import FINAL_AFTER, final_at
 from domain.time_series.windows import local_date
-from interfaces.workers.measure.failing_seals import FailingDay, FailingSeals
+from interfaces.workers.measure.failing_subjects import FailingSubjects
 
 FINAL_READER, CORRECTION_READER = "seal-days", "seal-again"
+ALERT = "sealing_failing"
+RETRY_S = 60.0
+"""Wall seconds until a day that failed is tried again."""
 RIPE_AFTER = timedelta(minutes=5)
 MOST_CORRECTIONS, MOST_DAYS = 5_000, 2_000
 """In one pass."""
@@ -65,7 +68,7 @@ class Sealing:
     store: EventStore
     sealer: DaySealer
     clock: Clock
-    failing: FailingSeals
+    failing: FailingSubjects
     _due: list[FacilityDay] = field(default_factory=list)
     """Days that became final until `_due_until`, and are still to be sealed."""
     _due_until: datetime | None = None
@@ -78,7 +81,7 @@ class Sealing:
         """Seal what is due; returns the number of seals.
 
         Raises ClockSkewed, EventStoreUnavailable, TelemetryStoreUnavailable, ReadModelsUnavailable,
-        OperationsUnavailable, UnknownTopic, which a newer process can read, or TooManyFailingSeals.
+        OperationsUnavailable, UnknownTopic, which a newer process can read, or TooManyFailing.
         """
         if not self.store.writes_newer_topics():
             return 0
@@ -90,11 +93,12 @@ class Sealing:
             return 0
         sites = {site.facility_id: site.locations for site in self.sites()}
         known = []
-        for one in failing:
-            if (locations := sites.get(one.facility_id)) is None:  # it is not known any more
-                self.failing.succeeded(one)
+        for subject in failing:
+            facility_id, day = _day_of(subject)
+            if (locations := sites.get(facility_id)) is None:  # it is not known any more
+                self.failing.succeeded(subject)
             else:
-                known.append(FacilityDay(one.day, locations.on(one.day).tz, one.facility_id))
+                known.append(FacilityDay(day, locations.on(day).tz, facility_id))
         result = self.sealer.seal(known)
         self._note(known, result)
         return result.sealed
@@ -155,11 +159,16 @@ class Sealing:
 
     def _note(self, tried: Sequence[FacilityDay], result: SealingResult) -> None:
         for one in tried:
-            failing = FailingDay(one.facility_id, one.day)
+            subject = f"{one.facility_id}/{one.day.isoformat()}"
             if (error := result.failed.get(one)) is not None:
-                self.failing.failed(failing, error)
+                self.failing.failed(subject, error)
             else:
-                self.failing.succeeded(failing)
+                self.failing.succeeded(subject)
+
+
+def _day_of(subject: str) -> tuple[str, date]:
+    facility_id, _, day = subject.rpartition("/")
+    return facility_id, date.fromisoformat(day)
 
 
 def _days_final(sites: Sequence[SealedSite], since: datetime, until: datetime) -> Iterator[FacilityDay]:

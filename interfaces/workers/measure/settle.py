@@ -26,10 +26,13 @@ from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.errors import NotAllowedNow, SettlementFinal, SettlementWaits
 from interfaces.workers.loops.periodic import PUT_OFF
-from interfaces.workers.measure.failing_settlements import FailingSettlements
+from interfaces.workers.measure.failing_subjects import FailingSubjects
 from interfaces.workers.measure.waiting_settlements import Pause, Trigger, WaitingSettlements
 from projections.dr_event.projection import DREventRow, key_of
 
+ALERT = "settlement_failing"
+RETRY_S = 300.0
+"""Wall seconds until a DR event that failed is tried again."""
 RIPE_AFTER = timedelta(seconds=60)
 """A correction often concerns several facilities of a DR event. The delay lets them give one revision."""
 MOST_ENTRIES, MOST_BATCHES = 2_000, 20
@@ -51,7 +54,7 @@ class Settling:
     row_of: Callable[[str], DREventRow | None]
     bus: CommandBus
     clock: Clock
-    failing: FailingSettlements
+    failing: FailingSubjects
     reached: Failpoint = no_failpoint
     waiting: WaitingSettlements = field(init=False)
 
@@ -62,7 +65,7 @@ class Settling:
         """Settle what is due; returns the number of commands.
 
         Raises EventStoreUnavailable, ReadModelsUnavailable, OperationsUnavailable, LogEntryUnreadable, which a newer
-        process can read, or TooManyFailingSettlements.
+        process can read, or TooManyFailing.
         """
         if not self.store.writes_newer_topics():
             return 0
@@ -117,7 +120,7 @@ class Settling:
                 case Dispatch.Remeasured() | Dispatch.MeasurementWithdrawn():
                     why, dr_event_id = "measured again", domain_event.dr_event_id
                 case DREvent.Settled() | DREvent.Resettled():
-                    self.failing.succeeded(domain_event.originator_id)
+                    self.failing.succeeded(str(domain_event.originator_id))
                     continue
                 case _:
                     continue
@@ -156,7 +159,7 @@ class Settling:
 
     def _try_failing(self) -> int:
         given = 0
-        for dr_event_id in self.failing.to_try():
+        for dr_event_id in map(UUID, self.failing.to_try()):
             if (row := self.row_of(key_of(dr_event_id))) is None or self._pause(dr_event_id) is not None:
                 continue
             context = CommandContext(
@@ -183,11 +186,11 @@ class Settling:
             raise
         except (NotAllowedNow, SettlementFinal, SettlementWaits) as error:
             _log.info("not settled now", dr_event=str(command.dr_event_id), why=str(error))
-            self.failing.succeeded(command.dr_event_id)
+            self.failing.succeeded(str(command.dr_event_id))
             return 0
         except Exception as error:  # noqa: BLE001 - it must not stop the settlement of other DR events
-            self.failing.failed(command.dr_event_id, error)
+            self.failing.failed(str(command.dr_event_id), error)
             return 0
         self.reached("settle.after", str(command.dr_event_id))
-        self.failing.succeeded(command.dr_event_id)
+        self.failing.succeeded(str(command.dr_event_id))
         return 1

@@ -18,8 +18,8 @@ from domain.facility import Location, Locations
 from domain.telemetry.meter_reading import MeterReading, partition_of
 from domain.telemetry.sealed_readings import DaySeals, final_at
 from domain.time_series.windows import local_day
-from interfaces.workers.measure.failing_seals import FailingSeals
-from interfaces.workers.measure.sealing import RIPE_AFTER, SealedSite, Sealing
+from interfaces.workers.measure.failing_subjects import FailingSubjects
+from interfaces.workers.measure.sealing import ALERT, RETRY_S, RIPE_AFTER, SealedSite, Sealing
 from tests.fakes.clock import FakeClock
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.servers import Database
@@ -50,7 +50,7 @@ def test_a_day_is_sealed_as_readers_see_it_and_again_after_a_correction(database
             store=store,
             sealer=DaySealer(store, telemetry, clock),
             clock=clock,
-            failing=FailingSeals(FakeAlertRegistry(), clock),
+            failing=FailingSubjects(FakeAlertRegistry(), clock, alert=ALERT, retry_s=RETRY_S),
         )
         telemetry.write_readings(partition_of(FACILITY), 1, readings(WINDOW.starts_at, 96, 600.0))
         assert sealing.pass_once() == 1  # nothing is finalized yet: the worker is far behind

@@ -22,8 +22,15 @@ from domain.telemetry.day_digest import FacilityValues, day_digest
 from domain.telemetry.sealed_readings import DaySeals, HistorySeals
 from domain.time_series.interval_block import IntervalBlock
 from domain.time_series.windows import TimeWindow, local_day
-from interfaces.workers.measure.failing_seals import ALERT, FailingSeals
-from interfaces.workers.measure.sealing import CORRECTION_READER, RIPE_AFTER, SealedSite, Sealing
+from interfaces.workers.measure.failing_subjects import FailingSubjects
+from interfaces.workers.measure.sealing import (
+    ALERT,
+    CORRECTION_READER,
+    RETRY_S,
+    RIPE_AFTER,
+    SealedSite,
+    Sealing,
+)
 from tests.fakes.clock import FakeClock
 from tests.fakes.event_store.event_store import FakeEventStore
 from tests.fakes.event_store.reader_positions import FakeReaderPositions
@@ -92,7 +99,9 @@ class World:
             store=self.store,
             sealer=DaySealer(self.store, self.telemetry, self.clock),
             clock=self.clock,
-            failing=FailingSeals(self.alerts, self.clock, monotonic=lambda: self.now_s),
+            failing=FailingSubjects(
+                self.alerts, self.clock, alert=ALERT, retry_s=RETRY_S, monotonic=lambda: self.now_s
+            ),
         )
 
     def _sites(self) -> list[SealedSite]:

@@ -17,8 +17,8 @@ from application.ports.failpoints import no_failpoint
 from domain.dr_event import DREvent, EventPrice
 from domain.errors import SettlementImpossible
 from domain.program.settlement_rule import Deadline, Energy
-from interfaces.workers.measure.failing_settlements import ALERT, RETRY_S, FailingSettlements
-from interfaces.workers.measure.settle import RIPE_AFTER, Settling
+from interfaces.workers.measure.failing_subjects import FailingSubjects
+from interfaces.workers.measure.settle import ALERT, RETRY_S, RIPE_AFTER, Settling
 from interfaces.workers.measure.waiting_settlements import READER, Pause
 from tests.fakes.clock import FakeClock
 from tests.fakes.event_store.event_log import FakeEventLog
@@ -54,7 +54,7 @@ def settling(
         row_of=lambda key: None,
         bus=there.scenario.bus,
         clock=there.scenario.clock,
-        failing=FailingSettlements(there.alerts, there.scenario.clock),
+        failing=FailingSubjects(there.alerts, there.scenario.clock, alert=ALERT, retry_s=RETRY_S),
         reached=reached,
     )
 
@@ -313,7 +313,7 @@ def of_several(bus: StubBus, alerts: FakeAlertRegistry, seconds: Any) -> Settlin
         row_of=lambda key: None,
         bus=bus,  # type: ignore[arg-type]
         clock=clock,
-        failing=FailingSettlements(alerts, clock, monotonic=seconds),
+        failing=FailingSubjects(alerts, clock, alert=ALERT, retry_s=RETRY_S, monotonic=seconds),
     )
     assert isinstance(worker, Settling)
     return worker
@@ -332,11 +332,11 @@ def test_a_dr_event_that_fails_has_an_alert_and_delays_no_other() -> None:
     assert bus.handled == [first, third]
     assert [alert.subject for alert in alerts.listed()] == [str(second)]
     # a new process knows it by its alert, and tries it again after a while
-    again = FailingSettlements(alerts, worker.clock, monotonic=lambda: now[0])
-    assert again.to_try() == [second]
+    again = FailingSubjects(alerts, worker.clock, alert=ALERT, retry_s=RETRY_S, monotonic=lambda: now[0])
+    assert again.to_try() == [str(second)]
     assert worker.failing.to_try() == []
     now[0] = RETRY_S
-    assert worker.failing.to_try() == [second]
+    assert worker.failing.to_try() == [str(second)]
 
 
 def test_a_server_that_is_away_moves_nothing() -> None:
