@@ -1,9 +1,12 @@
-"""Stored documents without their steps and intervals: what a month needs of them, read in a fraction of the time."""
+"""Stored documents without steps, intervals, flags and changes: what a month needs of them, in a fraction of time and
+memory."""
 
 from application.settlement.shapes import (
     BaselineSummary,
     FacilityFigures,
     FacilityIntervalFigures,
+    Flag,
+    ResettlementFigures,
     SettlementDocument,
     UnitFigures,
     UnitIntervalFigures,
@@ -11,7 +14,7 @@ from application.settlement.shapes import (
 from domain.event_sourcing.json_decoders import json_decoder
 from domain.settlement.inputs import MeteringStep
 
-_UNREAD = {"intervals": "-intervals", "steps": "-steps", "baseline": "-baseline"}
+_UNREAD = {name: f"-{name}" for name in ("intervals", "steps", "baseline", "flags", "resettlement")}
 """No member of a document has these names, so the fields keep their defaults."""
 
 
@@ -25,9 +28,11 @@ class _Facility(FacilityFigures, frozen=True, kw_only=True, rename=_UNREAD):
     baseline: BaselineSummary | None = None
 
 
-class _Document(SettlementDocument, frozen=True, kw_only=True):
+class _Document(SettlementDocument, frozen=True, kw_only=True, rename=_UNREAD):
     units: tuple[_Unit, ...]
     facilities: tuple[_Facility, ...]
+    flags: tuple[Flag, ...] = ()
+    resettlement: ResettlementFigures | None = None
 
 
 def read_without_steps(written: bytes) -> SettlementDocument:

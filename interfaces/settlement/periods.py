@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
+from msgspec.structs import replace
+
 from application.ports.settlement.documents import SettlementDocuments
 from application.settlement.period_statement import (
     AgreedProgram,
@@ -25,6 +27,8 @@ from projections.queries.views import View, all_rows
 
 MOST_DR_EVENTS = 400
 """Of a program in a season: more are refused."""
+MOST_PARTS = 100_000
+"""Facilities of the DR events of a statement over HTTP, counted in each: one takes 4 kB of memory."""
 ROWS_AT_ONCE = 20
 """A row of a DR event over 10,000 facilities has megabytes."""
 LONGEST_NOTICE = timedelta(days=400)
@@ -34,17 +38,18 @@ DAY = timedelta(days=1)
 
 
 class PeriodTooLarge(ValueError):
-    """The period has too many months, or its season too many DR events."""
+    """The period has too many months, or its season too many DR events, or too many facilities in them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PeriodSources:
-    """`tenant` sees its own DR events only."""
+    """`tenant` sees its own DR events only. `most_parts` None: as many as there are."""
 
     dr_events: View[DREventRow]
     facilities: View[FacilityRow]
     documents: SettlementDocuments
     tenant: str | None = None
+    most_parts: int | None = None
 
 
 def path_form(period: str) -> str:
@@ -114,21 +119,27 @@ def _end_of(last: date, now: datetime) -> datetime:
 
 
 def _rows(sources: PeriodSources, program_id: str, first: date, last: date) -> Iterator[DREventRow]:
-    """The accepted DR events that may begin, in any time zone, on those days. Raises PeriodTooLarge."""
+    """The accepted DR events that may begin, in any time zone, on those days, without their targets, which take most
+    of a row's memory. Raises PeriodTooLarge."""
     begin, end = datetime.combine(first, time(), UTC) - DAY, datetime.combine(last, time(), UTC) + 2 * DAY
-    cursor, found = None, 0
+    cursor, found, parts = None, 0, 0
     while True:
         page = sources.dr_events.listed(
             filters={"program_id": program_id}, tenant=sources.tenant, cursor=cursor, limit=ROWS_AT_ONCE
         )
         for row in page.rows:
             if row.accepted_at is not None and row.starts_at is not None and begin <= row.starts_at < end:
-                found += 1
+                found, parts = found + 1, parts + max(len(row.facility_ids), len(row.targets))
                 if found > MOST_DR_EVENTS:
                     raise PeriodTooLarge(
                         f"the program has more than {MOST_DR_EVENTS} DR events from {first} to {last}; ask for a month"
                     )
-                yield row
+                if sources.most_parts is not None and parts > sources.most_parts:
+                    raise PeriodTooLarge(
+                        f"the program's DR events from {first} to {last} have more than {sources.most_parts} "
+                        "facilities together; ask for a month, or the operator for `gridproof settlement statement`"
+                    )
+                yield replace(row, targets=())
         cursor = page.next_cursor
         if cursor is None or page.rows[-1].opened_at < begin - LONGEST_NOTICE:
             return

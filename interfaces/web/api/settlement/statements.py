@@ -18,6 +18,7 @@ from application.settlement.statement.month_page import month_html
 from domain.program import ProgramState
 from domain.settlement.period import InvalidPeriod
 from interfaces.settlement.periods import (
+    MOST_PARTS,
     PeriodSources,
     PeriodTooLarge,
     parsed_period,
@@ -127,6 +128,7 @@ def _sources(request: ApiRequest) -> PeriodSources:
         facilities=models.facilities,
         documents=dependencies_of(request).settlements,
         tenant=request.user.utility_id,
+        most_parts=MOST_PARTS,
     )
 
 

@@ -18,6 +18,7 @@ from application.settlement.document import digest_of, read_document, recomputed
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.program import Program
+from interfaces.web.api.settlement import statements
 from interfaces.web.api.settlement.forms import preferred_form
 from tests.sample_values import DR_EVENT_ID, ENDS_AT, PROGRAM, facility_entry
 from tests.settled_edge import FACILITY_MONTH, MONTH, PATH, PROGRAM_MONTH, SettledEdge, measured, ran
@@ -217,6 +218,17 @@ def test_a_wrong_period_is_named(settled: tuple[SettledEdge, Any], period: str) 
     system, client = settled
     problem = problem_of(system.get(client, f"/api/programs/{PROGRAM}/statements/{period}"))
     assert (problem["status"], "2026-06_2026-09" in problem["detail"]) == (400, True)
+
+
+@pytest.mark.parametrize(("path", "who"), [(PROGRAM_MONTH, "utility"), (FACILITY_MONTH, "owner")])
+def test_a_month_of_too_many_facilities_is_refused(
+    settled: tuple[SettledEdge, Any], path: str, who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system, client = settled
+    monkeypatch.setattr(statements, "MOST_PARTS", 1)
+    problem = problem_of(system.get(client, path, who))
+    assert (problem["status"], problem["type"]) == (422, "/problems/past-too-large")
+    assert "more than 1 facilities together" in problem["detail"]
 
 
 def test_an_unknown_program_or_facility_gives_404(settled: tuple[SettledEdge, Any]) -> None:
