@@ -37,6 +37,7 @@ RefusalCode = Literal[
     "unknown_programme",
     "readings_gone",
     "too_many_facilities",
+    "too_many_steps",
     "command_line_only",
     "currency",
     "price_missing",

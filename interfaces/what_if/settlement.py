@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -11,6 +12,7 @@ from application.settlement.settled_event import step_kw
 from application.settlement.shapes import ProgramInputs
 from application.settlement.what_if import (
     Alteration,
+    RefusalCode,
     SettlementComparison,
     WhatIfRefused,
     altered,
@@ -19,10 +21,11 @@ from application.settlement.what_if import (
 from domain.baseline import rule_named
 from domain.dispatch import MeasurementFigures
 from domain.program import BaselineTerms, SettlementRule
-from domain.settlement.inputs import MeteringStep
+from domain.settlement.inputs import MeteringStep, step_window
 from domain.settlement.quantities import rounding_of
 from domain.settlement.resettlement import Basis
 from domain.settlement.settle import Steps
+from domain.telemetry.intervals import INTERVAL_S
 from interfaces.what_if.in_force import SettlementInForce, settlement_in_force
 from interfaces.what_if.remeasuring import MeasuredAgain, MeasuringSources, measured_again
 from projections.audit.stream_log import AsOf, StreamLog
@@ -51,6 +54,13 @@ class SettlementQuestion(msgspec.Struct, frozen=True, kw_only=True):
     rule: RuleQuestion = RuleQuestion()
     baseline: BaselineTerms | None = None
     without: tuple[str, ...] = ()
+
+
+class MostCompared(NamedTuple):
+    """Facilities, and their metering steps together, of a DR event that may be compared."""
+
+    facilities: int
+    steps: int
 
 
 class AlterationSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,23 +114,35 @@ def settlement_what_if(
     sources: MeasuringSources,
     *,
     as_of: AsOf | None = None,
-    most_facilities: int | None = None,
+    most: MostCompared | None = None,
     on_facility: Callable[[], None] = lambda: None,
 ) -> SettlementWhatIf:
     """Reads the log and, for another baseline, the readings. Raises WhatIfRefused, as `settlement_in_force`, and as
     `measured_again`."""
     in_force = settlement_in_force(log, dr_event_id, as_of)
-    facilities = len(in_force.dispatches)
-    if most_facilities is not None and facilities > most_facilities:
-        raise WhatIfRefused(
-            "too_many_facilities",
-            f"the DR event has {facilities} facilities, more than {most_facilities}: ask on the command line with "
-            f"`gridproof audit what-if {dr_event_id}`",
-        )
+    if most is not None:
+        _check_size(in_force, most)
     again = None
     if question.baseline is not None:
         again = measured_again(question.baseline, in_force.document, log, sources, on_facility=on_facility)
     return answer(in_force, question, again)
+
+
+def _check_size(in_force: SettlementInForce, most: MostCompared) -> None:
+    """Raises WhatIfRefused. What a comparison takes follows from the metering steps: a day has 96."""
+    notice, facilities = in_force.dr_event.judged_notice, len(in_force.dispatches)
+    steps = facilities * step_window(notice.starts_at, notice.ends_at, INTERVAL_S).count
+    counts: tuple[tuple[RefusalCode, str, int, int], ...] = (
+        ("too_many_facilities", "facilities", facilities, most.facilities),
+        ("too_many_steps", "metering steps of all facilities together", steps, most.steps),
+    )
+    for code, what, count, bound in counts:
+        if count > bound:
+            raise WhatIfRefused(
+                code,
+                f"the DR event has {count} {what}, more than {bound}: ask on the command line with "
+                f"`gridproof audit what-if {in_force.document.dr_event_id}`",
+            )
 
 
 def answer(

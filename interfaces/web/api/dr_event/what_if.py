@@ -22,6 +22,7 @@ from interfaces.web.route_policy import AUDITOR, OPERATOR, UTILITY, RoutePolicy
 from interfaces.what_if.remeasuring import MeasuringSources
 from interfaces.what_if.settlement import (
     MOST_RULE_BYTES,
+    MostCompared,
     RuleQuestion,
     SettlementQuestion,
     SettlementWhatIf,
@@ -30,7 +31,8 @@ from interfaces.what_if.settlement import (
 )
 
 MOST_FACILITIES = 2_000
-"""Of a DR event: comparing two settlements of so many takes two seconds."""
+MOST_STEPS = 50_000
+"""Of a DR event, of all facilities together: to compare two settlements of so many takes ten seconds."""
 MOST_MEASURED_AGAIN = 250
 """Facilities that one request measures again: each reads 45 days."""
 MOST_PROBLEMS = 50
@@ -81,12 +83,11 @@ class WhatIfController(Controller):
         await visible_dr_event(request, dr_event_id, past)
         edge, dependencies = edge_of(request), dependencies_of(request)
         sources = MeasuringSources(dependencies.telemetry, dependencies.public_holidays)
-        most = MOST_FACILITIES if question.baseline is None else MOST_MEASURED_AGAIN
+        facilities = MOST_FACILITIES if question.baseline is None else MOST_MEASURED_AGAIN
+        most = MostCompared(facilities, MOST_STEPS)
 
         def answered() -> SettlementWhatIf:
-            return settlement_what_if(
-                edge.history, dr_event_id, question, sources, as_of=past, most_facilities=most
-            )
+            return settlement_what_if(edge.history, dr_event_id, question, sources, as_of=past, most=most)
 
         try:
             return await edge.what_if_limit.run(tenant_of(request), lambda: asyncio.to_thread(answered))

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from application.commands.program import AgreeProgram
 from domain.program.settlement_rule import Energy
+from interfaces.web.api.dr_event import what_if
 from interfaces.web.asgi import EdgeApplication
 from tests.fakes.public_holidays import FakePublicHolidays
 from tests.fakes.read_models import FakeReadModels
@@ -98,6 +99,18 @@ def test_another_rule_answers_line_by_line_beside_the_settlement_in_force(api: A
 def test_the_rule_of_another_version_of_the_program_is_named_by_its_number(api: Api) -> None:
     found = api.answer({"program_version": 2})
     assert (found["what_if"]["total"], found["alteration"]["rule"]) == ("390.00", "version 2")
+
+
+@pytest.mark.parametrize(
+    ("bound", "code"), [("MOST_FACILITIES", "too_many_facilities"), ("MOST_STEPS", "too_many_steps")]
+)
+def test_a_large_dr_event_is_answered_on_the_command_line(
+    api: Api, bound: str, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(what_if, bound, 1)
+    status, codes, detail = api.refusal({"rule": DOUBLE})
+    assert (status, codes) == (422, [code])
+    assert f"gridproof audit what-if {DR_EVENT_ID}" in detail
 
 
 def test_a_version_without_a_rule_is_refused(api: Api) -> None:
