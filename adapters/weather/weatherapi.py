@@ -81,20 +81,21 @@ class WeatherApiSource:
         now = self._clock.now()
         today = local_date(now, ZoneInfo(place.tz))
         midnight = local_day(today, ZoneInfo(place.tz)).starts_at
-        issued_at, hours = now, list[Hour]()
+        issued_at, hours, is_past_due = now, list[Hour](), False
         if max(midnight, starts_at) < ends_at:
             last_updated = await self._ahead(place, today, ends_at)
             hours += last_updated.hours()
             issued_at = _issued_at(last_updated, now)
         if starts_at < min(midnight, ends_at):
             until = min(midnight, ends_at)
-            hours += await self._past(place, today, starts_at, until, may_fail=bool(hours))
+            past, is_past_due = await self._past(place, today, starts_at, until, may_fail=bool(hours))
+            hours += past
         try:
             at_full_hours = on_the_hour((hour.at, hour.temp_c) for hour in hours)
             temp_c = hourly_series(at_full_hours, starts_at, ends_at)
         except InvalidQuantity as error:
             raise WeatherUnavailable(f"the weather source's answer is not understood: {error}") from error
-        return WeatherReport(cell=cell, issued_at=issued_at, temp_c=temp_c)
+        return WeatherReport(cell=cell, issued_at=issued_at, temp_c=temp_c, is_past_due=is_past_due)
 
     async def _ahead(self, place: WeatherPlace, today: date, ends_at: datetime) -> Answer:
         last = local_date(ends_at - HOUR, ZoneInfo(place.tz))
@@ -104,11 +105,11 @@ class WeatherApiSource:
 
     async def _past(
         self, place: WeatherPlace, today: date, starts_at: datetime, ends_at: datetime, *, may_fail: bool
-    ) -> list[Hour]:
-        """The newest days first, as far back as the contract covers; the rest is missing, and asked for another day.
+    ) -> tuple[list[Hour], bool]:
+        """The newest days first, as far back as the contract covers; and whether covered days could not be read.
 
         `may_fail`: the hours ahead are there, and count also if the past cannot be read. Otherwise raises
-        WeatherUnavailable where not even one day was read.
+        WeatherUnavailable where not even one day was read, except for a quota that is used up.
         """
         zone = ZoneInfo(place.tz)
         first = max(local_date(starts_at, zone), today - DAY * self._history_days())
@@ -129,8 +130,8 @@ class WeatherApiSource:
                 if not (may_fail or hours or isinstance(error, QuotaUsedUp)):
                     raise
                 _log.warning("the past's weather is asked for later", cell_tz=place.tz, why=str(error))
-                break
-        return hours
+                return hours, True
+        return hours, False
 
     def _history_days(self) -> int:
         """Those of the plan, or fewer that the service covered when it refused more within the last day."""

@@ -4,7 +4,8 @@ the source fails.
 Past hours are stored, and not requested again once they are a day old, since calls for past hours count against the
 quota too. Hours that the source did not give are requested again once a day, and by each new process: the contract may
 cover more by then. That request is one of its own, for these hours only: those beside them are known, and would cost
-calls, and a report of the hours ahead must not depend on it.
+calls, and a report of the hours ahead must not depend on it. Hours that could not be read for another reason are
+requested with the next report, and are not final until then.
 """
 
 from __future__ import annotations
@@ -112,6 +113,8 @@ class CachedWeatherSource:
         if entry is None:
             self._gaps_requested[cell] = now
         report = await self._source.hourly(cell, first, max(ends_at, first) + AHEAD_OF_NEED)
+        if report.is_past_due:
+            final_until = min(final_until, first)  # requested again with the next report
         since = starts_at if entry is None else max(entry.starts_at, now - MAX_PAST)
         until = max(report.temp_c.ends_at, ends_at)
         values = hours_of(report.temp_c, since, until)

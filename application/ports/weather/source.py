@@ -21,6 +21,8 @@ class WeatherReport(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """When the forecast part was made, UTC; its age decides whether it is stale."""
     temp_c: IntervalSeries
     """Degrees Celsius per hour; NaN where the source has no value."""
+    is_past_due: bool = False
+    """Whether hours of the past are missing only because they could not be read now."""
 
 
 class WeatherSource(Protocol):

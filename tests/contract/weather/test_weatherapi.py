@@ -6,7 +6,7 @@ The recorded answers were written by hand from its documentation; no call was ev
 import asyncio
 import json
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,15 +20,22 @@ from litestar.response import Response
 from structlog.testing import capture_logs
 
 from adapters.weather import WeatherApiPlan, WeatherApiSource
-from application.ports.weather.source import WeatherUnavailable
+from application.ports.weather.source import WeatherReport, WeatherUnavailable
 from application.weather.cached_source import CachedWeatherSource
 from application.weather.cell_location import WeatherPlace, places_of
 from application.weather.requirements import CALLS_A_DAY
+from domain.time_series.windows import TimeWindow
 from interfaces.simulators.http_host import hosted
-from interfaces.simulators.weather.service import SimulatedWeather, create_weather_app
+from interfaces.simulators.weather.service import (
+    Answer,
+    SimulatedWeather,
+    create_weather_app,
+    json_answer,
+)
 from interfaces.simulators.weather.weatherapi import SimulatedWeatherApi, forecast_json, history_json
 from tests.fakes.clock import FakeClock
 from tests.fakes.weather.quota import FakeWeatherQuota
+from tests.fakes.weather.temperatures import FakeCellTemperatures
 
 NOW = datetime(2026, 7, 14, 20, 30, tzinfo=UTC)
 HOUR = NOW.replace(minute=0)
@@ -102,6 +109,16 @@ async def recorded_by_method(answers: dict[str, tuple[int, bytes]]) -> AsyncIter
 
     async with hosted(Litestar([answer], openapi_config=None), "127.0.0.1:0") as url:
         yield url
+
+
+def without_history(api: SimulatedWeatherApi) -> Callable[..., Awaitable[Answer]]:
+    """The answers of `api` while its history is away."""
+    usual = api.answer
+
+    async def answer(query: Mapping[str, str], *, history: bool) -> Answer:
+        return json_answer(503, {"detail": "down"}) if history else await usual(query, history=history)
+
+    return answer
 
 
 def test_one_call_covers_today_and_the_days_ahead() -> None:
@@ -194,6 +211,32 @@ def test_hours_ahead_count_also_where_the_past_cannot_be_read() -> None:
             assert "HTTP 503" in logs[-1]["why"]
             with pytest.raises(WeatherUnavailable):
                 await source.hourly("cell-1", midnight - DAY * 56, midnight)
+
+    asyncio.run(scenario())
+
+
+def test_the_past_is_final_only_once_it_was_read_and_is_requested_each_hour_until_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        clock, temperatures = FakeClock(NOW), FakeCellTemperatures()
+        yesterday = TimeWindow(HOUR.replace(hour=0) - DAY, HOUR.replace(hour=0))
+        async with simulated(clock=clock) as (url, api):
+            source = source_at(url, plan=WeatherApiPlan(history_days=56), clock=clock)
+            weather = CachedWeatherSource(source, clock, None, temperatures)
+
+            async def report_after(hours: int) -> WeatherReport:
+                clock.moment, now = NOW + timedelta(hours=hours), HOUR + timedelta(hours=hours)
+                return await weather.hourly("cell-1", now - 8 * DAY, now + DAY)
+
+            await report_after(0)
+            with monkeypatch.context() as outage:
+                outage.setattr(api, "answer", without_history(api))
+                report = await report_after(25)
+                assert report.issued_at == clock.moment
+                assert not temperatures.stored("cell-1", yesterday).is_final.any()
+            await report_after(26)
+            assert temperatures.stored("cell-1", yesterday).is_final.all()
 
     asyncio.run(scenario())
 
