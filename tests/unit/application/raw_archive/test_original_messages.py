@@ -213,7 +213,7 @@ def test_of_a_meter_that_contradicts_itself_the_reading_that_counts_stays_withou
     assert there.stored() == before
 
 
-def test_a_message_that_came_twice_is_decoded_again_from_the_one_that_was_kept() -> None:
+def test_a_message_that_came_twice_is_decoded_again_from_one_copy() -> None:
     there = Archived()
     there.add(message(0), message(0), wrong=tenfold, kept=1)
     assert there.decode_again().corrected == 1
