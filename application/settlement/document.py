@@ -20,10 +20,8 @@ from application.settlement.shapes import (
     UnitIntervalFigures,
 )
 from domain.event_sourcing.json_decoders import json_decoder
-from domain.settlement.allocation import parts_of, weights_of
-from domain.settlement.inputs import EndedEvent, MeteringStep, event_window
+from domain.settlement.inputs import EndedEvent, event_window
 from domain.settlement.quantities import (
-    PORTFOLIO,
     ZERO,
     FacilityQuantities,
     UnitQuantities,
@@ -31,7 +29,7 @@ from domain.settlement.quantities import (
     rounding_of,
 )
 from domain.settlement.resettlement import Basis
-from domain.settlement.rounding import ENERGY_PLACES, Exact, Rounding, decimal_text, exact
+from domain.settlement.rounding import ENERGY_PLACES, Exact, Rounding, decimal_text
 from domain.settlement.settle import FacilityAmounts, Settlement
 
 NOTHING = FacilityAmounts(ZERO, ZERO)
@@ -59,11 +57,9 @@ def settlement_document(
     program: ProgramInputs,
     *,
     baselines: Mapping[str, BaselineSummary] | None = None,
-    origins: Mapping[str, str] | None = None,
 ) -> SettlementDocument:
     """The document of a first settlement; `resettled_document` makes a later revision of it. `basis` holds the rule,
     `program` all else of the program. Raises as `settle`."""
-    basis = normalized(basis)
     settlement = basis.settlement()
     figures = Figures(rounding_of(settlement.rule))
     window = event_window(basis.dr_event, basis.step_s)
@@ -88,10 +84,9 @@ def settlement_document(
         lines=explained_lines(settlement, units),
         total=figures.money(settlement.total),
         facilities=_facilities(settlement, figures, baselines or {}),
-        origins=dict(origins or {}),
         inputs=SettlementInputs(
             program=msgspec.structs.replace(program, settlement=basis.rule),
-            dr_event=_inputs(basis.dr_event),
+            dr_event=event_inputs(basis.dr_event),
         ),
     )
     return msgspec.structs.replace(document, flags=flags_of(document))
@@ -113,9 +108,10 @@ def recomputed(document: SettlementDocument) -> SettlementDocument:
         basis_of(document),
         document.inputs.program,
         baselines={one.facility_id: one.baseline for one in document.facilities if one.baseline is not None},
-        origins=document.origins,
     )
-    found = msgspec.structs.replace(found, revision=document.revision, resettlement=document.resettlement)
+    found = msgspec.structs.replace(
+        found, revision=document.revision, origins=document.origins, resettlement=document.resettlement
+    )
     return msgspec.structs.replace(found, flags=flags_of(found))
 
 
@@ -134,29 +130,8 @@ def read_document(written: bytes) -> SettlementDocument:
     return json_decoder(SettlementDocument).decode(written)
 
 
-def normalized(basis: Basis) -> Basis:
-    """The same with `EventInputs`, and with steps of 3 places (number 1 of the note)."""
-    rounding = rounding_of(basis.rule)
-    steps = {
-        name: tuple(_rounded_step(step, rounding) for step in found) for name, found in basis.steps.items()
-    }
-    return msgspec.structs.replace(basis, dr_event=_inputs(basis.dr_event), steps=steps)
-
-
-def _rounded_step(step: MeteringStep, rounding: Rounding) -> MeteringStep:
-    adjusted, metered = _three_places(step.adjusted_kw, rounding), _three_places(step.metered_kw, rounding)
-    if adjusted is step.adjusted_kw and metered is step.metered_kw:
-        return step
-    return MeteringStep(starts_at=step.starts_at, adjusted_kw=adjusted, metered_kw=metered)
-
-
-def _three_places(kw: str | None, rounding: Rounding) -> str | None:
-    if kw is None or (kw[-4:-3] == "." and not kw.startswith("-")):
-        return kw
-    return decimal_text(rounding.energy(exact(kw)), ENERGY_PLACES)
-
-
-def _inputs(dr_event: EndedEvent) -> EventInputs:
+def event_inputs(dr_event: EndedEvent) -> EventInputs:
+    """The DR event as event.json has it."""
     if isinstance(dr_event, EventInputs):
         return dr_event
     return msgspec.convert(msgspec.to_builtins(dr_event), EventInputs)
@@ -190,7 +165,6 @@ def _facilities(
 ) -> tuple[FacilityFigures, ...]:
     at_facility = settlement.rule.level == "facility"
     ratios = {unit.unit: unit.ratio for unit in settlement.units if at_facility}
-    parts = _parts(settlement, figures)
     found = []
     for one in settlement.facilities:
         name = one.facility_id
@@ -199,7 +173,6 @@ def _facilities(
             msgspec.structs.replace(
                 facility,
                 performance=None if (ratio := ratios.get(name)) is None else figures.ratio(ratio),
-                parts=tuple(parts.get(name, ())),
                 baseline=baselines.get(name),
             )
         )
@@ -218,6 +191,15 @@ def _facility(facility: FacilityQuantities, figures: Figures, amounts: FacilityA
         shortfall_kwh=figures.energy(facility.shortfall_kwh),
         gross=figures.money(amounts.gross),
         net=figures.money(amounts.net),
+        parts=tuple(
+            PartFigures(
+                unit=one.unit,
+                component=one.component,
+                gross=figures.money(one.gross),
+                net=figures.money(one.net),
+            )
+            for one in amounts.parts
+        ),
         intervals=tuple(
             FacilityIntervalFigures(
                 starts_at=one.starts_at,
@@ -230,27 +212,3 @@ def _facility(facility: FacilityQuantities, figures: Figures, amounts: FacilityA
         ),
         steps=facility.steps,
     )
-
-
-def _parts(settlement: Settlement, figures: Figures) -> dict[str, list[PartFigures]]:
-    """Facility -> its part of each line: the line itself at level `facility`."""
-    rule, counted = (
-        settlement.rule,
-        {one.facility_id: one for one in settlement.facilities if one.reason is None},
-    )
-    found: dict[str, list[PartFigures]] = {}
-    for line in settlement.lines:
-        parts = {line.unit: line.amount}
-        if line.unit == PORTFOLIO and rule.level == "portfolio":
-            parts = parts_of(line.amount, weights_of(line.amount, counted, rule.allocation), rule.minor_unit)
-        for facility_id, part in parts.items():
-            net = figures.rounding.money(exact(rule.share) * part)
-            found.setdefault(facility_id, []).append(
-                PartFigures(
-                    unit=line.unit,
-                    component=line.component,
-                    gross=figures.money(part),
-                    net=figures.money(net),
-                )
-            )
-    return found

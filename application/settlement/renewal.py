@@ -5,9 +5,10 @@ from decimal import Decimal
 
 import msgspec
 
-from application.settlement.document import Figures, normalized, settlement_document
+from application.settlement.document import Figures, event_inputs, settlement_document
 from application.settlement.flags import flags_of
 from application.settlement.shapes import BaselineSummary, FacilityFigures, ProgramInputs, SettlementDocument
+from domain.settlement.facility_energy import rounded_steps
 from domain.settlement.quantities import ratio_of, rounding_of
 from domain.settlement.resettlement import Basis
 from domain.settlement.rounding import Exact
@@ -23,15 +24,14 @@ def renewed_document(
     program: ProgramInputs,
     *,
     baselines: Mapping[str, BaselineSummary],
-    origins: Mapping[str, str] | None = None,
 ) -> SettlementDocument:
     """What `settlement_document` gives. At level `facility`, a facility whose inputs are those of `earlier` keeps its
     figures; a portfolio is computed as a whole. Raises as `settle`."""
-    basis = normalized(basis)
+    basis = msgspec.structs.replace(basis, dr_event=event_inputs(basis.dr_event))
     if not _by_facility(earlier, basis):
-        return settlement_document(basis, program, baselines=baselines, origins=origins)
+        return settlement_document(basis, program, baselines=baselines)
     same = _same_facilities(earlier, basis)
-    part = settlement_document(_without(basis, same), program, baselines=baselines, origins=origins)
+    part = settlement_document(_without(basis, same), program, baselines=baselines)
     return _joined(earlier, part, basis, same, baselines)
 
 
@@ -57,7 +57,10 @@ def _same_facilities(earlier: SettlementDocument, basis: Basis) -> dict[str, Fac
         before = figures.get(name)
         if before is None or inputs.get(name) != facility:
             continue
-        if before.reason in LEFT_OUT_WITHOUT_STEPS or basis.steps.get(name, ()) == before.steps:
+        if (
+            before.reason in LEFT_OUT_WITHOUT_STEPS
+            or rounded_steps(basis.rule, basis.steps.get(name, ())) == before.steps
+        ):
             found[name] = before
     return found
 

@@ -229,7 +229,7 @@ class SettlementDocument(msgspec.Struct, frozen=True, kw_only=True):
     facilities: tuple[FacilityFigures, ...]
     flags: tuple[Flag, ...] = ()
     origins: dict[str, str] = {}
-    """`program`, `event` -> the domain event that recorded it."""
+    """`program`, `event` -> the domain event that recorded it: for a statement only, a stored document has none."""
     inputs: SettlementInputs
     resettlement: ResettlementFigures | None = None
 

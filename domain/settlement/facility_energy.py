@@ -42,33 +42,34 @@ def facility_quantities(
     delivered = delivered_at_steps(rule, facility, own_window, own)
     steps_known = sum(1 for kw in delivered if kw is not None)
     coverage = Fraction(steps_known, own_window.count)
-    found = msgspec.structs.replace(found, steps=tuple(_rounded_steps(rule, own)), coverage=coverage)
+    found = msgspec.structs.replace(found, steps=rounded_steps(rule, own), coverage=coverage)
     if not steps_known or coverage < exact((rule.missing or Missing()).min_coverage):
         without = not steps_known and all(step.adjusted_kw is None for step in own)
         return msgspec.structs.replace(found, reason="baseline" if without else "coverage")
     return _with_energy(rule, found, _intervals(rule, window, own_window, facility, delivered), window.step_s)
 
 
-def _rounded_steps(rule: SettlementRule, steps: Sequence[MeteringStep]) -> list[MeteringStep]:
+def rounded_steps(rule: SettlementRule, steps: Sequence[MeteringStep]) -> tuple[MeteringStep, ...]:
     """B and M, number 1 of the note."""
-    return [
+    return tuple(
         step
-        if _is_short(step.adjusted_kw) and _is_short(step.metered_kw)
+        if _has_three_places(step.adjusted_kw) and _has_three_places(step.metered_kw)
         else msgspec.structs.replace(
             step,
-            adjusted_kw=_rounded_text(rule, step.adjusted_kw),
-            metered_kw=_rounded_text(rule, step.metered_kw),
+            adjusted_kw=_three_places(rule, step.adjusted_kw),
+            metered_kw=_three_places(rule, step.metered_kw),
         )
         for step in steps
-    ]
+    )
 
 
-def _is_short(kw: str | None) -> bool:
-    return kw is None or len(kw) - kw.find(".") - 1 <= ENERGY_PLACES or "." not in kw
+def _has_three_places(kw: str | None) -> bool:
+    """False also below 0: "-0.000" is written without its sign."""
+    return kw is None or (kw[-4:-3] == "." and not kw.startswith("-"))
 
 
-def _rounded_text(rule: SettlementRule, kw: str | None) -> str | None:
-    return None if kw is None else decimal_text(rounding_of(rule).energy(exact(kw)), ENERGY_PLACES)
+def _three_places(rule: SettlementRule, kw: str | None) -> str | None:
+    return None if kw is None else decimal_text(of_thousandths(thousandths(kw, rule.rounding)), ENERGY_PLACES)
 
 
 def _left_out(facility: EventFacility, results: Results, window: StepWindow) -> LeftOut | None:

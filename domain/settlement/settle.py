@@ -10,7 +10,7 @@ from domain.program.settlement_rule import SettlementRule
 from domain.settlement.allocation import parts_of, weights_of
 from domain.settlement.facility_energy import facility_quantities
 from domain.settlement.inputs import EndedEvent, MeteringStep, event_window
-from domain.settlement.lines import Line, lines_of
+from domain.settlement.lines import Component, Line, lines_of
 from domain.settlement.quantities import (
     PORTFOLIO,
     ZERO,
@@ -44,11 +44,22 @@ class IntervalMismatch(ValueError):
     """The settlement interval of the rule does not consist of whole metering steps."""
 
 
+class LinePart(msgspec.Struct, frozen=True):
+    """A facility's part of a line: the line itself at level `facility`. `net` after the rule's share."""
+
+    unit: str
+    component: Component
+    gross: Exact
+    net: Exact
+
+
 class FacilityAmounts(msgspec.Struct, frozen=True):
     """What one facility gets of the lines; `net` after the rule's share."""
 
     gross: Exact
     net: Exact
+    parts: tuple[LinePart, ...] = ()
+    """Of the lines of a DR event."""
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,14 +185,19 @@ def _amounts(
     rule: SettlementRule, facilities: Sequence[FacilityQuantities], lines: Sequence[Line]
 ) -> dict[str, FacilityAmounts]:
     counted = {one.facility_id: one for one in facilities if one.reason is None}
-    rounding = rounding_of(rule)
-    gross, net = dict.fromkeys(counted, ZERO), dict.fromkeys(counted, ZERO)
+    rounding, share = rounding_of(rule), exact(rule.share)
+    parts: dict[str, list[LinePart]] = {name: [] for name in counted}
     for line in lines:
-        parts = {line.unit: line.amount}
+        amounts = {line.unit: line.amount}
         if line.unit == PORTFOLIO and rule.level == "portfolio":
             weights = weights_of(line.amount, counted, rule.allocation)
-            parts = parts_of(line.amount, weights, rule.minor_unit)
-        for facility_id, part in parts.items():
-            gross[facility_id] += part
-            net[facility_id] += rounding.money(exact(rule.share) * part)
-    return {name: FacilityAmounts(gross[name], net[name]) for name in counted}
+            amounts = parts_of(line.amount, weights, rule.minor_unit)
+        for facility_id, amount in amounts.items():
+            net = rounding.money(share * amount)
+            parts[facility_id].append(LinePart(line.unit, line.component, amount, net))
+    return {
+        name: FacilityAmounts(
+            sum((part.gross for part in own), ZERO), sum((part.net for part in own), ZERO), tuple(own)
+        )
+        for name, own in parts.items()
+    }

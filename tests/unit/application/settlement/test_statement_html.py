@@ -94,7 +94,7 @@ def two_facilities(level: str, mine_kw: str = "400") -> SettlementDocument:
         for name in ("mine", "other-site")
     }
     origins = {"program": "agreed", "event": "accepted"}
-    return settlement_document(basis, program_of(rule), baselines=baselines, origins=origins)
+    return replace(settlement_document(basis, program_of(rule), baselines=baselines), origins=origins)
 
 
 def test_the_first_vector_shows_its_formula_and_total() -> None:
@@ -179,10 +179,8 @@ def test_hostile_ids_are_text(level: str) -> None:
     basis = Basis(rule=rule, dr_event=dr_event, steps={HOSTILE: steps_of("400", None)}, step_s=STEP_S)
     program = replace(program_of(rule, enrolments={HOSTILE: "1"}), program_id=HOSTILE)
     summary = BaselineSummary(method=HOSTILE, impossible=HOSTILE, domain_event_id=HOSTILE)
-    document = settlement_document(
-        basis,
-        program,
-        baselines={HOSTILE: summary},
+    document = replace(
+        settlement_document(basis, program, baselines={HOSTILE: summary}),
         origins={"program": HOSTILE + "1", "event": HOSTILE + "2"},
     )
     for written in (
