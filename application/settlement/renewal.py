@@ -1,7 +1,6 @@
 """The document of a settlement of which only some facilities changed: the others are not computed again."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
 
 import msgspec
 
@@ -9,9 +8,9 @@ from application.settlement.document import Figures, event_inputs, settlement_do
 from application.settlement.flags import flags_of
 from application.settlement.shapes import BaselineSummary, FacilityFigures, ProgramInputs, SettlementDocument
 from domain.settlement.facility_energy import rounded_steps
-from domain.settlement.quantities import ratio_of, rounding_of
+from domain.settlement.quantities import ZERO, ratio_of, rounding_of
 from domain.settlement.resettlement import Basis
-from domain.settlement.rounding import Exact
+from domain.settlement.rounding import Exact, exact
 from domain.settlement.settle import Reason
 
 LEFT_OUT_WITHOUT_STEPS = frozenset({"excused", "failed", "opted_out", "no_window"})
@@ -119,4 +118,4 @@ def _with_baseline(facility: FacilityFigures, baseline: BaselineSummary | None) 
 
 
 def _sum(values: Iterable[str]) -> Exact:
-    return Exact(sum(map(Decimal, values), Decimal(0)))
+    return sum(map(exact, values), ZERO)

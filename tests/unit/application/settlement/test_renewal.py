@@ -58,6 +58,17 @@ def test_it_equals_the_document_of_a_whole_settlement(
     )
 
 
+def test_a_total_of_more_digits_than_a_decimal_context_has_is_exact() -> None:
+    rule = rule_of(energy={"rate": "1" * 30 + ".01"})
+    dr_event = ended_event(facility("a"), facility("b"), hours=1)
+    old = Basis(rule=rule, dr_event=dr_event, steps={name: steps_of("401") for name in "ab"}, step_s=STEP_S)
+    earlier = settlement_document(old, program_of(rule))
+    new = replace(old, steps={"a": old.steps["a"], "b": steps_of("403")})
+    assert renewed_document(earlier, new, program_of(rule), baselines={}) == settlement_document(
+        new, program_of(rule)
+    )
+
+
 def test_a_dr_event_whose_last_facility_is_gone_is_not_settled() -> None:
     rule = rule_of(energy={"rate": "1.00"})
     old = Basis(rule=rule, dr_event=ended_event(hours=1), steps={"f1": steps_of("400")}, step_s=STEP_S)
