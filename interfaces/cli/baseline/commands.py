@@ -16,13 +16,12 @@ from interfaces.cli.baseline.compare import compare
 from interfaces.cli.baseline.inputs import (
     calendar_options,
     method_options,
-    open_readings,
-    regression_fitter,
     rule_of,
 )
 from interfaces.cli.baseline.report import baseline_document, print_baseline
 from interfaces.cli.console.parameter_types import moment
 from interfaces.cli.console.printing import print_json
+from interfaces.cli.console.readings import open_readings, regression_fitter
 
 EXAMPLE = """
 \b

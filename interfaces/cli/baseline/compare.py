@@ -22,11 +22,10 @@ from interfaces.cli.baseline.comparison_report import comparison_document, print
 from interfaces.cli.baseline.inputs import (
     calendar_options,
     method_options,
-    open_readings,
-    regression_fitter,
     rule_of,
 )
 from interfaces.cli.console.printing import print_json, progress_of
+from interfaces.cli.console.readings import open_readings, regression_fitter
 
 NEED_PARAMETERS = frozenset({"x-of-y", "firm-service-level"})
 """Methods that are compared only where they are named: without the parameters of a contract they say nothing."""

@@ -1,14 +1,11 @@
 """What the commands of `gridproof baseline` have in common: readings, calendar, and the rule of a method."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
-from application.ports.history_import import ReadingsFile
-from application.ports.regression_fitter import RegressionFitter
 from domain.baseline import BaselineParameters, BaselineRule, InvalidBaselineRule, rule_named
 from interfaces.cli.console.parameter_types import day, time_zone
 
@@ -105,20 +102,6 @@ def rule_of(method: str, options: Mapping[str, object]) -> BaselineRule:
         return rule_named(method, parameters_of(options))
     except InvalidBaselineRule as error:
         raise click.UsageError(str(error)) from error
-
-
-def open_readings(path: Path) -> ReadingsFile:
-    """The readings file at `path`; the composition root picks the adapter."""
-    from interfaces.bootstrap import open_readings_file
-
-    return open_readings_file(path)
-
-
-def regression_fitter() -> RegressionFitter:
-    """The fitter of `regression`; the composition root picks the adapter."""
-    from interfaces.bootstrap import regression_fitter as picked
-
-    return picked()
 
 
 def _with(options: tuple[Decorator, ...], command: Callable[..., Any]) -> Callable[..., Any]:

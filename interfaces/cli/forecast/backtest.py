@@ -20,9 +20,10 @@ from application.forecast.backtest import (
 from application.forecast.predict_from_file import UnusableStep, check_step
 from application.ports.forecast.load_forecaster import FacilityHistory
 from application.ports.forecast.rolling_forecasts import BacktestConditions, RollingForecasts
-from application.ports.history_import import FacilityReadings, ReadingsFile, ReadingsFileError
+from application.ports.history_import import FacilityReadings, ReadingsFileError
 from interfaces.cli.console.parameter_types import country_or_region, time_zone
 from interfaces.cli.console.printing import print_json, print_table
+from interfaces.cli.console.readings import open_readings
 from interfaces.cli.forecast.backtest_chart import picture
 
 EXAMPLE = """
@@ -32,13 +33,6 @@ Examples:
   gridproof forecast backtest --readings load.csv --stale-hours 24 --json
   gridproof forecast backtest --readings load.csv --weather none --plot backtest.html
 """
-
-
-def open_readings(path: Path) -> ReadingsFile:
-    """The readings file at `path`; the composition root picks the adapter."""
-    from interfaces.bootstrap import open_readings_file
-
-    return open_readings_file(path)
 
 
 def rolling_forecasts() -> RollingForecasts:

@@ -10,9 +10,10 @@ import click
 
 from application.forecast.predict_from_file import Prediction, predict_loads
 from application.ports.forecast.load_forecaster import LoadForecaster
-from application.ports.history_import import FacilityReadings, ReadingsFile, ReadingsFileError
+from application.ports.history_import import FacilityReadings, ReadingsFileError
 from interfaces.cli.console.parameter_types import country_or_region, moment, time_zone
 from interfaces.cli.console.printing import print_fields, print_json, print_table, progress_of
+from interfaces.cli.console.readings import open_readings
 from interfaces.cli.forecast.backtest import backtest
 from interfaces.cli.forecast.reads import READS
 
@@ -131,13 +132,6 @@ def train(*, facility_ids: tuple[str, ...], as_json: bool) -> None:
             click.echo(f"{facility_id}: {why}", err=True)
     if not report.trained:
         raise click.ClickException("no model was trained; the reasons are above")
-
-
-def open_readings(path: Path) -> ReadingsFile:
-    """The readings file at `path`; the composition root picks the adapter."""
-    from interfaces.bootstrap import open_readings_file
-
-    return open_readings_file(path)
 
 
 def load_forecaster() -> LoadForecaster:

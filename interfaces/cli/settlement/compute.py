@@ -9,8 +9,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from application.ports.history_import import ReadingsFile, ReadingsFileError
-from application.ports.regression_fitter import RegressionFitter
+from application.ports.history_import import ReadingsFileError
 from application.settlement.offline import OfflineReadings, OfflineSettlement, computed_settlements
 from application.settlement.offline_files import (
     MOST_BYTES,
@@ -24,6 +23,7 @@ from application.settlement.shapes import ComputedSettlements, EventInputs
 from domain.settlement.period import InvalidPeriod, period_named
 from interfaces.cli.console.parameter_types import moment, time_zone
 from interfaces.cli.console.printing import print_json, progress_of
+from interfaces.cli.console.readings import open_readings, regression_fitter
 from interfaces.cli.settlement.report import print_settlements
 
 EXAMPLE = """
@@ -56,20 +56,6 @@ class RefusedSettlement(click.ClickException):
     def show(self, file: IO[Any] | None = None) -> None:
         written = json.dumps({"error": self.code, "detail": self.message}, ensure_ascii=False)
         click.echo(written, file=file, err=file is None)
-
-
-def open_readings(path: Path) -> ReadingsFile:
-    """The readings file at `path`; the composition root picks the adapter."""
-    from interfaces.bootstrap import open_readings_file
-
-    return open_readings_file(path)
-
-
-def regression_fitter() -> RegressionFitter:
-    """The fitter of `regression`; the composition root picks the adapter."""
-    from interfaces.bootstrap import regression_fitter as picked
-
-    return picked()
 
 
 def _period(_: click.Context, __: click.Parameter, written: str | None) -> str | None:

@@ -24,6 +24,7 @@ from application.ports.history_import import (
 from application.ports.telemetry.store import ReadingsRefused, TelemetryStore, TelemetryStoreUnavailable
 from domain.administration import AdministrativeAct
 from interfaces.cli.console.printing import print_json, print_table
+from interfaces.cli.console.readings import open_readings
 from interfaces.cli.console.session import command_context, opened_stores
 from interfaces.cli.telemetry.archive import archive_group
 from interfaces.cli.telemetry.export import export
@@ -47,13 +48,6 @@ WOULD_BE_REFUSED = 3
 @click.group("telemetry")
 def telemetry_group() -> None:
     """Readings of the meters, and history from files."""
-
-
-def open_readings(path: Path, facility_id: str | None = None) -> ReadingsFile:
-    """The readings file at `path`; the composition root picks the adapter."""
-    from interfaces.bootstrap import open_readings_file
-
-    return open_readings_file(path, facility_id)
 
 
 class ImportTarget(NamedTuple):
