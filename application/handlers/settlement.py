@@ -11,11 +11,15 @@ from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dr_event import SettleDREvent, SettlementOutcome
 from application.settlement.document import canonical_bytes, read_document
 from application.settlement.resettled import resettled_document
-from application.settlement.settled_document import AgreedRule, document_of_basis
+from application.settlement.settled_document import (
+    AgreedRule,
+    document_of_basis,
+    figures_of,
+    figures_without_document,
+)
 from application.settlement.settled_event import (
     Dispatches,
     basis_of_dr_event,
-    digest_of_rule,
     facilities_of,
     inputs_digest,
     lacks_time_zone,
@@ -28,7 +32,7 @@ from domain.errors import SettlementImpossible, SettlementWaits
 from domain.identifiers import dispatch_id
 from domain.program import Program
 from domain.settlement.lines import PriceMissing
-from domain.settlement.resettlement import Basis, CurrencyChanged, final_at
+from domain.settlement.resettlement import Basis, CurrencyChanged
 from domain.settlement.settle import UnknownKind
 
 
@@ -85,7 +89,7 @@ def _settled(dr_event: DREvent, program: Program, version: int, context: Decisio
     dispatches = {} if rule is None else _dispatches(dr_event, context)
     reasons = reasons_without_document(dr_event.state, rule, dispatches)
     if reasons or rule is None:
-        return _without_document(program_id, version, reasons), None
+        return figures_without_document(program_id, version, reasons), None
     agreed = AgreedRule(version=version, terms=terms, rule=rule)
     basis = basis_of_dr_event(
         dr_event.state, agreed.rule, dispatches, _time_zones(dr_event, dispatches, context)
@@ -108,18 +112,7 @@ def _with_document(
     elif in_force is not None:
         document = msgspec.structs.replace(document, revision=in_force.revision + 1)
     written = canonical_bytes(document)
-    figures = SettlementFigures(
-        status=document.status,
-        reasons=document.reasons,
-        program_id=document.program_id,
-        program_version=agreed.version,
-        rule_digest=digest_of_rule(agreed.rule),
-        currency=document.currency,
-        total=document.total if document.status == "settled" else None,
-        inputs_digest=digest,
-        digest=sha256(written).hexdigest(),
-        final_at=final_at(agreed.rule, basis.dr_event.ends_at),
-    )
+    figures = figures_of(document, agreed, inputs_digest=digest, digest=sha256(written).hexdigest())
     return figures, written
 
 
@@ -135,20 +128,6 @@ def _earlier(
             f"the document of revision {in_force.revision} is missing; `gridproof audit verify` names it"
         )
     return read_document(stored)
-
-
-def _without_document(program_id: str, version: int, reasons: tuple[str, ...]) -> SettlementFigures:
-    return SettlementFigures(
-        status="not_settled",
-        reasons=reasons,
-        program_id=program_id,
-        program_version=version,
-        rule_digest=None,
-        currency=None,
-        total=None,
-        inputs_digest=sha256(msgspec.json.encode([version, reasons])).hexdigest(),
-        digest=None,
-    )
 
 
 def _dispatches(dr_event: DREvent, context: DecisionContext) -> Dispatches:

@@ -1,12 +1,13 @@
 """The document of a DR event's settlement, from the states that the log gives."""
 
 from datetime import date
+from hashlib import sha256
 
 import msgspec
 
 from application.settlement.document import settlement_document
 from application.settlement.renewal import renewed_document
-from application.settlement.settled_event import Dispatches
+from application.settlement.settled_event import Dispatches, digest_of_rule
 from application.settlement.shapes import (
     AdjustmentSummary,
     BaselineSummary,
@@ -14,8 +15,9 @@ from application.settlement.shapes import (
     SettlementDocument,
 )
 from domain.dispatch import DispatchState
+from domain.dr_event import SettlementFigures
 from domain.program import SettlementRule, Terms
-from domain.settlement.resettlement import Basis
+from domain.settlement.resettlement import Basis, final_at
 
 
 class AgreedRule(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +46,39 @@ def document_of_basis(
     if earlier is None:
         return settlement_document(basis, program, baselines=baselines)
     return renewed_document(earlier, basis, program, baselines=baselines)
+
+
+def figures_of(
+    document: SettlementDocument, agreed: AgreedRule, *, inputs_digest: str, digest: str
+) -> SettlementFigures:
+    """What the log records of a document with that digest."""
+    return SettlementFigures(
+        status=document.status,
+        reasons=document.reasons,
+        program_id=document.program_id,
+        program_version=agreed.version,
+        rule_digest=digest_of_rule(agreed.rule),
+        currency=document.currency,
+        total=document.total if document.status == "settled" else None,
+        inputs_digest=inputs_digest,
+        digest=digest,
+        final_at=final_at(agreed.rule, document.ends_at),
+    )
+
+
+def figures_without_document(program_id: str, version: int, reasons: tuple[str, ...]) -> SettlementFigures:
+    """Of a DR event for which nothing can be computed."""
+    return SettlementFigures(
+        status="not_settled",
+        reasons=reasons,
+        program_id=program_id,
+        program_version=version,
+        rule_digest=None,
+        currency=None,
+        total=None,
+        inputs_digest=sha256(msgspec.json.encode([version, reasons])).hexdigest(),
+        digest=None,
+    )
 
 
 def _holidays(terms: Terms, dispatches: Dispatches) -> tuple[date, ...]:

@@ -10,17 +10,20 @@ import msgspec
 from application.ledger.recomputation.settlement.states import LogStates
 from application.settlement.document import digest_of
 from application.settlement.resettled import resettled_document
-from application.settlement.settled_document import AgreedRule, document_of_basis
+from application.settlement.settled_document import (
+    AgreedRule,
+    document_of_basis,
+    figures_of,
+    figures_without_document,
+)
 from application.settlement.settled_event import (
     basis_of_dr_event,
-    digest_of_rule,
     inputs_digest,
     reasons_without_document,
 )
 from application.settlement.shapes import SettlementDocument
 from domain.dr_event import SettlementFigures, SettlementRevision
 from domain.program import Terms
-from domain.settlement.resettlement import final_at
 
 
 class Expected(NamedTuple):
@@ -49,7 +52,7 @@ def expected_settlement(
     rule = terms.settlement
     reasons = reasons_without_document(states.dr_event, rule, states.dispatches)
     if reasons or rule is None:
-        return Expected(_without_document(program_id, version, reasons))
+        return Expected(figures_without_document(program_id, version, reasons))
     agreed = AgreedRule(version=version, terms=terms, rule=rule)
     basis = basis_of_dr_event(states.dr_event, rule, states.dispatches, tz_of)
     document, digest = document_of_basis(basis, agreed, states.dispatches), inputs_digest(basis)
@@ -60,7 +63,8 @@ def expected_settlement(
         document = revised or document
     if in_force is not None:
         document = msgspec.structs.replace(document, revision=in_force.revision + 1)
-    return Expected(_figures(document, agreed, digest), document, is_unchanged)
+    figures = figures_of(document, agreed, inputs_digest=digest, digest=digest_of(document))
+    return Expected(figures, document, is_unchanged)
 
 
 def inputs_of(states: LogStates, version: int, tz_of: Mapping[str, str]) -> str | None:
@@ -78,32 +82,3 @@ def _terms(states: LogStates, version: int) -> Terms:
     if terms is None:
         raise LookupError(f"program {program_id} has no version {version} before it")
     return terms
-
-
-def _figures(document: SettlementDocument, agreed: AgreedRule, digest: str) -> SettlementFigures:
-    return SettlementFigures(
-        status=document.status,
-        reasons=document.reasons,
-        program_id=document.program_id,
-        program_version=agreed.version,
-        rule_digest=digest_of_rule(agreed.rule),
-        currency=document.currency,
-        total=document.total if document.status == "settled" else None,
-        inputs_digest=digest,
-        digest=digest_of(document),
-        final_at=final_at(agreed.rule, document.ends_at),
-    )
-
-
-def _without_document(program_id: str, version: int, reasons: tuple[str, ...]) -> SettlementFigures:
-    return SettlementFigures(
-        status="not_settled",
-        reasons=reasons,
-        program_id=program_id,
-        program_version=version,
-        rule_digest=None,
-        currency=None,
-        total=None,
-        inputs_digest="",
-        digest=None,
-    )
