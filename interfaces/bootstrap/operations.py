@@ -105,7 +105,7 @@ def remeasuring(stores: Stores) -> Remeasuring:
         store=stores.events,
         telemetry=stores.telemetry(),
         bus=stores.bus,
-        clock=stores.clock,
+        clock=stores.decision_clock,
         parking=CorrectionParking(stores.dead_letters(), stores.alerts(), stores.clock),
         regression=regression_source(stores),
         public_holidays=RegionalHolidays(),
@@ -126,6 +126,7 @@ def settling(stores: Stores, reached: Failpoint) -> Settling:
         bus=stores.bus,
         clock=stores.clock,
         failing=FailingSubjects(stores.alerts(), stores.clock, alert=ALERT, retry_s=RETRY_S),
+        confirm_clock=stores.clock_monitor.confirm,
         reached=reached,
     )
 

@@ -53,7 +53,10 @@ MARGIN = timedelta(days=1)
 
 @dataclass
 class Remeasuring:
-    """`row_of` returns the read model's row of a dispatch; it is read only for the origin of its DR event."""
+    """`row_of` returns the read model's row of a dispatch; it is read only for the origin of its DR event.
+
+    `clock` raises ClockSkewed while it is wrong: a correction that came too late by it is passed over for good.
+    """
 
     corrections: TelemetryRollups
     positions: ReaderPositions
@@ -74,8 +77,8 @@ class Remeasuring:
     def pass_once(self) -> int:
         """Measure again what the next corrections concern; returns the number of commands.
 
-        Raises EventStoreUnavailable, TelemetryStoreUnavailable, ReadModelsUnavailable, OperationsUnavailable, or
-        UnknownTopic, which a newer process can read.
+        Raises ClockSkewed, EventStoreUnavailable, TelemetryStoreUnavailable, ReadModelsUnavailable,
+        OperationsUnavailable, or UnknownTopic, which a newer process can read.
         """
         position = self.positions.position(READER)
         ripe = self._ripe(self.corrections.corrections_after(position, limit=MOST_CORRECTIONS))

@@ -43,7 +43,8 @@ _log = structlog.get_logger(__name__)
 
 @dataclass
 class Settling:
-    """`row_of` returns the read model's row of a DR event; it is read only to try a failed one again.
+    """`row_of` returns the read model's row of a DR event; it is read only to try a failed one again. `confirm_clock`
+    raises ClockSkewed while the clock is wrong.
 
     Nothing is settled while an older release may run.
     """
@@ -55,6 +56,7 @@ class Settling:
     bus: CommandBus
     clock: Clock
     failing: FailingSubjects
+    confirm_clock: Callable[[], None]
     reached: Failpoint = no_failpoint
     waiting: WaitingSettlements = field(init=False)
 
@@ -64,8 +66,8 @@ class Settling:
     def pass_once(self) -> int:
         """Settle what is due; returns the number of commands.
 
-        Raises EventStoreUnavailable, ReadModelsUnavailable, OperationsUnavailable, LogEntryUnreadable, which a newer
-        process can read, or TooManyFailing.
+        Raises ClockSkewed, EventStoreUnavailable, ReadModelsUnavailable, OperationsUnavailable,
+        LogEntryUnreadable, which a newer process can read, or TooManyFailing.
         """
         if not self.store.writes_newer_topics():
             return 0
@@ -185,6 +187,8 @@ class Settling:
         except PUT_OFF:
             raise
         except (NotAllowedNow, SettlementFinal, SettlementWaits) as error:
+            if isinstance(error, SettlementFinal):  # what a clock that is ahead passes over would be lost
+                self.confirm_clock()
             _log.info("not settled now", dr_event=str(command.dr_event_id), why=str(error))
             self.failing.succeeded(str(command.dr_event_id))
             return 0

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from application.commands.dr_event import ModifyDREvent
 from application.commands.program import AgreeProgram
+from application.ports.clock import ClockSkewed
 from application.ports.event_store.event_store import EventStoreUnavailable
 from application.ports.failpoints import no_failpoint
 from domain.dr_event import DREvent, EventPrice
@@ -46,6 +47,7 @@ def settling(
     there: InProcessSystem,
     positions: FakeReaderPositions | None = None,
     reached: Callable[[str, str], None] = no_failpoint,
+    confirm_clock: Callable[[], None] = lambda: None,
 ) -> Settling:
     return Settling(
         event_log=there.scenario.store,
@@ -55,6 +57,7 @@ def settling(
         bus=there.scenario.bus,
         clock=there.scenario.clock,
         failing=FailingSubjects(there.alerts, there.scenario.clock, alert=ALERT, retry_s=RETRY_S),
+        confirm_clock=confirm_clock,
         reached=reached,
     )
 
@@ -260,6 +263,26 @@ def test_a_change_after_the_deadline_is_passed_over() -> None:
     assert len(settlements(there)) == 1
 
 
+def test_a_clock_that_is_ahead_of_the_deadline_loses_no_change() -> None:
+    there, is_wrong = measured(), [True]
+
+    def confirm() -> None:
+        if is_wrong:
+            raise ClockSkewed("400 days ahead")
+
+    worker = settling(there, confirm_clock=confirm)
+    worker.pass_once()
+    there.scenario.after(corrected_to("fac-002", 470.0), MEASURE)
+    now = there.scenario.clock.now()
+    there.scenario.at(now + timedelta(days=400))
+    with pytest.raises(ClockSkewed):
+        worker.pass_once()
+    is_wrong.clear()
+    there.scenario.at(now + RIPE_AFTER)
+    assert worker.pass_once() == 1
+    assert len(settlements(there)) == 2
+
+
 def test_a_dr_event_that_cannot_be_settled_is_settled_after_a_new_rule_and_its_alert_clears() -> None:
     there = measured(replace(RULE, interval_s=1000))
     worker = settling(there)
@@ -314,6 +337,7 @@ def of_several(bus: StubBus, alerts: FakeAlertRegistry, seconds: Any) -> Settlin
         bus=bus,  # type: ignore[arg-type]
         clock=clock,
         failing=FailingSubjects(alerts, clock, alert=ALERT, retry_s=RETRY_S, monotonic=seconds),
+        confirm_clock=lambda: None,
     )
     assert isinstance(worker, Settling)
     return worker
