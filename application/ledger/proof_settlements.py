@@ -58,21 +58,23 @@ def wanted_documents(recorded: Iterable[Settlement]) -> list[WantedDocument]:
 def read_documents(
     documents: SettlementDocuments, dr_event_id: UUID, wanted: Sequence[WantedDocument], *, most_bytes: int
 ) -> list[ProvenSettlement]:
-    """In the order of the revisions; the newest ones up to `most_bytes` together. Raises OperationsUnavailable."""
-    found, left = [], most_bytes
+    """In the order of the revisions; the newest ones up to `most_bytes` together, and none is read after that is
+    exceeded: there may be dozens. Raises OperationsUnavailable."""
+    found: list[ProvenSettlement] = []
+    left = most_bytes
     for one in reversed(wanted):
-        try:
-            stored = documents.find(dr_event_id, one.digest)
-        except SettlementDocumentDamaged:
-            found.append(ProvenSettlement(revision=one.revision, document="", left_out=DAMAGED))
-            continue
-        if stored is None:
-            found.append(ProvenSettlement(revision=one.revision, document="", left_out=NOT_STORED))
-            continue
+        stored, left_out = _stored(documents, dr_event_id, one) if left > 0 else (b"", TOO_LARGE)
         left -= len(stored)
         if left < 0:
-            found.append(ProvenSettlement(revision=one.revision, document="", left_out=TOO_LARGE))
-            left = 0
-        else:
-            found.append(ProvenSettlement(revision=one.revision, document=stored.decode()))
+            stored, left_out = b"", TOO_LARGE
+        found.append(ProvenSettlement(revision=one.revision, document=stored.decode(), left_out=left_out))
     return found[::-1]
+
+
+def _stored(documents: SettlementDocuments, dr_event_id: UUID, wanted: WantedDocument) -> tuple[bytes, str]:
+    """The document, or why there is none."""
+    try:
+        stored = documents.find(dr_event_id, wanted.digest)
+    except SettlementDocumentDamaged:
+        return b"", DAMAGED
+    return (b"", NOT_STORED) if stored is None else (stored, "")
