@@ -1,6 +1,6 @@
 """What the revisions of a settlement changed for one facility."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Literal
 
@@ -26,8 +26,9 @@ class OwnRevision(msgspec.Struct, frozen=True, kw_only=True):
     because: tuple[OwnWhy, ...]
 
 
-def own_revisions(documents: Sequence[SettlementDocument], facility_id: str) -> Iterator[OwnRevision]:
-    """`documents`: one revision after the other. Those in which the facility has no part are left out."""
+def own_revisions(documents: Iterable[SettlementDocument], facility_id: str) -> Iterator[OwnRevision]:
+    """`documents`: one revision after the other, read one at a time: one takes up to 60 MB. Those in which
+    the facility has no part are left out."""
     before: SettlementDocument | None = None
     for document in documents:
         try:

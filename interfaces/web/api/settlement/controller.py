@@ -133,7 +133,7 @@ class SettlementController(Controller):
         def read() -> SettlementRevisionsDocument:
             of_number = {one.revision: one for one in rows}
             found = own_revisions(
-                [read_document(stored_document(documents, row, one)) for one in rows], facility_id
+                (read_document(stored_document(documents, row, one)) for one in rows), facility_id
             )
             own = tuple(own_revision_document(of_number[one.revision], one) for one in found)
             return msgspec.structs.replace(whole, revisions=own)

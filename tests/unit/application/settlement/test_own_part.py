@@ -3,11 +3,13 @@
 import csv
 import io
 import json
+from collections.abc import Iterator
 
 import pytest
 
 from application.settlement.document import canonical_bytes, recomputed
 from application.settlement.own_part import FacilityNotSettled, own_part, own_period
+from application.settlement.own_revisions import own_revisions
 from application.settlement.period import period_document
 from application.settlement.resettled import resettled_document
 from application.settlement.shapes import SettlementDocument
@@ -115,3 +117,15 @@ def test_its_part_of_a_portfolios_capacity_is_its_line_of_the_period() -> None:
         ("total", "200.00"),
     ]
     assert "150.000" not in month_html("2026-07", [], [whole], facility="mine")
+
+
+def test_its_revisions_are_read_one_document_at_a_time() -> None:
+    read = []
+
+    def stored() -> Iterator[SettlementDocument]:
+        for document in revised("facility", mine_kw="410"):
+            read.append(document.revision)
+            yield document
+
+    told = [(one.revision, one.difference, list(read)) for one in own_revisions(stored(), "mine")]
+    assert told == [(0, None, [0]), (1, "-15.00", [0, 1])]
