@@ -226,6 +226,8 @@ class Edge:
     failures: AuthenticationFailures = field(default_factory=AuthenticationFailures)
     coalescer: ReadCoalescer = field(default_factory=ReadCoalescer)
     pages: PageCache = field(default_factory=PageCache)
+    settlement_pages: PageCache = field(default_factory=PageCache)
+    """Apart: a few of one tenant's settlements would evict the lists of all others."""
     rows: RowLoader = field(default_factory=RowLoader)
     responses: IdempotentResponseCache = field(default_factory=IdempotentResponseCache)
     notification_limit: TenantConcurrencyLimit = field(

@@ -213,13 +213,13 @@ async def _written_once(request: ApiRequest, name: Hashable, read: Callable[[], 
     documents = edge.dependencies.settlements
 
     def stored() -> bytes:
-        found = edge.pages.find(name, documents, UNCHANGED)
+        found = edge.settlement_pages.find(name, documents, UNCHANGED)
         if found is None:
             found = read()
-            edge.pages.store(name, documents, UNCHANGED, found)
+            edge.settlement_pages.store(name, documents, UNCHANGED, found)
         return found
 
-    found = edge.pages.find(name, documents, UNCHANGED)
+    found = edge.settlement_pages.find(name, documents, UNCHANGED)
     return await settlement_read(request, name, stored) if found is None else found
 
 
