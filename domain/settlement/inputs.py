@@ -1,5 +1,6 @@
 """What a settlement is computed from: the DR event as it ended, and the metering steps of its facilities."""
 
+from bisect import bisect_right
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Annotated, Literal
@@ -119,9 +120,11 @@ def facility_window(
 def committed_in(facility: EventFacility, starts_at: datetime, ends_at: datetime) -> list[tuple[int, str]]:
     """The parts of that time, each with its microseconds and the kW that were committed then."""
     rising = sorted(facility.commitments, key=lambda one: one.from_)
-    bounds = [starts_at, *(one.from_ for one in rising if starts_at < one.from_ < ends_at), ends_at]
+    begins = [one.from_ for one in rising]
+    bounds = [starts_at, *(at for at in begins if starts_at < at < ends_at), ends_at]
     parts = []
     for start, end in pairwise(bounds):
-        kw = next((one.kw for one in reversed(rising) if one.from_ <= start), "0")
+        begun = bisect_right(begins, start)
+        kw = rising[begun - 1].kw if begun else "0"
         parts.append(((end - start) // timedelta(microseconds=1), kw))
     return parts
