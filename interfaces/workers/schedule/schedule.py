@@ -34,7 +34,7 @@ from projections.deadlines import DeadlineKind, DeadlineRow
 
 TICK_S = 1.0
 """Clock seconds between two queries for due deadlines; at least LEAST_TICK_S on the wall."""
-LEAST_TICK_S = 0.05
+LEAST_TICK_S = 0.1
 RETRY_S = 0.25
 """Wall seconds added to the tick while the stores are away."""
 KINDS: frozenset[DeadlineKind] = frozenset({"prepare", "start", "end", "restore_retry", "restore"})
@@ -89,22 +89,26 @@ class Schedule:
                 tasks.create_task(rounds, name=name)
 
     async def _propose_due(self) -> None:
-        due = await asyncio.to_thread(self.due, self.clock.now())
-        ours = [deadline for deadline in due if deadline.kind in KINDS]
-        for deadline in await asyncio.to_thread(self._failing.to_try, ours):
+        for deadline in await asyncio.to_thread(self._due_to_try):
             await self._propose(deadline, self._failing)
+
+    def _due_to_try(self) -> list[DeadlineRow]:
+        return self._failing.to_try([row for row in self.due(self.clock.now()) if row.kind in KINDS])
 
     async def _plan_again(self) -> None:
         """Plan one DR event of each utility: the one that has waited longest among those not tried lately."""
         now = self.clock.now()
-        due = [row for row in await asyncio.to_thread(self.plans_due, now) if row.kind in PLANS]
-        waiting = {row.dr_event_id for row in due}
+        waiting, to_try = await asyncio.to_thread(self._plans_to_try, now)
         for dr_event_id in [known for known in self._planned_at if known not in waiting]:
             del self._planned_at[dr_event_id]
-        to_try = await asyncio.to_thread(self._failing_plans.to_try, due)
         for deadline in next_plans(to_try, self._planned_at, now):
             self._planned_at[deadline.dr_event_id] = now
             await self._propose(deadline, self._failing_plans)
+
+    def _plans_to_try(self, now: datetime) -> tuple[set[UUID], list[DeadlineRow]]:
+        """The DR events that wait for a plan, and the deadlines to try now."""
+        due = [row for row in self.plans_due(now) if row.kind in PLANS]
+        return {row.dr_event_id for row in due}, self._failing_plans.to_try(due)
 
     async def _propose(self, deadline: DeadlineRow, failing: FailingDeadlines) -> None:
         command = proposal(deadline)
