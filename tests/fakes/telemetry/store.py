@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from math import isfinite
 
 import numpy as np
 
@@ -123,13 +124,13 @@ class FakeTelemetryStore:
         self._check()
         newest = {}
         for facility_id in facility_ids:
-            ends = [r.ts for r in self._of(facility_id)] + [
-                datetime.fromtimestamp(start + step, UTC)
-                for (facility, start, step), (kw, _) in self.imported.items()
-                if facility == facility_id and np.isfinite(kw)
+            ends_s = [r.ts.timestamp() for r in self._of(facility_id)] + [
+                start_s + step_s
+                for (facility, start_s, step_s), (kw, _) in self.imported.items()
+                if facility == facility_id and isfinite(kw)
             ]
-            if ends:
-                newest[facility_id] = max(ends)
+            if ends_s:
+                newest[facility_id] = datetime.fromtimestamp(max(ends_s), UTC)
         return newest
 
     def newest_reading_at(self, facility_id: str) -> datetime | None:
