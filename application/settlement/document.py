@@ -125,6 +125,15 @@ def digest_of(document: msgspec.Struct) -> str:
     return sha256(canonical_bytes(document)).hexdigest()
 
 
+def measurements_of(document: SettlementDocument) -> dict[str, str]:
+    """Facility -> the domain event that recorded the measurement which it is settled by."""
+    return {
+        one.facility_id: one.baseline.domain_event_id
+        for one in document.facilities
+        if one.baseline is not None and one.baseline.domain_event_id is not None
+    }
+
+
 def read_document(written: bytes) -> SettlementDocument:
     """Raises msgspec.ValidationError or DecodeError."""
     return json_decoder(SettlementDocument).decode(written)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
@@ -31,8 +33,11 @@ DISPATCH_TOPICS = tuple(
     )
 )
 """Those that a settlement depends on."""
+MEASUREMENTS = (Dispatch.Measured, Dispatch.Remeasured, Dispatch.MeasurementWithdrawn)
 FACILITY_TOPICS = tuple(get_topic(kind) for kind in (Facility.Registered, Facility.LocationAgreed))
 STREAMS_AT_ONCE = 500
+READ_BEFORE = timedelta(seconds=60)
+"""A settlement may be recorded so long after the measurements that it read."""
 
 
 class LogEntry(Protocol):
@@ -63,6 +68,29 @@ class StatesAt(NamedTuple):
     dispatches: dict[str, DispatchState]
 
 
+class MeasurementsRead(NamedTuple):
+    """The measurements that a settlement says it was computed from."""
+
+    of: Mapping[str, str]
+    """Facility -> the domain event that recorded it."""
+    settled_at: datetime
+
+    def as_read(self, entries: Sequence[LogEntry], facility_id: str) -> Sequence[LogEntry]:
+        """The entries of a dispatch without later measurements that were recorded while the settlement was computed."""
+        named, since = self.of.get(facility_id), self.settled_at - READ_BEFORE
+        read = next(
+            (n for n, one in enumerate(entries) if str(one.domain_event.domain_event_id) == named),
+            len(entries),
+        )
+        return [
+            one
+            for number, one in enumerate(entries)
+            if number <= read
+            or one.domain_event.recorded_at <= since
+            or not isinstance(one.domain_event, MEASUREMENTS)
+        ]
+
+
 class StatesInLog:
     """The streams of one DR event, to be folded up to any position."""
 
@@ -75,12 +103,11 @@ class StatesInLog:
     ) -> None:
         self._log = log
         self._dr_event, self._program, self._dispatches = dr_event, program, dispatches
-        measured = (Dispatch.Measured, Dispatch.Remeasured, Dispatch.MeasurementWithdrawn)
         self._measured_at = sorted(
             one.position
             for entries in dispatches.values()
             for one in entries
-            if isinstance(one.domain_event, measured)
+            if isinstance(one.domain_event, MEASUREMENTS)
         )
 
     @classmethod
@@ -103,10 +130,11 @@ class StatesInLog:
         """`position`, and then the last positions before measurements that precede it."""
         yield position - 1
         earlier = [at - 1 for at in self._measured_at if at < position]
-        yield from reversed(earlier[-count:])
+        yield from islice(reversed(earlier), count)
 
-    def at(self, until: int, *, version: int) -> StatesAt:
-        """Raises LookupError where something is missing up to that position."""
+    def at(self, until: int, *, version: int, read: MeasurementsRead | None = None) -> StatesAt:
+        """`read`: without measurements that were recorded after these. Raises LookupError where something is missing
+        up to that position."""
         dr_event, program = folded(self._dr_event, until), folded(self._program, until)
         if dr_event is None:
             raise LookupError(f"the DR event is not in the log up to position {until}")
@@ -116,7 +144,8 @@ class StatesInLog:
         dispatches = {
             facility_id: state
             for facility_id, entries in self._dispatches.items()
-            if (state := folded(entries, until)) is not None
+            if (state := folded(entries if read is None else read.as_read(entries, facility_id), until))
+            is not None
         }
         return StatesAt(dr_event, terms, dispatches)
 

@@ -8,8 +8,8 @@ import msgspec
 from eventsourcing.utils import get_topic
 
 from application.ports.settlement.documents import SettlementDocumentDamaged, SettlementDocuments
-from application.settlement.document import read_document
-from application.settlement.log_states import SettlementLog, StatesInLog
+from application.settlement.document import measurements_of, read_document
+from application.settlement.log_states import MeasurementsRead, SettlementLog, StatesInLog
 from application.settlement.resettled import same_figures
 from application.settlement.settled_document import AgreedRule, document_of_basis
 from application.settlement.settled_event import (
@@ -23,7 +23,8 @@ from domain.dr_event.settlement import difference_of
 TOPICS = (get_topic(DREvent.Settled), get_topic(DREvent.Resettled))
 MAX_FINDINGS = 1_000
 EARLIER_STATES = 5
-"""A measurement may have been recorded while a settlement was computed from the one before it."""
+"""A measurement may have been recorded while a settlement was computed from the one before it. A document names those
+that it was computed from; where it names none, so many states before the settlement are tried."""
 FindingKind = Literal["document", "figures", "difference", "not_recomputable"]
 
 
@@ -147,19 +148,19 @@ def _differences(states: StatesInLog, one: Recorded, stored: SettlementDocument 
     """What differs; empty: the settlement follows from the log, or from it as it was shortly before."""
     first = ""
     for until in states.moments_before(one.position, EARLIER_STATES):
-        found = _difference_at(states, until, one.fact.figures, stored)
+        found = _difference_at(states, until, one, stored)
         if not found:
             return ""
         first = first or found
     return first
 
 
-def _difference_at(
-    states: StatesInLog, until: int, figures: SettlementFigures, stored: SettlementDocument | None
-) -> str:
-    document = document_at(states, until, figures)
+def _difference_at(states: StatesInLog, until: int, one: Recorded, stored: SettlementDocument | None) -> str:
+    figures = one.fact.figures
+    read = None if stored is None else MeasurementsRead(measurements_of(stored), one.fact.recorded_at)
+    document = document_at(states, until, figures, read)
     if document is None:
-        dr_event, terms, dispatches = states.at(until, version=figures.program_version)
+        dr_event, terms, dispatches = states.at(until, version=figures.program_version, read=read)
         reasons = reasons_without_document(dr_event, terms.settlement, dispatches)
         return _unlike(figures, ("not_settled", reasons, None, None))
     total = document.total if document.status == "settled" else None
@@ -172,9 +173,11 @@ def _difference_at(
     return ""
 
 
-def document_at(states: StatesInLog, until: int, figures: SettlementFigures) -> SettlementDocument | None:
+def document_at(
+    states: StatesInLog, until: int, figures: SettlementFigures, read: MeasurementsRead | None = None
+) -> SettlementDocument | None:
     """The document, as a first revision, by the log up to a position; None: nothing can be computed."""
-    dr_event, terms, dispatches = states.at(until, version=figures.program_version)
+    dr_event, terms, dispatches = states.at(until, version=figures.program_version, read=read)
     rule = terms.settlement
     if rule is None or reasons_without_document(dr_event, rule, dispatches):
         return None

@@ -36,6 +36,7 @@ from application.ledger.recomputation.settlement.states import (
     RecordedSettlement,
     settlement_history,
 )
+from application.settlement.document import measurements_of
 from application.settlement.resettled import same_figures
 from application.settlement.shapes import ReasonFigures, SettlementDocument
 from domain.dr_event import DREvent, SettlementFigures
@@ -146,12 +147,7 @@ def _states_read(recorded: RecordedSettlement, document: SettlementDocument | No
     """Those as of the domain event; a measurement that was recorded while it was computed is not in it."""
     if document is None:
         return recorded.states
-    named = {
-        one.facility_id: one.baseline.domain_event_id
-        for one in document.facilities
-        if one.baseline is not None and one.baseline.domain_event_id is not None
-    }
-    return recorded.states.as_read(named, recorded.domain_event.recorded_at)
+    return recorded.states.as_read(measurements_of(document), recorded.domain_event.recorded_at)
 
 
 def _version_differences(recorded: RecordedSettlement, states: LogStates) -> Iterator[FigureDifference]:

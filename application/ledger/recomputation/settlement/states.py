@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -13,13 +13,12 @@ from application.ledger.proof_check import NamedStreams, named_streams
 from application.ledger.proof_document import ProofDocument
 from application.ledger.proof_measurements import decoded_row
 from application.ledger.proof_settlements import Settlement
+from application.settlement.log_states import READ_BEFORE
 from domain.dispatch import Dispatch, DispatchState, MeasuredLoad
 from domain.dr_event import DREvent, DREventState
 from domain.event_sourcing.aggregate import CreationEvent
 from domain.program import ProgramState
 
-READ_BEFORE = timedelta(seconds=60)
-"""A settlement may be recorded so long after the measurements that it read."""
 MEASUREMENT = Dispatch.Measured | Dispatch.Remeasured | Dispatch.MeasurementWithdrawn
 
 

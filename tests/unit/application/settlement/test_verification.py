@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from application.commands.dispatch import RecordNotMeasurable
 from application.settlement.document import canonical_bytes, read_document
 from application.settlement.restoration import restore_documents
-from application.settlement.verification import SettlementReport, verify_settlements
+from application.settlement.verification import EARLIER_STATES, SettlementReport, verify_settlements
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.identifiers import program_stream_id
@@ -157,16 +157,21 @@ def test_lines_of_a_document_that_do_not_follow_are_named() -> None:
     assert "fac-001 energy 181.00, not 180.00" in finding.detail
 
 
-def test_a_measurement_that_was_recorded_while_it_was_settled_is_no_difference() -> None:
+@pytest.mark.parametrize("corrections", [1, EARLIER_STATES + 3])
+def test_measurements_that_were_recorded_while_it_was_settled_are_no_difference(corrections: int) -> None:
     there = measured()
     there.scenario.after(SETTLE)
     log = log_of(there)
     settled = next(n for n, one in enumerate(log.entries) if isinstance(one.domain_event, DREvent.Settled))
-    there.scenario.after(corrected_to("fac-002", 470.0))
-    correction = log_of(there).entries[-1]
+    for number in range(corrections):
+        there.scenario.after(corrected_to("fac-002", 470.0 + number, data_hash=f"b{number}"))
+    recorded = [one.domain_event for one in log_of(there).entries[-corrections:]]
+    assert {type(one) for one in recorded} == {Dispatch.Remeasured}
     at = log.entries[settled].position
-    moved = StreamEntry(at + 1, log.entries[settled].domain_event)
-    log.entries[settled:] = [StreamEntry(at, correction.domain_event), moved]
+    log.entries[settled:] = [
+        StreamEntry(at + number, domain_event)
+        for number, domain_event in enumerate([*recorded, log.entries[settled].domain_event])
+    ]
     assert verified(there, log).holds
 
 
