@@ -81,7 +81,7 @@ def test_each_number_of_a_dr_event_links_to_the_domain_event_that_it_comes_from(
             await page.shows(figures["data_hash"], "main")
             for number in recorded:
                 step = f"#/audit/{demo.dr_event}?step={number['origin']['position']}"
-                await page.until(f"document.querySelector('main a[href=\"{step}\"]')")
+                await page.until(f"document.querySelector('main a[href=\"{step}\"]') !== null")
             shown = await page.value("document.querySelector('.measured').innerText")
             assert figures["baseline_method"] in shown
             means_kw = [float(text.replace(",", "")) for text in re.findall(r"(?<=Used\t)[\d,.]+", shown)]

@@ -110,10 +110,12 @@ def test_a_lost_commit_after_refused_saves_is_also_looked_up(
 
 
 def test_each_outcome_matches_the_log_while_sessions_are_terminated_at_random(
-    recorder: GroupCommitRecorder, database: Database
+    recorder: GroupCommitRecorder, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # On a busy machine a session may take longer to end; an outcome that stays open would be in no set.
+    monkeypatch.setattr(commit_recovery, "OUTCOME_WITHIN_S", 60.0)
     saved: set[UUID] = set()
-    refused: set[UUID] = set()
+    refused: dict[UUID, str] = {}
     stop = threading.Event()
 
     def work() -> None:
@@ -121,8 +123,8 @@ def test_each_outcome_matches_the_log_while_sessions_are_terminated_at_random(
             stream = uuid4()
             try:
                 recorder.insert_events([stored(stream), stored(stream, 2)], idempotency=key(str(stream)))
-            except (OperationalError, InterfaceError):
-                refused.add(stream)
+            except (OperationalError, InterfaceError) as error:
+                refused[stream] = str(error)
             else:
                 saved.add(stream)
 
@@ -144,12 +146,13 @@ def test_each_outcome_matches_the_log_while_sessions_are_terminated_at_random(
         finally:
             stop.set()
         for future in working:
-            future.result(timeout=60)
+            future.result(timeout=120)
 
     log = log_of(database)
-    assert {stream for stream, _ in log} == saved
+    stored_streams = {stream for stream, _ in log}
+    assert {stream: error for stream, error in refused.items() if stream in stored_streams} == {}
+    assert stored_streams == saved
     assert len(log) == 2 * len(saved)
-    assert not refused & saved
 
 
 def test_the_outcome_stays_open_while_postgres_is_unavailable(
