@@ -11,11 +11,15 @@ from eventsourcing.application import Application
 from eventsourcing.persistence import StoredEvent
 from psycopg.conninfo import conninfo_to_dict
 
-from adapters.postgres.batching.batched_reads import BatchedReads
 from adapters.postgres.event_store.contracted_releases import ContractedRelease
 from adapters.postgres.event_store.errors import to_port_error, translate_errors
 from adapters.postgres.event_store.library_factory import StoreFactory
-from adapters.postgres.event_store.loaders import CachedAggregate, IdempotencyKeyLoader, StreamLoader
+from adapters.postgres.event_store.loaders import (
+    CachedAggregate,
+    IdempotencyKeyLoader,
+    StreamLoader,
+    batched,
+)
 from adapters.postgres.event_store.log_reader import LogReader, LogRow
 from adapters.postgres.event_store.recorder import GroupCommitRecorder
 from adapters.postgres.event_store.save_request import LONG_AGO, Save, timestamp_of
@@ -110,8 +114,8 @@ class PostgresEventStore:
         self._streams = StreamLoader(recorder.datastore, **tables, verifier=verifier)
         self._keys = IdempotencyKeyLoader(recorder.datastore)
         self._log = LogReader(recorder.datastore, table=f"{application.name}_events")
-        self._stream_reads: BatchedReads[UUID, CachedAggregate] = BatchedReads(self._streams.load)
-        self._key_reads: BatchedReads[ScopedKey, IdempotencyRecord] = BatchedReads(self._keys.load)
+        self._stream_reads = batched(self._streams.load)
+        self._key_reads = batched(self._keys.load)
 
     def load(self, aggregate_class: type[TAggregate], stream_id: UUID) -> TAggregate:
         loaded = self._load_cached([stream_id]).get(stream_id)

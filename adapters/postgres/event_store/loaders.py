@@ -9,13 +9,13 @@ promoted and lost events, so the cache is cleared then.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import psycopg
-from eventsourcing.persistence import OperationalError
+from eventsourcing.persistence import InterfaceError, OperationalError
 from eventsourcing.postgres import PostgresDatastore
 from psycopg.pq.abc import PGresult
 
@@ -28,6 +28,7 @@ from adapters.postgres.event_store.snapshot_reader import (
     select_newest_snapshots,
     select_older_snapshots,
 )
+from adapters.postgres.thread_batcher import ThreadBatcher
 from adapters.postgres.wire_format import binary_arrays
 from adapters.postgres.wire_format.binary_arrays import (
     BIGINT,
@@ -42,6 +43,7 @@ from application.event_store.event_mapper import decode_domain_event
 from application.ports.event_store.event_store import IdempotencyRecord, ScopedKey
 from domain.event_sourcing.aggregate import Aggregate
 
+MAX_KEYS_PER_BATCH = 500
 MAX_CACHED = 20_000
 MAX_CACHED_BYTES = 64 * 2**20
 """Measured in the stored form; in memory a state takes up to five times as much."""
@@ -58,6 +60,35 @@ JOIN gridproof.idempotency_keys k ON k.scope = wanted.scope AND k.key = wanted.k
 """
 
 _Row = tuple[UUID, int, str, bytes]
+_UNAVAILABLE = (OperationalError, InterfaceError)
+TKey = TypeVar("TKey", bound=Hashable)
+TValue = TypeVar("TValue")
+
+
+def batched(
+    fetch: Callable[[Sequence[TKey]], Mapping[TKey, TValue]],
+) -> ThreadBatcher[Sequence[TKey], Mapping[TKey, TValue]]:
+    """Reads of concurrent threads, in one round trip. The answer holds at least the values that exist for the keys of
+    its request. Values are shared between callers, so they must be immutable.
+
+    `fetch` returns the values that exist for distinct keys. It is called by one thread at a time.
+    """
+
+    def read(requests: Sequence[Sequence[TKey]]) -> list[Mapping[TKey, TValue] | Exception]:
+        keys = list(dict.fromkeys(key for keys in requests for key in keys))
+        try:
+            values = fetch(keys)
+        except _UNAVAILABLE:  # the first attempt may meet a connection that the server has just closed
+            values = fetch(keys)
+        return [values] * len(requests)
+
+    return ThreadBatcher(
+        read,
+        sizes=lambda keys: (len(keys),),
+        limits=(MAX_KEYS_PER_BATCH,),
+        unavailable=_UNAVAILABLE,
+        repeats=True,
+    )
 
 
 class CachedAggregate(NamedTuple):

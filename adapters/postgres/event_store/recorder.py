@@ -13,12 +13,12 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from eventsourcing.persistence import IntegrityError, StoredEvent
+from eventsourcing.persistence import IntegrityError, InterfaceError, StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 
-from adapters.postgres.batching.leader_follower import LeaderFollowerQueue
 from adapters.postgres.event_store.batch_writer import IMPORT_CHUNK, BatchWriter
-from adapters.postgres.event_store.save_request import Save, batches_within
+from adapters.postgres.event_store.save_request import Save
+from adapters.postgres.thread_batcher import ThreadBatcher
 from application.event_store.save_limits import SHARED_TRANSACTION
 from application.ports.event_store.event_store import ONE_DECISION, IdempotencyRecord, SaveBounds
 
@@ -31,7 +31,9 @@ class GroupCommitRecorder(PostgresApplicationRecorder):
         self._writer = BatchWriter(datastore, table=events_table_name, channel=self.channel_name)
         self._importer = BatchWriter(datastore, table=events_table_name, channel=self.channel_name)
         self._importing = threading.Lock()
-        self._saves = LeaderFollowerQueue(self._writer.write, batches_within(*SHARED_TRANSACTION))
+        self._saves: ThreadBatcher[Save, Sequence[int]] = ThreadBatcher(
+            self._write, sizes=lambda save: save.sizes, limits=SHARED_TRANSACTION
+        )
 
     def insert_events(
         self,
@@ -48,14 +50,18 @@ class GroupCommitRecorder(PostgresApplicationRecorder):
         """
         if not stored_events:
             return None
-        save = Save(stored_events, idempotency, bounds)
-        self._saves.join(save)
-        return save.ids
+        return self._saves.get(Save(stored_events, idempotency, bounds))
 
     def insert_each(self, saves: Sequence[Save]) -> None:
         """Save each with its own outcome in `ids` or `error`, as by `insert_events`. Raises InterfaceError in
         a forked child."""
-        self._saves.join_all(saves)
+        for save, outcome in zip(saves, self._saves.get_each(saves), strict=True):
+            if isinstance(outcome, Exception):
+                save.error = outcome
+
+    def _write(self, saves: Sequence[Save]) -> list[Sequence[int] | Exception]:
+        self._writer.write(saves)
+        return [_outcome(save) for save in saves]
 
     def append_many(self, stored_events: Iterable[StoredEvent]) -> int:
         """Import domain events in their order by COPY, 500 per transaction. Returns their number.
@@ -81,3 +87,9 @@ class GroupCommitRecorder(PostgresApplicationRecorder):
         self._writer.close()
         with self._importing:
             self._importer.close()
+
+
+def _outcome(save: Save) -> Sequence[int] | Exception:
+    if save.error is None and save.ids is not None:
+        return save.ids
+    return save.error or InterfaceError("the save was never answered: the outcome is unknown")

@@ -1,15 +1,13 @@
-"""A save in the form in which it is sent, and the selection of saves that share a transaction."""
+"""A save in the form in which it is sent."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from eventsourcing.persistence import DataError, StoredEvent
 
-from adapters.postgres.batching.leader_follower import QueuedRequest
 from adapters.postgres.wire_format.binary_arrays import bigint, element
 from application.event_store.save_limits import EVENT_OVERHEAD_BYTES, check_save_size
 from application.ports.event_store.event_store import ONE_DECISION, IdempotencyRecord, SaveBounds
@@ -25,10 +23,10 @@ def timestamp_of(moment: datetime) -> int:
     return (moment - _TIMESTAMPS_FROM) // _MICROSECOND
 
 
-class Save(QueuedRequest):
+class Save:
     """The domain events of one caller, saved all or none."""
 
-    __slots__ = ("byte_count", "idempotency", "ids", "key_row", "latest_at", "rows", "stored_events")
+    __slots__ = ("byte_count", "error", "idempotency", "ids", "key_row", "latest_at", "rows", "stored_events")
 
     def __init__(
         self,
@@ -40,13 +38,13 @@ class Save(QueuedRequest):
         """`latest_at`: the latest wall time of a domain event, as `timestamp_of` it; it is held against the database's
         clock. Raises SaveTooLarge, and DataError for values that PostgreSQL cannot store. Raised here, before the
         save can fail those of other callers."""
-        super().__init__()
         self.stored_events = stored_events
         self.idempotency = idempotency
         self.latest_at = latest_at
         self.byte_count = sum(len(e.topic) + len(e.state) + EVENT_OVERHEAD_BYTES for e in stored_events)
         check_save_size(len(stored_events), self.byte_count, bounds)
         self.ids: list[int] | None = None
+        self.error: Exception | None = None
         try:
             self.rows = [_row(stored) for stored in stored_events]
             self.key_row = None if idempotency is None else _key_row(idempotency)
@@ -54,8 +52,9 @@ class Save(QueuedRequest):
             raise DataError(f"a domain event that cannot be stored: {error}") from error
 
     @property
-    def is_answered(self) -> bool:
-        return self.ids is not None or self.error is not None
+    def sizes(self) -> tuple[int, int]:
+        """What it adds to a shared transaction, by which SaveBounds limits it."""
+        return len(self.stored_events), self.byte_count
 
 
 def _row(stored: StoredEvent) -> tuple[bytes, bytes, bytes, bytes]:
@@ -76,21 +75,3 @@ def _key_row(key: IdempotencyRecord) -> tuple[bytes, bytes, bytes, bytes]:
         element(key.body_hash.encode()),
         element(key.reply),
     )
-
-
-def batches_within(max_events: int, max_bytes: int) -> Callable[[deque[Save]], list[Save]]:
-    """A function that takes the next batch: at least one save, and at most `max_events` domain events and
-    `max_bytes` bytes."""
-
-    def next_batch(waiting: deque[Save]) -> list[Save]:
-        batch = [waiting.popleft()]
-        events, size = len(batch[0].stored_events), batch[0].byte_count
-        while waiting:
-            following = waiting[0]
-            events, size = events + len(following.stored_events), size + following.byte_count
-            if events > max_events or size > max_bytes:
-                break
-            batch.append(waiting.popleft())
-        return batch
-
-    return next_batch

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import psycopg
+from eventsourcing.persistence import InterfaceError, OperationalError
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.batching.grouped_writes import GroupedWrites
 from adapters.postgres.telemetry.current_values import current_values
 from adapters.postgres.telemetry.imported_intervals import put_imported, stored_intervals
 from adapters.postgres.telemetry.readings.insert import (
@@ -20,6 +20,7 @@ from adapters.postgres.telemetry.readings.insert import (
 )
 from adapters.postgres.telemetry.readings.recent import days_of_recent, newest_of, recent_readings
 from adapters.postgres.telemetry.transaction import telemetry_transaction
+from adapters.postgres.thread_batcher import ThreadBatcher
 from application.ports.clock import Clock
 from application.ports.telemetry.store import (
     CurrentValue,
@@ -80,7 +81,8 @@ class PostgresTelemetryStore:
         self._finalized_by: dict[int, datetime] = {}
         """By partition, as of the last write."""
         self._server = ""
-        self._grouped = GroupedWrites(self._write)
+        # A transaction per partition would cost more than its rows. A refused batch fails no other.
+        self._grouped = ThreadBatcher(self._write, unavailable=(TelemetryStoreUnavailable,), repeats=True)
 
     def write_readings(self, partition: int, stream_seq: int, readings: Sequence[MeterReading]) -> int:
         try:
@@ -93,7 +95,9 @@ class PostgresTelemetryStore:
         batch = batch_of(partition, stream_seq, block, marks, at=finalized_at)
         try:
             # Readings that must be compared with stored ones take longer, so they are written separately.
-            return self._write([batch])[0] if batch.encoded is None else self._grouped(batch)
+            return self._write([batch])[0] if batch.encoded is None else self._grouped.get(batch)
+        except (InterfaceError, OperationalError) as error:  # not begun, or its leader was stopped
+            raise TelemetryStoreUnavailable(str(error)) from error
         except ReadingsRefused as error:
             if "no partition of relation" not in str(error):
                 raise

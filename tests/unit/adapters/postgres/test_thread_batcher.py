@@ -1,4 +1,4 @@
-"""Grouped writes: waiting writes are combined, and each gets its own outcome."""
+"""ThreadBatcher, as the telemetry store uses it: waiting writes are combined, and each gets its own outcome."""
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -6,7 +6,7 @@ from threading import Event
 
 import pytest
 
-from adapters.postgres.batching.grouped_writes import GroupedWrites
+from adapters.postgres.thread_batcher import ThreadBatcher
 from application.ports.telemetry.store import ReadingsRefused, TelemetryStoreUnavailable
 
 
@@ -34,12 +34,14 @@ class Store:
 
 def behind_a_first(store: Store, *asked: str) -> tuple[Future[str], list[Future[str]]]:
     """Writes `first`, and the others while it is in progress."""
-    grouped = GroupedWrites(store.write)
+    grouped: ThreadBatcher[str, str] = ThreadBatcher(
+        store.write, unavailable=(TelemetryStoreUnavailable,), repeats=True
+    )
     threads = ThreadPoolExecutor(len(asked) + 1)
-    first = threads.submit(grouped, "first")
+    first = threads.submit(grouped.get, "first")
     assert store.began.wait(20)
-    others = [threads.submit(grouped, one) for one in asked]
-    while len(grouped._queue) < len(asked):
+    others = [threads.submit(grouped.get, one) for one in asked]
+    while len(grouped._waiting) < len(asked):
         store.began.wait(0.01)
     store.go_on.set()
     threads.shutdown()

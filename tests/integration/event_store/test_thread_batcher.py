@@ -5,20 +5,20 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
 from eventsourcing.persistence import InterfaceError, OperationalError
 
-from adapters.postgres.batching.batched_reads import BatchedReads
-from adapters.postgres.batching.leader_follower import LeaderFollowerQueue, QueuedRequest, QueueFull
 from adapters.postgres.event_store.event_store import PostgresEventStore
+from adapters.postgres.event_store.loaders import batched
 from adapters.postgres.event_store.recorder import GroupCommitRecorder
+from adapters.postgres.thread_batcher import QueueFull, ThreadBatcher
 from application.event_store.demand_response import DemandResponse
 from application.ports.event_store.event_store import EventStoreUnavailable
 from tests.integration.event_store.stored_events import TABLE, log_of, stored, until
@@ -47,29 +47,28 @@ def test_a_full_queue_refuses_new_requests_and_loses_no_waiting_request(
 
 def test_a_full_queue_is_reported_as_an_unavailable_event_store(database: Database) -> None:
     store = PostgresEventStore(DemandResponse, database.app_dsn)
-    store._key_reads._queue._max_waiting = 0
+    store._key_reads._max_waiting = 0
     with pytest.raises(EventStoreUnavailable, match="wait already"):
         store.find_reply("scope", "key")
     store.close()
 
 
 def test_close_waits_for_pending_callers_and_refuses_later_ones() -> None:
-    go, done = threading.Event(), []
+    go, done = threading.Event(), list[int]()
 
-    def work(batch: list[Request]) -> None:
+    def work(batch: Sequence[int]) -> Sequence[int]:
         go.wait(60)
-        for turn in batch:
-            turn.is_done = True
         done.append(len(batch))
+        return batch
 
-    turns: LeaderFollowerQueue[Request] = LeaderFollowerQueue(work, one)
+    turns: ThreadBatcher[int, int] = ThreadBatcher(work, **at_most(1))
     with ThreadPoolExecutor(4) as threads:
-        joined = [threads.submit(turns.join, Request()) for _ in range(3)]
+        joined = [threads.submit(turns.get, 1) for _ in range(3)]
         until(lambda: len(turns._waiting) == 2)
         closed = threads.submit(turns.close)
         until(lambda: turns._is_closed)
         with pytest.raises(InterfaceError, match="closed"):
-            turns.join(Request())
+            turns.get(1)
         assert not closed.done()
         go.set()
         closed.result(timeout=60)
@@ -81,11 +80,11 @@ def test_close_waits_for_pending_callers_and_refuses_later_ones() -> None:
 def test_an_interrupted_leader_passes_the_lead_to_the_next_caller() -> None:
     go = threading.Event()
     work = interrupted_once(go)
-    turns: LeaderFollowerQueue[Request] = LeaderFollowerQueue(work, two)
+    turns: ThreadBatcher[int, int] = ThreadBatcher(work, **at_most(2))
     with ThreadPoolExecutor(4) as threads:
-        first = threads.submit(turns.join, Request())
+        first = threads.submit(turns.get, 1)
         until(lambda: turns._has_leader and not turns._waiting)
-        others = [threads.submit(turns.join, Request()) for _ in range(3)]
+        others = [threads.submit(turns.get, 1) for _ in range(3)]
         until(lambda: len(turns._waiting) == 3)
         go.set()
         with pytest.raises(KeyboardInterrupt):
@@ -97,30 +96,28 @@ def test_an_interrupted_leader_passes_the_lead_to_the_next_caller() -> None:
 def test_a_caller_with_many_requests_gets_all_answers_beside_other_callers() -> None:
     batches: list[int] = []
 
-    def work(batch: list[Request]) -> None:
+    def work(batch: Sequence[int]) -> Sequence[int]:
         batches.append(len(batch))
-        for turn in batch:
-            turn.is_done = True
+        return batch
 
-    turns: LeaderFollowerQueue[Request] = LeaderFollowerQueue(work, two, max_waiting=4)
+    turns: ThreadBatcher[int, int] = ThreadBatcher(work, **at_most(2), max_waiting=4)
     with ThreadPoolExecutor(4) as threads:
-        mine = [[Request() for _ in range(4)] for _ in range(3)]
-        for future in [threads.submit(turns.join_all, each) for each in mine]:
-            future.result(timeout=60)
-    told = [turn for each in mine for turn in each]
-    assert all(turn.is_done or isinstance(turn.error, QueueFull) for turn in told)
-    assert sum(batches) == sum(turn.is_done for turn in told) >= 4
+        given = [threads.submit(turns.get_each, [1] * 4) for _ in range(3)]
+        answers = [answer for future in given for answer in future.result(timeout=60)]
+    assert len(answers) == 12
+    assert all(answer == 1 or isinstance(answer, QueueFull) for answer in answers)
+    assert sum(batches) == answers.count(1) >= 4
     assert not turns._has_leader
 
 
 def test_an_interrupted_caller_with_many_requests_leaves_none_in_the_queue() -> None:
     go = threading.Event()
     work = interrupted_once(go)
-    turns: LeaderFollowerQueue[Request] = LeaderFollowerQueue(work, one)
+    turns: ThreadBatcher[int, int] = ThreadBatcher(work, **at_most(1))
     with ThreadPoolExecutor(4) as threads:
-        first = threads.submit(turns.join_all, [Request() for _ in range(3)])
+        first = threads.submit(turns.get_each, [1] * 3)
         until(lambda: turns._has_leader and len(turns._waiting) == 2)
-        other = threads.submit(turns.join, Request())
+        other = threads.submit(turns.get, 1)
         until(lambda: len(turns._waiting) == 3)
         go.set()
         with pytest.raises(KeyboardInterrupt):
@@ -132,19 +129,18 @@ def test_an_interrupted_caller_with_many_requests_leaves_none_in_the_queue() -> 
 def test_an_unreadable_key_fails_only_its_own_caller() -> None:
     go = threading.Event()
 
-    def fetch(keys: object) -> dict[str, str]:
-        assert isinstance(keys, list)
+    def fetch(keys: Sequence[str]) -> dict[str, str]:
         go.wait(60)
         if "bad" in keys:
             raise ValueError("bad")
         return {key: key.upper() for key in keys}
 
-    reads: BatchedReads[str, str] = BatchedReads(fetch)
+    reads = batched(fetch)
     with ThreadPoolExecutor(4) as threads:
         first = threads.submit(reads.get, ["a"])
-        until(lambda: reads._queue._has_leader and not reads._queue._waiting)
+        until(lambda: reads._has_leader and not reads._waiting)
         good, bad = threads.submit(reads.get, ["b", "c"]), threads.submit(reads.get, ["bad"])
-        until(lambda: len(reads._queue._waiting) == 2)
+        until(lambda: len(reads._waiting) == 2)
         go.set()
         assert first.result(timeout=60)["a"] == "A"
         assert good.result(timeout=60)["c"] == "C"
@@ -155,11 +151,11 @@ def test_an_unreadable_key_fails_only_its_own_caller() -> None:
 def test_a_read_from_an_unavailable_server_is_tried_twice_and_fails() -> None:
     asked: list[int] = []
 
-    def fetch(keys: object) -> dict[str, str]:
+    def fetch(keys: Sequence[str]) -> dict[str, str]:
         asked.append(1)
         raise OperationalError("away")
 
-    reads: BatchedReads[str, str] = BatchedReads(fetch)
+    reads = batched(fetch)
     with pytest.raises(OperationalError, match="away"):
         reads.get(["a"])
     assert asked == [1, 1]
@@ -230,33 +226,19 @@ def test_a_forked_child_is_refused_and_opens_its_own_store_while_the_parent_cont
     assert (version, head) == (1, 3)
 
 
-class Request(QueuedRequest):
-    def __init__(self) -> None:
-        super().__init__()
-        self.is_done = False
-
-    @property
-    def is_answered(self) -> bool:
-        return self.is_done or self.error is not None
-
-
-def interrupted_once(go: threading.Event) -> Callable[[list[Request]], None]:
+def interrupted_once(go: threading.Event) -> Callable[[Sequence[int]], Sequence[int]]:
     """Raises KeyboardInterrupt once after `go`; processes batches from then on."""
     interrupt = [KeyboardInterrupt()]
 
-    def work(batch: list[Request]) -> None:
+    def work(batch: Sequence[int]) -> Sequence[int]:
         go.wait(60)
         if interrupt:
             raise interrupt.pop()
-        for turn in batch:
-            turn.is_done = True
+        return batch
 
     return work
 
 
-def one(waiting: deque[Request]) -> list[Request]:
-    return [waiting.popleft()]
-
-
-def two(waiting: deque[Request]) -> list[Request]:
-    return [waiting.popleft() for _ in range(min(2, len(waiting)))]
+def at_most(requests: int) -> dict[str, Any]:
+    """The options of a batcher whose batches have so many requests."""
+    return {"sizes": lambda _: (1,), "limits": (requests,)}

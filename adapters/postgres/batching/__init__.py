@@ -1,1 +1,0 @@
-"""Combination of concurrent reads and writes into shared round trips."""
