@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from application.async_batcher import AsyncBatcher
 from application.command_bus.bus import CommandBus, CommandRequest, Outcome
 from application.command_bus.decision_context import CommandContext, IdempotencyKey
 from application.ports.unavailable import UNAVAILABLE
@@ -26,43 +27,26 @@ class CommandBatcher:
 
     def __init__(self, bus: CommandBus) -> None:
         self._bus = bus
-        self._waiting: list[tuple[CommandRequest, asyncio.Future[Outcome]]] = []
-        self._work: asyncio.Task[None] | None = None
+        self._batches: AsyncBatcher[CommandRequest, Any] = AsyncBatcher(
+            self._handle_all, limit=MAX_BATCH_SIZE
+        )
 
     async def handle(
         self, command: msgspec.Struct, context: CommandContext, *, key: IdempotencyKey | None = None
     ) -> Any:
         """The reply. Raises what `CommandBus.handle` raises."""
-        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._waiting.append((CommandRequest(command, context, key), future))
-        if self._work is None or self._work.done():
-            self._work = asyncio.create_task(self._run())
-        outcome = await future
-        if outcome.error is not None:
-            raise outcome.error
-        return outcome.reply
+        return await self._batches.get(CommandRequest(command, context, key))
+
+    async def _handle_all(self, requests: Sequence[CommandRequest]) -> list[Any]:
+        outcomes = await asyncio.to_thread(self._outcomes, requests)
+        return [outcome.reply if outcome.error is None else outcome.error for outcome in outcomes]
 
     def _outcomes(self, requests: Sequence[CommandRequest]) -> list[Outcome]:
         """After an error that is not that of one request each is handled by itself: only one may be at fault."""
         try:
             return self._bus.handle_all(requests)
-        except UNAVAILABLE as error:
-            return [Outcome(error=error) for _ in requests]
+        except UNAVAILABLE:
+            raise
         except Exception:  # noqa: BLE001 - each outcome has the error of its own command
             _log.exception("a batch failed; its commands are handled one by one", commands=len(requests))
             return [self._bus.outcome_of(request) for request in requests]
-
-    async def _run(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting[:MAX_BATCH_SIZE], self._waiting[MAX_BATCH_SIZE:]
-            try:
-                outcomes = await asyncio.to_thread(self._outcomes, [request for request, _ in batch])
-            except BaseException:
-                # The process ends: cancel every future, so that no caller waits for ever.
-                for _, future in [*batch, *self._waiting]:
-                    future.cancel()
-                self._waiting.clear()
-                raise
-            for (_, future), outcome in zip(batch, outcomes, strict=True):
-                if not future.done():
-                    future.set_result(outcome)

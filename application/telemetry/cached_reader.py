@@ -15,11 +15,11 @@ from typing import Any, Generic, Literal, TypeVar, cast
 import msgspec
 import structlog
 
+from application.async_batcher import AsyncBatcher
 from application.circuit_breaker import CircuitBreaker
 from application.ports.clock import Clock
 from application.ports.shared_cache import CacheUnavailable, SharedCache
 from application.ports.telemetry.store import TelemetryStoreUnavailable
-from application.telemetry.request_coalescer import RequestCoalescer
 
 _log = structlog.get_logger(__name__)
 
@@ -93,9 +93,16 @@ class ReadThroughCache(Generic[TValue]):
         self._max_entries, self._max_bytes = max_entries, max_bytes
         self._size_of = size_of
         self._entry_bytes = 0
-        self._from_cache = RequestCoalescer(self._load_from_cache)
-        self._from_store = RequestCoalescer(
-            self._load_from_store, most=500, at_once=loads_at_once, begins_every_s=STORE_INTERVAL_S
+        self._from_cache: AsyncBatcher[str, CacheEntry[TValue] | None] = AsyncBatcher(
+            self._load_from_cache, key=str, joins_running=True
+        )
+        self._from_store: AsyncBatcher[str, CacheEntry[TValue]] = AsyncBatcher(
+            self._load_from_store,
+            key=str,
+            joins_running=True,
+            limit=500,
+            at_once=loads_at_once,
+            min_interval_s=STORE_INTERVAL_S,
         )
         self._store_breaker = CircuitBreaker(open_s=STORE_BLOCKED_S)
         self._putting: set[asyncio.Task[None]] = set()
@@ -173,22 +180,22 @@ class ReadThroughCache(Generic[TValue]):
         if self._cache is None:
             return local
         try:
-            shared = await self._from_cache.get(keys)
+            shared = await self._from_cache.get_all(keys)
         except CacheUnavailable:
             return local
-        return local | {key: entry for key, entry in shared.items() if _is_newer(entry, local.get(key))}
+        return local | {
+            key: entry
+            for key, entry in zip(keys, shared, strict=True)
+            if entry is not None and _is_newer(entry, local.get(key))
+        }
 
     def _local_entries(self, keys: Sequence[str]) -> dict[str, CacheEntry[TValue]]:
         return {key: self._entries[key] for key in keys if key in self._entries}
 
-    async def _load_from_cache(self, keys: Sequence[str]) -> dict[str, CacheEntry[TValue]]:
+    async def _load_from_cache(self, keys: Sequence[str]) -> list[CacheEntry[TValue] | None]:
         found = await cast("SharedCache", self._cache).get_many([self.cache_key(key) for key in keys])
-        entries = {
-            key: entry
-            for key, stored in zip(keys, found, strict=True)
-            if stored is not None and (entry := self._decode_entry(stored)) is not None
-        }
-        self._hold(entries)
+        entries = [None if stored is None else self._decode_entry(stored) for stored in found]
+        self._hold({key: entry for key, entry in zip(keys, entries, strict=True) if entry is not None})
         return entries
 
     def _decode_entry(self, stored: bytes) -> CacheEntry[TValue] | None:
@@ -201,16 +208,14 @@ class ReadThroughCache(Generic[TValue]):
     async def _loaded(self, keys: Sequence[str], *, has_fallback: bool) -> dict[str, CacheEntry[TValue]]:
         if has_fallback and self._store_breaker.is_open:
             raise TelemetryStoreUnavailable("the store failed just now")
-        if not has_fallback:
-            return await self._from_store.get(keys)
         try:
-            async with asyncio.timeout(STORE_TIMEOUT_S):
-                return await self._from_store.get(keys)
+            async with asyncio.timeout(STORE_TIMEOUT_S if has_fallback else None):
+                return dict(zip(keys, await self._from_store.get_all(keys), strict=True))
         except TimeoutError as error:
             self._store_breaker.trip()
             raise TelemetryStoreUnavailable(f"no answer in {STORE_TIMEOUT_S:g} s") from error
 
-    async def _load_from_store(self, keys: Sequence[str]) -> dict[str, CacheEntry[TValue]]:
+    async def _load_from_store(self, keys: Sequence[str]) -> list[CacheEntry[TValue]]:
         read_at = self._clock.now()
         try:
             found = await asyncio.to_thread(self._load, keys)
@@ -224,7 +229,7 @@ class ReadThroughCache(Generic[TValue]):
             task = asyncio.create_task(self._put_quietly(entries))
             self._putting.add(task)
             task.add_done_callback(self._putting.discard)
-        return entries
+        return list(entries.values())
 
     def _hold(self, entries: Mapping[str, CacheEntry[TValue]]) -> None:
         """Hold entries in this process, and evict the least recently used ones beyond the limits."""

@@ -6,15 +6,15 @@ the limit by itself, so the total limit is looser.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import cast
 
 import msgspec
 import structlog
 
+from application.async_batcher import AsyncBatcher
 from application.ports.shared_cache import CacheUnavailable, RateLimitedGet, RateLimitedResult, SharedCache
 from application.ports.telemetry.store import CurrentValue
 from application.telemetry.cached_reader import CachedAnswer
@@ -37,11 +37,6 @@ class CurrentRead(msgspec.Struct, frozen=True):
     answer: CachedAnswer[CurrentValue] | None
 
 
-class _PendingRead(NamedTuple):
-    request: RateLimitedGet
-    result: asyncio.Future[RateLimitedResult | None]
-
-
 class RateLimitedCurrentValues:
     """Each caller may read a facility once in `every_s` wall seconds, over all processes. Belongs to one
     event loop."""
@@ -58,9 +53,9 @@ class RateLimitedCurrentValues:
         self._cache = cache
         self._every_s = every_s
         self._monotonic = monotonic
-        self._waiting: list[_PendingRead] = []
-        self._working = 0
-        self._workers: set[asyncio.Task[None]] = set()
+        self._batches: AsyncBatcher[RateLimitedGet, RateLimitedResult | None] = AsyncBatcher(
+            self._ask_cache, limit=MAX_BATCH_SIZE, at_once=MAX_ROUND_TRIPS
+        )
         self._next_allowed_at: OrderedDict[str, float] = OrderedDict()
 
     async def read(self, caller: str, facility_id: str) -> CurrentRead:
@@ -76,41 +71,18 @@ class RateLimitedCurrentValues:
         return CurrentRead(0.0, answer)
 
     async def _get(self, request: RateLimitedGet) -> RateLimitedResult:
-        if self._cache is None:
-            return self._count_locally(request.caller)
-        pending = _PendingRead(request, asyncio.get_running_loop().create_future())
-        self._waiting.append(pending)
-        if self._working < MAX_ROUND_TRIPS:
-            # Counted here and decremented in its last step: a task is done some time before its callbacks
-            # run.
-            self._working += 1
-            task = asyncio.create_task(self._work(self._cache))
-            self._workers.add(task)
-            task.add_done_callback(self._workers.discard)
-        return await pending.result or self._count_locally(request.caller)
+        result = None if self._cache is None else await self._batches.get(request)
+        return result or self._count_locally(request.caller)
 
-    async def _work(self, cache: SharedCache) -> None:
+    async def _ask_cache(self, requests: Sequence[RateLimitedGet]) -> list[RateLimitedResult] | list[None]:
+        """None: apply the limit in this process."""
         try:
-            while self._waiting:
-                batch, self._waiting = self._waiting[:MAX_BATCH_SIZE], self._waiting[MAX_BATCH_SIZE:]
-                await self._send_batch(cache, batch)
-        finally:
-            self._working -= 1
-
-    async def _send_batch(self, cache: SharedCache, batch: list[_PendingRead]) -> None:
-        """Send one batch. Every waiting read gets a result in any case; None: apply the limit in this
-        process."""
-        found: list[RateLimitedResult] | list[None] = [None] * len(batch)
-        try:
-            found = await cache.get_rate_limited(
-                [pending.request for pending in batch], every_wall_s=self._every_s
+            return await cast("SharedCache", self._cache).get_rate_limited(
+                requests, every_wall_s=self._every_s
             )
         except CacheUnavailable as error:
             _log.debug("rate limit applied in this process", why=str(error))
-        finally:
-            for pending, result in zip(batch, found, strict=True):
-                if not pending.result.done():  # the caller may be cancelled
-                    pending.result.set_result(result)
+            return [None] * len(requests)
 
     def _count_locally(self, caller: str) -> RateLimitedResult:
         now = self._monotonic()

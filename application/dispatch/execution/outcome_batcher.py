@@ -7,8 +7,9 @@ of one per zone. If a worker dies in between, its attempts are on record and its
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
+from application.async_batcher import AsyncBatcher
 from application.commands.dispatch import DispatchCommand, RecordBmsSuccess
 from application.commands.dispatch_batch import BmsSuccess, RecordBmsSuccesses
 from application.ports.dispatch.work_queue import BmsWork
@@ -30,37 +31,36 @@ class OutcomeBatcher:
         self._work = work
         self._record = record
         self._reached = reached
-        self._unrecorded: list[tuple[BmsSuccess, str]] = []
-        self._window_s = window_s
-        self._recording: asyncio.Task[None] | None = None
-        self._begin_later: asyncio.TimerHandle | None = None
+        self._batches: AsyncBatcher[tuple[BmsSuccess, str], None] = AsyncBatcher(
+            self._record_all, max_wait_s=window_s
+        )
+        self._added: list[asyncio.Future[None]] = []
+        self._failure: BaseException | None = None
 
     def add(self, success: BmsSuccess, in_flight: str) -> None:
         """Queue an outcome for recording. `recorded` waits for it and raises its error."""
-        self._unrecorded.append((success, in_flight))
-        if self._begin_later is None:
-            self._begin_later = asyncio.get_running_loop().call_later(self._window_s, self._begin)
+        self._added.append(self._batches.put((success, in_flight)))
 
     async def recorded(self) -> None:
         """Wait until everything added is in the log. Raises the error of a failed record."""
-        self._begin()
-        if self._recording is not None:
-            await self._recording
+        self._batches.flush()
+        if self._added:
+            await asyncio.wait(self._added)
+        for future in self._added:
+            future.result()
 
-    def _begin(self) -> None:
-        if self._begin_later is not None:
-            self._begin_later.cancel()
-            self._begin_later = None
-        is_free = self._recording is None or (self._recording.done() and self._recording.exception() is None)
-        if self._unrecorded and is_free:
-            self._recording = asyncio.create_task(self._record_all())
-
-    async def _record_all(self) -> None:
-        while self._unrecorded:
-            batch, self._unrecorded = self._unrecorded, []
-            await self._record(self._command([success for success, _ in batch]))
-            for _, in_flight in batch:
+    async def _record_all(self, outcomes: Sequence[tuple[BmsSuccess, str]]) -> list[None]:
+        """After a failed record nothing more is recorded."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            await self._record(self._command([success for success, _ in outcomes]))
+            for _, in_flight in outcomes:
                 self._reached("dispatch.after_record", in_flight)
+        except BaseException as error:
+            self._failure = error
+            raise
+        return [None] * len(outcomes)
 
     def _command(self, successes: list[BmsSuccess]) -> DispatchCommand:
         work = self._work

@@ -8,10 +8,11 @@ as unavailable after a long wait, the callers of the next one get that error too
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar
 
+from application.async_batcher import AsyncBatcher
 from interfaces.web.caching.unavailable import UNAVAILABLE
 from projections.queries.views import Row, View
 
@@ -19,8 +20,6 @@ TRead = TypeVar("TRead")
 TKey = TypeVar("TKey", bound=Hashable)
 MAX_BATCH = 200
 MAX_SPLIT_READS = 64
-LONG_WAIT_S = 2.0
-"""Wall seconds."""
 MIN_INTERVAL_S = 0.005
 """Wall seconds between the starts of two reads of one kind. A read of one row costs as much as one of ten: without the
 pause, reads of one or two rows would use the whole interpreter at half of its load."""
@@ -31,50 +30,28 @@ class ReadCoalescer:
 
     def __init__(self, *, min_interval_s: float = MIN_INTERVAL_S) -> None:
         self._min_interval_s = min_interval_s
-        self._running: dict[Hashable, asyncio.Future[Any]] = {}
-        self._next: dict[Hashable, asyncio.Future[Any]] = {}
-        self._pauses: dict[Hashable, asyncio.TimerHandle] = {}
+        self._reads: dict[Hashable, AsyncBatcher[Callable[[], Any], Any]] = {}
 
     async def read(self, name: Hashable, read: Callable[[], TRead]) -> TRead:
         """The result of `read`, or of another caller's read with the same name. Raises what that raised.
 
         The name contains everything that the result depends on, including who may see it.
         """
-        joined = self._next.get(name)
-        if joined is None:
-            joined = self._next[name] = asyncio.ensure_future(self._run(name, read))
-            joined.add_done_callback(_retrieve)
-        shared: TRead = await asyncio.shield(joined)
+        reads = self._reads.get(name)
+        if reads is None:
+            reads = self._reads[name] = AsyncBatcher(
+                _read_first,
+                key=lambda _: None,  # all share one answer
+                min_interval_s=self._min_interval_s,
+                unavailable=UNAVAILABLE,
+                when_idle=partial(self._reads.pop, name),
+            )
+        shared: TRead = await reads.get(read)
         return shared
 
-    async def _run(self, name: Hashable, read: Callable[[], TRead]) -> TRead:
-        before, began = self._running.get(name), time.monotonic()
-        if before is not None:
-            await asyncio.wait({before})
-        await self._pause(name)
-        own = self._running[name] = self._next.pop(name)
-        try:
-            if before is not None and time.monotonic() - began > LONG_WAIT_S:
-                _reraise_unavailable(before)
-            return await asyncio.to_thread(read)
-        finally:
-            if self._running.get(name) is own:
-                del self._running[name]
 
-    async def _pause(self, name: Hashable) -> None:
-        """Wait until the next read may start, and record the start."""
-        loop = asyncio.get_running_loop()
-        pause = self._pauses.get(name)
-        if pause is not None:
-            await asyncio.sleep(pause.when() - loop.time())
-            pause.cancel()
-        self._pauses[name] = loop.call_later(self._min_interval_s, self._pauses.pop, name)
-
-
-class LoadError(NamedTuple):
-    """Why one of several things could not be read."""
-
-    error: Exception
+async def _read_first(reads: Sequence[Callable[[], Any]]) -> list[Any]:
+    return [await asyncio.to_thread(reads[0])]
 
 
 class BatchLoader(Generic[TKey, TRead]):
@@ -90,80 +67,47 @@ class BatchLoader(Generic[TKey, TRead]):
         *,
         most: int = MAX_BATCH,
         min_interval_s: float = MIN_INTERVAL_S,
-        when_idle: Callable[[], object] = lambda: None,
+        when_idle: Callable[[], object] | None = None,
     ) -> None:
         """`when_idle` is called whenever no caller waits and no read runs."""
-        self._when_idle = when_idle
-        self._min_interval_s = min_interval_s
         self._read = read
         self._most = most
-        self._waiting: dict[TKey, asyncio.Future[TRead | None]] = {}
-        self._worker: asyncio.Task[None] | None = None
+        self._batches: AsyncBatcher[TKey, TRead | None] = AsyncBatcher(
+            self._load_batch,
+            key=lambda key: key,
+            limit=most,
+            min_interval_s=min_interval_s,
+            unavailable=UNAVAILABLE,
+            when_idle=when_idle,
+        )
 
     async def get(self, key: TKey) -> TRead | None:
         """None if it does not exist. Raises what `read` raised; a caller that is cancelled does not affect others."""
-        joined = self._waiting.get(key)
-        if joined is None:
-            joined = self._waiting[key] = asyncio.get_running_loop().create_future()
-            joined.add_done_callback(_retrieve)
-            if self._worker is None:
-                self._worker = asyncio.create_task(self._work())
-        return await asyncio.shield(joined)
+        return await self._batches.get(key)
 
-    async def read_all(self, keys: Sequence[TKey]) -> dict[TKey, TRead | LoadError | None]:
+    async def read_all(self, keys: Sequence[TKey]) -> dict[TKey, TRead | Exception | None]:
         """Read these keys in batches of their own, not shared with other callers.
 
-        Raises UNAVAILABLE errors; an error of a single key is its LoadError.
+        Raises UNAVAILABLE errors; an error of a single key is its result.
         """
-        results: dict[TKey, TRead | LoadError | None] = {}
+        results: dict[TKey, TRead | Exception | None] = {}
         for first in range(0, len(keys), self._most):
             results |= await asyncio.to_thread(self._load, keys[first : first + self._most])
         return results
 
-    async def _work(self) -> None:
-        try:
-            while self._waiting:
-                next_start = time.monotonic() + self._min_interval_s
-                keys = list(self._waiting)[: self._most]
-                batch = {key: self._waiting.pop(key) for key in keys}
-                await self._resolve(batch)
-                await asyncio.sleep(max(0.0, next_start - time.monotonic()))
-        finally:
-            self._worker = None
-            if not self._waiting:
-                self._when_idle()
+    async def _load_batch(self, keys: Sequence[TKey]) -> list[TRead | Exception | None]:
+        results = await asyncio.to_thread(self._load, keys)
+        return [results[key] for key in keys]
 
-    async def _resolve(self, batch: Mapping[TKey, asyncio.Future[TRead | None]]) -> None:
-        """Load the batch; every caller gets a result or an error, whatever happens."""
-        began = time.monotonic()
-        try:
-            results = await asyncio.to_thread(self._load, list(batch))
-        except asyncio.CancelledError:
-            for joined in batch.values():
-                joined.cancel()
-            raise
-        except Exception as error:  # noqa: BLE001 - raised again by every caller
-            waited: list[asyncio.Future[TRead | None]] = []
-            if isinstance(error, UNAVAILABLE) and time.monotonic() - began > LONG_WAIT_S:
-                waited, self._waiting = list(self._waiting.values()), {}
-            for joined in (*batch.values(), *waited):
-                joined.set_exception(error)
-        else:
-            for key, joined in batch.items():
-                if isinstance(result := results[key], LoadError):
-                    joined.set_exception(result.error)
-                else:
-                    joined.set_result(result)
-
-    def _load(self, keys: Sequence[TKey]) -> dict[TKey, TRead | LoadError | None]:
+    def _load(self, keys: Sequence[TKey]) -> dict[TKey, TRead | Exception | None]:
         """Runs in a thread. If the batch fails, it is split in halves until the keys that fail are isolated.
 
         If as many reads as isolate one key all failed, nothing can be read: the remaining keys get the error of their
         last read. After MAX_SPLIT_READS reads the remaining keys are read one by one.
         """
-        results: dict[TKey, TRead | LoadError | None] = {}
+        results: dict[TKey, TRead | Exception | None] = {}
         reads_to_isolate, reads, any_success = 1 + 2 * (len(keys) - 1).bit_length(), 0, False
-        undecided: list[tuple[Sequence[TKey], LoadError | None]] = [(keys, None)]
+        undecided: list[tuple[Sequence[TKey], Exception | None]] = [(keys, None)]
         while undecided:
             some, failed = undecided.pop()
             if failed is not None and not any_success and reads >= reads_to_isolate:
@@ -178,7 +122,7 @@ class BatchLoader(Generic[TKey, TRead]):
             except UNAVAILABLE:
                 raise
             except Exception as error:  # noqa: BLE001 - raised again by the caller of that key
-                failed = LoadError(error)
+                failed = error
                 if len(some) == 1:
                     results[some[0]] = failed
                 else:  # every second one: keys that fail are often adjacent
@@ -207,20 +151,7 @@ class RowLoader:
             def among(keys: Collection[str]) -> Mapping[str, Row]:
                 return view.by_key(keys)  # holds a reference to the view, so that its id is not reused
 
-            reads = BatchLoader(among, when_idle=lambda: self._reads.pop(name, None))
+            reads = BatchLoader(among, when_idle=partial(self._reads.pop, name))
             self._reads[name] = reads
         row: Row | None = await reads.get(key)
         return row
-
-
-def _reraise_unavailable(failed: asyncio.Future[Any]) -> None:
-    """Raise the error of `failed` if it says that the store did not answer; other errors concern its callers only."""
-    error = None if failed.cancelled() else failed.exception()
-    if isinstance(error, UNAVAILABLE):
-        raise error
-
-
-def _retrieve(joined: asyncio.Future[Any]) -> None:
-    """Mark an error as retrieved: asyncio would log it if no caller waits any more."""
-    if not joined.cancelled():
-        joined.exception()

@@ -17,7 +17,7 @@ import structlog
 
 from application.circuit_breaker import CircuitBreaker
 from application.ports.access.api_keys import ApiKeysUnavailable
-from interfaces.web.caching.coalescing import BatchLoader, LoadError
+from interfaces.web.caching.coalescing import BatchLoader
 
 _log = structlog.get_logger(__name__)
 
@@ -150,8 +150,8 @@ class LookupCache(Generic[TName, TFound]):
             return
         self._breaker.record_success()
         for name, found in answers.items():
-            if isinstance(found, LoadError):
-                _log.error("a background look-up failed", why=repr(found.error))
+            if isinstance(found, Exception):
+                _log.error("a background look-up failed", why=repr(found))
                 if (entry := self._entries.get(name)) is not None:
                     entry.used_at = float("-inf")  # not refreshed before it is used again
             elif invalidations == self._invalidations:
