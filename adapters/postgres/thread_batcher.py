@@ -3,6 +3,8 @@
 A caller that finds no leader becomes the leader at once, so a single caller never waits. Requests that arrive
 while a batch is processed form the next batch, and the first caller in it leads that one. A leader processes
 one batch only, so that no caller works for the others longer than for its own batch.
+
+The only batcher for threads; `application.async_batcher` is the one for coroutines (ADR 0089).
 """
 
 from __future__ import annotations
