@@ -1,4 +1,4 @@
-"""One place for each job (docs/architecture.md): a second mechanism for a job that has one is refused."""
+"""Requests are batched by two classes alone (docs/architecture.md, "One place for each job")."""
 
 import ast
 import re
