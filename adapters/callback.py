@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import ipaddress
 import socket
 from collections.abc import Callable, Collection
@@ -15,6 +13,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from adapters.resilience import BreakerOpen, NamedBreakers, guarded
+from application.access.signature import SIGNATURE_HEADER, sign_body
 from application.ports.callback import (
     CallbackAccepted,
     CallbackAddressRefused,
@@ -103,9 +102,7 @@ class HttpUtilityNotifier:
             raise CallbackFailed("the secret that signs its callbacks is unavailable", str(error)) from error
         if secret is None:
             return {}
-        stamp = str(int(self._clock.now().timestamp()))
-        digest = hmac.new(secret, stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
-        return {"X-Signature": f"t={stamp},v1={digest}"}
+        return {SIGNATURE_HEADER: sign_body(secret, body, at=self._clock.now())}
 
     async def _witnessed(self) -> dict[str, str]:
         try:

@@ -1,8 +1,6 @@
 """The simulated utility: receives Gridproof's callbacks, checks their signatures and journals them."""
 
 import asyncio
-import hashlib
-import hmac
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from litestar import Litestar, Request, post
 from litestar.datastructures import State
 from litestar.response import Response
 
+from application.access.signature import BadSignature, SignedRequest, valid_signature
 from application.ports.clock import Clock
 
 BODY_BYTES = 1_000_000
@@ -63,13 +62,12 @@ def read_callbacks(path: Path) -> list[ReceivedCallback]:
 
 
 def signature_time(header: str, body: bytes, secret: bytes) -> int | None:
-    """The `t` of `t=<unix>,v1=<hex sha256 of t.body>` if the signature holds, else None."""
-    parts = dict(part.strip().split("=", 1) for part in header.split(",") if "=" in part)
-    signed_at, given = parts.get("t", ""), parts.get("v1", "")
-    if not signed_at.isdecimal():
+    """The Unix time of a valid v1 signature of the body, else None."""
+    try:
+        request = SignedRequest("POST", b"", b"", body)
+        return valid_signature(header, request, secret=secret, accepts_v1=lambda: True).signed_at
+    except BadSignature:
         return None
-    expected = hmac.new(secret, signed_at.encode() + b"." + body, hashlib.sha256).hexdigest()
-    return int(signed_at) if hmac.compare_digest(expected.encode(), given.encode()) else None
 
 
 class SimulatedUtility:

@@ -1,7 +1,5 @@
 """CallbackAddresses in memory; UtilityNotifier without a network: simulated utilities in this process get callbacks."""
 
-import hashlib
-import hmac
 from collections.abc import Callable, Mapping
 from typing import Literal
 from urllib.parse import urlsplit
@@ -13,6 +11,7 @@ from application.ports.callback import CallbackAccepted, CallbackAddressRefused,
 from application.ports.clock import Clock
 from domain.administration import AdministrativeAct
 from interfaces.simulators.utility import SimulatedUtility
+from tests.webhook_signature import sign_v1
 
 
 class FakeCallbackAddresses:
@@ -121,7 +120,4 @@ class FakeUtilityNotifier:
             secret = self._secret_of(utility_id)
         except ValueError as error:
             raise CallbackFailed(f"the secret cannot be had: {error}") from error
-        if secret is None:
-            return ""
-        stamp = str(int(self._clock.now().timestamp()))
-        return f"t={stamp},v1={hmac.new(secret, f'{stamp}.'.encode() + body, hashlib.sha256).hexdigest()}"
+        return "" if secret is None else sign_v1(secret, body, at=self._clock.now())

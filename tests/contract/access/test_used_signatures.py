@@ -10,9 +10,9 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.access.used_signatures import PRUNE_EVERY_S, PostgresUsedSignatures
+from application.access.signature import TOLERANCE_S
 from application.operations.clock_monitor import MAX_SKEW_S
 from application.ports.access.used_signatures import KEPT_S, UsedSignatures
-from interfaces.web.api.webhook.signature import TOLERANCE_S
 from tests.fakes.access.used_signatures import FakeUsedSignatures
 
 ONE, OTHER = sha256(b"one").digest(), sha256(b"other").digest()

@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import hashlib
-import hmac
 import json
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
@@ -39,6 +37,7 @@ from interfaces.simulators.world_spec import (
 )
 from tests.sample_values import THIS_MACHINE
 from tests.servers import nats_server
+from tests.webhook_signature import sign_v1
 
 SECRET = b"whispered"
 EPOCH = datetime(2026, 7, 14, 20, tzinfo=UTC)
@@ -201,9 +200,7 @@ def test_silent_meters_publish_nothing_at_all(nats_server: EmbeddedServers, tmp_
 
 
 def signed(body: bytes, secret: bytes = SECRET) -> dict[str, str]:
-    moment = int(EPOCH.timestamp())
-    digest = hmac.new(secret, f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
-    return {"X-Signature": f"t={moment},v1={digest}", "Content-Type": "application/json"}
+    return {"X-Signature": sign_v1(secret, body, at=EPOCH), "Content-Type": "application/json"}
 
 
 def test_the_utility_journals_every_callback_and_answers_only_signed_ones_with_200(tmp_path: Path) -> None:

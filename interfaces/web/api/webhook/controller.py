@@ -15,6 +15,7 @@ from litestar import Controller, Response, delete, patch, post
 from litestar.params import FromPath, QueryParameter
 from msgspec.structs import replace
 
+from application.access.signature import Signature
 from application.command_bus.decision_context import IdempotencyKey
 from application.commands.dr_event import (
     Cancellation,
@@ -44,7 +45,6 @@ from interfaces.web.api.webhook.responses import (
     json_response,
     modification_answer_of,
 )
-from interfaces.web.api.webhook.signature import Signature
 from interfaces.web.edge import Edge, WebDependencies, edge_of
 from interfaces.web.guard.access import ApiRequest, check_is_json
 from interfaces.web.requests.command_context import context_of

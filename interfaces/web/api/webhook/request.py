@@ -7,16 +7,20 @@ import msgspec
 from litestar.exceptions import HTTPException
 from msgspec.structs import replace
 
+from application.access.signature import (
+    SIGNATURE_HEADER,
+    AmbiguousKey,
+    BadSignature,
+    Signature,
+    SignedRequest,
+    StaleSignature,
+    check_age,
+    valid_signature,
+)
 from application.ports.access.daily_usage import UsageKind
 from domain.dr_event import Notice
 from interfaces.web.api.webhook.body import Id, NotificationBody
 from interfaces.web.api.webhook.callback_address import refusal_of
-from interfaces.web.api.webhook.signature import (
-    SIGNATURE_HEADER,
-    Signature,
-    SignedRequest,
-    check_signature,
-)
 from interfaces.web.edge import WebDependencies
 from interfaces.web.guard.access import ApiRequest, body_too_large
 from interfaces.web.problems import Problem, ProblemReason, try_again
@@ -57,18 +61,36 @@ def check_signed(request: ApiRequest, web: WebDependencies, body: bytes) -> Sign
     if secret is None:
         return None
     signed = _signed_request(request, body)
-    signature = check_signature(
-        request.headers.get(SIGNATURE_HEADER),
-        signed,
-        secret=secret,
-        clock=web.clock,
-        accepts_v1=lambda: web.accepts_v1(utility_id),
-    )
+    signature = _signature_of(request, signed, web, secret)
     # A v2 fits one request, whose idempotency key is the memory of it. A v1 fits any that has the same body.
     if signature.version == "v1" and not web.used_signatures.claim(
         utility_id, signature.value, signed.digest()
     ):
         raise Problem("used-signature", "this signature was used for another request; sign each one anew")
+    return signature
+
+
+def _signature_of(
+    request: ApiRequest, signed: SignedRequest, web: WebDependencies, secret: bytes
+) -> Signature:
+    """Raises the problem `bad-signature`, `stale-signature` or `invalid-request`."""
+    utility_id = str(request.user.utility_id)
+    try:
+        signature = valid_signature(
+            request.headers.get(SIGNATURE_HEADER),
+            signed,
+            secret=secret,
+            accepts_v1=lambda: web.accepts_v1(utility_id),
+        )
+        check_age(signature, web.clock)
+    except BadSignature as error:
+        raise Problem("bad-signature", str(error)) from None
+    except StaleSignature as error:
+        raise Problem("stale-signature", str(error)) from None
+    except AmbiguousKey:
+        detail = "with a v2 signature an Idempotency-Key holds no full stop; use another character"
+        reason = ProblemReason(code="invalid_field", detail=detail, field="Idempotency-Key")
+        raise Problem("invalid-request", detail, (reason,)) from None
     return signature
 
 

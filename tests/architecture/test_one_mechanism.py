@@ -1,0 +1,42 @@
+"""One place for each job (the table in docs/architecture.md): a second one is refused."""
+
+import ast
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.architecture.source_tree import PACKAGES, ROOT, parsed, place, python_files
+
+Check = Callable[[ast.Module], Iterator[ast.AST]]
+
+
+def offenders(check: Check, *folders: str, allowed: tuple[str, ...]) -> list[str]:
+    """Where the modules below `folders` do the job, except in the `allowed` ones."""
+    places = {ROOT / path for path in allowed}
+    files = [file for file in python_files(*folders) if file not in places]
+    return [place(file, node) for file in files for node in check(parsed(file))]
+
+
+def calls(tree: ast.AST, *names: str) -> Iterator[ast.AST]:
+    """Calls of functions under the given dotted names."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in names:
+            yield node
+
+
+def macs(tree: ast.Module) -> Iterator[ast.AST]:
+    return calls(tree, "hmac.new", "hmac.digest", "hmac.HMAC")
+
+
+def test_requests_are_signed_and_checked_in_one_place() -> None:
+    places = ("application/access/signature.py", "application/event_store/snapshot_mac.py")
+    assert offenders(macs, *PACKAGES, allowed=places) == []
+    assert all(list(macs(parsed(ROOT / place))) for place in places)
+
+
+@pytest.mark.parametrize(
+    ("check", "code"),
+    [(macs, "import hmac\nhmac.new(secret, body, 'sha256')"), (macs, "hmac.digest(secret, body, 'sha256')")],
+)
+def test_a_second_place_is_detected(check: Check, code: str) -> None:
+    assert list(check(ast.parse(code)))
