@@ -51,8 +51,8 @@ async def _serve(settings: Settings) -> None:
     from adapters.forecasting.calendar.public_holidays import load_calendars
     from interfaces.web.app import create_app
     from interfaces.web.authentication.client_address import TrustedProxies
+    from interfaces.web.guard.connection_table import ConnectionTable
     from interfaces.workers.web import server
-    from interfaces.workers.web.connection_table import ConnectionTable
     from interfaces.workers.web.monitor import WebMonitor
 
     loop = asyncio.get_running_loop()

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from interfaces.web.authentication.client_address import client_network
-from interfaces.workers.web import http_protocol
-from interfaces.workers.web.connection_table import Connection, ConnectionTable
+from interfaces.web.guard import bounded_protocol
+from interfaces.web.guard.connection_table import Connection, ConnectionTable
 from tests.unit.interfaces.workers.web.echo_server import served
 
 MOST = 20
@@ -80,7 +80,7 @@ def is_closed(connection: socket.socket) -> bool:
 def test_a_request_is_answered_however_many_connections_are_idle(
     address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_protocol, "IDLE_WHEN_CROWDED_S", 60.0)  # none ends by itself
+    monkeypatch.setattr(bounded_protocol, "IDLE_WHEN_CROWDED_S", 60.0)  # none ends by itself
     with idle_connections(address, 3 * MOST) as idle:
         assert answer_to(address).startswith(b"HTTP/1.1 200 ")
         for connection in idle:
@@ -149,10 +149,10 @@ def test_a_refusal_while_every_connection_is_answered_says_when_to_try_again(
 def test_an_idle_connection_ends_sooner_while_more_than_half_are_taken(
     address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_protocol, "IDLE_WHEN_CROWDED_S", 0.3)
+    monkeypatch.setattr(bounded_protocol, "IDLE_WHEN_CROWDED_S", 0.3)
     with idle_connections(address, MOST // 2 + 1) as idle:
         assert is_closed(idle[0])  # within the time-out of the socket, less than IDLE_S
-    assert http_protocol.IDLE_S > 20
+    assert bounded_protocol.IDLE_S > 20
 
 
 def test_one_address_closes_its_own_connections_and_those_of_nobody_else() -> None:

@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from interfaces.web.asgi import PLATFORM_PATHS, PlatformApplication
+from interfaces.web.guard.connection_table import ConnectionTable
 from interfaces.workers.web import server
-from interfaces.workers.web.connection_table import ConnectionTable
 from tests.unit.interfaces.web.edge import Edge
 from tests.unit.interfaces.workers.web.echo_server import echo
 

@@ -12,7 +12,8 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from interfaces.workers.web import http_protocol, server
+from interfaces.web.guard import bounded_protocol
+from interfaces.workers.web import server
 
 OVERRIDDEN = {
     "connection_made",
@@ -41,12 +42,12 @@ def methods(cls: type) -> dict[str, FunctionType]:
 
 def test_the_protocol_overrides_what_adr_0053_lists() -> None:
     base = methods(HttpToolsProtocol)
-    assert methods(http_protocol.BoundedHttpProtocol).keys() & base.keys() == OVERRIDDEN
+    assert methods(bounded_protocol.BoundedHttpProtocol).keys() & base.keys() == OVERRIDDEN
 
 
 @pytest.mark.parametrize("name", sorted(OVERRIDDEN))
 def test_an_overridden_method_has_the_parameters_of_uvicorns(name: str) -> None:
-    ours, theirs = (getattr(one, name) for one in (http_protocol.BoundedHttpProtocol, HttpToolsProtocol))
+    ours, theirs = (getattr(one, name) for one in (bounded_protocol.BoundedHttpProtocol, HttpToolsProtocol))
     assert parameters(ours) == parameters(theirs)
 
 

@@ -19,10 +19,10 @@ from prometheus_client import Counter
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from interfaces.web.guard.connection_table import ConnectionTable
 from interfaces.web.log_limiter import LogLimiter
 from interfaces.web.middleware.response_headers import NO_STORE, SECURITY_HEADERS, TRACE
 from interfaces.web.problems import MEDIA_TYPE, Problem, try_again
-from interfaces.workers.web.connection_table import ConnectionTable
 
 MOST_HEAD_BYTES = 64 * 1_024
 """Also for the bytes received in one piece before the first part of a body, or after its last."""

@@ -9,16 +9,16 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from interfaces.web.log_limiter import LogLimiter
-from interfaces.web.problems import ProblemDocument
-from interfaces.workers.web import http_protocol
-from interfaces.workers.web.http_protocol import (
+from interfaces.web.guard import bounded_protocol
+from interfaces.web.guard.bounded_protocol import (
     MOST_COPIED,
     MOST_HEAD_BYTES,
     MOST_HEADERS,
     MOST_PIPELINED,
     BoundedHttpProtocol,
 )
+from interfaces.web.log_limiter import LogLimiter
+from interfaces.web.problems import ProblemDocument
 from tests.unit.interfaces.workers.web.echo_server import GONE, MAY_END, PIECE, served, until_closed
 
 
@@ -163,7 +163,7 @@ def test_a_slow_request_is_closed_at_its_time_limit_even_if_it_keeps_sending_dat
     said: bytes,
 ) -> None:
     for other in ("HEAD_WITHIN_S", "BODY_WITHIN_S", "IDLE_S"):
-        monkeypatch.setattr(http_protocol, other, 0.3 if other == bound else 60.0)
+        monkeypatch.setattr(bounded_protocol, other, 0.3 if other == bound else 60.0)
     answer = b""
     with socket.create_connection(address, timeout=20) as connection:
         connection.sendall(begun)
@@ -188,13 +188,13 @@ def test_a_connection_counts_as_idle_after_a_late_request_body(
 ) -> None:
     """The idle limit applies from then on, and the next head has its own limit."""
     for bound, within_s in (("HEAD_WITHIN_S", 0.3), ("BODY_WITHIN_S", 30.0), ("IDLE_S", 20.0)):
-        monkeypatch.setattr(http_protocol, bound, within_s)
+        monkeypatch.setattr(bounded_protocol, bound, within_s)
     with socket.create_connection(address, timeout=20) as connection:
         connection.sendall(REFUSED)
         assert connection.recv(65_536).startswith(b"HTTP/1.1 401 ")
         connection.sendall(b"x" * 100_000)
         assert not select.select([connection], [], [], 1.0)[0]
-        monkeypatch.setattr(http_protocol, "HEAD_WITHIN_S", 10.0)
+        monkeypatch.setattr(bounded_protocol, "HEAD_WITHIN_S", 10.0)
         connection.sendall(b"GET / HT")
         assert not select.select([connection], [], [], 0.5)[0]
         connection.sendall(b"TP/1.1\r\nHost: h\r\n\r\n")
@@ -202,7 +202,7 @@ def test_a_connection_counts_as_idle_after_a_late_request_body(
     with socket.create_connection(address, timeout=9) as connection:
         connection.sendall(REFUSED)
         assert connection.recv(65_536).startswith(b"HTTP/1.1 401 ")
-        monkeypatch.setattr(http_protocol, "IDLE_S", 0.3)
+        monkeypatch.setattr(bounded_protocol, "IDLE_S", 0.3)
         connection.sendall(b"x" * 100_000)
         assert connection.recv(65_536) == b""
 
@@ -211,7 +211,7 @@ def test_a_slow_response_does_not_close_the_connection(
     address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for bound in ("HEAD_WITHIN_S", "BODY_WITHIN_S", "IDLE_S"):
-        monkeypatch.setattr(http_protocol, bound, 0.1)
+        monkeypatch.setattr(bounded_protocol, bound, 0.1)
     with socket.create_connection(address, timeout=20) as connection:
         connection.sendall(b"GET /late?patient HTTP/1.1\r\nHost: h\r\n\r\n")
         assert connection.recv(65_536).startswith(b"HTTP/1.1 200 OK\r\n")
@@ -223,7 +223,7 @@ def test_a_slow_response_does_not_close_the_connection(
 def test_a_connection_is_not_closed_while_the_server_itself_pauses_reading(
     address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_protocol, "HEAD_WITHIN_S", 0.3)
+    monkeypatch.setattr(bounded_protocol, "HEAD_WITHIN_S", 0.3)
     one, last = (
         b"GET /%s HTTP/1.1\r\nHost: h\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
@@ -232,7 +232,7 @@ def test_a_connection_is_not_closed_while_the_server_itself_pauses_reading(
         connection.sendall(one % b"held?pipelining" + one % b"" + one % b"" + last[:9])
         assert not select.select([connection], [], [], 1.0)[0]
         connection.sendall(last[9:])
-        monkeypatch.setattr(http_protocol, "HEAD_WITHIN_S", 10.0)
+        monkeypatch.setattr(bounded_protocol, "HEAD_WITHIN_S", 10.0)
         MAY_END[b"pipelining"].set()
         answer = b""
         while received := connection.recv(65_536):
