@@ -38,12 +38,10 @@ from interfaces.web.api.session import SessionController
 from interfaces.web.api.settlement.controller import SettlementController
 from interfaces.web.api.settlement.statements import FacilityStatementController, ProgramStatementController
 from interfaces.web.api.telemetry.current_value import CurrentController, CurrentOfAllController
-from interfaces.web.api.telemetry.current_value_fast_path import CurrentValueFastPath
 from interfaces.web.api.telemetry.load_history import LoadHistoryController
 from interfaces.web.api.telemetry.load_sum import PortfolioLoadController
 from interfaces.web.api.telemetry.reading_gaps import ReadingGapsController
 from interfaces.web.api.webhook.controller import NotificationController
-from interfaces.web.asgi import EdgeApplication
 from interfaces.web.authentication.api_key import Authenticator
 from interfaces.web.authentication.failures import AuthenticationFailures
 from interfaces.web.authentication.planning_queue import PlanningQueueLimit
@@ -101,16 +99,16 @@ CONTROLLERS: list[ControllerRouterHandler] = [
 ]
 
 
-def create_app(dependencies: WebDependencies) -> EdgeApplication:
+def create_app(dependencies: WebDependencies) -> Litestar:
     """The application over `dependencies`. Building it opens no connection, so `/health` depends on nothing."""
     app = unconnected_app()
     connect(app, dependencies)
     return app
 
 
-def unconnected_app() -> EdgeApplication:
+def unconnected_app() -> Litestar:
     """The routes, guard and middlewares; they find what they depend on in the state of the application."""
-    return EdgeApplication(
+    return Litestar(
         CONTROLLERS,
         guards=[admit],
         exception_handlers=EXCEPTION_HANDLERS,
@@ -126,7 +124,7 @@ def unconnected_app() -> EdgeApplication:
     )
 
 
-def connect(app: EdgeApplication, dependencies: WebDependencies) -> None:
+def connect(app: Litestar, dependencies: WebDependencies) -> None:
     """Serve `dependencies` from now on, with new caches and metrics. Not while `app` runs."""
     edge, metrics = _edge_over(dependencies), WebMetrics()
     live = edge.live
@@ -136,7 +134,6 @@ def connect(app: EdgeApplication, dependencies: WebDependencies) -> None:
     app.state = State(
         {"edge": edge, "metrics": metrics, "stale_responses": stale_responses, "end_streams": live.end}
     )
-    app.fast_path = CurrentValueFastPath(edge, metrics)
 
 
 def _edge_over(dependencies: WebDependencies) -> Edge:

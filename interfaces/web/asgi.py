@@ -1,30 +1,12 @@
-"""The ASGI applications: Litestar with shortcuts for current values and stream chunks, and the platform's routes."""
+"""The application for the listener of the platform."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
-from litestar import Litestar
-from litestar.types import Receive, Scope, Send
-
-from interfaces.web.api.telemetry.current_value_fast_path import CurrentValueFastPath
-from interfaces.web.broadcast.send_timeout import SEND
 from interfaces.web.guard.access import FROM_PLATFORM
 
 PLATFORM_PATHS = frozenset({"/health", "/ready", "/metrics"})
-
-
-class EdgeApplication(Litestar):
-    """Litestar behind the fast path of current values."""
-
-    fast_path: CurrentValueFastPath
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http":
-            if await self.fast_path.respond(scope, send):
-                return
-            scope[SEND] = send
-        await super().__call__(cast("Scope", scope), cast("Receive", receive), cast("Send", send))
 
 
 class PlatformApplication:

@@ -15,7 +15,7 @@ from application.ports.access.api_keys import ApiKeysUnavailable
 from interfaces.web.authentication.session_cookie import caller_of
 from interfaces.web.broadcast.feed import LiveFeed
 from interfaces.web.broadcast.message import Audience
-from interfaces.web.broadcast.send_timeout import SendTimeout, send_of
+from interfaces.web.broadcast.send_timeout import SendTimeout
 from interfaces.web.broadcast.subscriber import Subscriber
 from interfaces.web.edge import edge_of
 from interfaces.web.guard.access import ApiRequest
@@ -147,7 +147,7 @@ class _Stream(ASGIResponse):
         limit = SendTimeout(SEND_TIMEOUT_S)
         try:
             await send({"type": "http.response.start", "status": 200, "headers": _headers()})
-            await self._send_chunks(send_of(scope, send), limit)
+            await self._send_chunks(send, limit)
             if self._watcher.was_too_slow:
                 self._metrics.live_dropped.labels("behind").inc()
         except asyncio.CancelledError:

@@ -44,16 +44,6 @@ class Authenticator:
         self._uses.note(key_id)
         return stored.api_key
 
-    def cached(self, authorization: str) -> ApiKey | None:
-        """The key, if it is cached; None does not mean that it is invalid."""
-        scheme, _, token = authorization.partition(" ")
-        parsed = parse_token(token.strip()) if scheme.lower() == "bearer" else None
-        stored = None if parsed is None else self._keys.cached(parsed[0])
-        if parsed is None or stored is None or not is_genuine(stored, parsed[1], at=self._now()):
-            return None
-        self._uses.note(parsed[0])
-        return stored.api_key
-
     async def key_in_force(self, key_id: str, *, only_reads: bool = False) -> ApiKey:
         """The key of a session, by its id. Raises the problem `unauthenticated`."""
         stored = await self._keys.find(key_id, only_reads=only_reads)

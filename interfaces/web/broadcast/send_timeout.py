@@ -7,12 +7,6 @@ too late.
 from __future__ import annotations
 
 import asyncio
-from typing import cast
-
-from litestar.types import Scope, Send
-
-SEND = "gridproof.send"
-"""Scope key of the `send` of the server."""
 
 
 class SendTimeout:
@@ -51,8 +45,3 @@ class SendTimeout:
             return
         self.is_over = True
         self.task.cancel()
-
-
-def send_of(scope: Scope, wrapped: Send) -> Send:
-    """The `send` of the server, for chunks of a response that has begun: middlewares do not process those."""
-    return cast("Send", scope.get(SEND, wrapped))

@@ -46,7 +46,7 @@ async def admit(connection: AnyConnection, handler: BaseRouteHandler) -> None:
     if policy.rate_limit == "webhook":
         await _check_rate(edge, api_key.key_id, "too many requests with this key")
     elif policy.rate_limit != "none":
-        _check_read_rate(edge, api_key)
+        check_read_rate(edge, api_key)
     if policy.needs_store and is_away(connection.scope, edge.live.state):
         _check_replica_serves(edge, connection, policy)
     if handler.parsed_data_field is not None:
@@ -147,7 +147,8 @@ async def _check_rate(edge: Edge, counted_by: str, detail: str) -> None:
         raise try_again("rate-exceeded", detail, retry_after_s=decision.retry_after_s)
 
 
-def _check_read_rate(edge: Edge, api_key: ApiKey) -> None:
+def check_read_rate(edge: Edge, api_key: ApiKey) -> None:
+    """Raises Problem (429) beyond the rate of a key in this process."""
     wait_s = edge.rates.wait_s(api_key.key_id)
     if wait_s > 0:
         raise try_again("rate-exceeded", "too many requests with this key", retry_after_s=wait_s)

@@ -34,9 +34,24 @@ def test_requests_are_signed_and_checked_in_one_place() -> None:
     assert all(list(macs(parsed(ROOT / place))) for place in places)
 
 
+def applications(tree: ast.Module) -> Iterator[ast.AST]:
+    """Subclasses of Litestar, which can answer before its router, guard and middlewares."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and any("Litestar" in ast.unparse(base) for base in node.bases):
+            yield node
+
+
+def test_every_request_passes_the_router_and_the_guard() -> None:
+    assert offenders(applications, "interfaces/web", allowed=()) == []
+
+
 @pytest.mark.parametrize(
     ("check", "code"),
-    [(macs, "import hmac\nhmac.new(secret, body, 'sha256')"), (macs, "hmac.digest(secret, body, 'sha256')")],
+    [
+        (macs, "import hmac\nhmac.new(secret, body, 'sha256')"),
+        (macs, "hmac.digest(secret, body, 'sha256')"),
+        (applications, "class Fast(litestar.Litestar):\n    pass"),
+    ],
 )
 def test_a_second_place_is_detected(check: Check, code: str) -> None:
     assert list(check(ast.parse(code)))

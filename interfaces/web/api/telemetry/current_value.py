@@ -11,9 +11,8 @@ from litestar.params import FromPath, QueryParameter
 from application.ports.clock import Clock
 from application.ports.telemetry.store import CurrentValue
 from application.telemetry.cached_reader import CachedAnswer, Source
-from application.telemetry.rate_limited_reads import CurrentRead
 from interfaces.web.edge import edge_of, models_of
-from interfaces.web.guard.access import ApiRequest
+from interfaces.web.guard.access import ApiRequest, check_read_rate
 from interfaces.web.middleware.stale_headers import stale_headers_of
 from interfaces.web.problems import Problem, try_again
 from interfaces.web.requests.paging import Cursor, Limit, listing_of
@@ -23,10 +22,6 @@ from projections.queries.views import MAX_PAGE_ROWS
 
 STALE_AFTER_S = 120.0
 """Clock seconds; meters report every 15 s."""
-PRIOR_READ = "gridproof.current"
-"""Scope key of the result or the error of the fast path. The rate limit counts it once, so it is not read again."""
-
-CURRENT_VALUE = RoutePolicy(roles=FACILITY_READER, one_facility=True, cache="stale", needs_store=False)
 
 Ids = Annotated[
     str | None,
@@ -67,17 +62,17 @@ class CurrentController(Controller):
     @get(
         "/",
         summary="Its current load",
-        policy=CURRENT_VALUE,
+        policy=RoutePolicy(
+            roles=FACILITY_READER, one_facility=True, cache="stale", needs_store=False, rate_limit="none"
+        ),
     )
     async def one(self, request: ApiRequest, facility_id: FromPath[str]) -> Response[CurrentDocument]:
         """A key may read one facility once a second; /api/portfolio/current returns many."""
         edge = edge_of(request)
-        read: CurrentRead | Exception | None = request.scope.get(PRIOR_READ)  # type: ignore[assignment]
-        if read is None:
-            await check_visible(request, facility_id)
-            read = await edge.current_reads.read(request.user.key_id, facility_id)
-        if isinstance(read, Exception):
-            raise read
+        if not edge.facilities.is_cached(facility_id):  # others have the limit of their own below
+            check_read_rate(edge, request.user)
+        await check_visible(request, facility_id)
+        read = await edge.current_reads.read(request.user.key_id, facility_id)
         if read.answer is None:
             raise try_again(
                 "rate-exceeded",

@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 import click
 import pytest
 from click.testing import CliRunner
+from litestar import Litestar
 from litestar.testing import TestClient
 
 from application.ports.event_store.event_log import LogEntry
 from interfaces.cli import dr_events, main
 from interfaces.cli.audit import commands as audit
 from interfaces.cli.facilities import commands as facilities
-from interfaces.web.asgi import EdgeApplication
 from tests.fakes.clock import FakeClock
 from tests.fakes.facility import FakeFacilityCoordinates
 from tests.fakes.read_models import FakeReadModels
@@ -114,7 +114,7 @@ class System:
         self.models, self.log = FakeReadModels(entries), FakeStreamLog(entries)
 
     @cached_property
-    def _door(self) -> tuple[TestClient[EdgeApplication], dict[str, str]]:
+    def _door(self) -> tuple[TestClient[Litestar], dict[str, str]]:
         edge = Edge(others={"stream_log": self.log})
         edge.read_models = self.models  # type: ignore[assignment]  # the real projections, in memory
         return self._open.enter_context(edge.client()), edge.key("admin")

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import httpx
 import msgspec
+from litestar import Litestar
 from litestar.testing import TestClient
 
 from application.access.api_keys import issue
@@ -26,7 +27,6 @@ from application.commands.dr_event import (
 from application.ports.access.api_keys import Role
 from domain.identifiers import dr_event_id
 from interfaces.web.app import connect, create_app, unconnected_app
-from interfaces.web.asgi import EdgeApplication
 from interfaces.web.edge import ReadinessProbe, ReadRates, WebDependencies
 from projections.dr_event.projection import DREventRow
 from projections.queries.views import Page, PlanningQueue, RowsVersion
@@ -42,7 +42,7 @@ from tests.sample_settlement import settlement_figures
 NOW = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
 WEBHOOK = "/webhooks/utility/dr-notification"
 Row = TypeVar("Row", bound=msgspec.Struct)
-_idle_apps: list[EdgeApplication] = []
+_idle_apps: list[Litestar] = []
 
 
 @dataclass
@@ -166,7 +166,7 @@ class Edge:
         self.others["replica"] = replica
         return replica
 
-    def app(self) -> EdgeApplication:
+    def app(self) -> Litestar:
         return create_app(self._dependencies())
 
     def _dependencies(self) -> WebDependencies:
@@ -206,7 +206,7 @@ class Edge:
         )
 
     @contextmanager
-    def client(self) -> Iterator[TestClient[EdgeApplication]]:
+    def client(self) -> Iterator[TestClient[Litestar]]:
         """A client of this edge. Routes take long to build, so one application serves one edge after another."""
         app = _idle_apps.pop() if _idle_apps else unconnected_app()
         connect(app, self._dependencies())

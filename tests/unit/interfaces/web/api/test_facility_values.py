@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from domain.telemetry.meter_reading import MeterReading
-from interfaces.web.api.telemetry import current_value_fast_path
+from interfaces.web.api.telemetry import current_value
 from projections.facility import FacilityRow, key_of
 from tests.fakes.telemetry.meter_powers import FakeMeterPowers
 from tests.fakes.telemetry.rollups import FakeTelemetryRollups
@@ -117,7 +117,7 @@ def test_a_history_states_its_age(resolution: str) -> None:
     assert first["steps"] == later["steps"]
 
 
-def test_an_unexpected_error_on_the_fast_path_is_answered_and_logged_as_usual(
+def test_an_unexpected_error_is_answered_without_details_and_logged(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     watched = Watched()
@@ -129,7 +129,7 @@ def test_an_unexpected_error_on_the_fast_path_is_answered_and_logged_as_usual(
 
     with watched.edge.client() as client:
         assert client.get(path, headers=watched.key).status_code == 200
-        monkeypatch.setattr(current_value_fast_path, "current_document", broken)
+        monkeypatch.setattr(current_value, "current_document", broken)
         with capture_logs() as logged:
             answer = client.get(path, headers=watched.key)
         assert client.get(path, headers=watched.edge.key("utility", utility="u")).status_code == 403
@@ -138,7 +138,10 @@ def test_an_unexpected_error_on_the_fast_path_is_answered_and_logged_as_usual(
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["cache-control"] == "no-store"
     [said] = [entry for entry in logged if entry["event"] == "request failed"]
-    assert (said["route"], said["trace_id"]) == (current_value_fast_path.PATH, answer.headers["x-trace-id"])
+    assert (said["route"], said["trace_id"]) == (
+        "/api/facilities/{facility_id}/current",
+        answer.headers["x-trace-id"],
+    )
     assert isinstance(said["exc_info"], ZeroDivisionError)
 
 

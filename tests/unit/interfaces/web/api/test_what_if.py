@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
+from litestar import Litestar
 from litestar.testing import TestClient
 from msgspec.structs import replace
 
 from application.commands.program import AgreeProgram
 from domain.program.settlement_rule import Energy
 from interfaces.web.api.dr_event import what_if
-from interfaces.web.asgi import EdgeApplication
 from tests.fakes.public_holidays import FakePublicHolidays
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.stream_log import FakeStreamLog
@@ -26,7 +26,7 @@ DOUBLE = {"schema": "settlement-rule/1", "currency": "USD", "energy": {"rate": "
 
 
 class Api(NamedTuple):
-    client: TestClient[EdgeApplication]
+    client: TestClient[Litestar]
     edge: Edge
 
     def ask(self, body: Any, *, key: dict[str, str] | None = None) -> Any:

@@ -66,7 +66,7 @@ def test_a_key_may_read_again_after_a_while() -> None:
             assert time.monotonic() < deadline
 
 
-def test_the_fast_path_gives_the_same_answer_as_the_route() -> None:
+def test_an_answer_of_the_store_and_one_of_the_cache_have_the_same_document_and_headers() -> None:
     made = watched(cache=FakeSharedCache(), current_per_s=1e9)
     with made.edge.client() as client:
         answers = [client.get(CURRENT, headers=made.key) for _ in range(3)]
@@ -81,7 +81,7 @@ def test_the_fast_path_gives_the_same_answer_as_the_route() -> None:
     assert len({answer.headers["x-trace-id"] for answer in answers}) == 3
 
 
-def test_the_fast_path_is_counted_in_the_same_metrics_as_the_route() -> None:
+def test_reads_of_current_values_are_counted_by_route() -> None:
     made = watched(cache=FakeSharedCache(), current_per_s=1e9)
     with made.edge.client() as client:
         for _ in range(3):
@@ -94,7 +94,7 @@ def test_the_fast_path_is_counted_in_the_same_metrics_as_the_route() -> None:
 
 
 @pytest.mark.parametrize("kind", ["none", "wrong", "utility", "another facility"])
-def test_the_fast_path_refuses_every_key_that_the_route_refuses(kind: str) -> None:
+def test_a_key_that_may_not_read_a_facility_is_refused_also_while_its_value_is_cached(kind: str) -> None:
     made = watched(cache=FakeSharedCache(), current_per_s=1e9)
     wrong = made.key["Authorization"][:-3] + "abc"
     keys: dict[str, tuple[dict[str, str], int]] = {
@@ -109,6 +109,18 @@ def test_the_fast_path_refuses_every_key_that_the_route_refuses(kind: str) -> No
             assert client.get(CURRENT, headers=made.key).status_code == 200
         for _ in range(3):  # cached from the second request on
             assert problem_of(client.get(CURRENT, headers=headers))["status"] == status
+
+
+def test_current_values_have_their_own_limit_and_unknown_facilities_that_of_other_reads() -> None:
+    made = watched()
+    made.edge.read_rates = ReadRates(current_per_s=1e9, others_per_s=0.01)
+    other = made.edge.key("dashboard")
+    with made.edge.client() as client:  # the first read finds out whether the facility exists
+        assert [client.get(CURRENT, headers=made.key).status_code for _ in range(5)] == [200] * 5
+        unknown = [
+            client.get("/api/facilities/fac-404/current", headers=key) for key in (other, other, made.key)
+        ]
+    assert [answer.status_code for answer in unknown] == [404, 429, 429]
 
 
 def test_other_reads_have_a_higher_rate_limit_per_key() -> None:

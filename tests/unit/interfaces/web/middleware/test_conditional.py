@@ -207,8 +207,8 @@ def test_a_current_value_gives_304_until_it_becomes_stale() -> None:
     assert said == [304, 304, 200]
 
 
-@pytest.mark.parametrize("key_is_remembered", [True, False], ids=["the short way", "the route"])
-def test_a_304_has_the_staleness_headers(key_is_remembered: bool) -> None:
+@pytest.mark.parametrize("key_is_cached", [True, False])
+def test_a_304_has_the_staleness_headers(key_is_cached: bool) -> None:
     watched = Watched()
     watched.reading()
     path = "/api/facilities/fac-001/current"
@@ -216,10 +216,10 @@ def test_a_304_has_the_staleness_headers(key_is_remembered: bool) -> None:
         tag = client.get(path, headers=watched.key).headers["etag"]
         watched.store.available = False
         watched.edge.clock.moment = NOW + timedelta(seconds=60)
-        if not key_is_remembered:
+        if not key_is_cached:
             client.app.state["edge"].authenticator._keys._entries.clear()
         told = client.get(path, headers=watched.key | {"If-None-Match": tag})
-        if not key_is_remembered:
+        if not key_is_cached:
             client.app.state["edge"].authenticator._keys._entries.clear()
         watched.edge.clock.moment += timedelta(seconds=10)
         again = client.get(path, headers=watched.key | {"If-None-Match": told.headers["etag"]})
