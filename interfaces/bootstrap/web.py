@@ -75,9 +75,9 @@ async def _serve(settings: Settings) -> None:
             watched_telemetry(stores, "web", health=health) as telemetry,
             replica_models(stores) as replica,
         ):
-            app = create_app(web_collaborators(stores, telemetry, health, replica))
+            web = web_dependencies(stores, telemetry, health, replica)
             monitor = WebMonitor(
-                app.state["edge"].failures,
+                web.failures,
                 stores.alerts(),
                 stores.clock,
                 disk_used=partial(used_share, settings.data_dir) if settings.data_dir.is_dir() else None,
@@ -86,11 +86,11 @@ async def _serve(settings: Settings) -> None:
             monitoring = asyncio.create_task(monitor.run(stop), name="web monitor")
             await asyncio.to_thread(load_calendars)
             await server.run(
-                app,
+                create_app(web),
                 listener=listener,
                 stop=stop,
                 started=freeze_startup_objects,
-                end_streams=app.state["end_streams"],
+                end_streams=web.live.end,
                 platform=platform,
                 connections=ConnectionTable(
                     most_per_address=settings.http_connections_per_address, proxies=proxies
@@ -127,7 +127,7 @@ async def replica_models(stores: Stores) -> AsyncIterator[ReplicatedReadModels |
         await asyncio.to_thread(pool.close)
 
 
-def web_collaborators(
+def web_dependencies(
     stores: Stores,
     telemetry: TelemetryStore,
     health: TelemetryHealth,

@@ -3,16 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
-from typing import cast
 
 from litestar import Litestar
 from litestar.datastructures import State
+from litestar.di import Provide
 from litestar.types import ControllerRouterHandler
 
-from application.telemetry.current_values import CurrentValues
-from application.telemetry.load_history import HistorySources, LoadHistories
-from application.telemetry.rate_limited_reads import RateLimitedCurrentValues
 from interfaces.web.api.audit.controller import AuditController
 from interfaces.web.api.dashboard import DashboardController
 from interfaces.web.api.dr_event.callbacks import CallbackController
@@ -42,27 +38,15 @@ from interfaces.web.api.telemetry.load_history import LoadHistoryController
 from interfaces.web.api.telemetry.load_sum import PortfolioLoadController
 from interfaces.web.api.telemetry.reading_gaps import ReadingGapsController
 from interfaces.web.api.webhook.controller import NotificationController
-from interfaces.web.authentication.api_key import Authenticator
-from interfaces.web.authentication.failures import AuthenticationFailures
-from interfaces.web.authentication.planning_queue import PlanningQueueLimit
-from interfaces.web.authentication.rate_limit import PerKeyRateLimiter
-from interfaces.web.authentication.session_cookie import SessionAuthenticator
-from interfaces.web.broadcast.feed import LiveFeed
-from interfaces.web.caching.audit_cache import AuditDocumentCache
-from interfaces.web.caching.coordinates import CoordinatesCache
-from interfaces.web.caching.facility_cache import FacilityIdCache
-from interfaces.web.caching.last_responses import StaleIfErrorCache
-from interfaces.web.edge import Edge, WebDependencies
+from interfaces.web.edge import WebDependencies
 from interfaces.web.guard.access import MAX_BODY_BYTES, admit, count_wrong_signature
 from interfaces.web.middleware.conditional import ConditionalMiddleware
 from interfaces.web.middleware.error_responses import EXCEPTION_HANDLERS
-from interfaces.web.middleware.metrics import MetricsMiddleware, WebMetrics
+from interfaces.web.middleware.metrics import MetricsMiddleware
 from interfaces.web.middleware.response_headers import complete_headers
-from interfaces.web.middleware.stale_responses import StaleResponseMiddleware, StaleResponses
+from interfaces.web.middleware.stale_responses import StaleResponseMiddleware
 from interfaces.web.openapi.document import openapi_config
 from interfaces.web.requests.bounded_request import BoundedRequest
-from projections.as_of.lists import FoldLimits, HistoricalLists
-from projections.audit.prefix_end_cache import PrefixEndCache
 
 CONTROLLERS: list[ControllerRouterHandler] = [
     NotificationController,
@@ -99,17 +83,23 @@ CONTROLLERS: list[ControllerRouterHandler] = [
 ]
 
 
-def create_app(dependencies: WebDependencies) -> Litestar:
-    """The application over `dependencies`. Building it opens no connection, so `/health` depends on nothing."""
+def create_app(web: WebDependencies) -> Litestar:
+    """The application over `web`. Building it opens no connection, so `/health` depends on nothing."""
     app = unconnected_app()
-    connect(app, dependencies)
+    connect(app, web)
     return app
 
 
 def unconnected_app() -> Litestar:
     """The routes, guard and middlewares; they find what they depend on in the state of the application."""
-    return Litestar(
+
+    def connected() -> WebDependencies:
+        web: WebDependencies = app.state["web"]
+        return web
+
+    app = Litestar(
         CONTROLLERS,
+        dependencies={"web": Provide(connected, sync_to_thread=False)},
         guards=[admit],
         exception_handlers=EXCEPTION_HANDLERS,
         after_exception=[count_wrong_signature],
@@ -122,73 +112,18 @@ def unconnected_app() -> Litestar:
         logging_config=None,
         debug=False,
     )
+    return app
 
 
-def connect(app: Litestar, dependencies: WebDependencies) -> None:
-    """Serve `dependencies` from now on, with new caches and metrics. Not while `app` runs."""
-    edge, metrics = _edge_over(dependencies), WebMetrics()
-    live = edge.live
-    stale_responses = StaleResponses(
-        live.state, StaleIfErrorCache(), dependencies.clock, dependencies.replica
-    )
-    app.state = State(
-        {"edge": edge, "metrics": metrics, "stale_responses": stale_responses, "end_streams": live.end}
-    )
-
-
-def _edge_over(dependencies: WebDependencies) -> Edge:
-    clock, cache, rates = dependencies.clock, dependencies.cache, dependencies.read_rates
-    live = _live_feed(dependencies)
-    state = live.state
-    authenticator = Authenticator(
-        dependencies.api_keys, now=dependencies.clock.now, is_away=lambda: state.is_away
-    )
-    values = CurrentValues(dependencies.telemetry, clock, cache)
-    history = PrefixEndCache(dependencies.stream_log)
-    sources = HistorySources(dependencies.telemetry, dependencies.rollups, dependencies.meter_powers)
-    return Edge(
-        dependencies=dependencies,
-        authenticator=authenticator,
-        session_authenticator=SessionAuthenticator(
-            dependencies.sessions, authenticator, is_away=lambda: state.is_away
-        ),
-        current_values=values,
-        current_reads=RateLimitedCurrentValues(values, cache, every_s=1 / rates.current_per_s),
-        facilities=FacilityIdCache(dependencies.read_models.facilities),
-        coordinates=CoordinatesCache(dependencies.facility_coordinates, is_away=lambda: state.is_away),
-        rates=PerKeyRateLimiter(rates.others_per_s),
-        histories=LoadHistories(sources, clock, cache),
-        live=live,
-        history=history,
-        historical_lists=HistoricalLists(history, FoldLimits()),
-        audits=AuditDocumentCache(history),
-        failures=AuthenticationFailures(dependencies.failed_authentications_per_min),
-        planning_queue=PlanningQueueLimit(
-            dependencies.read_models.planning_queue,
-            most_due=dependencies.queue_depth,
-            most_waiting=dependencies.waiting_per_utility,
-        ),
-    )
-
-
-def _live_feed(dependencies: WebDependencies) -> LiveFeed:
-    replica = dependencies.replica
-    return LiveFeed(
-        dependencies.live_log,
-        dependencies.live_signal,
-        dependencies.alerts,
-        dependencies.clock,
-        max_watchers=dependencies.stream_clients,
-        max_per_key=dependencies.stream_clients_per_key,
-        # Nothing else reads the replica then: requests are admitted only if it answers.
-        while_away=(lambda: None) if replica is None else partial(replica.check_replica, at_once=True),
-    )
+def connect(app: Litestar, web: WebDependencies) -> None:
+    """Serve `web` from now on. Not while `app` runs."""
+    app.state = State({"web": web})
 
 
 @asynccontextmanager
 async def _running_live_feed(app: Litestar) -> AsyncIterator[None]:
     """Run the live feed while the application runs."""
-    feeding = asyncio.create_task(cast("Edge", app.state["edge"]).live.run(), name="live feed")
+    feeding = asyncio.create_task(app.state["web"].live.run(), name="live feed")
     try:
         yield
     finally:

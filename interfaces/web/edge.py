@@ -1,15 +1,18 @@
-"""Dependencies of the HTTP edge, wired by interfaces.bootstrap, and the state that the edge keeps in memory."""
+"""What the HTTP edge works with: what interfaces.bootstrap gives it, and the state that it keeps in memory."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, TypeVar, cast
 from uuid import UUID
 
 import msgspec
 from litestar.connection import ASGIConnection
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
 
 from application.access.daily_quota import DailyQuotas
 from application.command_bus.decision_context import CommandContext, IdempotencyKey
@@ -37,7 +40,7 @@ from application.ports.telemetry.meter_powers import MeterPowersView
 from application.ports.telemetry.rollups import TelemetryRollups
 from application.ports.telemetry.store import TelemetryStore
 from application.telemetry.current_values import CurrentValues
-from application.telemetry.load_history import LoadHistories
+from application.telemetry.load_history import HistorySources, LoadHistories
 from application.telemetry.rate_limited_reads import RateLimitedCurrentValues
 from application.telemetry.reading_gaps import GapSources
 from domain.program import ProgramState, Terms
@@ -52,10 +55,14 @@ from interfaces.web.caching.audit_cache import AuditDocumentCache
 from interfaces.web.caching.coalescing import ReadCoalescer, RowLoader
 from interfaces.web.caching.coordinates import CoordinatesCache
 from interfaces.web.caching.facility_cache import FacilityIdCache
+from interfaces.web.caching.last_responses import StaleIfErrorCache
 from interfaces.web.caching.page_cache import PageCache
 from interfaces.web.caching.response_cache import IdempotentResponseCache
+from interfaces.web.middleware.metrics import WebMetrics
 from interfaces.web.middleware.replica_routing import is_away, prefers_newest
-from projections.as_of.lists import HistoricalLists
+from interfaces.web.middleware.stale_responses import StaleResponses
+from projections.as_of.lists import FoldLimits, HistoricalLists
+from projections.audit.prefix_end_cache import PrefixEndCache
 from projections.audit.stream_log import StreamLog
 from projections.engine.waits import ProjectionWaits
 from projections.queries.replica import ReplicatedReadModels
@@ -133,9 +140,12 @@ class ReadRates:
     """Of all other routes together, in one process."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class WebDependencies:
-    """Everything the edge needs; stores are synchronous and called in threads."""
+    """Everything that handlers, guard and middlewares work with. Stores are synchronous and called in threads.
+
+    The fields that are not given are made from the others, and belong to one application.
+    """
 
     bus: Commands
     read_models: ReadModels
@@ -203,59 +213,107 @@ class WebDependencies:
     stream_clients_per_key: int | None = None
     """Maximum number of them for one key; None: all."""
 
-
-@dataclass(frozen=True)
-class Edge:
-    """The dependencies, and the state that the edge itself keeps in memory."""
-
-    dependencies: WebDependencies
-    authenticator: Authenticator
-    session_authenticator: SessionAuthenticator
-    current_values: CurrentValues
-    current_reads: RateLimitedCurrentValues
-    facilities: FacilityIdCache
-    coordinates: CoordinatesCache
-    rates: PerKeyRateLimiter
-    histories: LoadHistories
-    live: LiveFeed
-    history: StreamLog
+    metrics: WebMetrics = field(default_factory=WebMetrics, init=False)
+    live: LiveFeed = field(init=False)
+    authenticator: Authenticator = field(init=False)
+    session_authenticator: SessionAuthenticator = field(init=False)
+    failures: AuthenticationFailures = field(init=False)
+    rates: PerKeyRateLimiter = field(init=False)
+    planning_queue: PlanningQueueLimit = field(init=False)
+    current_values: CurrentValues = field(init=False)
+    current_reads: RateLimitedCurrentValues = field(init=False)
+    histories: LoadHistories = field(init=False)
+    facilities: FacilityIdCache = field(init=False)
+    coordinates: CoordinatesCache = field(init=False)
+    history: StreamLog = field(init=False)
     """For everything that is read as of a time or position."""
-    historical_lists: HistoricalLists
-    audits: AuditDocumentCache
-    planning_queue: PlanningQueueLimit
-    failures: AuthenticationFailures = field(default_factory=AuthenticationFailures)
-    coalescer: ReadCoalescer = field(default_factory=ReadCoalescer)
-    pages: PageCache = field(default_factory=PageCache)
-    settlement_pages: PageCache = field(default_factory=PageCache)
+    historical_lists: HistoricalLists = field(init=False)
+    audits: AuditDocumentCache = field(init=False)
+    stale_responses: StaleResponses = field(init=False)
+    coalescer: ReadCoalescer = field(default_factory=ReadCoalescer, init=False)
+    pages: PageCache = field(default_factory=PageCache, init=False)
+    settlement_pages: PageCache = field(default_factory=PageCache, init=False)
     """Apart: a few of one tenant's settlements would evict the lists of all others."""
-    rows: RowLoader = field(default_factory=RowLoader)
-    responses: IdempotentResponseCache = field(default_factory=IdempotentResponseCache)
+    rows: RowLoader = field(default_factory=RowLoader, init=False)
+    responses: IdempotentResponseCache = field(default_factory=IdempotentResponseCache, init=False)
     notification_limit: TenantConcurrencyLimit = field(
-        default_factory=lambda: TenantConcurrencyLimit(most_waiting=NOTIFICATIONS_WAITING)
+        default_factory=lambda: TenantConcurrencyLimit(most_waiting=NOTIFICATIONS_WAITING), init=False
     )
     gaps_limit: TenantConcurrencyLimit = field(
-        default_factory=lambda: TenantConcurrencyLimit(2, share=1, most_waiting=4)
+        default_factory=lambda: TenantConcurrencyLimit(2, share=1, most_waiting=4), init=False
     )
     """For reading single readings of a day of many meters."""
     settlement_limit: TenantConcurrencyLimit = field(
-        default_factory=lambda: TenantConcurrencyLimit(2, share=1, most_waiting=300)
+        default_factory=lambda: TenantConcurrencyLimit(2, share=1, most_waiting=300), init=False
     )
     """For documents of settlements and statements: one of 10,000 facilities has 20 MB. All pages of a key may ask for a
     new one at once."""
     what_if_limit: TenantConcurrencyLimit = field(
-        default_factory=lambda: TenantConcurrencyLimit(2, share=1, most_waiting=4)
+        default_factory=lambda: TenantConcurrencyLimit(2, share=1, most_waiting=4), init=False
     )
     """For settling and measuring again."""
-    fold_limit: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(1))
+    fold_limit: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(1), init=False)
     """For folding past lists."""
-    past_limit: TenantConcurrencyLimit = field(default_factory=lambda: TenantConcurrencyLimit(share=1))
+    past_limit: TenantConcurrencyLimit = field(
+        default_factory=lambda: TenantConcurrencyLimit(share=1), init=False
+    )
     """For everything that is read as of a time or position, and the origins of numbers."""
-    wait_limit: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONCURRENT_WAITS))
+    wait_limit: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(CONCURRENT_WAITS), init=False
+    )
     """For requests that wait for read models."""
 
+    def __post_init__(self) -> None:
+        replica = self.replica
+        self.live = LiveFeed(
+            self.live_log,
+            self.live_signal,
+            self.alerts,
+            self.clock,
+            max_watchers=self.stream_clients,
+            max_per_key=self.stream_clients_per_key,
+            # Nothing else reads the replica then: requests are admitted only if it answers.
+            while_away=(lambda: None) if replica is None else partial(replica.check_replica, at_once=True),
+        )
+        self._admit_callers()
+        self._serve_reads()
 
-def edge_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Edge:
-    return cast("Edge", connection.app.state["edge"])
+    def _admit_callers(self) -> None:
+        self.authenticator = Authenticator(self.api_keys, now=self.clock.now, is_away=self._is_away)
+        self.session_authenticator = SessionAuthenticator(
+            self.sessions, self.authenticator, is_away=self._is_away
+        )
+        self.failures = AuthenticationFailures(self.failed_authentications_per_min)
+        self.rates = PerKeyRateLimiter(self.read_rates.others_per_s)
+        self.planning_queue = PlanningQueueLimit(
+            self.read_models.planning_queue, most_due=self.queue_depth, most_waiting=self.waiting_per_utility
+        )
+
+    def _serve_reads(self) -> None:
+        self.current_values = CurrentValues(self.telemetry, self.clock, self.cache)
+        self.current_reads = RateLimitedCurrentValues(
+            self.current_values, self.cache, every_s=1 / self.read_rates.current_per_s
+        )
+        sources = HistorySources(self.telemetry, self.rollups, self.meter_powers)
+        self.histories = LoadHistories(sources, self.clock, self.cache)
+        self.facilities = FacilityIdCache(self.read_models.facilities)
+        self.coordinates = CoordinatesCache(self.facility_coordinates, is_away=self._is_away)
+        self.history = PrefixEndCache(self.stream_log)
+        self.historical_lists = HistoricalLists(self.history, FoldLimits())
+        self.audits = AuditDocumentCache(self.history)
+        self.stale_responses = StaleResponses(self.live.state, StaleIfErrorCache(), self.clock, self.replica)
+
+    def _is_away(self) -> bool:
+        return self.live.state.is_away
+
+
+Web = NamedDependency[SkipValidation[WebDependencies]]
+"""The parameter `web` of a handler."""
+
+
+def web_of(connection: ASGIConnection[Any, Any, Any, Any]) -> WebDependencies:
+    """For the guard, middlewares, and functions of a request that many handlers use."""
+    return cast("WebDependencies", connection.app.state["web"])
 
 
 def models_of(connection: ASGIConnection[Any, Any, Any, Any]) -> ReadModels:
@@ -263,14 +321,9 @@ def models_of(connection: ASGIConnection[Any, Any, Any, Any]) -> ReadModels:
 
     While the primary is down the replica serves; the guard refuses requests that it cannot serve.
     """
-    edge = edge_of(connection)
-    replica = edge.dependencies.replica
-    if replica is None:
-        return edge.dependencies.read_models
-    if is_away(connection.scope, edge.live.state):
-        return replica.replica_only
-    return edge.dependencies.read_models if prefers_newest(connection.scope) else replica
-
-
-def dependencies_of(connection: ASGIConnection[Any, Any, Any, Any]) -> WebDependencies:
-    return edge_of(connection).dependencies
+    web = web_of(connection)
+    if web.replica is None:
+        return web.read_models
+    if is_away(connection.scope, web.live.state):
+        return web.replica.replica_only
+    return web.read_models if prefers_newest(connection.scope) else web.replica

@@ -17,9 +17,9 @@ from interfaces.web.broadcast.feed import LiveFeed
 from interfaces.web.broadcast.message import Audience
 from interfaces.web.broadcast.send_timeout import SendTimeout
 from interfaces.web.broadcast.subscriber import Subscriber
-from interfaces.web.edge import edge_of
+from interfaces.web.edge import Web
 from interfaces.web.guard.access import ApiRequest
-from interfaces.web.middleware.metrics import WebMetrics, metrics_of
+from interfaces.web.middleware.metrics import WebMetrics
 from interfaces.web.problems import Problem, try_again
 from interfaces.web.requests.paging import Filter
 from interfaces.web.route_policy import ALERT_READER, FACILITY_READER, RoutePolicy
@@ -59,6 +59,7 @@ class StreamController(Controller):
     async def watch(
         self,
         request: ApiRequest,
+        web: Web,
         *,
         dr_event_id: FromQuery[UUID | None] = None,
         facility_id: Filter = None,
@@ -69,19 +70,18 @@ class StreamController(Controller):
 
         Alerts are not in the log: each stream begins with the number of open ones, and reports changes from then on.
         """
-        edge = edge_of(request)
         by_header, by_query = _position(resumed_after), _position(last_event_id)
         after = by_query if by_header is None else by_header
-        if edge.live.is_full:
+        if web.live.is_full:
             raise try_again(
                 "unavailable",
                 "as many watch already as this process bears",
                 retry_after_s=FULL_RETRY_AFTER_S,
             )
-        if edge.live.is_at_limit(request.user.key_id):
+        if web.live.is_at_limit(request.user.key_id):
             raise try_again(
                 "rate-exceeded",
-                f"{edge.live.max_per_key} watch with this key already, which is its share of this process; close some, "
+                f"{web.live.max_per_key} watch with this key already, which is its share of this process; close some, "
                 "or give them keys of their own",
                 retry_after_s=FULL_RETRY_AFTER_S,
             )
@@ -94,15 +94,15 @@ class StreamController(Controller):
 
         async def may_stay() -> bool:
             try:
-                await caller_of(request, edge.authenticator, edge.session_authenticator)
+                await caller_of(request, web.authenticator, web.session_authenticator)
             except Problem:
                 return False
             except ApiKeysUnavailable:
                 return True  # no messages are sent meanwhile
             return True
 
-        watcher = Subscriber(edge.live, audience, caller=request.user.key_id, after=after, may_stay=may_stay)
-        return SubscriberResponse(edge.live, watcher, metrics_of(request))
+        watcher = Subscriber(web.live, audience, caller=request.user.key_id, after=after, may_stay=may_stay)
+        return SubscriberResponse(web.live, watcher, web.metrics)
 
 
 def _position(written: str | None) -> int | None:

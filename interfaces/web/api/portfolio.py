@@ -15,7 +15,7 @@ from application.forecast.portfolio_forecast import (
     portfolio_forecast,
 )
 from interfaces.web.api.forecast.controller import AsOfMoment, moment_of
-from interfaces.web.edge import WebDependencies, dependencies_of, edge_of
+from interfaces.web.edge import Web, WebDependencies
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
 from interfaces.web.requests.as_of import AsOfQuery, facilities_of, parse_as_of, portfolio_of
@@ -107,9 +107,9 @@ class PortfolioController(Controller):
         summary="Available, committed and delivered kW",
         policy=RoutePolicy(roles=READER, cache="replica", projections=("portfolio",)),
     )
-    async def whole(self, request: ApiRequest, *, as_of: AsOfQuery = None) -> PortfolioDocument:
+    async def whole(self, request: ApiRequest, web: Web, *, as_of: AsOfQuery = None) -> PortfolioDocument:
         """All zero before the first facility is imported."""
-        row = await edge_of(request).rows.get(await portfolio_of(request, parse_as_of(as_of)), KEY)
+        row = await web.rows.get(await portfolio_of(request, parse_as_of(as_of)), KEY)
         return portfolio_document(row or PortfolioRow())
 
     @get(
@@ -117,25 +117,26 @@ class PortfolioController(Controller):
         summary="Facilities, declared, available and reserved kW of each group",
         policy=RoutePolicy(roles=READER, cache="replica", projections=("facilities",)),
     )
-    async def groups(self, request: ApiRequest, *, as_of: AsOfQuery = None) -> Response[GroupsDocument]:
+    async def groups(
+        self, request: ApiRequest, web: Web, *, as_of: AsOfQuery = None
+    ) -> Response[GroupsDocument]:
         """The groups are the labels that the portfolio gives its facilities; `/api/facilities?group=` lists one."""
         view = await facilities_of(request, parse_as_of(as_of))
-        return await shared_document(edge_of(request), view, "groups", _groups_document)
+        return await shared_document(web, view, "groups", _groups_document)
 
     @get(
         "/forecast",
         summary="The forecast load of all facilities together",
         policy=RoutePolicy(roles=READER, cache="primary", projections=("facilities",), ignores_as_of=True),
     )
-    async def forecast(self, request: ApiRequest, *, as_of: AsOfMoment = None) -> PortfolioForecastDocument:
+    async def forecast(self, web: Web, *, as_of: AsOfMoment = None) -> PortfolioForecastDocument:
         """Quantiles of the sum, not the sum of quantiles: their width follows from the correlation of recent errors.
 
         For the current facilities, with the forecasts in force at `as_of`.
         """
-        dependencies = dependencies_of(request)
-        at = moment_of(as_of, dependencies.clock.now())
+        at = moment_of(as_of, web.clock.now())
         try:
-            return await asyncio.to_thread(_foreseen, dependencies, at)
+            return await asyncio.to_thread(_foreseen, web, at)
         except NoPortfolioForecast as error:
             raise Problem("not-found", str(error)) from None
 
@@ -145,9 +146,9 @@ def _groups_document(view: View[FacilityRow]) -> GroupsDocument:
     return msgspec.convert({"items": totals}, GroupsDocument, from_attributes=True)
 
 
-def _foreseen(dependencies: WebDependencies, at: datetime) -> PortfolioForecastDocument:
-    rows = all_rows(dependencies.read_models.facilities)
+def _foreseen(web: WebDependencies, at: datetime) -> PortfolioForecastDocument:
+    rows = all_rows(web.read_models.facilities)
     ids = [row.facility_id for row in rows if row.status != "deactivated"]
-    states = newest_at(dependencies.past_forecasts, ids, at)
-    estimates = measured_correlations(dependencies.forecast_scores, at.date())
+    states = newest_at(web.past_forecasts, ids, at)
+    estimates = measured_correlations(web.forecast_scores, at.date())
     return portfolio_forecast(states.values(), ids, estimates, at)

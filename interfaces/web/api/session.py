@@ -8,7 +8,7 @@ from litestar.datastructures import Cookie
 
 from application.ports.access.api_keys import ApiKey, Role
 from interfaces.web.authentication.session_cookie import cookie_of, token_of
-from interfaces.web.edge import edge_of
+from interfaces.web.edge import Web
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.route_policy import EVERY_KEY, RoutePolicy
 
@@ -32,9 +32,9 @@ class SessionController(Controller):
         summary="Sign in with an API key: sets a cookie for 8 hours at most",
         policy=RoutePolicy(roles=EVERY_KEY, one_facility=True, rate_limit="sign_in"),
     )
-    async def begin(self, request: ApiRequest) -> Response[SessionDocument]:
+    async def begin(self, request: ApiRequest, web: Web) -> Response[SessionDocument]:
         """The session ends with its key. Changes with the cookie are accepted from pages of this origin only."""
-        session, token = await edge_of(request).session_authenticator.begin(request.user)
+        session, token = await web.session_authenticator.begin(request.user)
         return Response(
             _document(request.user, session.expires_at),
             cookies=[cookie_of(request, token, lasts_s=session.lasts_s)],
@@ -45,11 +45,11 @@ class SessionController(Controller):
         summary="Who is signed in, and until when",
         policy=RoutePolicy(roles=EVERY_KEY, one_facility=True, needs_store=False),
     )
-    async def current(self, request: ApiRequest) -> SessionDocument:
+    async def current(self, request: ApiRequest, web: Web) -> SessionDocument:
         token = token_of(request)
         if token is None:
             return _document(request.user, None)
-        session = await edge_of(request).session_authenticator.session(token, only_reads=True)
+        session = await web.session_authenticator.session(token, only_reads=True)
         return _document(request.user, session.expires_at)
 
     @delete(
@@ -57,10 +57,10 @@ class SessionController(Controller):
         summary="Sign out",
         policy=RoutePolicy(roles=EVERY_KEY, one_facility=True),
     )
-    async def end(self, request: ApiRequest) -> Response[None]:
+    async def end(self, request: ApiRequest, web: Web) -> Response[None]:
         token = token_of(request)
         if token is not None:
-            await edge_of(request).session_authenticator.end(token)
+            await web.session_authenticator.end(token)
         return Response(None, status_code=204, cookies=[_expired_cookie(request)])
 
 

@@ -12,9 +12,8 @@ from interfaces.web.authentication.api_key import unauthenticated
 from interfaces.web.authentication.client_address import client_network
 from interfaces.web.authentication.failures import FailureKind
 from interfaces.web.authentication.session_cookie import caller_of, token_of
-from interfaces.web.edge import Edge, edge_of
+from interfaces.web.edge import WebDependencies, web_of
 from interfaces.web.guard.query_validation import check_query
-from interfaces.web.middleware.metrics import metrics_of
 from interfaces.web.middleware.replica_routing import is_away, replica_can_serve
 from interfaces.web.problems import STORE_RETRY_AFTER_S, Problem, ProblemReason, try_again
 from interfaces.web.route_policy import RoutePolicy, policy_of
@@ -36,41 +35,42 @@ async def admit(connection: AnyConnection, handler: BaseRouteHandler) -> None:
     _check_declared_size(connection)
     if policy.roles is None or FROM_PLATFORM in connection.scope:
         return
-    edge = edge_of(connection)
+    web = web_of(connection)
     if policy.rate_limit == "sign_in":
-        await _check_sign_in_rate(edge, connection)
-    api_key = await _caller(edge, connection)
+        await _check_sign_in_rate(web, connection)
+    api_key = await _caller(web, connection)
     _check_role(policy, api_key)
     connection.scope["user"] = api_key
     _check_has_history(connection, handler)
     if policy.rate_limit == "webhook":
-        await _check_rate(edge, api_key.key_id, "too many requests with this key")
+        await _check_rate(web, api_key.key_id, "too many requests with this key")
     elif policy.rate_limit != "none":
-        check_read_rate(edge, api_key)
-    if policy.needs_store and is_away(connection.scope, edge.live.state):
-        _check_replica_serves(edge, connection, policy)
+        check_read_rate(web, api_key)
+    if policy.needs_store and is_away(connection.scope, web.live.state):
+        _check_replica_serves(web, connection, policy)
     if handler.parsed_data_field is not None:
         check_is_json(connection)
     check_query(connection, handler)
 
 
-async def _caller(edge: Edge, connection: AnyConnection) -> ApiKey:
+async def _caller(web: WebDependencies, connection: AnyConnection) -> ApiKey:
     """The key that calls. Raises `rate-exceeded` instead of `unauthenticated` beyond the limit of failures."""
     try:
-        return await caller_of(connection, edge.authenticator, edge.session_authenticator)
+        return await caller_of(connection, web.authenticator, web.session_authenticator)
     except Problem as problem:
         sent_key = "authorization" in connection.headers
         if problem.name == "unauthenticated" and (sent_key or token_of(connection) is not None):
             network = note_failed_authentication(connection, "api_key" if sent_key else "session")
-            raise edge.failures.refusal(network) or problem from None
+            raise web.failures.refusal(network) or problem from None
         raise
 
 
 def note_failed_authentication(connection: AnyConnection, kind: FailureKind) -> str:
     """Count a failed authentication; returns the client network that it is counted by."""
     network = client_network(address_of(connection))
-    edge_of(connection).failures.record(network, kind)
-    metrics_of(connection).authentication_failures.labels(kind).inc()
+    web = web_of(connection)
+    web.failures.record(network, kind)
+    web.metrics.authentication_failures.labels(kind).inc()
     return network
 
 
@@ -80,9 +80,8 @@ async def count_wrong_signature(error: Exception, scope: Scope) -> None:
         note_failed_authentication(ASGIConnection(scope), "signature")
 
 
-def _check_replica_serves(edge: Edge, connection: AnyConnection, policy: RoutePolicy) -> None:
-    web = edge.dependencies
-    if not replica_can_serve(web.replica, edge.live.state, web.clock, connection.scope, policy):
+def _check_replica_serves(web: WebDependencies, connection: AnyConnection, policy: RoutePolicy) -> None:
+    if not replica_can_serve(web.replica, web.live.state, web.clock, connection.scope, policy):
         raise store_is_away()
 
 
@@ -128,12 +127,12 @@ def _check_has_history(connection: AnyConnection, handler: BaseRouteHandler) -> 
     raise Problem("invalid-request", detail, (ProblemReason(code="no_history", detail=detail, field=AS_OF),))
 
 
-async def _check_sign_in_rate(edge: Edge, connection: AnyConnection) -> None:
+async def _check_sign_in_rate(web: WebDependencies, connection: AnyConnection) -> None:
     """Signing in takes the key itself. Attempts count by client address, whether they succeed or not."""
     if token_of(connection) is not None:
         raise unauthenticated()
     network = client_network(address_of(connection))
-    await _check_rate(edge, f"sign-in {network}", "too many tries to sign in from this address")
+    await _check_rate(web, f"sign-in {network}", "too many tries to sign in from this address")
 
 
 def address_of(connection: AnyConnection) -> str:
@@ -141,15 +140,15 @@ def address_of(connection: AnyConnection) -> str:
     return connection.client.host if connection.client is not None else "unknown"
 
 
-async def _check_rate(edge: Edge, counted_by: str, detail: str) -> None:
-    decision = await edge.dependencies.rate_limiter.hit(counted_by)
+async def _check_rate(web: WebDependencies, counted_by: str, detail: str) -> None:
+    decision = await web.rate_limiter.hit(counted_by)
     if not decision.allowed:
         raise try_again("rate-exceeded", detail, retry_after_s=decision.retry_after_s)
 
 
-def check_read_rate(edge: Edge, api_key: ApiKey) -> None:
+def check_read_rate(web: WebDependencies, api_key: ApiKey) -> None:
     """Raises Problem (429) beyond the rate of a key in this process."""
-    wait_s = edge.rates.wait_s(api_key.key_id)
+    wait_s = web.rates.wait_s(api_key.key_id)
     if wait_s > 0:
         raise try_again("rate-exceeded", "too many requests with this key", retry_after_s=wait_s)
 

@@ -4,9 +4,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, cast
 
-from litestar.connection import ASGIConnection
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -106,15 +104,12 @@ class WebMetrics:
         counted[1].observe(seconds)
 
 
-def metrics_of(connection: ASGIConnection[Any, Any, Any, Any]) -> WebMetrics:
-    return cast("WebMetrics", connection.app.state["metrics"])
-
-
 class MetricsMiddleware(ASGIMiddleware):
     """Measures every routed request; labels are path templates, so their number is bounded."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        began, metrics = time.perf_counter(), cast("WebMetrics", scope["app"].state["metrics"])
+        began = time.perf_counter()
+        metrics: WebMetrics = scope["app"].state["web"].metrics
 
         async def counting(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -39,6 +39,6 @@ async def complete_headers(message: Message, scope: Scope) -> None:
     headers.extend(header for header in (*SECURITY_HEADERS, NO_STORE) if header[0] not in given)
     if scope.get("scheme") == "https":
         headers.append(HSTS)
-    edge = scope["app"].state["edge"]
-    if scope["path"].startswith("/api/") and not is_away(scope, edge.live.state):
-        headers.extend(source_header(edge.dependencies.replica))
+    web = scope["app"].state["web"]
+    if scope["path"].startswith("/api/") and not is_away(scope, web.live.state):
+        headers.extend(source_header(web.replica))

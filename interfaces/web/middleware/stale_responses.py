@@ -7,7 +7,7 @@ The document then contains `stale`, `age_s` (clock seconds) and `source`: `read_
 from __future__ import annotations
 
 import time
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import msgspec
 from litestar.middleware import ASGIMiddleware
@@ -149,7 +149,7 @@ class StaleResponseMiddleware(ASGIMiddleware):
     """The innermost middleware, so that it sees responses as handlers write them."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        responses = cast("StaleResponses", scope["app"].state["stale_responses"])
+        responses: StaleResponses = scope["app"].state["web"].stale_responses
         await responses.handle(scope, receive, send, next_app)
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from litestar.params import QueryParameter
 
 from interfaces.as_of import NotAMomentOrPosition, read_as_of
-from interfaces.web.edge import edge_of, models_of
+from interfaces.web.edge import models_of, web_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
 from interfaces.web.requests.command_context import tenant_of
@@ -54,26 +54,26 @@ async def dr_events_of(request: ApiRequest, as_of: AsOf | None) -> View[DREventR
     """The DR events, current or past."""
     if as_of is None:
         return models_of(request).dr_events
-    return await _list_of(request, edge_of(request).historical_lists.dr_events, as_of)
+    return await _list_of(request, web_of(request).historical_lists.dr_events, as_of)
 
 
 async def facilities_of(request: ApiRequest, as_of: AsOf | None) -> View[FacilityRow]:
     """The facilities, current or past."""
     if as_of is None:
         return models_of(request).facilities
-    return await _list_of(request, edge_of(request).historical_lists.facilities, as_of)
+    return await _list_of(request, web_of(request).historical_lists.facilities, as_of)
 
 
 async def portfolio_of(request: ApiRequest, as_of: AsOf | None) -> View[PortfolioRow]:
     """The portfolio, current or past."""
     if as_of is None:
         return models_of(request).portfolio
-    return await _list_of(request, edge_of(request).historical_lists.portfolio, as_of)
+    return await _list_of(request, web_of(request).historical_lists.portfolio, as_of)
 
 
 async def _list_of(request: ApiRequest, folded: Callable[[AsOf], PastList[Row]], as_of: AsOf) -> View[Row]:
     """One fold at a time: it is work for the interpreter, and the next one continues where this one ended."""
-    fold_limit = edge_of(request).fold_limit
+    fold_limit = web_of(request).fold_limit
     return (await limited_by_tenant(request, lambda: fold_limit.run(folded, as_of))).rows
 
 
@@ -83,7 +83,7 @@ async def limited_by_tenant(request: ApiRequest, read: Callable[[], Awaitable[TR
     That takes the more the longer the log or its streams are: one tenant's reads delay its own only. Raises the problem
     `unavailable` if earlier reads take too long.
     """
-    return await edge_of(request).past_limit.run(tenant_of(request), read)
+    return await web_of(request).past_limit.run(tenant_of(request), read)
 
 
 async def read_log(
@@ -92,12 +92,12 @@ async def read_log(
     """The result of `read`, in a thread; limited by tenant if it reads the past."""
     if as_of is not None:
         return await fold_log(request, read)
-    return await asyncio.to_thread(read, edge_of(request).history)
+    return await asyncio.to_thread(read, web_of(request).history)
 
 
 async def fold_log(request: ApiRequest, read: Callable[[StreamLog], TResult]) -> TResult:
     """The result of `read`, in a thread; limited by tenant: it folds many streams also for the present."""
-    log = edge_of(request).history
+    log = web_of(request).history
     return await limited_by_tenant(request, lambda: asyncio.to_thread(read, log))
 
 
@@ -109,7 +109,7 @@ async def visible_dr_event(
     if as_of is None:
         models = models_of(request)
         dispatches = models.dispatches
-        row = await edge_of(request).rows.get(models.dr_events, key)
+        row = await web_of(request).rows.get(models.dr_events, key)
     else:
         try:
             past = await read_log(request, lambda log: dr_event_as_of(log, dr_event_id, as_of), as_of=as_of)

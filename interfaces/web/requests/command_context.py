@@ -7,7 +7,7 @@ from uuid import uuid4
 import msgspec
 
 from application.command_bus.decision_context import CommandContext
-from interfaces.web.edge import dependencies_of
+from interfaces.web.edge import web_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.middleware.tracing import trace_id_of
 
@@ -40,5 +40,5 @@ async def handle_command(
     request: ApiRequest, command: msgspec.Struct, *, reply_type: type[msgspec.Struct] | None = None
 ) -> Any:
     """The reply of the command bus, called in a thread. Raises what the command raises."""
-    bus = dependencies_of(request).bus
+    bus = web_of(request).bus
     return await asyncio.to_thread(bus.handle, command, context_of(request), reply_type=reply_type)

@@ -74,7 +74,7 @@ def newest_of(
 
 
 async def shared_listing(
-    edge: ReadPages,
+    web: ReadPages,
     view: View[Row],
     *,
     filters: Mapping[str, str | None],
@@ -94,11 +94,11 @@ async def shared_listing(
         items: tuple[Any, ...] = page.rows if as_item is None else tuple(map(as_item, page.rows))
         return Listing(items=items, next_cursor=page.next_cursor)
 
-    return await shared_document(edge, view, name, listing)
+    return await shared_document(web, view, name, listing)
 
 
 async def shared_document(
-    edge: ReadPages, view: View[Row], name: Hashable, document: Callable[[View[Row]], msgspec.Struct]
+    web: ReadPages, view: View[Row], name: Hashable, document: Callable[[View[Row]], msgspec.Struct]
 ) -> Response[Any]:
     """A document of the rows of `view`, read and encoded once for all concurrent callers of the same `name`.
 
@@ -109,14 +109,14 @@ async def shared_document(
 
     def read(at_one: View[Row]) -> bytes:
         version = at_one.version()  # before the rows, which may be newer than the version, never older
-        cached = edge.pages.find(of_view, view, version)
+        cached = web.pages.find(of_view, view, version)
         if cached is not None:
             return cached
         body = msgspec.json.encode(document(at_one))
-        edge.pages.store(of_view, view, version, body)
+        web.pages.store(of_view, view, version, body)
         return body
 
-    body = await edge.coalescer.read(of_view, lambda: read_consistently(view, read))
+    body = await web.coalescer.read(of_view, lambda: read_consistently(view, read))
     return Response(body, media_type=MediaType.JSON)
 
 

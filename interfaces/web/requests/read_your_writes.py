@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 
-from interfaces.web.edge import WebDependencies, edge_of
+from interfaces.web.edge import WebDependencies, web_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.middleware.replica_routing import is_away
 from projections.engine.waits import ReadModelBehind
@@ -21,22 +21,22 @@ async def wait_for_projections(request: ApiRequest, *projections: str) -> dict[s
     Without that header the response may lack recent writes: the caller did not ask to wait, the time was over, or too
     many requests wait already (each holds a session of the database).
     """
-    edge, preference = edge_of(request), _WAIT.search(request.headers.get("prefer", ""))
-    if preference is None or edge.wait_limit.locked() or is_away(request.scope, edge.live.state):
+    web, preference = web_of(request), _WAIT.search(request.headers.get("prefer", ""))
+    if preference is None or web.wait_limit.locked() or is_away(request.scope, web.live.state):
         return {}
     within_s = min(int(preference[1]), MAX_WAIT_S)
-    async with edge.wait_limit:
-        caught_up = await asyncio.to_thread(_caught_up, edge.dependencies, projections, within_s)
+    async with web.wait_limit:
+        caught_up = await asyncio.to_thread(_caught_up, web, projections, within_s)
     return {"Preference-Applied": f"wait={within_s}"} if caught_up else {}
 
 
-def _caught_up(dependencies: WebDependencies, projections: tuple[str, ...], within_s: int) -> bool:
-    if dependencies.waits is None:
+def _caught_up(web: WebDependencies, projections: tuple[str, ...], within_s: int) -> bool:
+    if web.waits is None:
         return False
     try:
-        for position in dependencies.read_models.positions():
+        for position in web.read_models.positions():
             if position.name in projections and position.lag:
-                dependencies.waits.wait_for(position.name, position.head, timeout_s=within_s)
+                web.waits.wait_for(position.name, position.head, timeout_s=within_s)
     except (ReadModelBehind, ReadModelsUnavailable):
         return False
     return True

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from interfaces.web.edge import edge_of, models_of
+from interfaces.web.edge import models_of, web_of
 from interfaces.web.guard.access import ApiRequest, store_is_away
 from interfaces.web.middleware.replica_routing import is_away
 from interfaces.web.problems import Problem
@@ -13,7 +13,7 @@ async def visible_facility(request: ApiRequest, facility_id: str) -> FacilityRow
     """Raises Problem (404) if there is none, or the key may not see it."""
     row = None
     if request.user.facility_id in (None, facility_id):
-        row = await edge_of(request).rows.get(models_of(request).facilities, key_of(facility_id))
+        row = await web_of(request).rows.get(models_of(request).facilities, key_of(facility_id))
     if row is None:
         raise unknown_facility()
     return row
@@ -21,14 +21,14 @@ async def visible_facility(request: ApiRequest, facility_id: str) -> FacilityRow
 
 async def check_visible(request: ApiRequest, facility_id: str) -> None:
     """As `visible_facility`, without reading the store if the id is cached."""
-    edge = edge_of(request)
+    web = web_of(request)
     if request.user.facility_id not in (None, facility_id):
         raise unknown_facility()
-    if edge.facilities.is_cached(facility_id):
+    if web.facilities.is_cached(facility_id):
         return
-    if is_away(request.scope, edge.live.state):
+    if is_away(request.scope, web.live.state):
         raise store_is_away()
-    if not await asyncio.to_thread(edge.facilities.among, [facility_id]):
+    if not await asyncio.to_thread(web.facilities.among, [facility_id]):
         raise unknown_facility()
 
 

@@ -298,13 +298,12 @@ def _serving(dependencies: WebDependencies) -> Iterator[tuple[str, Callable[[], 
             told["url"] = url
             ready.set()
 
-        app = create_app(dependencies)
         await server.run(
-            app,
+            create_app(dependencies),
             listener=listener,
             stop=told["stop"],
             started=started,
-            end_streams=app.state["end_streams"],
+            end_streams=dependencies.live.end,
         )
 
     def run() -> None:

@@ -45,12 +45,33 @@ def test_every_request_passes_the_router_and_the_guard() -> None:
     assert offenders(applications, "interfaces/web", allowed=()) == []
 
 
+def other_web_state(tree: ast.Module) -> Iterator[ast.AST]:
+    """Members of an application's state besides `web`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith(
+            ("app.state", "['app'].state")
+        ):
+            yield from () if ast.unparse(node.slice) == "'web'" else (node,)
+
+
+def looked_up_dependencies(tree: ast.Module) -> Iterator[ast.AST]:
+    return calls(tree, "web_of", "edge.web_of")
+
+
+def test_the_web_process_has_one_set_of_dependencies_which_handlers_are_given() -> None:
+    assert offenders(other_web_state, "interfaces/web", "interfaces/bootstrap", allowed=()) == []
+    assert offenders(looked_up_dependencies, "interfaces/web/api", allowed=()) == []
+
+
 @pytest.mark.parametrize(
     ("check", "code"),
     [
         (macs, "import hmac\nhmac.new(secret, body, 'sha256')"),
         (macs, "hmac.digest(secret, body, 'sha256')"),
         (applications, "class Fast(litestar.Litestar):\n    pass"),
+        (other_web_state, "request.app.state['cache']"),
+        (other_web_state, "scope['app'].state['metrics']"),
+        (looked_up_dependencies, "web = web_of(request)"),
     ],
 )
 def test_a_second_place_is_detected(check: Check, code: str) -> None:

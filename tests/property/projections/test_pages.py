@@ -78,11 +78,9 @@ def test_each_existing_row_is_returned_once_while_others_are_added(path: str, ad
 
 def _emptied(edge: Edge, app: Any) -> None:
     """The same `Edge` with empty registries, because creating one per example is slow."""
-    dependencies = app.state["edge"].dependencies
-    for name, empty in (("alerts", FakeAlertRegistry()), ("dead_letters", FakeDeadLetters())):
-        object.__setattr__(dependencies, name, empty)
-    edge.alerts = dependencies.alerts
-    edge.others["dead_letters"] = dependencies.dead_letters
+    web = app.state["web"]
+    edge.alerts = web.alerts = FakeAlertRegistry()
+    edge.others["dead_letters"] = web.dead_letters = FakeDeadLetters()
 
 
 @pytest.fixture(scope="module")

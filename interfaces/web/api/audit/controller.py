@@ -19,7 +19,7 @@ from interfaces.web.api.audit.documents import (
     act_document,
     audit_replay_document,
 )
-from interfaces.web.edge import dependencies_of, edge_of
+from interfaces.web.edge import Web
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.as_of import AsOfQuery, limited_by_tenant, parse_as_of
 from interfaces.web.requests.paging import Cursor, Limit, Listing
@@ -42,16 +42,16 @@ class AuditController(Controller):
         policy=RoutePolicy(roles=AUDITOR),
     )
     async def replay(
-        self, request: ApiRequest, dr_event_id: FromPath[UUID], as_of: AsOfQuery = None
+        self, request: ApiRequest, web: Web, dr_event_id: FromPath[UUID], as_of: AsOfQuery = None
     ) -> Response[AuditReplayDocument]:
         """Read from the log, not from a read model."""
-        edge, past = edge_of(request), parse_as_of(as_of)
+        past = parse_as_of(as_of)
 
         def read() -> bytes:
-            return msgspec.json.encode(audit_replay_document(edge.audits.read(dr_event_id, as_of=past)))
+            return msgspec.json.encode(audit_replay_document(web.audits.read(dr_event_id, as_of=past)))
 
         def read_once() -> Awaitable[Any]:
-            return edge.coalescer.read(("audit", dr_event_id, past), read)
+            return web.coalescer.read(("audit", dr_event_id, past), read)
 
         body: Any = await (read_once() if past is None else limited_by_tenant(request, read_once))
         return Response(body, media_type=MediaType.JSON)
@@ -68,9 +68,9 @@ class AuditController(Controller):
         },
         policy=RoutePolicy(roles=AUDITOR),
     )
-    async def proof(self, request: ApiRequest, dr_event_id: FromPath[UUID]) -> Response[bytes]:
+    async def proof(self, web: Web, dr_event_id: FromPath[UUID]) -> Response[bytes]:
         """Contains what the newest checkpoint signs; later domain events are missing."""
-        document = await asyncio.to_thread(dependencies_of(request).ledger.proof, dr_event_id)
+        document = await asyncio.to_thread(web.ledger.proof, dr_event_id)
         return Response(
             document.written(),
             media_type="application/json",
@@ -83,10 +83,10 @@ class AuditController(Controller):
         policy=RoutePolicy(roles=AUDITOR),
     )
     async def administration(
-        self, request: ApiRequest, cursor: Cursor = None, limit: Limit = 100
+        self, web: Web, cursor: Cursor = None, limit: Limit = 100
     ) -> Listing[ActDocument]:
         """Read from the log. Other acts on a DR event stand among its own steps."""
-        log, before = dependencies_of(request).stream_log, _position_of(cursor)
+        log, before = web.stream_log, _position_of(cursor)
         found = await asyncio.to_thread(read_acts, log, before=before, limit=limit)
         following = found.next_before
         return Listing(
@@ -108,7 +108,7 @@ class AuditController(Controller):
     )
     async def consistency(
         self,
-        request: ApiRequest,
+        web: Web,
         since: Annotated[
             int,
             QueryParameter(
@@ -117,7 +117,7 @@ class AuditController(Controller):
         ],
     ) -> Response[bytes]:
         """404 where the ledger has no such checkpoint: if you keep one, the ledger was rolled back."""
-        document = await asyncio.to_thread(dependencies_of(request).ledger.consistency, since)
+        document = await asyncio.to_thread(web.ledger.consistency, since)
         return Response(document.written(), media_type="application/json")
 
     @get(
@@ -125,8 +125,8 @@ class AuditController(Controller):
         summary="How far both logs are sealed, and the newest signed checkpoint",
         policy=RoutePolicy(roles=AUDITOR | OPERATOR),
     )
-    async def ledger(self, request: ApiRequest) -> LedgerStatus:
-        return await asyncio.to_thread(dependencies_of(request).ledger.status)
+    async def ledger(self, web: Web) -> LedgerStatus:
+        return await asyncio.to_thread(web.ledger.status)
 
 
 def _position_of(cursor: str | None) -> int | None:

@@ -18,7 +18,7 @@ from interfaces.web.api.dr_event.documents import (
     dr_event_document,
 )
 from interfaces.web.api.webhook.responses import ended
-from interfaces.web.edge import edge_of
+from interfaces.web.edge import Web
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.as_of import AsOfQuery, dr_events_of, parse_as_of, visible_dr_event
 from interfaces.web.requests.command_context import handle_command
@@ -64,6 +64,7 @@ class DREventController(Controller):
     async def listed(
         self,
         request: ApiRequest,
+        web: Web,
         *,
         status: Filter = None,
         program: Filter = None,
@@ -74,7 +75,7 @@ class DREventController(Controller):
         as_of: AsOfQuery = None,
     ) -> Response[Listing[DREventDocument]]:
         return await shared_listing(
-            edge_of(request),
+            web,
             await dr_events_of(request, parse_as_of(as_of)),
             filters={"status": status, "program_id": program, "facility_ids": facility, "outcome": outcome},
             tenant=request.user.utility_id,
@@ -104,6 +105,7 @@ class DREventController(Controller):
     async def dispatches(
         self,
         request: ApiRequest,
+        web: Web,
         dr_event_id: FromPath[UUID],
         *,
         cursor: Cursor = None,
@@ -113,7 +115,7 @@ class DREventController(Controller):
         """`Prefer: wait=N` as for the DR event itself."""
         headers = await wait_for_projections(request, "dr_events", "dispatches")
         answer = await shared_listing(
-            edge_of(request),
+            web,
             (await visible_dr_event(request, dr_event_id, parse_as_of(as_of))).dispatches,
             filters={"dr_event_id": str(dr_event_id)},
             tenant=request.user.utility_id,

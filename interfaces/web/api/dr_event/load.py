@@ -24,7 +24,7 @@ from application.telemetry.load_sum import SummedStep
 from domain.forecast import CYCLE, cycle_start_of
 from domain.time_series.windows import TimeWindow
 from interfaces.web.api.telemetry.load_sum import summed_loads
-from interfaces.web.edge import dependencies_of
+from interfaces.web.edge import Web, WebDependencies
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
 from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, read_log, visible_dr_event
@@ -87,10 +87,10 @@ class DREventLoadController(Controller):
         policy=RoutePolicy(roles=READER_OR_UTILITY, cache="stale", projections=("dr_events", "dispatches")),
     )
     async def one(
-        self, request: ApiRequest, dr_event_id: FromPath[UUID], as_of: AsOfQuery = None
+        self, request: ApiRequest, web: Web, dr_event_id: FromPath[UUID], as_of: AsOfQuery = None
     ) -> DREventLoadDocument:
         """With `as_of`, readings up to that time, as stored today: telemetry has no history."""
-        past, dependencies = parse_as_of(as_of), dependencies_of(request)
+        past = parse_as_of(as_of)
         row, dispatches = await visible_dr_event(request, dr_event_id, past)
         if row.starts_at is None or row.ends_at is None:
             raise Problem("not-found", "it has no window (then): only its cancellation has arrived")
@@ -101,7 +101,7 @@ class DREventLoadController(Controller):
             request, lambda log: measured_loads(log, dr_event_id, facility_ids, past), as_of=past
         )
         serving = [one for one in measured.facility_ids or _serving(row, parts) if one not in hidden]
-        until, shown = dependencies.clock.now(), TimeWindow(row.starts_at, row.ends_at)
+        until, shown = web.clock.now(), TimeWindow(row.starts_at, row.ends_at)
         if past is not None:
             until = min(until, past if isinstance(past, datetime) else row.changed_at)
         if request.user.utility_id is None:
@@ -117,9 +117,9 @@ class DREventLoadController(Controller):
             starts_at=shown.starts_at,
             ends_at=shown.ends_at,
             step_s=step_s,
-            steps=await summed_loads(request, serving, _over(shown, until, step_s), step_s),
+            steps=await summed_loads(web, serving, _over(shown, until, step_s), step_s),
             forecast_at=planned_at,
-            forecast=await asyncio.to_thread(_foreseen, request, serving, planned_at, shown),
+            forecast=await asyncio.to_thread(_foreseen, request, web, serving, planned_at, shown),
             measured=msgspec.convert(measured.steps, tuple[MeasuredStepDocument, ...], from_attributes=True),
         )
 
@@ -159,12 +159,12 @@ def _over(shown: TimeWindow, until: datetime, step_s: int) -> TimeWindow | None:
 
 
 def _foreseen(
-    request: ApiRequest, facility_ids: Collection[str], at: datetime, shown: TimeWindow
+    request: ApiRequest, web: WebDependencies, facility_ids: Collection[str], at: datetime, shown: TimeWindow
 ) -> tuple[StepDocument, ...]:
-    ids, dependencies = sorted(facility_ids), dependencies_of(request)
-    states = newest_at(dependencies.past_forecasts, ids, at)
+    ids = sorted(facility_ids)
+    states = newest_at(web.past_forecasts, ids, at)
     try:
-        document = portfolio_forecast(states.values(), ids, _correlations(request, at), at)
+        document = portfolio_forecast(states.values(), ids, _correlations(request, web, at), at)
     except NoPortfolioForecast:
         return ()
     return tuple(
@@ -172,8 +172,8 @@ def _foreseen(
     )
 
 
-def _correlations(request: ApiRequest, at: datetime) -> list[CorrelationEstimate]:
+def _correlations(request: ApiRequest, web: WebDependencies, at: datetime) -> list[CorrelationEstimate]:
     """Measured over the whole portfolio, so a utility gets the assumed ones: others own facilities too."""
     if request.user.utility_id is not None:
         return assumed_correlations()
-    return measured_correlations(dependencies_of(request).forecast_scores, at.date())
+    return measured_correlations(web.forecast_scores, at.date())

@@ -13,7 +13,7 @@ from application.settlement.offline_files import rule_problems
 from application.settlement.what_if import WhatIfRefused
 from domain.baseline import InvalidBaselineRule, UnknownBaselineMethod
 from domain.program import BaselineTerms, SettlementRule
-from interfaces.web.edge import dependencies_of, edge_of
+from interfaces.web.edge import Web
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem, ProblemReason
 from interfaces.web.requests.as_of import parse_as_of, visible_dr_event
@@ -73,6 +73,7 @@ class WhatIfController(Controller):
     async def answer(
         self,
         request: ApiRequest,
+        web: Web,
         dr_event_id: FromPath[UUID],
         data: JSONBody[WhatIfBody],
     ) -> SettlementWhatIf:
@@ -81,16 +82,15 @@ class WhatIfController(Controller):
         past = parse_as_of(data.as_of)
         question = await _question(request, data)
         await visible_dr_event(request, dr_event_id, past)
-        edge, dependencies = edge_of(request), dependencies_of(request)
-        sources = MeasuringSources(dependencies.telemetry, dependencies.public_holidays)
+        sources = MeasuringSources(web.telemetry, web.public_holidays)
         facilities = MOST_FACILITIES if question.baseline is None else MOST_MEASURED_AGAIN
         most = MostCompared(facilities, MOST_STEPS)
 
         def answered() -> SettlementWhatIf:
-            return settlement_what_if(edge.history, dr_event_id, question, sources, as_of=past, most=most)
+            return settlement_what_if(web.history, dr_event_id, question, sources, as_of=past, most=most)
 
         try:
-            return await edge.what_if_limit.run(tenant_of(request), lambda: asyncio.to_thread(answered))
+            return await web.what_if_limit.run(tenant_of(request), lambda: asyncio.to_thread(answered))
         except WhatIfRefused as error:
             raise _refused(error) from error
 

@@ -12,7 +12,7 @@ from application.facility.portfolio_entries import FacilityEntry, Portfolio
 from application.facility.portfolio_validation import check_references
 from application.operations.portfolio_import import given_coordinates
 from interfaces.web.api.facility.documents import FacilityDocument, FacilityDocuments
-from interfaces.web.edge import dependencies_of, edge_of
+from interfaces.web.edge import Web, WebDependencies
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.as_of import AsOfQuery, facilities_of, parse_as_of, read_log
 from interfaces.web.requests.command_context import context_of
@@ -45,6 +45,7 @@ class FacilityController(Controller):
     async def listed(
         self,
         request: ApiRequest,
+        web: Web,
         *,
         status: Filter = None,
         program: Filter = None,
@@ -55,13 +56,12 @@ class FacilityController(Controller):
     ) -> Response[Listing[FacilityDocument]]:
         """A key of one facility gets only that one."""
         past = parse_as_of(as_of)
-        edge = edge_of(request)
-        document_of = await _documents(request, past)
+        document_of = await _documents(web, past)
         if request.user.facility_id is not None:
             row = await _facility_of(request, request.user.facility_id, past)
             return Response(Listing(items=(document_of(row),)))
         return await shared_listing(
-            edge,
+            web,
             await facilities_of(request, past),
             filters={"status": status, "programs": program, "groups": group},
             tenant=None,
@@ -77,13 +77,13 @@ class FacilityController(Controller):
         policy=RoutePolicy(roles=OPERATOR),
     )
     async def register(
-        self, request: ApiRequest, data: JSONBody[FacilityEntry]
+        self, request: ApiRequest, web: Web, data: JSONBody[FacilityEntry]
     ) -> Response[FacilityRegistration]:
         """One entry of a portfolio file. Only differences are recorded, so repeating it changes nothing.
 
         Address and credentials of a BMS, those of a new facility included, are set by role admin alone.
         """
-        recorded = await asyncio.to_thread(_register, request, data)
+        recorded = await asyncio.to_thread(_register, request, web, data)
         registration = FacilityRegistration(facility_id=data.facility_id, domain_events=recorded)
         return Response(registration, headers={"Location": f"/api/facilities/{data.facility_id}"})
 
@@ -95,19 +95,18 @@ class FacilityController(Controller):
         ),
     )
     async def one(
-        self, request: ApiRequest, facility_id: FromPath[str], *, as_of: AsOfQuery = None
+        self, request: ApiRequest, web: Web, facility_id: FromPath[str], *, as_of: AsOfQuery = None
     ) -> FacilityDocument:
         """Its zones, limits, programs and reservations; the state of its BMS is at `/health`."""
         past = parse_as_of(as_of)
         row = await _facility_of(request, facility_id, past)
-        return (await _documents(request, past))(row)
+        return (await _documents(web, past))(row)
 
 
-async def _documents(request: ApiRequest, past: AsOf | None) -> FacilityDocuments:
-    edge = edge_of(request)
-    coordinates = await edge.coordinates.current()
+async def _documents(web: WebDependencies, past: AsOf | None) -> FacilityDocuments:
+    coordinates = await web.coordinates.current()
     if past is None:
-        return FacilityDocuments.of_now(coordinates, edge.dependencies.clock.now())
+        return FacilityDocuments.of_now(coordinates, web.clock.now())
     return FacilityDocuments(coordinates, past if isinstance(past, datetime) else None)
 
 
@@ -123,9 +122,8 @@ async def _facility_of(request: ApiRequest, facility_id: str, past: AsOf | None)
     return row
 
 
-def _register(request: ApiRequest, entry: FacilityEntry) -> int:
+def _register(request: ApiRequest, web: WebDependencies, entry: FacilityEntry) -> int:
     """The number of recorded domain events. Raises PortfolioInvalid."""
-    web = dependencies_of(request)
     check_references(
         Portfolio(facilities=(entry,)),
         known_utilities=(),

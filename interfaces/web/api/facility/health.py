@@ -15,7 +15,7 @@ from application.operations.report import BREAKER_ALERT
 from application.ports.operations.alerts import Alert
 from domain.dispatch import DispatchStatus
 from interfaces.web.api.operations.alerts import AlertDocument, alert_document
-from interfaces.web.edge import WebDependencies, dependencies_of
+from interfaces.web.edge import Web, WebDependencies
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.visibility import visible_facility
 from interfaces.web.route_policy import FACILITY_READER, RoutePolicy
@@ -66,9 +66,9 @@ class FacilityHealthController(Controller):
             roles=FACILITY_READER, one_facility=True, cache="stale", projections=("facilities", "dispatches")
         ),
     )
-    async def one(self, request: ApiRequest, facility_id: FromPath[str]) -> FacilityHealthDocument:
+    async def one(self, request: ApiRequest, web: Web, facility_id: FromPath[str]) -> FacilityHealthDocument:
         row = await visible_facility(request, facility_id)
-        return await asyncio.to_thread(_health, dependencies_of(request), row)
+        return await asyncio.to_thread(_health, web, row)
 
 
 def _health(web: WebDependencies, row: FacilityRow) -> FacilityHealthDocument:

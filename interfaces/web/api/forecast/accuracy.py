@@ -8,7 +8,7 @@ from litestar import Controller, get
 from litestar.params import FromPath, QueryParameter
 
 from application.forecast.accuracy import FacilityAccuracy, facility_accuracies
-from interfaces.web.edge import dependencies_of
+from interfaces.web.edge import Web
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.visibility import visible_facility
 from interfaces.web.route_policy import FACILITY_READER, RoutePolicy
@@ -26,14 +26,12 @@ class ForecastAccuracyController(Controller):
         policy=RoutePolicy(roles=FACILITY_READER, one_facility=True, cache="stale"),
     )
     async def one(
-        self, request: ApiRequest, facility_id: FromPath[str], *, days: Days = 28
+        self, request: ApiRequest, web: Web, facility_id: FromPath[str], *, days: Days = 28
     ) -> FacilityAccuracy:
         """Errors, coverage of the 80 % interval, and skill against last week's load; empty before the first score."""
         await visible_facility(request, facility_id)
-        dependencies = dependencies_of(request)
-        last = dependencies.clock.now().date()
+        last = web.clock.now().date()
         first = last - timedelta(days=days - 1)
-        scores = dependencies.forecast_scores
-        found = await asyncio.to_thread(facility_accuracies, scores, first, last, [facility_id])
+        found = await asyncio.to_thread(facility_accuracies, web.forecast_scores, first, last, [facility_id])
         nothing = FacilityAccuracy(facility_id=facility_id, first=first, last=last, accuracy=())
         return found[0] if found else nothing

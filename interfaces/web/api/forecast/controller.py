@@ -16,7 +16,7 @@ from application.forecast.documents import (
 )
 from domain.time_series.windows import TimeWindow
 from interfaces.web.api.telemetry.load_history import window_of
-from interfaces.web.edge import dependencies_of
+from interfaces.web.edge import Web, WebDependencies
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
 from interfaces.web.requests.visibility import visible_facility
@@ -54,6 +54,7 @@ class ForecastController(Controller):
     async def one(
         self,
         request: ApiRequest,
+        web: Web,
         facility_id: FromPath[str],
         *,
         as_of: AsOfMoment = None,
@@ -66,13 +67,12 @@ class ForecastController(Controller):
         With `lead_time_h`, `from` and `to` (at most 7 days): each quarter-hour as forecast that many hours before.
         """
         await visible_facility(request, facility_id)
-        at = moment_of(as_of, dependencies_of(request).clock.now())
+        at = moment_of(as_of, web.clock.now())
         if lead_time_h is not None:
-            return await _ahead(request, facility_id, lead_time_h, _window(first, last), at)
+            return await _ahead(web, facility_id, lead_time_h, _window(first, last), at)
         if first is not None or last is not None:
             raise Problem("invalid-request", "`from` and `to` go with `lead_time_h`; give it too")
-        past = dependencies_of(request).past_forecasts
-        found = await asyncio.to_thread(newest_at, past, [facility_id], at)
+        found = await asyncio.to_thread(newest_at, web.past_forecasts, [facility_id], at)
         if facility_id not in found:
             raise Problem(
                 "not-found",
@@ -83,12 +83,11 @@ class ForecastController(Controller):
 
 
 async def _ahead(
-    request: ApiRequest, facility_id: str, lead_time_h: float, window: TimeWindow, at: datetime
+    web: WebDependencies, facility_id: str, lead_time_h: float, window: TimeWindow, at: datetime
 ) -> LeadTimeDocument:
     lead_time = timedelta(hours=lead_time_h)
-    past = dependencies_of(request).past_forecasts
     try:
-        steps = await asyncio.to_thread(by_lead_time, past, facility_id, window, lead_time, at)
+        steps = await asyncio.to_thread(by_lead_time, web.past_forecasts, facility_id, window, lead_time, at)
     except LeadTimeRefused as error:
         raise Problem("invalid-request", str(error)) from None
     return lead_time_document(facility_id, steps, lead_time, at)

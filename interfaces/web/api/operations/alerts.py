@@ -8,8 +8,7 @@ from litestar import Controller, get
 from litestar.params import FromQuery
 
 from application.ports.operations.alerts import Alert, AlertCursor, Severity
-from interfaces.web.edge import dependencies_of
-from interfaces.web.guard.access import ApiRequest
+from interfaces.web.edge import Web
 from interfaces.web.requests.paging import Cursor, Limit, Listing, Place, newest_of, place_of
 from interfaces.web.route_policy import ALERT_READER, RoutePolicy
 from projections.engine.cursors import invalid_cursor
@@ -47,14 +46,14 @@ class AlertController(Controller):
     )
     async def listed(
         self,
-        request: ApiRequest,
+        web: Web,
         include_cleared: FromQuery[bool] = False,
         cursor: Cursor = None,
         limit: Limit = 200,
     ) -> Listing[AlertDocument]:
         """At most one is open for a (name, subject), so the number of open alerts is bounded."""
         found = await asyncio.to_thread(
-            dependencies_of(request).alerts.listed,
+            web.alerts.listed,
             include_cleared=include_cleared,
             limit=limit + 1,
             after=_place_of(cursor),

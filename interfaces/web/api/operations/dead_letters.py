@@ -16,7 +16,7 @@ from application.ports.operations.dead_letters import (
     DeadLetterStatus,
 )
 from interfaces.web.api.dr_event.controller import Text
-from interfaces.web.edge import dependencies_of
+from interfaces.web.edge import Web
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
 from interfaces.web.requests.command_context import actor_of
@@ -58,14 +58,14 @@ class DeadLetterController(Controller):
     )
     async def listed(
         self,
-        request: ApiRequest,
+        web: Web,
         queue: FromQuery[DeadLetterQueue | None] = None,
         status: FromQuery[DeadLetterStatus] = "open",
         cursor: Cursor = None,
         limit: Limit = 100,
     ) -> Listing[DeadLetterDocument]:
         found = await asyncio.to_thread(
-            dependencies_of(request).dead_letters.listed,
+            web.dead_letters.listed,
             queue=queue,
             status=status,
             limit=limit + 1,
@@ -81,8 +81,8 @@ class DeadLetterController(Controller):
         summary="One dead letter with its body",
         policy=RoutePolicy(roles=OPERATOR),
     )
-    async def one(self, request: ApiRequest, dead_letter_id: FromPath[UUID]) -> DeadLetterDocument:
-        letter = await asyncio.to_thread(dependencies_of(request).dead_letters.get, dead_letter_id)
+    async def one(self, web: Web, dead_letter_id: FromPath[UUID]) -> DeadLetterDocument:
+        letter = await asyncio.to_thread(web.dead_letters.get, dead_letter_id)
         text = letter.body.decode("utf-8", errors="replace")[:MOST_BODY_CHARACTERS]
         return msgspec.structs.replace(_document(letter), body=text)
 
@@ -93,9 +93,8 @@ class DeadLetterController(Controller):
         policy=RoutePolicy(roles=OPERATOR),
     )
     async def discard(
-        self, request: ApiRequest, dead_letter_id: FromPath[UUID], data: JSONBody[DecisionBody]
+        self, request: ApiRequest, web: Web, dead_letter_id: FromPath[UUID], data: JSONBody[DecisionBody]
     ) -> DeadLetterDocument:
-        web = dependencies_of(request)
         decided = await asyncio.to_thread(
             discard,
             dead_letter_id,
@@ -114,13 +113,12 @@ class DeadLetterController(Controller):
         policy=RoutePolicy(roles=OPERATOR),
     )
     async def replay(
-        self, request: ApiRequest, dead_letter_id: FromPath[UUID], data: JSONBody[DecisionBody]
+        self, request: ApiRequest, web: Web, dead_letter_id: FromPath[UUID], data: JSONBody[DecisionBody]
     ) -> DeadLetterDocument:
         """Hands the work to its worker again; the status is `replayed` then."""
-        replaying = dependencies_of(request).dead_letter_replay
-        if replaying is None:
+        if web.dead_letter_replay is None:
             raise Problem("not-built-yet", "replay it with `gridproof dead-letters replay`")
-        letter = await replaying.replay(dead_letter_id, by=actor_of(request), reason=data.reason)
+        letter = await web.dead_letter_replay.replay(dead_letter_id, by=actor_of(request), reason=data.reason)
         return _document(letter)
 
 

@@ -10,8 +10,8 @@ from litestar.params import FromPath
 from prometheus_client import REGISTRY, generate_latest
 
 from application.ports.operations.unavailable import OperationsUnavailable
-from interfaces.web.edge import DependencyProblem, ReadinessProbe, dependencies_of, edge_of
-from interfaces.web.middleware.metrics import WebMetrics, metrics_of
+from interfaces.web.edge import DependencyProblem, ReadinessProbe, Web
+from interfaces.web.middleware.metrics import WebMetrics
 from interfaces.web.problems import PROBLEM_TYPES, TYPE_PREFIX, Problem
 from interfaces.web.route_policy import ANYONE, OPERATOR, RoutePolicy
 from projections.queries.views import ReadModelsUnavailable
@@ -64,9 +64,8 @@ class PlatformController(Controller):
         summary="Ready to serve; names each dependency",
         policy=RoutePolicy(roles=ANYONE, has_etag=False),
     )
-    async def ready(self, request: PlatformRequest) -> Response[Readiness]:
-        probes = dependencies_of(request).probes
-        states = tuple(await asyncio.gather(*map(_state_of, probes)))
+    async def ready(self, web: Web) -> Response[Readiness]:
+        states = tuple(await asyncio.gather(*map(_state_of, web.probes)))
         down = [state for state in states if not state.up]
         not_ready = any(state.needed for state in down)
         readiness = Readiness(
@@ -82,24 +81,23 @@ class PlatformController(Controller):
         media_type=METRICS_TYPE,
         policy=RoutePolicy(roles=OPERATOR, has_etag=False, needs_store=False),
     )
-    async def metrics(self, request: PlatformRequest) -> bytes:
-        metrics, edge = metrics_of(request), edge_of(request)
-        dependencies = edge.dependencies
-        metrics.rate_limit_degraded.set(dependencies.rate_limiter.is_degraded)
-        if edge.live.state.is_away:  # each scrape would hold two threads until their timeouts
+    async def metrics(self, web: Web) -> bytes:
+        metrics = web.metrics
+        metrics.rate_limit_degraded.set(web.rate_limiter.is_degraded)
+        if web.live.state.is_away:  # each scrape would hold two threads until their timeouts
             metrics.clear_positions()
             metrics.clear_alerts()
             return _shown(metrics)
         try:
             async with asyncio.timeout(PROBE_DEADLINE_S):
-                positions = await asyncio.to_thread(dependencies.read_models.positions)
+                positions = await asyncio.to_thread(web.read_models.positions)
         except (TimeoutError, ReadModelsUnavailable):
             metrics.clear_positions()
         else:
-            metrics.note_positions(positions, dependencies.clock.now())
+            metrics.note_positions(positions, web.clock.now())
         try:
             async with asyncio.timeout(PROBE_DEADLINE_S):
-                open_by_name = await asyncio.to_thread(dependencies.alerts.open_by_name)
+                open_by_name = await asyncio.to_thread(web.alerts.open_by_name)
         except (TimeoutError, OperationsUnavailable):
             metrics.clear_alerts()
         else:

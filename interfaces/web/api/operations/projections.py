@@ -6,8 +6,7 @@ from datetime import datetime
 import msgspec
 from litestar import Controller, get
 
-from interfaces.web.edge import dependencies_of
-from interfaces.web.guard.access import ApiRequest
+from interfaces.web.edge import Web
 from interfaces.web.requests.paging import Listing
 from interfaces.web.route_policy import OPERATOR, RoutePolicy
 from projections.queries.views import ProjectionPosition
@@ -35,8 +34,8 @@ class ProjectionController(Controller):
         summary="Position, lag and health of each",
         policy=RoutePolicy(roles=OPERATOR),
     )
-    async def listed(self, request: ApiRequest) -> Listing[ProjectionDocument]:
-        found = await asyncio.to_thread(dependencies_of(request).read_models.positions)
+    async def listed(self, web: Web) -> Listing[ProjectionDocument]:
+        found = await asyncio.to_thread(web.read_models.positions)
         return Listing(items=tuple(map(_document, found)))
 
 

@@ -28,8 +28,7 @@ from application.ports.operations.dead_letters import DeadLetterQueue
 from application.ports.operations.system_state import QueueName, QueuesUnavailable, SystemState
 from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.web.caching.unavailable import UNAVAILABLE
-from interfaces.web.edge import Edge, WebDependencies, edge_of
-from interfaces.web.guard.access import ApiRequest
+from interfaces.web.edge import Web, WebDependencies
 from interfaces.web.route_policy import OPERATOR, RoutePolicy
 from projections.queries.views import ProjectionPosition
 
@@ -98,22 +97,19 @@ class OperationsController(Controller):
         summary="State of queues, workers, projections, alerts and the ledger",
         policy=RoutePolicy(roles=OPERATOR, needs_store=False),
     )
-    async def whole(self, request: ApiRequest) -> OperationsDocument:
-        edge, unknown = edge_of(request), dict[str, str]()
-        web = edge.dependencies
+    async def whole(self, web: Web) -> OperationsDocument:
+        unknown = dict[str, str]()
         async with asyncio.TaskGroup() as parts:
 
-            def part(
-                name: str, ask: Callable[[WebDependencies], Awaitable[TPart]]
-            ) -> asyncio.Task[TPart | None]:
-                return parts.create_task(_part_or_unknown(name, ask(web), unknown))
+            def part(name: str, answer: Awaitable[TPart]) -> asyncio.Task[TPart | None]:
+                return parts.create_task(_part_or_unknown(name, answer, unknown))
 
             def stored(name: str, ask: Callable[[WebDependencies], TPart]) -> asyncio.Task[TPart | None]:
-                return part(name, lambda web: _read(edge, ask, web))
+                return part(name, _read(ask, web))
 
             open_alerts = stored("open_alerts", lambda web: web.alerts.open_by_name())
             breakers = stored("breakers", _breakers)
-            queues = part("queues", _queues)
+            queues = part("queues", _queues(web))
             projections = stored("projections", _projections)
             letters = stored("dead_letters", _letters)
             ledger = stored("ledger", _ledger)
@@ -141,9 +137,9 @@ async def _part_or_unknown(name: str, answer: Awaitable[TPart], unknown: dict[st
         return None
 
 
-async def _read(edge: Edge, ask: Callable[[WebDependencies], TPart], web: WebDependencies) -> TPart:
+async def _read(ask: Callable[[WebDependencies], TPart], web: WebDependencies) -> TPart:
     """Run `ask` in a thread, unless PostgreSQL does not answer at the moment."""
-    if edge.live.state.is_away:
+    if web.live.state.is_away:
         raise OperationsUnavailable("the store does not answer")
     return await asyncio.to_thread(ask, web)
 

@@ -36,7 +36,7 @@ from interfaces.web.api.settlement.documents import (
     settled_document,
 )
 from interfaces.web.api.settlement.forms import Form, form_of, in_form
-from interfaces.web.edge import dependencies_of, edge_of
+from interfaces.web.edge import Web, WebDependencies
 from interfaces.web.guard.access import ApiRequest, check_is_json
 from interfaces.web.problems import Problem, ProblemReason
 from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, visible_dr_event
@@ -82,6 +82,7 @@ class SettlementController(Controller):
     async def one(
         self,
         request: ApiRequest,
+        web: Web,
         dr_event_id: FromPath[UUID],
         revision: RevisionQuery = None,
         as_of: AsOfQuery = None,
@@ -91,8 +92,7 @@ class SettlementController(Controller):
         headers = await wait_for_projections(request, "dr_events")
         row, form = await settled_dr_event(request, dr_event_id, as_of), form_of(request)
         settlement = _revision(row, revision)
-        audience, documents = audience_of(request), dependencies_of(request).settlements
-        log = edge_of(request).history
+        audience, documents = audience_of(request), web.settlements
         # an owner may not read measurements
         path = None if request.user.role == "owner" else measurement_path(dr_event_id)
         name = ("settlement", dr_event_id, settlement.revision, settlement.digest, audience, form, path)
@@ -103,13 +103,13 @@ class SettlementController(Controller):
                 return written
             document = read_document(written)
             if form == "html":
-                document = with_origins(log, document, settlement.settled_at)
+                document = with_origins(web.history, document, settlement.settled_at)
             previous = None
             if audience.facility_id is not None and document.resettlement is not None:
                 previous = revision_before(documents, row, settlement)
             return _written(document, previous, audience, form, path)
 
-        body = await _written_once(request, name, read)
+        body = await _written_once(request, web, name, read)
         response = in_form(body, form, file_name=f"settlement-{dr_event_id}-{settlement.revision}")
         response.headers.update(headers)
         return response
@@ -120,12 +120,12 @@ class SettlementController(Controller):
         policy=RoutePolicy(roles=EVERY_KEY, one_facility=True),
     )
     async def revisions(
-        self, request: ApiRequest, dr_event_id: FromPath[UUID], as_of: AsOfQuery = None
+        self, request: ApiRequest, web: Web, dr_event_id: FromPath[UUID], as_of: AsOfQuery = None
     ) -> SettlementRevisionsDocument:
         """A key of one facility gets the amounts of its own part, of the newest revisions."""
         row, audience = await settled_dr_event(request, dr_event_id, as_of), audience_of(request)
         whole = revisions_document(row, waits_for(row))
-        facility_id, documents = audience.facility_id, dependencies_of(request).settlements
+        facility_id, documents = audience.facility_id, web.settlements
         if facility_id is None:
             return whole
         rows = [one for one in row.settlements if one.digest is not None][-MOST_OWN_REVISIONS:]
@@ -139,7 +139,7 @@ class SettlementController(Controller):
             return msgspec.structs.replace(whole, revisions=own)
 
         name = ("settlement revisions", dr_event_id, tuple(one.digest for one in rows), audience)
-        return await settlement_read(request, name, read)
+        return await settlement_read(request, web, name, read)
 
     @post(
         "/",
@@ -195,32 +195,34 @@ def no_part(facility_id: str) -> Problem:
     return Problem("not-found", f"{facility_id[:200]} has no part in that DR event (then)")
 
 
-async def settlement_read(request: ApiRequest, name: Hashable, read: Callable[[], TRead]) -> TRead:
+async def settlement_read(
+    request: ApiRequest, web: WebDependencies, name: Hashable, read: Callable[[], TRead]
+) -> TRead:
     """The result of `read`, once for all concurrent callers of the same name; of each tenant one at a time, because a
     document of 10,000 facilities takes a second. Raises Problem."""
-    edge = edge_of(request)
     try:
-        return await edge.settlement_limit.run(tenant_of(request), lambda: edge.coalescer.read(name, read))
+        return await web.settlement_limit.run(tenant_of(request), lambda: web.coalescer.read(name, read))
     except NotSettledYet as error:
         raise not_settled_yet(error) from error
     except FacilityNotSettled as error:
         raise no_part(request.user.facility_id or "it") from error
 
 
-async def _written_once(request: ApiRequest, name: Hashable, read: Callable[[], bytes]) -> bytes:
+async def _written_once(
+    request: ApiRequest, web: WebDependencies, name: Hashable, read: Callable[[], bytes]
+) -> bytes:
     """As `settlement_read`, for what never changes: after the first caller nobody reads the store, or waits for it."""
-    edge = edge_of(request)
-    documents = edge.dependencies.settlements
+    documents = web.settlements
 
     def stored() -> bytes:
-        found = edge.settlement_pages.find(name, documents, UNCHANGED)
+        found = web.settlement_pages.find(name, documents, UNCHANGED)
         if found is None:
             found = read()
-            edge.settlement_pages.store(name, documents, UNCHANGED, found)
+            web.settlement_pages.store(name, documents, UNCHANGED, found)
         return found
 
-    found = edge.settlement_pages.find(name, documents, UNCHANGED)
-    return await settlement_read(request, name, stored) if found is None else found
+    found = web.settlement_pages.find(name, documents, UNCHANGED)
+    return await settlement_read(request, web, name, stored) if found is None else found
 
 
 def not_settled_yet(error: NotSettledYet) -> Problem:

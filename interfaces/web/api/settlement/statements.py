@@ -28,7 +28,7 @@ from interfaces.settlement.periods import (
 from interfaces.web.api.settlement.controller import settlement_read
 from interfaces.web.api.settlement.documents import FacilityStatementDocument
 from interfaces.web.api.settlement.forms import Form, form_of, in_form
-from interfaces.web.edge import dependencies_of, models_of
+from interfaces.web.edge import Web, WebDependencies, models_of
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
 from interfaces.web.requests.visibility import unknown_facility, visible_facility
@@ -48,13 +48,13 @@ class ProgramStatementController(Controller):
         policy=RoutePolicy(roles=READER_OR_UTILITY),
     )
     async def one(
-        self, request: ApiRequest, program_id: FromPath[str], period: FromPath[str]
+        self, request: ApiRequest, web: Web, program_id: FromPath[str], period: FromPath[str]
     ) -> Response[bytes]:
         """`period` is a month, 2026-07, or a season, 2026-06_2026-09. `Accept: text/html` gives a printable page,
         `text/csv` records. It is provisional until no DR event of it can be settled again."""
         written, form = _period(period), form_of(request)
-        sources, tenant = _sources(request), request.user.utility_id
-        program_of, now = dependencies_of(request).program, dependencies_of(request).clock.now()
+        sources, tenant = _sources(request, web), request.user.utility_id
+        program_of, now = web.program, web.clock.now()
 
         def read() -> bytes:
             program = program_of(program_id[:200])
@@ -63,7 +63,7 @@ class ProgramStatementController(Controller):
             found = statement_of(sources, program, written, now=now)
             return _in_form([found], found.statement, written, form, facility_id=None)
 
-        body = await _read(request, ("program statement", program_id, written, tenant, form), read)
+        body = await _read(request, web, ("program statement", program_id, written, tenant, form), read)
         return in_form(body, form, file_name=f"statement-{period}")
 
 
@@ -80,14 +80,14 @@ class FacilityStatementController(Controller):
         policy=RoutePolicy(roles=EVERY_KEY, one_facility=True),
     )
     async def one(
-        self, request: ApiRequest, facility_id: FromPath[str], period: FromPath[str]
+        self, request: ApiRequest, web: Web, facility_id: FromPath[str], period: FromPath[str]
     ) -> Response[bytes]:
         """As a program's. A utility gets the programs that are its own; of a facility in none of them it learns
         nothing."""
         written, form = _period(period), form_of(request)
         facility = await visible_facility(request, facility_id)
-        sources, tenant = _sources(request), request.user.utility_id
-        program_of, now = dependencies_of(request).program, dependencies_of(request).clock.now()
+        sources, tenant = _sources(request, web), request.user.utility_id
+        program_of, now = web.program, web.clock.now()
         program_ids = sorted({*facility.programs, *(one.program_id for one in facility.enrolled)})
 
         def read() -> bytes:
@@ -106,7 +106,7 @@ class FacilityStatementController(Controller):
             )
             return _in_form(figures, document, written, form, facility_id=facility_id)
 
-        body = await _read(request, ("facility statement", facility_id, written, tenant, form), read)
+        body = await _read(request, web, ("facility statement", facility_id, written, tenant, form), read)
         return in_form(body, form, file_name=f"statement-{period}")
 
 
@@ -121,12 +121,12 @@ def _period(period: str) -> str:
     return written
 
 
-def _sources(request: ApiRequest) -> PeriodSources:
+def _sources(request: ApiRequest, web: WebDependencies) -> PeriodSources:
     models = models_of(request)
     return PeriodSources(
         dr_events=models.dr_events,
         facilities=models.facilities,
-        documents=dependencies_of(request).settlements,
+        documents=web.settlements,
         tenant=request.user.utility_id,
         most_parts=MOST_PARTS,
     )
@@ -136,10 +136,12 @@ def _is_visible(program: ProgramState | None, tenant: str | None) -> bool:
     return program is not None and tenant in (None, program.utility_id)
 
 
-async def _read(request: ApiRequest, name: tuple[object, ...], read: Callable[[], bytes]) -> bytes:
+async def _read(
+    request: ApiRequest, web: WebDependencies, name: tuple[object, ...], read: Callable[[], bytes]
+) -> bytes:
     """Raises Problem."""
     try:
-        return await settlement_read(request, name, read)
+        return await settlement_read(request, web, name, read)
     except PeriodTooLarge as error:
         raise Problem("past-too-large", str(error)) from error
     except CurrenciesDiffer as error:

@@ -11,7 +11,7 @@ from litestar.params import FromPath, QueryParameter
 from application.ports.clock import Clock
 from application.ports.telemetry.store import CurrentValue
 from application.telemetry.cached_reader import CachedAnswer, Source
-from interfaces.web.edge import edge_of, models_of
+from interfaces.web.edge import Web, models_of
 from interfaces.web.guard.access import ApiRequest, check_read_rate
 from interfaces.web.middleware.stale_headers import stale_headers_of
 from interfaces.web.problems import Problem, try_again
@@ -66,21 +66,22 @@ class CurrentController(Controller):
             roles=FACILITY_READER, one_facility=True, cache="stale", needs_store=False, rate_limit="none"
         ),
     )
-    async def one(self, request: ApiRequest, facility_id: FromPath[str]) -> Response[CurrentDocument]:
+    async def one(
+        self, request: ApiRequest, web: Web, facility_id: FromPath[str]
+    ) -> Response[CurrentDocument]:
         """A key may read one facility once a second; /api/portfolio/current returns many."""
-        edge = edge_of(request)
-        if not edge.facilities.is_cached(facility_id):  # others have the limit of their own below
-            check_read_rate(edge, request.user)
+        if not web.facilities.is_cached(facility_id):  # others have the limit of their own below
+            check_read_rate(web, request.user)
         await check_visible(request, facility_id)
-        read = await edge.current_reads.read(request.user.key_id, facility_id)
+        read = await web.current_reads.read(request.user.key_id, facility_id)
         if read.answer is None:
             raise try_again(
                 "rate-exceeded",
                 "this facility was just read with this key; many at once are at /api/portfolio/current",
                 retry_after_s=read.wait_s,
             )
-        document = current_document(facility_id, read.answer, edge.dependencies.clock)
-        headers = stale_headers_of([read.answer], edge.dependencies.clock)
+        document = current_document(facility_id, read.answer, web.clock)
+        headers = stale_headers_of([read.answer], web.clock)
         return Response(document, headers={"ETag": tag_of(document), **headers})
 
 
@@ -94,15 +95,14 @@ class CurrentOfAllController(Controller):
         policy=RoutePolicy(roles=READER, cache="stale"),
     )
     async def listed(
-        self, request: ApiRequest, *, ids: Ids = None, cursor: Cursor = None, limit: Limit = 100
+        self, request: ApiRequest, web: Web, *, ids: Ids = None, cursor: Cursor = None, limit: Limit = 100
     ) -> Response[CurrentListing]:
         """One round trip to the cache, for any number of facilities."""
-        edge = edge_of(request)
         unknown: tuple[str, ...] = ()
         next_cursor = None
         if ids is not None:
             named = _named(ids)
-            existing = await asyncio.to_thread(edge.facilities.among, named)
+            existing = await asyncio.to_thread(web.facilities.among, named)
             wanted = [facility_id for facility_id in named if facility_id in existing]
             unknown = tuple(facility_id for facility_id in named if facility_id not in existing)
         else:
@@ -111,9 +111,9 @@ class CurrentOfAllController(Controller):
                 listing_of, view, filters={}, tenant=None, cursor=cursor, limit=limit
             )
             wanted, next_cursor = [row.facility_id for row in page.rows], page.next_cursor
-            edge.facilities.add(wanted)
-        answers = await edge.current_values.current(wanted)
-        clock = edge.dependencies.clock
+            web.facilities.add(wanted)
+        answers = await web.current_values.current(wanted)
+        clock = web.clock
         items = tuple(current_document(facility_id, answers[facility_id], clock) for facility_id in wanted)
         listing = CurrentListing(items=items, unknown=unknown, next_cursor=next_cursor)
         return Response(listing, headers=stale_headers_of(answers.values(), clock))

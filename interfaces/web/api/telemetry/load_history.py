@@ -21,7 +21,7 @@ from application.telemetry.load_history import (
 from domain.telemetry.load_history import LoadHistory
 from domain.time_series.interval_block import steps_in
 from domain.time_series.windows import NotAligned, TimeWindow
-from interfaces.web.edge import dependencies_of, edge_of
+from interfaces.web.edge import Web
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.middleware.stale_headers import stale_headers_of
 from interfaces.web.problems import Problem, ProblemReason
@@ -49,6 +49,7 @@ class LoadHistoryController(Controller):
     async def history(
         self,
         request: ApiRequest,
+        web: Web,
         facility_id: FromPath[str],
         first: Annotated[datetime, QueryParameter(name="from")],
         last: Annotated[datetime, QueryParameter(name="to")],
@@ -64,12 +65,11 @@ class LoadHistoryController(Controller):
         try:
             steps_in(window, step_s)
             page = page_of(window, step_s, cursor, limit)
-            found = await edge_of(request).histories.history(facility_id, page, step_s)
+            found = await web.histories.history(facility_id, page, step_s)
         except NotAligned as error:
             raise Problem("invalid-request", str(error)) from None
-        clock = dependencies_of(request).clock
-        document = document_of(facility_id, found, window, page, clock.now())
-        return Response(document, headers=stale_headers_of([found.answer], clock))
+        document = document_of(facility_id, found, window, page, web.clock.now())
+        return Response(document, headers=stale_headers_of([found.answer], web.clock))
 
 
 class HistoryStep(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,8 +14,7 @@ from litestar.params import QueryParameter
 from application.telemetry.load_sum import SummedStep, summed
 from domain.forecast import CYCLE, cycle_start_of
 from domain.time_series.windows import TimeWindow
-from interfaces.web.edge import dependencies_of, edge_of
-from interfaces.web.guard.access import ApiRequest
+from interfaces.web.edge import Web, WebDependencies
 from interfaces.web.problems import Problem, ProblemReason
 from interfaces.web.requests.paging import Cursor, listing_of
 from interfaces.web.route_policy import READER, RoutePolicy
@@ -52,11 +51,10 @@ class PortfolioLoadController(Controller):
         policy=RoutePolicy(roles=READER, cache="primary", projections=("facilities",)),
     )
     async def whole(
-        self, request: ApiRequest, *, hours: Hours = 6, cursor: Cursor = None, limit: Part = None
+        self, web: Web, *, hours: Hours = 6, cursor: Cursor = None, limit: Part = None
     ) -> PortfolioLoadDocument:
         """By completed quarter-hours. More than 2,000 facilities are summed in parts: with `limit`, then `cursor`."""
-        dependencies = dependencies_of(request)
-        view, next_cursor = dependencies.read_models.facilities, None
+        view, next_cursor = web.read_models.facilities, None
         if limit is None and cursor is None:
             rows = await asyncio.to_thread(lambda: list(all_rows(view)))
         else:
@@ -65,27 +63,28 @@ class PortfolioLoadController(Controller):
             )
             rows, next_cursor = list(page.rows), page.next_cursor
         ids = [row.facility_id for row in rows if row.status != "deactivated"]
-        last = cycle_start_of(dependencies.clock.now())
+        last = cycle_start_of(web.clock.now())
         window = TimeWindow(last - timedelta(hours=hours), last)
         step_s = int(CYCLE.total_seconds())
         return PortfolioLoadDocument(
             facilities=len(ids),
             step_s=step_s,
-            steps=await summed_loads(request, ids, window, step_s),
+            steps=await summed_loads(web, ids, window, step_s),
             next_cursor=next_cursor,
         )
 
 
 async def summed_loads(
-    request: ApiRequest, facility_ids: Collection[str], window: TimeWindow | None, step_s: int
+    web: WebDependencies, facility_ids: Collection[str], window: TimeWindow | None, step_s: int
 ) -> tuple[SummedStep, ...]:
     """The histories are requested concurrently, so that the store is read once."""
     if len(facility_ids) > MOST_FACILITIES:
         raise _too_many(len(facility_ids))
     if window is None:
         return ()
-    histories = edge_of(request).histories
-    loads = await asyncio.gather(*(histories.history(one, window, step_s) for one in sorted(facility_ids)))
+    loads = await asyncio.gather(
+        *(web.histories.history(one, window, step_s) for one in sorted(facility_ids))
+    )
     return summed([one.series for one in loads])
 
 

@@ -15,7 +15,7 @@ from application.telemetry.reading_gaps import FacilityGaps, GapsWindowTooLong, 
 from domain.telemetry.reading_gaps import CounterRestart, HourCounts, MeterGaps, SeqHole, TimeGap
 from domain.time_series.windows import InvalidWindow, TimeWindow
 from interfaces.web.api.telemetry.load_history import EARLIEST_YEAR, LATEST_YEAR
-from interfaces.web.edge import dependencies_of, edge_of
+from interfaces.web.edge import Web
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem, ProblemReason
 from interfaces.web.requests.command_context import tenant_of
@@ -84,19 +84,20 @@ class ReadingGapsController(Controller):
     async def one(
         self,
         request: ApiRequest,
+        web: Web,
         facility_id: FromPath[str],
         first: Annotated[datetime | None, QueryParameter(name="from")] = None,
         last: Annotated[datetime | None, QueryParameter(name="to")] = None,
     ) -> FacilityGapsDocument:
         """At most 7 days and 12,000 hours times meters, from a whole hour on; the last day by default."""
         row = await visible_facility(request, facility_id)
-        sources = dependencies_of(request).gap_sources
+        sources = web.gap_sources
         try:
             window = sources.window(_utc(first, "from"), _utc(last, "to"), len(row.meters))
             read = partial(
                 asyncio.to_thread, sources.facility_gaps, facility_id, frozenset(row.meters), window
             )
-            found = await edge_of(request).gaps_limit.run(tenant_of(request), read)
+            found = await web.gaps_limit.run(tenant_of(request), read)
         except GapsWindowTooLong as error:
             reason = ProblemReason(code="gaps_window_too_long", detail=str(error), field="from")
             raise Problem("invalid-request", str(error), (reason,)) from None

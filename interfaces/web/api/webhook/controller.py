@@ -45,7 +45,7 @@ from interfaces.web.api.webhook.responses import (
     json_response,
     modification_answer_of,
 )
-from interfaces.web.edge import Edge, WebDependencies, edge_of
+from interfaces.web.edge import Web, WebDependencies
 from interfaces.web.guard.access import ApiRequest, check_is_json
 from interfaces.web.requests.command_context import context_of
 from interfaces.web.route_policy import UTILITY, RoutePolicy
@@ -68,18 +68,18 @@ class NotificationController(Controller):
         operation_class=NotificationOperation,
         policy=RoutePolicy(roles=UTILITY, rate_limit="webhook"),
     )
-    async def notify(self, request: ApiRequest) -> Response[bytes]:
+    async def notify(self, request: ApiRequest, web: Web) -> Response[bytes]:
         """Decided at once: 202 accepted, 422 infeasible with its reasons (the first 50, and a count by code). A repeat
         gets the same response.
         """
         body = await read_body(request)
         check_is_json(request)
-        edge, utility_id, key = edge_of(request), str(request.user.utility_id), idempotency_key_of(request)
-        responses = edge.responses
+        utility_id, key = str(request.user.utility_id), idempotency_key_of(request)
+        responses = web.responses
         if (cached := responses.find(utility_id, key, body)) is not None:
             return json_response(*cached, 202)
-        signs, response = await edge.notification_limit.run(
-            utility_id, partial(asyncio.to_thread, _accept, request, edge, body, key)
+        signs, response = await web.notification_limit.run(
+            utility_id, partial(asyncio.to_thread, _accept, request, web, body, key)
         )
         if not signs:
             responses.note_unsigned(utility_id)
@@ -94,14 +94,13 @@ class NotificationController(Controller):
         operation_class=ModificationOperation,
         policy=RoutePolicy(roles=UTILITY, rate_limit="webhook"),
     )
-    async def modify(self, request: ApiRequest, utility_event_id: FromPath[str]) -> Response[bytes]:
+    async def modify(self, request: ApiRequest, web: Web, utility_event_id: FromPath[str]) -> Response[bytes]:
         """The whole notification with a higher `modification_number`. If it is refused, nothing changes. After the
         window only `prices` may change, until the settlement is final."""
         body = await read_body(request)
-        edge, utility_id = edge_of(request), str(request.user.utility_id)
-        return await edge.notification_limit.run(
-            utility_id,
-            partial(asyncio.to_thread, _modify, request, edge.dependencies, body, utility_event_id),
+        return await web.notification_limit.run(
+            str(request.user.utility_id),
+            partial(asyncio.to_thread, _modify, request, web, body, utility_event_id),
         )
 
     @delete(
@@ -113,6 +112,7 @@ class NotificationController(Controller):
     async def cancel(
         self,
         request: ApiRequest,
+        web: Web,
         utility_event_id: FromPath[str],
         modification_number: Annotated[
             int | None, QueryParameter(ge=0, le=MOST_NUMBER, schema_extra=FROM_ZERO)
@@ -123,33 +123,34 @@ class NotificationController(Controller):
     ) -> CancellationAnswer:
         """Repeating it changes nothing. A number lower than the current one is stale, and changes nothing."""
         body = await read_body(request)
-        edge, utility_id = edge_of(request), str(request.user.utility_id)
+        utility_id = str(request.user.utility_id)
         command = CancelNotifiedDREvent(
             utility_id=utility_id,
             utility_event_id=utility_event_id,
             modification_number=modification_number,
             reason=reason,
         )
-        cancellation = await edge.notification_limit.run(
-            utility_id, partial(asyncio.to_thread, _cancel, request, edge.dependencies, body, command)
+        cancellation = await web.notification_limit.run(
+            utility_id, partial(asyncio.to_thread, _cancel, request, web, body, command)
         )
         return cancellation_answer_of(utility_event_id, cancellation)
 
 
-def _accept(request: ApiRequest, edge: Edge, body: bytes, key: str | None) -> tuple[bool, Response[bytes]]:
+def _accept(
+    request: ApiRequest, web: WebDependencies, body: bytes, key: str | None
+) -> tuple[bool, Response[bytes]]:
     """Whether the utility signs, and the response.
 
     Everything that waits for a store happens here in one thread, since each switch between threads costs time.
     """
-    web = edge.dependencies
     signs = check_signed(request, web, body) is not None
     notification = decode_notification(body, idempotency_key=key)
     check_callback(notification.body.callback_url, web)
-    return signs, answer_of(notification.body.event_id, _judge(request, edge, body, notification, key))
+    return signs, answer_of(notification.body.event_id, _judge(request, web, body, notification, key))
 
 
 def _judge(
-    request: ApiRequest, edge: Edge, body: bytes, notification: Notification, key: str | None
+    request: ApiRequest, web: WebDependencies, body: bytes, notification: Notification, key: str | None
 ) -> Judgement:
     utility_id = str(request.user.utility_id)
     idempotency = IdempotencyKey(
@@ -160,26 +161,26 @@ def _judge(
     command = JudgeNotification(
         utility_id=utility_id,
         utility_event_id=notification.body.event_id,
-        notice=recorded_notice(notification.body, edge.dependencies, utility_id),
+        notice=recorded_notice(notification.body, web, utility_id),
         kind=notification.body.kind or ORDINARY_KIND,
         prices=notification.body.event_prices() or (),
     )
-    judgement: Judgement = edge.dependencies.bus.handle(
+    judgement: Judgement = web.bus.handle(
         command,
         context_of(request),
         key=idempotency,
         reply_type=Judgement,
         # Not called for a repeat, which adds nothing to the queue and is answered while it is full.
-        admit=partial(_admit, edge, utility_id, body, notification),
+        admit=partial(_admit, web, utility_id, body, notification),
     )
     if judgement.status == "accepted":
-        edge.planning_queue.note_accepted(utility_id)
+        web.planning_queue.note_accepted(utility_id)
     return judgement
 
 
-def _admit(edge: Edge, utility_id: str, body: bytes, notification: Notification) -> None:
-    edge.planning_queue.check(utility_id)
-    _take_bytes(edge.dependencies, utility_id, body, notification)
+def _admit(web: WebDependencies, utility_id: str, body: bytes, notification: Notification) -> None:
+    web.planning_queue.check(utility_id)
+    _take_bytes(web, utility_id, body, notification)
 
 
 def _take_bytes(web: WebDependencies, utility_id: str, body: bytes, notification: Notification) -> None:

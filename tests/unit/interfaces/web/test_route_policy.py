@@ -88,7 +88,7 @@ def test_a_route_without_a_policy_is_closed_to_every_role(role: Role) -> None:
     edge = Edge()
     facility = "fac-001" if role == "owner" else None
     key = edge.key(role, utility="u" if role == "utility" else None, facility=facility)
-    state: dict[str, Any] = {"edge": edge.app().state["edge"]}
+    state: dict[str, Any] = {"web": edge.app().state["web"]}
     app = Litestar(
         [undeclared, declared],
         guards=[admit],

@@ -167,7 +167,7 @@ def test_settlements_evict_no_list_from_its_cache() -> None:
     system = SettledEdge(measured(ran()))
     system.do(SETTLE)
     with system.edge.client() as client:
-        lists, view = client.app.state["edge"].pages, object()
+        lists, view = client.app.state["web"].pages, object()
         lists.store("a list", view, UNCHANGED, b"x" * (MAX_BYTES - 1_000))
         assert system.get(client, PATH, "utility").status_code == 200
         assert lists.find("a list", view, UNCHANGED) is not None

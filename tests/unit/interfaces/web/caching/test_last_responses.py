@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from interfaces.web import app
+from interfaces.web import edge as web_edge
 from interfaces.web.caching.last_responses import (
     ENTRY_OVERHEAD_BYTES,
     MAX_AGE_S,
@@ -92,7 +92,7 @@ def test_a_page_of_five_hundred_facilities_is_stored_once_and_available_to_every
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     answers = StaleIfErrorCache()
-    monkeypatch.setattr(app, "StaleIfErrorCache", lambda: answers)
+    monkeypatch.setattr(web_edge, "StaleIfErrorCache", lambda: answers)
     edge = Edge()
     ids = [f"fac-{number:03}" for number in range(500)]
     meters = tuple(f"meter-{number:02}" for number in range(30))

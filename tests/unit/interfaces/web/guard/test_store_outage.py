@@ -27,7 +27,7 @@ from tests.unit.interfaces.web.edge import (
 def away(edge: Edge, client: TestClient[Any]) -> None:
     """Stops the database and waits until the live feed has noticed it."""
     edge.live_log.is_down = True
-    live = client.app.state["edge"].live
+    live = client.app.state["web"].live
     while not live.state.is_away:
         client.get("/health")
 
@@ -259,7 +259,7 @@ def test_a_request_uses_the_store_state_of_the_moment_it_was_admitted() -> None:
 
         def back_meanwhile(**asked: Any) -> Any:
             edge.live_log.is_down = False
-            state = client.app.state["edge"].live.state
+            state = client.app.state["web"].live.state
             while state.is_away:
                 time.sleep(0.001)
             return listed(**asked)

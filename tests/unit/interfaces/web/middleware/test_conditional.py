@@ -217,10 +217,10 @@ def test_a_304_has_the_staleness_headers(key_is_cached: bool) -> None:
         watched.store.available = False
         watched.edge.clock.moment = NOW + timedelta(seconds=60)
         if not key_is_cached:
-            client.app.state["edge"].authenticator._keys._entries.clear()
+            client.app.state["web"].authenticator._keys._entries.clear()
         told = client.get(path, headers=watched.key | {"If-None-Match": tag})
         if not key_is_cached:
-            client.app.state["edge"].authenticator._keys._entries.clear()
+            client.app.state["web"].authenticator._keys._entries.clear()
         watched.edge.clock.moment += timedelta(seconds=10)
         again = client.get(path, headers=watched.key | {"If-None-Match": told.headers["etag"]})
     assert (told.status_code, told.json()["source"], told.headers["x-stale"]) == (200, "last_known", "true")

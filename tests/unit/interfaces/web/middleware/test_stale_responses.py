@@ -70,7 +70,7 @@ def test_only_answers_of_read_models_behind_the_log_are_labelled(behind: str) ->
 
 def followed(client: TestClient[Any]) -> None:
     """Stops the monotonic clock of the feed, and waits until the feed has read the log. Ages then depend on `clock`."""
-    live = client.app.state["edge"].live
+    live = client.app.state["web"].live
     live.state._monotonic = lambda: 0.0
     while live.ring is None:
         client.get("/health")

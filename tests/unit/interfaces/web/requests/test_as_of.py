@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from application.ports.live_feed import SERVING
-from interfaces.web import app
+from interfaces.web import edge as web_edge
 from projections.as_of.lists import FoldLimits
 from tests.unit.interfaces.web.api.test_forecast import Foreseen
 from tests.unit.interfaces.web.declared_policies import POLICIES
@@ -89,7 +89,7 @@ def test_a_key_of_one_facility_sees_only_that_facility_in_the_past(house: House,
 
 
 def test_a_long_past_is_folded_in_parts_and_the_progress_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "FoldLimits", lambda: FoldLimits(domain_events=10, rows=1_000))
+    monkeypatch.setattr(web_edge, "FoldLimits", lambda: FoldLimits(domain_events=10, rows=1_000))
     house = House()
     told = set()
     with house.edge.client() as client:
@@ -107,7 +107,7 @@ def test_a_long_past_is_folded_in_parts_and_the_progress_is_reported(monkeypatch
 def test_a_past_with_more_rows_than_the_limit_is_refused_with_instructions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(app, "FoldLimits", lambda: FoldLimits(domain_events=1_000, rows=2))
+    monkeypatch.setattr(web_edge, "FoldLimits", lambda: FoldLimits(domain_events=1_000, rows=2))
     house = House()
     with house.edge.client() as client:
         answer = client.get("/api/facilities?as_of=20", headers=house.keys["operator"])
