@@ -27,6 +27,7 @@ from interfaces.simulators.bms.journal import JournalEntry
 from interfaces.simulators.bms.server import BmsServer, create_bms_app
 from interfaces.simulators.http_host import hosted
 from tests.fakes.dispatch.building_control import FakeBuildingControl
+from tests.fakes.dispatch.call_slots import FakeCallSlots
 from tests.sample_values import THIS_MACHINE
 from tests.simulation.doubles.bms_network import BmsNetwork, SimulatedBms
 from tests.simulation.doubles.building_control import SimulatedBuildingControl, SimulatedSetpoints
@@ -87,7 +88,7 @@ async def soap_rig(profile: BmsProfile) -> AsyncIterator[Rig]:
     building = Building("fac-001", ZONES, record=journal.append, profile=profile)
     server = BmsServer({"fac-001": building}, clock=CLOCK, passwords={"fac-001": b"sesame"})
     control = SoapBuildingControl(
-        clock=CLOCK, secret={"env:BMS": b"sesame"}.__getitem__, networks=THIS_MACHINE
+        clock=CLOCK, secret={"env:BMS": b"sesame"}.__getitem__, networks=THIS_MACHINE, slots=FakeCallSlots()
     )
     async with hosted(create_bms_app(server), "127.0.0.1:0") as url:
         connection = BmsConnection(

@@ -1,10 +1,7 @@
 """BuildingControl over SOAP: zeep as the codec, aiohttp as the transport, one dialect for each profile."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from typing import Protocol
-
-import anyio
 
 from adapters.bms.breaker import BreakerListener
 from adapters.bms.setpoints import SoapSetpoints
@@ -44,17 +41,16 @@ class SoapBuildingControl:
         *,
         clock: Clock,
         secret: Callable[[str], bytes],
-        slots: CallSlots | None = None,
+        slots: CallSlots,
         limits: SoapLimits | None = None,
         networks: BmsNetworks,
         breaker_listener: BreakerListener | None = None,
         call_listener: CallListener | None = None,
     ) -> None:
-        """Without `slots`, 32 calls at once in this process."""
         self._calls = SoapClient(
             clock=clock,
             secret=secret,
-            slots=slots or LocalCallSlots(32),
+            slots=slots,
             limits=limits or SoapLimits(),
             networks=networks,
             breaker_listener=breaker_listener,
@@ -84,18 +80,3 @@ class SoapBuildingControl:
         if dialect is None:
             raise BmsRefused("unknown_profile", f"there is no BMS profile {connection.profile!r}")
         return dialect
-
-
-class LocalCallSlots:
-    """Call slots of one process, in the order of the callers; other processes are not counted."""
-
-    def __init__(self, number: int) -> None:
-        self._limiter = anyio.CapacityLimiter(number)
-
-    @asynccontextmanager
-    async def held(self, *, urgent: bool = True, continues: bool = False) -> AsyncIterator[None]:
-        async with self._limiter:
-            yield
-
-    async def aclose(self) -> None:
-        """There is nothing to close."""

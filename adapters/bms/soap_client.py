@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Protocol
 
 import msgspec
@@ -24,8 +23,6 @@ from application.ports.dispatch.building_control import (
 )
 from application.ports.dispatch.call_slots import CallSlots
 
-NON_URGENT_WAIT_S = 2.0
-"""Clock seconds that a non-urgent call waits for urgent calls of its process."""
 CONSECUTIVE_S = 0.1
 """Wall seconds. A call that follows the last response of its BMS within this time belongs to the same command."""
 CallListener = Callable[[str, str, str, float], None]
@@ -46,7 +43,7 @@ class SoapLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SoapCall(Protocol):
-    """Makes one call. A non-urgent call lets urgent ones go first.
+    """Makes one call. The call slots let urgent calls go first.
 
     Raises the port's errors, and ValueError for values that the contract does not allow.
     """
@@ -93,9 +90,6 @@ class SoapClient:
         )
         self._facility_locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._ended_at: dict[str, float] = {}
-        self._urgent, self._no_urgent_calls = 0, asyncio.Event()
-        self._no_urgent_calls.set()
-        self._non_urgent_wait_s = clock.wall_seconds(NON_URGENT_WAIT_S)
 
     async def __call__(
         self,
@@ -107,28 +101,6 @@ class SoapClient:
         urgent: bool = True,
     ) -> Any:
         body, headers = codec.encode(operation, values)
-        if not urgent:
-            await self._wait_for_urgent_calls()
-            return await self._call_in_turn(connection, codec, operation, body, headers, urgent=False)
-        self._urgent += 1
-        self._no_urgent_calls.clear()
-        try:
-            return await self._call_in_turn(connection, codec, operation, body, headers, urgent=True)
-        finally:
-            self._urgent -= 1
-            if not self._urgent:
-                self._no_urgent_calls.set()
-
-    async def _call_in_turn(
-        self,
-        connection: BmsConnection,
-        codec: SoapCodec,
-        operation: str,
-        body: bytes,
-        headers: dict[str, str],
-        *,
-        urgent: bool,
-    ) -> Any:
         # The lock of the BMS comes first, so that callers that wait for one slow BMS hold none of the shared slots.
         async with (
             self._facility_locks[connection.facility_id],
@@ -148,12 +120,6 @@ class SoapClient:
 
     async def aclose(self) -> None:
         await self._http.aclose()
-
-    async def _wait_for_urgent_calls(self) -> None:
-        """Lets urgent calls have the processor first, for a limited time."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._non_urgent_wait_s):
-                await self._no_urgent_calls.wait()
 
     def _is_consecutive(self, facility_id: str) -> bool:
         """Whether the call continues a command. Such calls go first: finishing one building before the next takes less

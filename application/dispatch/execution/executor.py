@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import uniform
 from typing import Any
 from uuid import UUID, uuid5
@@ -22,7 +22,6 @@ from application.commands.dispatch import (
 from application.commands.dispatch_batch import AttemptBmsCommands, RecordedAttempts
 from application.dispatch.execution.bms_work_parking import ALERT, BmsWorkParking
 from application.dispatch.execution.command_execution import CommandExecution
-from application.dispatch.execution.command_priority import CommandPriority
 from application.dispatch.execution.outcome_batcher import OutcomeBatcher
 from application.dispatch.execution.translation import connection_of, from_bms
 from application.dispatch.time_limits import TIME_LIMITS
@@ -38,8 +37,6 @@ from domain.identifiers import dispatch_id
 
 OUTCOME_WINDOW_S = 0.5
 """Clock seconds that a learned outcome waits for those of the building's other zones."""
-GIVE_WAY_S = 20.0
-"""Clock seconds that a check waits for commands of other buildings, at most."""
 DEAD_LETTER_IDS = UUID("5c0f9b5e-7a53-5d1f-9d0a-3f1c3f6d2b47")
 log = structlog.get_logger("dispatch")
 
@@ -57,12 +54,6 @@ class DispatchExecutor:
     reached: Failpoint
     confirm_clock: Callable[[], None] = lambda: None
     """Compares the clock with the database's at once. Raises ClockSkewed if it is wrong."""
-    precedence: CommandPriority = field(default_factory=CommandPriority)
-
-    @property
-    def waiting(self) -> int:
-        """Pieces of work that wait for others."""
-        return self.precedence.waiting
 
     async def do(self, work: BmsWork) -> None:
         """Do the task of `work`."""
@@ -71,17 +62,11 @@ class DispatchExecutor:
             return
         match work.task:
             case "command":
-                with self.precedence.command():
-                    await self.carry_out(work)
+                await self.carry_out(work)
             case "verify":
-                await self._yield_to_commands()
                 await self.verify(work)
             case "reconcile":
-                await self._yield_to_commands()
                 await self.reconcile(work)
-
-    async def _yield_to_commands(self) -> None:
-        await self.precedence.yield_to_commands(self.clock.wall_seconds(GIVE_WAY_S))
 
     async def carry_out(self, work: BmsWork) -> None:
         """Bring the commands of `work` to a recorded outcome, in their order. Commands with an outcome are

@@ -6,20 +6,20 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from adapters.bms.soap import LocalCallSlots
 from adapters.postgres.coordination.call_slots import PostgresCallSlots
 from application.ports.dispatch.call_slots import CallSlots
+from tests.fakes.dispatch.call_slots import FakeCallSlots
 from tests.servers import Database
 
 Opened = Callable[[int], CallSlots]
 PATIENCE_S = 60.0
 
 
-@pytest.fixture(params=["local", "postgres"])
+@pytest.fixture(params=["fake", "postgres"])
 def opened(request: pytest.FixtureRequest) -> Opened:
     """A function that opens the slots under test."""
-    if request.param == "local":
-        return LocalCallSlots
+    if request.param == "fake":
+        return FakeCallSlots
     database: Database = request.getfixturevalue("database")
     return lambda number: PostgresCallSlots(database.app_dsn, number)
 
@@ -115,9 +115,9 @@ def test_the_slots_of_an_ended_process_are_released(database: Database) -> None:
     asyncio.run(scenario())
 
 
-def test_the_urgent_callers_of_a_process_are_served_first(database: Database) -> None:
+def test_the_urgent_callers_of_a_process_are_served_first(opened: Opened) -> None:
     async def scenario() -> None:
-        slots = PostgresCallSlots(database.app_dsn, 1)
+        slots = opened(1)
         order: list[str] = []
 
         async def hold(name: str, *, urgent: bool) -> None:
@@ -136,9 +136,9 @@ def test_the_urgent_callers_of_a_process_are_served_first(database: Database) ->
     asyncio.run(scenario())
 
 
-def test_continuing_callers_are_served_before_new_ones(database: Database) -> None:
+def test_continuing_callers_are_served_before_new_ones(opened: Opened) -> None:
     async def scenario() -> None:
-        slots = PostgresCallSlots(database.app_dsn, 1)
+        slots = opened(1)
         order: list[str] = []
 
         async def hold(name: str, *, continues: bool) -> None:

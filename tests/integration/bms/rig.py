@@ -13,11 +13,13 @@ from adapters.clock import AcceleratedClock
 from application.facility.portfolio_entries import BmsProfile, ZoneEntry
 from application.ports.clock import Clock
 from application.ports.dispatch.building_control import BmsConnection, Setpoint, ZoneCommand
+from application.ports.dispatch.call_slots import CallSlots
 from interfaces.simulators.bms.building import Building
 from interfaces.simulators.bms.faults import FaultKind, FaultOrder
 from interfaces.simulators.bms.journal import JournalEntry
 from interfaces.simulators.bms.server import BmsServer, create_bms_app
 from interfaces.simulators.http_host import hosted
+from tests.fakes.dispatch.call_slots import FakeCallSlots
 from tests.sample_values import THIS_MACHINE
 
 DR_EVENT = UUID(int=42)
@@ -68,6 +70,7 @@ async def served_building(
     profile: BmsProfile = "two_phase",
     limits: SoapLimits | None = None,
     shed_factor: float = 1.0,
+    slots: CallSlots | None = None,
     **control: Any,
 ) -> AsyncIterator[ServedBuilding]:
     journal: list[JournalEntry] = []
@@ -76,7 +79,12 @@ async def served_building(
     building = Building("fac-001", zones, record=journal.append, profile=profile, shed_factor=shed_factor)
     server = BmsServer({"fac-001": building}, clock=clock)
     adapter = SoapBuildingControl(
-        clock=clock, secret=lambda _: b"", limits=limits, networks=THIS_MACHINE, **control
+        clock=clock,
+        secret=lambda _: b"",
+        limits=limits,
+        networks=THIS_MACHINE,
+        slots=slots or FakeCallSlots(),
+        **control,
     )
     async with hosted(create_bms_app(server), "127.0.0.1:0") as url:
         connection = BmsConnection(
@@ -110,5 +118,6 @@ async def raw_server(answer: Answering) -> AsyncIterator[BmsConnection]:
 
 
 def http(body: bytes, *, status: str = "200 OK", content_type: str = "text/xml", extra: str = "") -> bytes:
-    head = f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n{extra}\r\n"
-    return head.encode() + body
+    """A response after which `raw_server` closes the connection."""
+    head = f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
+    return f"{head}Connection: close\r\n{extra}\r\n".encode() + body

@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 from msgspec.structs import replace
 
-from adapters.bms.soap import LocalCallSlots, SoapBuildingControl, SoapLimits
+from adapters.bms.soap import SoapBuildingControl, SoapLimits
 from application.ports.dispatch.building_control import (
     BmsAnswerInvalid,
     BmsRefused,
@@ -15,6 +15,7 @@ from application.ports.dispatch.building_control import (
 )
 from interfaces.settings.secrets import SecretNotFound
 from interfaces.simulators.bms.journal import duplicate_actions
+from tests.fakes.dispatch.call_slots import FakeCallSlots
 from tests.integration.bms.rig import order, served_building
 from tests.sample_values import THIS_MACHINE
 
@@ -127,7 +128,9 @@ def test_a_bms_with_unavailable_credentials_is_not_called_and_the_worker_continu
 
     async def scenario() -> None:
         async with served_building() as served:
-            control = SoapBuildingControl(clock=served.clock, secret=gone, networks=THIS_MACHINE)
+            control = SoapBuildingControl(
+                clock=served.clock, secret=gone, networks=THIS_MACHINE, slots=FakeCallSlots()
+            )
             with pytest.raises(BmsUnreachable, match=r"credentials are unavailable: .*env:HALL"):
                 await control.execute(replace(served.connection, credentials_ref="env:HALL"), order())
             await control.aclose()
@@ -177,7 +180,7 @@ def test_an_answer_between_time_outs_keeps_the_breaker_closed() -> None:
 def test_many_calls_to_a_silent_bms_do_not_delay_another_bms() -> None:
     async def scenario() -> None:
         limits = SoapLimits(breaker_threshold=100)
-        async with served_building(limits=limits, slots=LocalCallSlots(2)) as served:
+        async with served_building(limits=limits, slots=FakeCallSlots(2)) as served:
             served.fault("time_out")
             silent = [
                 asyncio.create_task(served.control.execute(served.connection, order())) for _ in range(6)

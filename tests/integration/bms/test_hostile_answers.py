@@ -9,6 +9,7 @@ import pytest
 from adapters.bms.soap import SoapBuildingControl, SoapLimits
 from adapters.clock import SystemClock
 from application.ports.dispatch.building_control import BmsAnswerInvalid, BmsError, BmsRefused, BmsTimedOut
+from tests.fakes.dispatch.call_slots import FakeCallSlots
 from tests.integration.bms.rig import http, order, raw_server
 from tests.sample_values import THIS_MACHINE
 
@@ -123,7 +124,11 @@ def after(limits: SoapLimits, answer: Callable[[bytes, asyncio.StreamWriter], ob
 
     async def scenario() -> BmsError:
         control = SoapBuildingControl(
-            clock=SystemClock(), secret=lambda _: b"", limits=limits, networks=THIS_MACHINE
+            clock=SystemClock(),
+            secret=lambda _: b"",
+            limits=limits,
+            networks=THIS_MACHINE,
+            slots=FakeCallSlots(),
         )
         async with raw_server(answer) as connection:  # type: ignore[arg-type]
             with pytest.raises(BmsError) as raised:
@@ -151,7 +156,9 @@ def test_the_unmodified_answer_is_valid() -> None:
         writer.write(http(reply(RECEIPT)))
 
     async def scenario() -> None:
-        control = SoapBuildingControl(clock=SystemClock(), secret=lambda _: b"", networks=THIS_MACHINE)
+        control = SoapBuildingControl(
+            clock=SystemClock(), secret=lambda _: b"", networks=THIS_MACHINE, slots=FakeCallSlots()
+        )
         async with raw_server(answer) as connection:
             assert (await control.execute(connection, COMMAND)).command_id == COMMAND.command_id
         await control.aclose()
@@ -195,7 +202,9 @@ def test_an_endless_body_is_cut_off_at_the_size_limit() -> None:
 
 def test_an_invalid_command_is_never_sent() -> None:
     async def scenario() -> None:
-        control = SoapBuildingControl(clock=SystemClock(), secret=lambda _: b"", networks=THIS_MACHINE)
+        control = SoapBuildingControl(
+            clock=SystemClock(), secret=lambda _: b"", networks=THIS_MACHINE, slots=FakeCallSlots()
+        )
         reached = False
 
         async def answer(_: bytes, writer: asyncio.StreamWriter) -> None:

@@ -7,6 +7,7 @@ import pytest
 from adapters.bms.soap import SoapBuildingControl
 from adapters.clock import SystemClock
 from application.ports.dispatch.building_control import BmsBusy
+from tests.fakes.dispatch.call_slots import FakeCallSlots
 from tests.integration.bms.rig import http, order, raw_server
 from tests.sample_values import THIS_MACHINE
 
@@ -22,7 +23,9 @@ def test_a_rate_limited_call_has_an_open_outcome_and_leaves_the_breaker_closed()
         writer.write(http(b"slow down", status="429 Too Many Requests", extra="Retry-After: 60\r\n"))
 
     async def scenario() -> None:
-        control = SoapBuildingControl(clock=SystemClock(), secret=lambda _: b"", networks=THIS_MACHINE)
+        control = SoapBuildingControl(
+            clock=SystemClock(), secret=lambda _: b"", networks=THIS_MACHINE, slots=FakeCallSlots()
+        )
         async with raw_server(answer) as connection:
             for _ in range(MORE_THAN_THE_BREAKER_BEARS):
                 with pytest.raises(BmsBusy, match="HTTP 429") as busy:

@@ -17,6 +17,7 @@ from application.ports.dispatch.building_control import (
     Setpoint,
 )
 from interfaces.simulators.bms.journal import duplicate_actions
+from tests.fakes.dispatch.call_slots import FakeCallSlots
 from tests.integration.bms.rig import ServedBuilding, http, order, raw_server, served_building
 from tests.sample_values import THIS_MACHINE
 
@@ -144,7 +145,9 @@ def prepared_against(answers: Callable[[bytes], bytes], phase: str = "prepare") 
         writer.write(http(answers(body)))
 
     async def scenario() -> BmsError:
-        control = SoapBuildingControl(clock=SystemClock(), secret=lambda _: b"", networks=THIS_MACHINE)
+        control = SoapBuildingControl(
+            clock=SystemClock(), secret=lambda _: b"", networks=THIS_MACHINE, slots=FakeCallSlots()
+        )
         control._dialects["single_phase"]._wall_seconds = lambda seconds: seconds / 1000  # type: ignore[attr-defined]
         async with raw_server(answer) as connection:
             single = BmsConnection(facility_id="fac-001", address=connection.address, profile="single_phase")
@@ -181,7 +184,9 @@ def test_a_write_not_confirmed_by_read_backs_is_not_a_success() -> None:
 
 def test_an_unknown_profile_is_refused_before_anything_is_sent() -> None:
     async def scenario() -> None:
-        control = SoapBuildingControl(clock=SystemClock(), secret=lambda _: b"", networks=THIS_MACHINE)
+        control = SoapBuildingControl(
+            clock=SystemClock(), secret=lambda _: b"", networks=THIS_MACHINE, slots=FakeCallSlots()
+        )
         unknown = BmsConnection(facility_id="fac-001", address="http://127.0.0.1:1/bms", profile="modbus")
         with pytest.raises(BmsRefused) as refused:
             await control.zone_state(unknown, "hall")

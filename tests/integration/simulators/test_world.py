@@ -35,6 +35,7 @@ from interfaces.simulators.world_spec import (
     read_portfolio,
     read_world_spec,
 )
+from tests.fakes.dispatch.call_slots import FakeCallSlots
 from tests.sample_values import THIS_MACHINE
 from tests.servers import nats_server
 from tests.webhook_signature import sign_v1
@@ -124,7 +125,9 @@ def test_the_meters_follow_the_load_model_and_fall_when_a_zone_is_curtailed(
             connection = BmsConnection(
                 facility_id="fac-001", address=f"{found.bms_url}/buildings/fac-001/bms"
             )
-            control = SoapBuildingControl(clock=clock(), secret=lambda _: b"", networks=THIS_MACHINE)
+            control = SoapBuildingControl(
+                clock=clock(), secret=lambda _: b"", networks=THIS_MACHINE, slots=FakeCallSlots()
+            )
             await control.execute(connection, command(entry, "prepare"))
             await control.execute(connection, command(entry, "commit"))
             await received(len(readings["fac-001"]) + 12)
@@ -286,7 +289,9 @@ def test_an_expired_curtailment_is_journaled_without_a_request(tmp_path: Path) -
             connection = BmsConnection(
                 facility_id="fac-001", address=f"{found.bms_url}/buildings/fac-001/bms"
             )
-            control = SoapBuildingControl(clock=clock(), secret=lambda _: b"", networks=THIS_MACHINE)
+            control = SoapBuildingControl(
+                clock=clock(), secret=lambda _: b"", networks=THIS_MACHINE, slots=FakeCallSlots()
+            )
             # A busy machine may need longer for the two calls than the first of these times, in wall seconds.
             for expires_in_s in (2.5, 10.0, 20.0):
                 soon = earlier.now() + timedelta(seconds=SPEED * expires_in_s)
