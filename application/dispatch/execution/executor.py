@@ -14,19 +14,30 @@ import structlog
 from application.command_bus.batching import CommandBatcher
 from application.command_bus.decision_context import CommandContext
 from application.commands.dispatch import (
+    AttemptBmsCommand,
     DispatchCommand,
     ReconcileDispatch,
+    RecordBmsGivenUp,
+    RecordBmsRefusal,
     RecordZoneStates,
     ZoneObservation,
 )
-from application.commands.dispatch_batch import AttemptBmsCommands, RecordedAttempts
+from application.commands.dispatch_batch import AttemptBmsCommands, BmsSuccess, RecordedAttempts
 from application.dispatch.execution.bms_work_parking import ALERT, BmsWorkParking
-from application.dispatch.execution.command_execution import CommandExecution
+from application.dispatch.execution.command_progress import CommandProgress
 from application.dispatch.execution.outcome_batcher import OutcomeBatcher
+from application.dispatch.execution.reported_failures import has_open_dead_letter
 from application.dispatch.execution.translation import connection_of, from_bms
 from application.dispatch.time_limits import TIME_LIMITS
+from application.event_store.event_mapper import UnreadableDomainEvent
 from application.ports.clock import Clock
-from application.ports.dispatch.building_control import BmsError, BuildingControl
+from application.ports.dispatch.building_control import (
+    BmsAnswerInvalid,
+    BmsError,
+    BmsRefused,
+    BmsUnreachable,
+    BuildingControl,
+)
 from application.ports.dispatch.work_queue import BmsWork
 from application.ports.event_store.event_store import EventStore
 from application.ports.failpoints import Failpoint
@@ -71,20 +82,20 @@ class DispatchExecutor:
     async def carry_out(self, work: BmsWork) -> None:
         """Bring the commands of `work` to a recorded outcome, in their order. Commands with an outcome are
         skipped."""
-        successes = OutcomeBatcher(
+        outcomes = OutcomeBatcher(
             work,
             lambda command: self.record(work, command),
             self.reached,
             window_s=self.clock.wall_seconds(OUTCOME_WINDOW_S),
         )
-        executions = await self._open_executions(work, successes)
+        commands = await self._attempted_commands(work)
         try:
-            for execution in executions:
-                await execution.run()
+            for progress in commands:
+                await self._bring_to_outcome(progress, outcomes)
         finally:
-            await successes.recorded()
+            await outcomes.recorded()
 
-    async def _open_executions(self, work: BmsWork, successes: OutcomeBatcher) -> list[CommandExecution]:
+    async def _attempted_commands(self, work: BmsWork) -> list[CommandProgress]:
         """The commands without an outcome. The first attempts of those that may be called now are recorded in
         one save."""
         ids = tuple(command_id for command_id in (work.command_id, *work.more) if command_id is not None)
@@ -96,14 +107,101 @@ class DispatchExecutor:
         unknown = [command_id for command_id in wanted if command_id not in dispatch.commands]
         if unknown:
             log.warning("no such command in the log", facility=work.facility_id, commands=unknown)
-        executions = [
-            CommandExecution(self, work, dispatch, record, successes)
+        return [
+            CommandProgress.of(
+                work, dispatch, record, is_attempted=record.command.command_id in attempted.command_ids
+            )
             for command_id in wanted
             if (record := dispatch.commands.get(command_id)) is not None and record.state == "requested"
         ]
-        for execution in executions:
-            execution.is_attempted = execution.command_id in attempted.command_ids
-        return executions
+
+    async def _bring_to_outcome(self, progress: CommandProgress, outcomes: OutcomeBatcher) -> None:
+        while (step := progress.next_step(self.clock.now())) != "give_up":
+            try:
+                success = await (self._query(progress) if step == "query" else self._call(progress))
+            except BmsRefused as refusal:
+                await self._refused(progress, refusal)
+                return
+            except UnreadableDomainEvent:
+                raise  # A ValueError too, but about the record: it is no fault of the BMS.
+            except ValueError as error:
+                progress.note_inexpressible(error)
+                log.exception("bms call impossible", **progress.log_fields)
+            except BmsError as error:
+                progress.note_failure(error)
+                log.warning("bms call failed", **progress.log_fields, why=progress.last_error)
+                least_s = progress.least_pause_s(self.clock.now())
+                if least_s is not None:
+                    await self.pause(progress.tries - 1, least_s)
+            else:
+                if success is not None:
+                    await self._succeeded(progress, success, outcomes)
+                    return
+        await self._give_up(progress)
+
+    async def _query(self, progress: CommandProgress) -> BmsSuccess | None:
+        """None if the BMS says that it has not executed the command."""
+        try:
+            status = await self.control.command_status(progress.connection, progress.request)
+        except BmsRefused as refusal:
+            # The status query was refused, not the command: the outcome of the command stays unknown.
+            raise BmsAnswerInvalid(f"its status query was refused: {refusal.reason}") from refusal
+        if status.receipt is None:
+            progress.note_unknown()
+            return None
+        return progress.success(status.receipt, "status_query")
+
+    async def _call(self, progress: CommandProgress) -> BmsSuccess:
+        if not progress.is_attempted:
+            await self.record(progress.work, AttemptBmsCommand(**progress.subject))
+        progress.is_attempted = False
+        self.reached("dispatch.before_call", progress.in_flight)
+        try:
+            receipt = await self.control.execute(progress.connection, progress.request)
+        except BmsUnreachable:
+            raise
+        except BmsError:
+            progress.note_sent()
+            self.reached("dispatch.after_call", progress.in_flight)
+            raise
+        self.reached("dispatch.after_call", progress.in_flight)
+        return progress.success(receipt, "answer")
+
+    async def _succeeded(
+        self, progress: CommandProgress, success: BmsSuccess, outcomes: OutcomeBatcher
+    ) -> None:
+        outcomes.add(success, progress.in_flight)
+        if progress.command.phase == "restore":
+            at = self.clock.now()
+            await asyncio.to_thread(self.alerts.clear, "restore_failing", progress.alert_subject, at=at)
+
+    async def _refused(self, progress: CommandProgress, refusal: BmsRefused) -> None:
+        if progress.command.phase == "restore":
+            detail = f"{progress.command.zone_id} refused: {refusal.reason}"
+            await self.alert("restore_failing", progress.alert_subject, detail)
+        outcome = RecordBmsRefusal(**progress.subject, code=refusal.code, reason=refusal.reason)
+        await self.record(progress.work, outcome)
+
+    async def _give_up(self, progress: CommandProgress) -> None:
+        """Record that no outcome could be determined, park the command, and raise the alert."""
+        phase, letter = progress.command.phase, progress.dead_letter(self.clock.now())
+        await asyncio.to_thread(self._park_unless_open, progress, letter)
+        name = "restore_failing" if phase == "restore" else "command_dead_lettered"
+        detail = f"{phase} of {progress.command.zone_id}: {letter.reason}"
+        await self.alert(name, progress.alert_subject, detail)
+        outcome = RecordBmsGivenUp(**progress.subject, was_sent=progress.was_sent, reason=letter.reason)
+        await self.record(progress.work, outcome)
+
+    def _park_unless_open(self, progress: CommandProgress, letter: DeadLetter) -> None:
+        """Park the dead letter, unless a failing restore has an open one already: restores are retried
+        without end. Of a command that is too late only by a wrong clock none is parked."""
+        if progress.is_late(self.clock.now()):
+            self.confirm_clock()
+        command, dispatch = progress.command, progress.dispatch
+        if command.phase != "restore" or not has_open_dead_letter(
+            self.dead_letters, dispatch, command, now=letter.parked_at
+        ):
+            self.dead_letters.park(letter)
 
     async def verify(self, work: BmsWork) -> None:
         """Query the state of each zone after the commit, and record it."""
