@@ -11,6 +11,7 @@ from typing import Protocol
 
 import msgspec
 
+from application.dispatch.time_limits import TIME_LIMITS
 from application.ports.clock import Clock
 from application.ports.dispatch.building_control import (
     BmsAnswerInvalid,
@@ -25,9 +26,6 @@ from application.ports.dispatch.building_control import (
     ZoneState,
 )
 
-READ_BACKS = 5
-READ_BACK_EVERY_S = 1.0
-"""Clock seconds: a BMS may accept a write before it applies it."""
 TOLERANCE = 0.05
 """Kelvin or percent: how far a BMS may round."""
 
@@ -101,10 +99,10 @@ class SinglePhase:
         self, connection: BmsConnection, command: ZoneCommand, target: Setpoint, until: datetime | None
     ) -> ReadSetpoint:
         result = await self._setpoints.read(connection, command.zone_id)
-        for _ in range(READ_BACKS - 1):
+        for _ in range(TIME_LIMITS.read_backs - 1):
             if _matches(result, target, until):
                 return result
-            await asyncio.sleep(self._wall_seconds(READ_BACK_EVERY_S))
+            await asyncio.sleep(self._wall_seconds(TIME_LIMITS.read_back_pause_s))
             result = await self._setpoints.read(connection, command.zone_id)
         if not _matches(result, target, until):
             raise BmsAnswerInvalid(

@@ -20,6 +20,10 @@ class BmsTimeLimits:
     """For the TCP connection of a call: GRIDPROOF_BMS_CONNECT_TIMEOUT_S."""
     call_s: float = 30.0
     """For a whole call, the connection included: GRIDPROOF_BMS_TOTAL_TIMEOUT_S."""
+    read_backs: int = 5
+    """Reads after a write to a BMS without commands, until the zone shows it."""
+    read_back_pause_s: float = 1.0
+    """Between two of them: a BMS may accept a write before it applies it."""
     max_tries: int = 4
     """Calls and status queries of one delivery, before the command is given up."""
     first_backoff_s: float = 2.0
@@ -41,8 +45,10 @@ class BmsTimeLimits:
 
     @property
     def longest_delivery_s(self) -> float:
-        """All tries of one delivery, each with the longest call and the longest pause, and one wait of a busy BMS."""
-        return self.max_tries * (self.call_s + self.longest_backoff_s) + self.longest_busy_wait_s
+        """All tries of one delivery, each with the longest calls and the longest pause, and one wait of a busy BMS."""
+        read_back_s = self.read_backs * self.call_s + (self.read_backs - 1) * self.read_back_pause_s
+        longest_try_s = self.call_s + read_back_s
+        return self.max_tries * (longest_try_s + self.longest_backoff_s) + self.longest_busy_wait_s
 
     def check(self) -> None:
         """Raises TimeLimitsConflict, which names the first two limits that do not fit."""

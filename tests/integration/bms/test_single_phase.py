@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from adapters.bms.single_phase import READ_BACKS
 from adapters.bms.soap import SoapBuildingControl
 from adapters.clock import SystemClock
+from application.dispatch.time_limits import TIME_LIMITS
 from application.ports.dispatch.building_control import (
     BmsAnswerInvalid,
     BmsConnection,
@@ -179,7 +179,7 @@ def test_a_write_not_confirmed_by_read_backs_is_not_a_success() -> None:
     raised = prepared_against(answers, "commit")
     assert isinstance(raised, BmsAnswerInvalid)
     assert "was written 24 and still reads 22" in str(raised)
-    assert asked == ["write", *["read"] * READ_BACKS]
+    assert asked == ["write", *["read"] * TIME_LIMITS.read_backs]
 
 
 def test_an_unknown_profile_is_refused_before_anything_is_sent() -> None:

@@ -9,7 +9,7 @@ from application.dispatch.time_limits import TIME_LIMITS, TimeLimitsConflict
 
 def test_the_default_time_limits_are_consistent() -> None:
     TIME_LIMITS.check()
-    assert TIME_LIMITS.longest_delivery_s == 4 * (30.0 + 30.0) + 120.0
+    assert TIME_LIMITS.longest_delivery_s == 4 * (30.0 + 5 * 30.0 + 4 * 1.0 + 30.0) + 120.0
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,8 @@ def test_the_default_time_limits_are_consistent() -> None:
         ({"retry_wall_s": 1.6}, "retry_wall_s", "redelivery_least_wall_s"),
         ({"command_sla_s": 1_801.0}, "GRIDPROOF_COMMAND_SLA_S", "expiry_after_end_s"),
         ({"expiry_after_end_s": 899.0}, "GRIDPROOF_COMMAND_SLA_S", "expiry_after_end_s"),
-        ({"max_tries": 30}, "longest_delivery_s", "expiry_after_end_s"),
+        ({"max_tries": 10}, "longest_delivery_s", "expiry_after_end_s"),
+        ({"read_backs": 15}, "longest_delivery_s", "expiry_after_end_s"),
     ],
 )
 def test_inconsistent_time_limits_are_named(changes: dict[str, float], shorter: str, longer: str) -> None:
