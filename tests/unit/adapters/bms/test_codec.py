@@ -1,10 +1,11 @@
-"""The shapes write and read the same as zeep, for every message of both contracts."""
+"""The codec writes and reads the same as a client of zeep, for every message of both contracts."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from importlib.resources import as_file
 from typing import Any, cast
 from uuid import UUID
 
+import msgspec
 import pytest
 import zeep
 from lxml import etree
@@ -121,11 +122,24 @@ def test_a_request_that_violates_the_contract_is_not_encoded(wrong: dict[str, An
         SoapCodec(TWO_PHASE).encode("CommitCommand", CURTAILMENT | wrong)
 
 
-@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+@pytest.mark.parametrize(
+    "moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "12026-07-14T21:00:15Z"]
+)
 def test_an_answer_with_an_impossible_time_is_refused(moment: str) -> None:
-    answer = two_phase_messages.receipt_answer(RECEIPT).replace(MOMENT.isoformat().encode(), moment.encode())
-    with pytest.raises(ValueError, match="no moment of the calendar"):
-        SoapCodec(TWO_PHASE).decode("CommitCommand", answer)
+    """The schema allows these times. zeep would read the last one as no time."""
+    receipt = two_phase_messages.receipt_answer(RECEIPT).replace(MOMENT.isoformat().encode(), moment.encode())
+    limited = msgspec.structs.replace(READING, until=MOMENT + timedelta(hours=1))
+    reading = setpoint_messages.reading_answer(limited).replace(
+        (MOMENT + timedelta(hours=1)).isoformat().encode(), moment.encode()
+    )
+    assert moment.encode() in receipt
+    assert moment.encode() in reading
+    for contract, operation, answer in (
+        (TWO_PHASE, "CommitCommand", receipt),
+        (SINGLE_PHASE, "ReadSetpoint", reading),
+    ):
+        with pytest.raises(ValueError, match="no moment of the calendar"):
+            SoapCodec(contract).decode(operation, answer)
 
 
 def test_the_answer_of_another_operation_is_refused() -> None:
