@@ -12,7 +12,6 @@ from random import Random
 from typing import Any
 from uuid import uuid4
 
-from adapters.bms.single_phase import SinglePhase
 from adapters.bms.soap import SoapBuildingControl
 from adapters.clock import SystemClock
 from application.facility.portfolio_entries import BmsProfile, ZoneEntry
@@ -30,7 +29,7 @@ from tests.fakes.dispatch.building_control import FakeBuildingControl
 from tests.fakes.dispatch.call_slots import FakeCallSlots
 from tests.sample_values import THIS_MACHINE
 from tests.simulation.doubles.bms_network import BmsNetwork, SimulatedBms
-from tests.simulation.doubles.building_control import SimulatedBuildingControl, SimulatedSetpoints
+from tests.simulation.doubles.building_control import SimulatedBuildingControl
 from tests.simulation.event_trace import EventTrace
 from tests.simulation.scenario.fault_injection import FaultInjector
 
@@ -112,7 +111,7 @@ async def simulated_rig(profile: BmsProfile) -> AsyncIterator[Rig]:
         FaultInjector(Random(0), {}, EventTrace(CLOCK.now)),
         Random(0),
     )
-    control = SimulatedBuildingControl(network, SinglePhase(SimulatedSetpoints(network), CLOCK))
+    control = SimulatedBuildingControl(network, CLOCK)
     connection = BmsConnection(facility_id="fac-001", address="sim://fac-001", profile=profile)
     yield Rig(control, connection, building, journal)
     await control.aclose()

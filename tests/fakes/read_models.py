@@ -24,28 +24,37 @@ class FakeView(MemoryView[Row]):
 
 
 class FakeDeadlinesView(FakeView[DeadlineRow]):
+    """The due rows by time, the tenants in turn."""
+
     def due(
         self, now: datetime, *, limit: int = 500, kinds: Collection[DeadlineKind] | None = None
     ) -> list[DeadlineRow]:
-        turns: Counter[tuple[str | None, bool]] = Counter()
-        ordered = []
-        for number, (_, _, row) in enumerate(self._rows.listed()):
-            if row.kind in OPEN_WORK or row.due_at > now:
-                continue
-            if kinds is None or row.kind in kinds:
-                again = row.kind == "plan_retry"
-                turns[row.tenant, again] += 1
-                ordered.append((again, turns[row.tenant, again], number, row))
-        return [row for *_, row in sorted(ordered, key=lambda one: one[:3])[:limit]]
+        rows = [
+            row
+            for row in self._until(now)
+            if row.kind not in OPEN_WORK and (kinds is None or row.kind in kinds)
+        ]
+        first = [row for row in rows if row.kind != "plan_retry"]
+        again = [row for row in rows if row.kind == "plan_retry"]
+        return [*_in_turn(first), *_in_turn(again)][:limit]
 
     def overdue_work(self, kind: DeadlineKind, now: datetime, *, limit: int = 5_000) -> list[DeadlineRow]:
-        turns: Counter[str | None] = Counter()
-        ordered = []
-        for number, (_, _, row) in enumerate(self._rows.listed()):
-            if row.kind == kind and row.due_at <= now:
-                turns[row.tenant] += 1
-                ordered.append((turns[row.tenant], number, row))
-        return [row for *_, row in sorted(ordered, key=lambda one: one[:2])[:limit]]
+        return _in_turn(row for row in self._until(now) if row.kind == kind)[:limit]
+
+    def _until(self, now: datetime) -> list[DeadlineRow]:
+        """The rows that are due, by time."""
+        due = [(row.due_at, key, row) for key, row in self._rows.by_key.items() if row.due_at <= now]
+        return [row for *_, row in sorted(due, key=lambda one: one[:2])]
+
+
+def _in_turn(rows: Iterable[DeadlineRow]) -> list[DeadlineRow]:
+    """The first row of each tenant, then the second ones, and so on; each time in the order of `rows`."""
+    turns: Counter[str | None] = Counter()
+    ordered = []
+    for row in rows:
+        turns[row.tenant] += 1
+        ordered.append((turns[row.tenant], row))
+    return [row for _, row in sorted(ordered, key=lambda one: one[0])]
 
 
 class FakeAuditTrailView(FakeView[AuditTrailRow]):

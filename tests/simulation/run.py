@@ -57,9 +57,9 @@ def fault_storm(  # noqa: PLR0917 - click passes keywords
     on every machine with the same version of Python.
     """
     _check(planted, trace=trace, single=single)
-    from tests.simulation.wiring import storm_setting
+    from tests.simulation.runs import Setting
 
-    setting = storm_setting(facilities=facilities, planted=planted)
+    setting = Setting(facilities=facilities, planted=planted)
     if trace and single is not None:
         _print_trace(single, setting)
     chosen = range(first, first + seeds) if single is None else range(single, single + 1)

@@ -25,9 +25,10 @@ from domain.dispatch import Dispatch
 from interfaces.simulators.bms.building import Building
 from interfaces.simulators.bms.journal import JournalEntry
 from projections.queries.views import ReadModelsUnavailable
-from tests.simulation.doubles import work_queue
-from tests.simulation.doubles.bms_network import BmsNetwork, SimulatedBms
-from tests.simulation.doubles.building_control import BmsAdapter
+from tests.fakes.dispatch import work_queue
+from tests.fakes.dispatch.work_queue import FakeWorkQueue
+from tests.simulation.doubles.bms_network import BmsNetwork, GuardedNetwork, SimulatedBms
+from tests.simulation.doubles.building_control import SimulatedBuildingControl
 from tests.simulation.doubles.clock import VirtualClock
 from tests.simulation.doubles.database import Database
 from tests.simulation.doubles.defects import Defects
@@ -35,7 +36,6 @@ from tests.simulation.doubles.forecasts import SimulatedForecasts
 from tests.simulation.doubles.meters import SimulatedMeters
 from tests.simulation.doubles.simulated_queue import SimulatedWorkQueue
 from tests.simulation.doubles.utility_notifier import SimulatedUtilityNotifier
-from tests.simulation.doubles.work_queue import MemoryWorkQueue
 from tests.simulation.event_trace import EventTrace
 from tests.simulation.evidence import Evidence
 from tests.simulation.isolation import logs_to_trace, seeded_random
@@ -72,10 +72,10 @@ class StormOutcome:
     struck: dict[str, int]
 
 
-def run_storm(plan: StormPlan, bug: NoBug | None = None, *, adapter: BmsAdapter) -> StormOutcome:
+def run_storm(plan: StormPlan, bug: NoBug | None = None) -> StormOutcome:
     """Simulate `plan`, with a planted bug if given. The same plan gives the same outcome."""
     loop = VirtualLoop(plan.seed)
-    storm = Storm(plan, bug or NoBug(), loop, adapter)
+    storm = Storm(plan, bug or NoBug(), loop)
     with seeded_random(plan.seed), logs_to_trace(storm.trace):
         try:
             evidence = loop.run_until_complete(storm.run())
@@ -92,7 +92,6 @@ class Storm:
         plan: StormPlan,
         bug: NoBug,
         loop: VirtualLoop,
-        adapter: BmsAdapter,
     ) -> None:
         self.plan, self.loop = plan, loop
         self.clock = clock = VirtualClock(plan.epoch, plan.speed, loop=loop)
@@ -110,14 +109,14 @@ class Storm:
             plan=plan,
             database=self.database,
             queue=SimulatedWorkQueue(
-                MemoryWorkQueue(
+                FakeWorkQueue(
                     clock.wall_seconds(TIME_LIMITS.redelivery_s),
                     callback_share=CALLBACK_SHARE if plan.is_flooded else work_queue.CALLBACK_SHARE,
                     most_bytes=plan.oversize.queue_bytes or MAX_WORK_BYTES,
                 ),
                 self.injector,
             ),
-            control=lambda: bug.adapter(adapter).control(self.network, clock, self._breaker_changed),
+            control=self._control,
             notifier=SimulatedUtilityNotifier(
                 clock, self.injector, self._rng("utility"), silent=frozenset({HOSTILE})
             ),
@@ -259,6 +258,11 @@ class Storm:
     def _done(self, entry: JournalEntry) -> None:
         self.journal.append(entry)
         self.trace.note("building", f"{entry.facility_id}/{entry.zone_id} {entry.action}")
+
+    def _control(self) -> SimulatedBuildingControl:
+        """The building control of one process, with its own breakers."""
+        breakers = self.wiring.bug.breakers()(self.clock, self._breaker_changed)
+        return SimulatedBuildingControl(GuardedNetwork(self.network, breakers), self.clock)
 
     def _breaker_changed(self, facility_id: str, state: str) -> None:
         self.trace.note("breaker", f"of {facility_id} is {state}")

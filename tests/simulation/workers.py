@@ -26,13 +26,13 @@ from interfaces.workers.schedule.lost_callback_sweeper import LostCallbackSweepe
 from interfaces.workers.schedule.lost_work_sweeper import LostWorkSweeper
 from interfaces.workers.schedule.schedule import Schedule
 from tests.fakes.callback import FakeCallbackAddresses
+from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.public_holidays import FakePublicHolidays
 from tests.simulation.doubles.building_control import SimulatedBuildingControl
 from tests.simulation.doubles.clock import VirtualClock
 from tests.simulation.doubles.database import Database, Session
 from tests.simulation.doubles.defects import Defects
 from tests.simulation.doubles.forecasts import SimulatedForecasts
-from tests.simulation.doubles.locks import MemoryLocks
 from tests.simulation.doubles.meters import SimulatedMeters
 from tests.simulation.doubles.simulated_queue import SimulatedWorkQueue
 from tests.simulation.doubles.utility_notifier import SimulatedUtilityNotifier
@@ -115,7 +115,7 @@ class Wiring:
         )
 
     def locks(self, process: Process) -> Any:
-        return self.bug.locks(MemoryLocks(self.database.locks, process))
+        return self.bug.locks(FakeLocks(self.database.locks, process))
 
     def failpoint(self, process: Process) -> Callable[[str, str], None]:
         def reached(name: str, in_flight: str) -> None:
@@ -277,7 +277,8 @@ class Wiring:
             for name in behind:
                 if not self.database.down and self.rng.random() < 0.8:
                     batch = 1 + int(self.rng.random() * PROJECTION_BATCH)
-                    models.fold(name, self.database.events.read_after(models.rows[name].position, batch))
+                    rows = models.rows[name]
+                    rows.fold(self.database.events.read_after(rows.position, batch))
             await asyncio.sleep(self.rng.random() * 0.05)
 
 

@@ -13,9 +13,8 @@ from adapters.postgres.coordination.session_locks import AdvisoryLocks
 from adapters.postgres.operations.lock_sessions import PostgresLockSessions
 from application.ports.coordination.lock_sessions import LockSessions
 from tests.fakes.coordination.lock_sessions import FakeLockSessions
-from tests.fakes.coordination.locks import FakeLocks
+from tests.fakes.coordination.locks import FakeLocks, LockBoard
 from tests.servers import Database, PostgresServer
-from tests.simulation.doubles.locks import LockBoard
 
 Processes = tuple[LockSessions, Callable[[], Any]]
 

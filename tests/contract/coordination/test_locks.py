@@ -8,22 +8,18 @@ import pytest
 
 from adapters.postgres.coordination.session_locks import AdvisoryLocks, lock_key
 from application.ports.coordination.locks import LockLost
-from tests.fakes.coordination.locks import FakeLocks
-from tests.simulation.doubles.locks import LockBoard, MemoryLocks
+from tests.fakes.coordination.locks import FakeLocks, LockBoard
 
 Process = Callable[[], Any]
 PATIENCE_S = 20.0
 
 
-@pytest.fixture(params=["fake", "simulated", "postgres"])
+@pytest.fixture(params=["fake", "postgres"])
 def process(request: pytest.FixtureRequest) -> Process:
     """A function that creates the locks of another process of the same system."""
     if request.param == "fake":
         shared = LockBoard()
         return lambda: FakeLocks(shared)
-    if request.param == "simulated":
-        board = LockBoard()
-        return lambda: MemoryLocks(board)
     database = request.getfixturevalue("database")
     return lambda: AdvisoryLocks(database.app_dsn)
 

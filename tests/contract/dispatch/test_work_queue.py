@@ -21,7 +21,6 @@ from application.ports.dispatch.work_queue import (
     WorkSource,
 )
 from tests.fakes.dispatch.work_queue import FakeWorkQueue
-from tests.simulation.doubles.work_queue import MemoryWorkQueue
 
 REDELIVERY_S = 1.0
 SOON_S = 0.3
@@ -33,17 +32,16 @@ class Queue(WorkPublisher, WorkSource, Protocol):
 
 
 Connect = Callable[[], Awaitable[Any]]
-IN_MEMORY: dict[str, type[Any]] = {"fake": FakeWorkQueue, "simulated": MemoryWorkQueue}
 
 
-@pytest.fixture(params=["fake", "simulated", "nats"])
+@pytest.fixture(params=["fake", "nats"])
 def system(request: pytest.FixtureRequest) -> Any:
     """`async with system() as connect`: each `await connect()` is another process's connection to one queue."""
-    if request.param in IN_MEMORY:
+    if request.param == "fake":
 
         @asynccontextmanager
         async def in_memory() -> AsyncIterator[Connect]:
-            queue = IN_MEMORY[request.param](redelivery_s=REDELIVERY_S)
+            queue = FakeWorkQueue(redelivery_s=REDELIVERY_S)
 
             async def connect() -> Any:
                 return queue

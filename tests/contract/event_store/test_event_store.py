@@ -27,7 +27,6 @@ from domain.facility import Facility
 from domain.identifiers import facility_stream_id
 from tests.fakes.event_store.event_store import FakeEventStore
 from tests.sample_values import NOW, provenance, trusted_snapshots
-from tests.simulation.doubles.event_store import MemoryEventStore
 
 HALL = facility_stream_id("fac-001")
 
@@ -36,13 +35,10 @@ class StoreAndLog(EventStore, EventLog, Protocol):
     """Both sides of one store."""
 
 
-@pytest.fixture(params=["fake", "simulated", "postgres"])
+@pytest.fixture(params=["fake", "postgres"])
 def store(request: pytest.FixtureRequest) -> Iterator[StoreAndLog]:
     if request.param == "fake":
         yield FakeEventStore()
-        return
-    if request.param == "simulated":
-        yield MemoryEventStore()
         return
     postgres = PostgresEventStore(
         DemandResponse, request.getfixturevalue("database").app_dsn, snapshots=trusted_snapshots()

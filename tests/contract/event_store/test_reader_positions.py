@@ -9,16 +9,12 @@ from psycopg_pool import ConnectionPool
 from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
 from application.ports.event_store.reader_positions import ReaderPositions
 from tests.fakes.event_store.reader_positions import FakeReaderPositions
-from tests.simulation.doubles.operations import MemoryReaderPositions
 
 
-@pytest.fixture(params=["fake", "simulated", "postgres"])
+@pytest.fixture(params=["fake", "postgres"])
 def positions(request: pytest.FixtureRequest) -> Iterator[ReaderPositions]:
     if request.param == "fake":
         yield FakeReaderPositions()
-        return
-    if request.param == "simulated":
-        yield MemoryReaderPositions()
         return
     database = request.getfixturevalue("database")
     with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=2) as pool:

@@ -10,19 +10,15 @@ from psycopg_pool import ConnectionPool
 from adapters.postgres.operations.alerts import PostgresAlerts
 from application.ports.operations.alerts import AlertCursor, AlertRegistry
 from tests.fakes.operations.alerts import FakeAlertRegistry
-from tests.simulation.doubles.operations import MemoryAlertRegistry
 
 T0 = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
 
-@pytest.fixture(params=["fake", "simulated", "postgres"])
+@pytest.fixture(params=["fake", "postgres"])
 def alerts(request: pytest.FixtureRequest) -> Iterator[AlertRegistry]:
     if request.param == "fake":
         yield FakeAlertRegistry()
-        return
-    if request.param == "simulated":
-        yield MemoryAlertRegistry()
         return
     database = request.getfixturevalue("database")
     with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=2) as pool:

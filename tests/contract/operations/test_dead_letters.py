@@ -23,19 +23,15 @@ from domain.administration import AdministrativeAct
 from domain.errors import ReasonRequired
 from tests.fakes.operations.dead_letters import FakeDeadLetters
 from tests.servers import Database
-from tests.simulation.doubles.operations import MemoryDeadLetters
 
 T0 = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)
 LATER = T0 + timedelta(minutes=5)
 
 
-@pytest.fixture(params=["fake", "simulated", "postgres"])
+@pytest.fixture(params=["fake", "postgres"])
 def letters(request: pytest.FixtureRequest) -> Iterator[DeadLetters]:
     if request.param == "fake":
         yield FakeDeadLetters()
-        return
-    if request.param == "simulated":
-        yield MemoryDeadLetters()
         return
     database = request.getfixturevalue("database")
     with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=2) as pool:

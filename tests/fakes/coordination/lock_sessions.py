@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from tests.simulation.doubles.locks import LockBoard
+from tests.fakes.coordination.locks import LockBoard
 
 
 class FakeLockSessions:

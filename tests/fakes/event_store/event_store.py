@@ -1,8 +1,9 @@
 """EventStore and EventLog in memory. Events are stored in their stored form, by the real mapper."""
 
+from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from threading import RLock
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
@@ -29,29 +30,37 @@ from domain.event_sourcing.aggregate import Aggregate, DomainEvent
 
 
 class FakeEventStore:
+    """Every domain event that is read or loaded was decoded from its stored form, once.
+
+    Several threads may use it.
+    """
+
     def __init__(self, *, with_newer_topics: bool = True) -> None:
         self.with_newer_topics = with_newer_topics
-        self._log: list[StoredEvent] = []
+        self.stored: list[StoredEvent] = []
+        self._decoded: dict[int, DomainEvent] = {}
+        """Index in `stored` -> the domain event."""
+        self._aggregates: dict[UUID, Aggregate[Any]] = {}
+        self._not_folded: defaultdict[UUID | str, deque[int]] = defaultdict(deque)
+        """Stream -> the indices in `stored` of the domain events that its aggregate does not contain yet."""
+        self._versions: set[tuple[UUID | str, int]] = set()
         self._replies: dict[tuple[str, str], IdempotencyRecord] = {}
         self._lock = RLock()
 
     def load(self, aggregate_class: type[TAggregate], stream_id: UUID) -> TAggregate:
-        aggregate: Any = None
         with self._lock:
-            stream = [stored for stored in self._log if stored.originator_id == stream_id]
-        for stored in stream:
-            aggregate = _decoded(stored).mutate(aggregate)
+            aggregate = self._folded(stream_id)
         if aggregate is None:
             raise StreamNotFound(f"no {aggregate_class.__name__} {stream_id}")
-        loaded: TAggregate = aggregate
-        return loaded
+        loaded: Any = aggregate.copy()
+        return cast("TAggregate", loaded)
 
     def load_many(
         self, aggregate_class: type[TAggregate], stream_ids: Sequence[UUID]
     ) -> dict[UUID, TAggregate]:
         with self._lock:
-            recorded = {stored.originator_id for stored in self._log}
-            return {i: self.load(aggregate_class, i) for i in dict.fromkeys(stream_ids) if i in recorded}
+            recorded = [i for i in dict.fromkeys(stream_ids) if i in self._not_folded]
+            return {i: self.load(aggregate_class, i) for i in recorded}
 
     def save(
         self,
@@ -94,7 +103,7 @@ class FakeEventStore:
     def append_unknown_topic(self, stream_id: UUID) -> None:
         """A newer release writes to that stream: this one can no longer read it."""
         with self._lock:
-            version = sum(1 for stored in self._log if stored.originator_id == stream_id) + 1
+            version = sum(1 for stored in self.stored if stored.originator_id == stream_id) + 1
             self._append([StoredEvent(stream_id, version, "moon-phase-noted.v1", b"{}")])
 
     def find_reply(self, scope: str, key: str) -> IdempotencyRecord | None:
@@ -104,13 +113,12 @@ class FakeEventStore:
         return {key: self._replies[key] for key in keys if key in self._replies}
 
     def read_after(self, position: int, limit: int) -> list[LogEntry]:
-        return [
-            _entry(number, stored)
-            for number, stored in enumerate(self._log[position : position + limit], start=position + 1)
-        ]
+        with self._lock:
+            end = min(position + limit, len(self.stored))
+            return [self._entry(index) for index in range(position, end)]
 
     def head(self) -> int:
-        return len(self._log)
+        return len(self.stored)
 
     @property
     def domain_events(self) -> list[DomainEvent]:
@@ -118,25 +126,46 @@ class FakeEventStore:
         return [entry.domain_event for entry in self.read_after(0, self.head())]
 
     def _append(self, stored: Sequence[StoredEvent]) -> None:
-        taken = {(known.originator_id, known.originator_version) for known in self._log}
+        versions = [(new.originator_id, new.originator_version) for new in stored]
+        if len(set(versions)) < len(versions) or not self._versions.isdisjoint(versions):
+            raise VersionConflict(f"one of {versions} is not the first of its version in its stream")
+        self._versions.update(versions)
         for new in stored:
-            place = (new.originator_id, new.originator_version)
-            if place in taken:
-                raise VersionConflict(f"{new.topic} is not the first of version {place[1]} in its stream")
-            taken.add(place)
-        self._log += stored
+            self._not_folded[new.originator_id].append(len(self.stored))
+            self.stored.append(new)
+
+    def _folded(self, stream_id: UUID) -> Aggregate[Any] | None:
+        """The aggregate of a stream. Raises UnreadableDomainEvent."""
+        if stream_id not in self._not_folded:
+            return None
+        aggregate: Any = self._aggregates.get(stream_id)
+        indices = self._not_folded[stream_id]
+        while indices:
+            aggregate = self._domain_event(indices[0]).mutate(aggregate)
+            self._aggregates[stream_id] = aggregate
+            indices.popleft()
+        folded: Aggregate[Any] = aggregate
+        return folded
+
+    def _domain_event(self, index: int) -> DomainEvent:
+        if index not in self._decoded:
+            row = self.stored[index]
+            self._decoded[index] = decode_domain_event(
+                row.topic, row.originator_id, row.originator_version, row.state
+            )
+        return self._decoded[index]
+
+    def _entry(self, index: int) -> LogEntry:
+        position, topic = index + 1, self.stored[index].topic
+        try:
+            return LogEntry(position, topic, self._domain_event(index))
+        except UnreadableDomainEvent as error:
+            raise LogEntryUnreadable(position, topic, str(error)) from error
 
 
 def _collected(aggregate: Aggregate[Any]) -> Sequence[DomainEvent]:
     collected: Any = aggregate.collect_events()
     return list(collected)
-
-
-def _entry(position: int, stored: StoredEvent) -> LogEntry:
-    try:
-        return LogEntry(position, stored.topic, _decoded(stored))
-    except UnreadableDomainEvent as error:
-        raise LogEntryUnreadable(position, stored.topic, str(error)) from error
 
 
 def _stored(domain_event: DomainEvent) -> StoredEvent:
@@ -146,7 +175,3 @@ def _stored(domain_event: DomainEvent) -> StoredEvent:
         topic=get_topic(type(domain_event)),
         state=encode_state(domain_event),
     )
-
-
-def _decoded(stored: StoredEvent) -> DomainEvent:
-    return decode_domain_event(stored.topic, stored.originator_id, stored.originator_version, stored.state)

@@ -19,9 +19,9 @@ from application.forecast.model_registry import ModelRegistry
 from application.ports.clock import Clock
 from application.ports.telemetry.store import ImportedIntervals
 from tests.fakes.clock import FakeClock
+from tests.fakes.coordination.locks import LockBoard
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.weather.source import FakeWeatherSource
-from tests.simulation.doubles.locks import LockBoard
 
 NOW = datetime(2026, 7, 14, 20, 0, 30, tzinfo=UTC)
 CYCLE_START = NOW.replace(second=0)

@@ -30,8 +30,8 @@ from interfaces.simulators.meters.load import MeterLoad
 from interfaces.simulators.meters.load_plan import LoadPlan, new_run
 from interfaces.workers.ingest import ingest
 from interfaces.workers.ingest.sessions import IngestSession
+from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.telemetry.listed_meters import AnyMeter
-from tests.simulation.doubles.operations import MemoryAlertRegistry
 
 
 class AlwaysOurTurn:
@@ -54,7 +54,7 @@ async def run_ingest(mqtt_url: str, nats_url: str) -> None:
             ingest.run(
                 sessions=[session],
                 stream=stream,
-                alerts=MemoryAlertRegistry(),
+                alerts=FakeAlertRegistry(),
                 clock=SystemClock(),
                 meters=AnyMeter(),
                 stop=stop,

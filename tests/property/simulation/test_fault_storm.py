@@ -4,8 +4,7 @@ from functools import cache
 
 import pytest
 
-from tests.simulation.runs import SeedResult, run_seed, run_seeds
-from tests.simulation.wiring import storm_setting
+from tests.simulation.runs import SeedResult, Setting, run_seed, run_seeds
 from tests.sizes import IN_SMALL
 
 SEEDS = 500
@@ -18,7 +17,7 @@ BATCHES = range(0, BATCH if IN_SMALL else SEEDS, BATCH)
 
 @cache
 def results_from(first: int) -> list[SeedResult]:
-    return run_seeds(range(first, first + BATCH), storm_setting())
+    return run_seeds(range(first, first + BATCH), Setting())
 
 
 @pytest.mark.parametrize("first", BATCHES)
@@ -33,7 +32,7 @@ def test_no_storm_breaks_an_invariant(first: int) -> None:
 
 
 def test_no_storm_over_a_hundred_facilities_breaks_an_invariant() -> None:
-    result = run_seed(LARGE_SEED, storm_setting(facilities=100))
+    result = run_seed(LARGE_SEED, Setting(facilities=100))
     assert list(result.breaches) == []
     assert result.struck["queue.purged"] == 9
 

@@ -5,8 +5,7 @@ import pytest
 from tests.property.simulation.planted_bug_table import Caught, table
 from tests.property.simulation.test_fault_storm import SEEDS
 from tests.simulation.planted.bugs import PLANTED
-from tests.simulation.runs import run_seed
-from tests.simulation.wiring import storm_setting
+from tests.simulation.runs import Setting, run_seed
 
 
 def test_the_page_lists_every_bug_that_can_be_planted() -> None:
@@ -16,7 +15,7 @@ def test_the_page_lists_every_bug_that_can_be_planted() -> None:
 @pytest.mark.parametrize("caught", table(), ids=lambda caught: caught.bug)
 def test_the_simulation_finds_a_planted_bug(caught: Caught) -> None:
     """Detected by the named seed. If a change of the code changes the runs, another seed must detect it."""
-    setting = storm_setting(planted=caught.bug)
+    setting = Setting(planted=caught.bug)
     found = {breach.invariant for breach in run_seed(caught.seed, setting).breaches}
     assert caught.broke in found or any(run_seed(seed, setting).breaches for seed in range(300))
 

@@ -14,6 +14,8 @@ from uuid import UUID
 
 import msgspec
 
+from adapters.bms.breaker import BmsBreakers
+from adapters.bms.soap import SoapLimits
 from application.ports.clock import Clock
 from application.ports.dispatch.building_control import (
     BmsAnswerInvalid,
@@ -81,11 +83,21 @@ class SimulatedBms:
 
 
 class Breakers(Protocol):
-    """The circuit breakers of a dispatch worker; the product's own class implements this."""
+    """The circuit breakers of a dispatch worker: BmsBreakers, or a planted bug."""
 
     def guarding(self, facility_id: str) -> AbstractAsyncContextManager[None]:
         """Raises BmsUnreachable while the breaker is open."""
         ...
+
+
+def bms_breakers(clock: Clock, changed: Callable[[str, str], None]) -> Breakers:
+    """The product's own; `changed` gets each facility and the new state of its breaker."""
+    limits = SoapLimits()
+    return BmsBreakers(
+        threshold=limits.breaker_threshold,
+        open_wall_s=clock.wall_seconds(limits.breaker_open_s),
+        listener=changed,
+    )
 
 
 @dataclass

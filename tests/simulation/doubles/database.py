@@ -23,16 +23,20 @@ from application.ports.event_store.event_store import (
     saved_one_by_one,
 )
 from application.ports.operations.unavailable import OperationsUnavailable
+from domain.dispatch import CURTAILED
 from domain.event_sourcing.aggregate import Aggregate
+from projections.dispatch.projection import DispatchRow
 from projections.queries.views import ReadModelsUnavailable
+from tests.fakes.coordination.locks import LockBoard
+from tests.fakes.event_store.event_store import FakeEventStore
+from tests.fakes.event_store.reader_positions import FakeReaderPositions
+from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.fakes.operations.dead_letters import FakeDeadLetters
+from tests.fakes.read_models import FakeReadModels
+from tests.fakes.waking import complete_future
 from tests.simulation.doubles.clock import VirtualClock
-from tests.simulation.doubles.event_store import MemoryEventStore
-from tests.simulation.doubles.locks import LockBoard
-from tests.simulation.doubles.operations import MemoryAlertRegistry, MemoryDeadLetters, MemoryReaderPositions
-from tests.simulation.doubles.read_models import CurtailedBuilding, MemoryReadModels
 from tests.simulation.runtime.processes import Process
 from tests.simulation.runtime.virtual_loop import Killed, VirtualLoop
-from tests.simulation.runtime.waking import complete_future
 from tests.simulation.scenario.fault_injection import FaultInjector
 
 LOSS_NOTICED_S = 6.0
@@ -56,7 +60,27 @@ class MovedPosition(NamedTuple):
     position: int
 
 
-class RecordedPositions(MemoryReaderPositions):
+class RecordedEvents(FakeEventStore):
+    """FakeEventStore that also keeps each aggregate as it was saved last: the log must replay to the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.newest: dict[UUID, Aggregate[Any]] = {}
+
+    def save(
+        self,
+        aggregates: Sequence[Aggregate[Any]],
+        *,
+        idempotency: IdempotencyRecord | None = None,
+        bounds: SaveBounds = ONE_DECISION,
+    ) -> None:
+        changed = [aggregate for aggregate in aggregates if aggregate.pending_events]
+        super().save(aggregates, idempotency=idempotency, bounds=bounds)
+        for aggregate in changed:
+            self.newest[aggregate.id] = aggregate.copy()
+
+
+class RecordedPositions(FakeReaderPositions):
     """ReaderPositions that also keeps when each was moved."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
@@ -78,11 +102,11 @@ class Database:
     """The server's own: it is right."""
     most_ahead_s: float
     """Wall seconds by which a save may be dated ahead."""
-    events: MemoryEventStore = field(default_factory=MemoryEventStore)
+    events: RecordedEvents = field(default_factory=RecordedEvents)
     positions: RecordedPositions = field(init=False)
-    dead_letters: MemoryDeadLetters = field(default_factory=MemoryDeadLetters)
-    alerts: MemoryAlertRegistry = field(default_factory=MemoryAlertRegistry)
-    read_models: MemoryReadModels = field(default_factory=MemoryReadModels)
+    dead_letters: FakeDeadLetters = field(default_factory=FakeDeadLetters)
+    alerts: FakeAlertRegistry = field(default_factory=FakeAlertRegistry)
+    read_models: FakeReadModels = field(default_factory=FakeReadModels)
     locks: LockBoard = field(init=False)
     down: bool = False
     saved_at: dict[int, datetime] = field(default_factory=dict)
@@ -227,10 +251,11 @@ class Session:
     def view(self, name: Literal["dr_events", "facilities", "dispatches"]) -> Any:
         return Guarded(getattr(self.database.read_models, name), lambda: self.reach(ReadModelsUnavailable))
 
-    def curtailed(self) -> list[CurtailedBuilding]:
+    def curtailed(self) -> list[DispatchRow]:
         """The buildings that are curtailed according to the read model."""
         self.reach(ReadModelsUnavailable)
-        return self.database.read_models.curtailed()
+        rows = self.database.read_models.rows["dispatches"].by_key.values()
+        return [row for row in rows if row.status in CURTAILED]
 
     def _wait(self) -> None:
         """A slow commit: other processes run meanwhile, and this one may die before the end."""

@@ -14,7 +14,7 @@ from application.ports.dispatch.work_queue import (
     WorkQueueUnavailable,
     WorkRejected,
 )
-from tests.simulation.doubles.work_queue import MemoryWorkQueue
+from tests.fakes.dispatch.work_queue import FakeWorkQueue
 from tests.simulation.scenario.fault_injection import FaultInjector
 
 
@@ -22,7 +22,7 @@ from tests.simulation.scenario.fault_injection import FaultInjector
 class SimulatedWorkQueue:
     """WorkPublisher and WorkSource."""
 
-    queue: MemoryWorkQueue
+    queue: FakeWorkQueue
     injector: FaultInjector
     down: bool = False
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
+
+from eventsourcing.persistence import StoredEvent
 
 from application.event_store.event_mapper import decode_domain_event
 from application.ports.event_store.event_log import LogEntry
@@ -16,7 +18,6 @@ from domain.forecast import quality_at
 from interfaces.workers.schedule.lost_work_sweeper import REASON
 from projections.engine.memory_rows import MemoryRows
 from projections.registry import PROJECTIONS
-from tests.simulation.doubles.event_store import replayed
 from tests.simulation.doubles.forecasts import SimulatedForecasts
 from tests.simulation.evidence import Evidence, Finding
 
@@ -103,7 +104,7 @@ def unblocked_by_a_good_forecast(evidence: Evidence) -> Iterator[Finding]:
 
 
 def log_replays(evidence: Evidence) -> Iterator[Finding]:
-    again = replayed(evidence.stored)
+    again = _replayed(evidence.stored)
     if again.keys() != evidence.aggregates.keys():
         yield Finding("the stored log replays to other streams than were saved")
     for stream_id, aggregate in evidence.aggregates.items():
@@ -157,3 +158,13 @@ def _detail(domain_event: DomainEvent) -> str | None:
         case Dispatch.BmsCommandReissued(command_id=command_id):
             return str(command_id)
     return None
+
+
+def _replayed(stored: Sequence[StoredEvent]) -> dict[UUID, Any]:
+    """Every aggregate, folded from the stored events."""
+    aggregates: dict[UUID, Any] = {}
+    for row in stored:
+        domain_event = decode_domain_event(row.topic, row.originator_id, row.originator_version, row.state)
+        stream_id = domain_event.originator_id
+        aggregates[stream_id] = domain_event.mutate(aggregates.get(stream_id))
+    return aggregates

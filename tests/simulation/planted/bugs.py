@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
-from msgspec.structs import replace
-
 from application.command_bus.bus import CommandBus, Handler
 from application.commands.dispatch import CommitDispatch, CompensateDispatch
 from application.commands.dr_event import CompleteDREvent, JudgeNotification, ModifyDREvent, RequestCallback
@@ -26,7 +24,7 @@ from tests.planted_faults import (
     ResendingControl,
     RestoreSkippingControl,
 )
-from tests.simulation.doubles.building_control import BmsAdapter
+from tests.simulation.doubles.bms_network import Breakers, bms_breakers
 from tests.simulation.planted.seams import (
     AheadPositions,
     DroppingQueue,
@@ -73,8 +71,8 @@ class NoBug:
     def store(self, store: Any) -> Any:
         return store
 
-    def adapter(self, adapter: BmsAdapter) -> BmsAdapter:
-        return adapter
+    def breakers(self) -> Callable[[Clock, Callable[[str, str], None]], Breakers]:
+        return bms_breakers
 
     def control(self, control: Any, clock: Clock) -> Any:
         return control
@@ -226,8 +224,8 @@ class HasNoBreaker(NoBug):
 
     name = "has-no-breaker"
 
-    def adapter(self, adapter: BmsAdapter) -> BmsAdapter:
-        return replace(adapter, breakers=NoBreakers)
+    def breakers(self) -> Callable[[Clock, Callable[[str, str], None]], Breakers]:
+        return NoBreakers
 
 
 class NeverRetriesARestore(NoBug):

@@ -36,8 +36,8 @@ from application.sagas.dispatch import DispatchSaga
 from domain.dispatch import Dispatch
 from domain.event_sourcing.aggregate import DomainEvent
 from interfaces.workers.relay.relay import Relay
+from tests.fakes.dispatch.work_queue import CALLBACKS, FakeWorkQueue
 from tests.planted_faults import OneByOneBus
-from tests.simulation.doubles.work_queue import CALLBACKS, MemoryWorkQueue
 
 
 class Wrapper:
@@ -125,7 +125,7 @@ class OneShareQueue(Wrapper):
     """Wraps a SimulatedWorkQueue."""
 
     async def publish_callback(self, work: CallbackWork, *, message_id: str) -> None:
-        queue: MemoryWorkQueue = self._wrapped.queue
+        queue: FakeWorkQueue = self._wrapped.queue
         waiting = sum(len(there) for place, there in queue.waiting.items() if place.startswith(CALLBACKS))
         if waiting >= queue.callback_share:
             raise WorkQueueFull("the callbacks of all utilities fill the queue")

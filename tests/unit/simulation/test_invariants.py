@@ -24,10 +24,9 @@ from tests.simulation.evidence import Evidence
 from tests.simulation.invariants.buildings import TIME_OUTS, curtailments
 from tests.simulation.invariants.parking import MOST_TRIES
 from tests.simulation.invariants.table import INVARIANTS, breaches
-from tests.simulation.runs import storm_of
+from tests.simulation.runs import Setting, storm_of
 from tests.simulation.scenario.hostile_utility import HOSTILE_PROGRAM
 from tests.simulation.scenario.plan import ClockFault
-from tests.simulation.wiring import storm_setting
 
 Change = Callable[[Evidence], Evidence]
 HOUR = timedelta(hours=1)
@@ -37,7 +36,7 @@ HOUR = timedelta(hours=1)
 def good() -> Evidence:
     """The evidence of the first seed with a full outcome, deduplicating BMSs and no overrides."""
     for seed in range(200):
-        evidence = storm_of(seed, storm_setting()).evidence
+        evidence = storm_of(seed, Setting()).evidence
         completed = evidence.recorded(DREvent.Completed)
         plain = not evidence.plan.overrides and not evidence.locks_were_lost
         if plain and evidence.plan.deduplicates and any(c.outcome == "full" for c in completed):

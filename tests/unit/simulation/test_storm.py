@@ -9,16 +9,15 @@ import pytest
 from tests.architecture.source_tree import ROOT
 from tests.simulation.invariants.table import breaches
 from tests.simulation.report import trace_lines
-from tests.simulation.runs import SIMULATION_ERROR, SeedResult, run_seed, run_seeds, storm_of
-from tests.simulation.wiring import storm_setting
+from tests.simulation.runs import SIMULATION_ERROR, SeedResult, Setting, run_seed, run_seeds, storm_of
 from tests.sizes import examples
 
-SETTING = storm_setting()
+SETTING = Setting()
 SEEDS = range(20, 20 + max(2, examples(6)))
 DIGESTS = f"""
-from tests.simulation.wiring import storm_setting
+from tests.simulation.runs import Setting
 from tests.simulation.runs import run_seed
-setting = storm_setting()
+setting = Setting()
 print(*(run_seed(seed, setting).digest for seed in {SEEDS!r}))
 """
 
@@ -76,6 +75,6 @@ def test_an_error_of_the_simulation_is_reported_with_its_seed(monkeypatch: pytes
 
 
 def test_the_number_of_buildings_can_be_chosen() -> None:
-    evidence = storm_of(3, storm_setting(facilities=12)).evidence
+    evidence = storm_of(3, Setting(facilities=12)).evidence
     assert len(evidence.plan.facilities) == 12
     assert breaches(evidence) == []

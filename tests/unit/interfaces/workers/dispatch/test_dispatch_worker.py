@@ -16,9 +16,8 @@ from application.ports.dispatch.work_queue import BmsTask, BmsWork
 from domain.errors import NotAllowedNow
 from interfaces.workers.dispatch import dispatch as worker_module
 from interfaces.workers.dispatch.dispatch import DispatchWorker
-from tests.fakes.coordination.locks import FakeLocks
+from tests.fakes.coordination.locks import FakeLocks, LockBoard
 from tests.fakes.dispatch.work_queue import FakeWorkQueue
-from tests.simulation.doubles.locks import LockBoard
 
 PATIENCE_S = 20.0
 

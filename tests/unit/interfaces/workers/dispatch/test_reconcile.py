@@ -14,11 +14,10 @@ from domain.identifiers import dispatch_id
 from interfaces.workers.dispatch.reconcile import Reconciler
 from projections.queries.views import ReadModelsUnavailable
 from tests.fakes.clock import FakeClock
-from tests.fakes.coordination.locks import FakeLocks
+from tests.fakes.coordination.locks import FakeLocks, LockBoard
 from tests.fakes.dispatch.work_queue import FakeWorkQueue
 from tests.in_process_system import InProcessSystem
 from tests.sample_values import DR_EVENT_ID, NOW, STARTS_AT
-from tests.simulation.doubles.locks import LockBoard
 
 PATIENCE_S = 20.0
 

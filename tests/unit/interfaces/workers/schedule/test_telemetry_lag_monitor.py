@@ -11,10 +11,9 @@ from domain.telemetry.meter_reading import ALL_PARTITIONS
 from interfaces.workers.schedule import telemetry_lag_monitor
 from interfaces.workers.schedule.telemetry_lag_monitor import LagAlerts, TelemetryLagMonitor
 from tests.fakes.clock import FakeClock
-from tests.fakes.coordination.locks import FakeLocks
+from tests.fakes.coordination.locks import FakeLocks, LockBoard
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.raw_archive.telemetry_log import FakeRawLog
-from tests.simulation.doubles.locks import LockBoard
 
 T0 = datetime(2026, 7, 14, 10, tzinfo=UTC)
 LAG, HIGH, SEVERE = "telemetry_lag", "telemetry_lag_high", "telemetry_lag_severe"

@@ -1,17 +1,17 @@
-"""The simulated queue: a purge loses the messages of one stream, and a limit of its operator rejects larger ones."""
+"""The in-memory queue: a purge loses the messages of one stream, and a limit of its operator rejects larger ones."""
 
 import asyncio
 
 import pytest
 
 from application.ports.dispatch.work_queue import WorkRejected
+from tests.fakes.dispatch.work_queue import FakeWorkQueue
 from tests.sample_values import CALLBACK_WORK, COMMAND_WORK
-from tests.simulation.doubles.work_queue import MemoryWorkQueue
 
 
-def filled() -> MemoryWorkQueue:
-    async def fill() -> MemoryWorkQueue:
-        queue = MemoryWorkQueue()
+def filled() -> FakeWorkQueue:
+    async def fill() -> FakeWorkQueue:
+        queue = FakeWorkQueue()
         await queue.publish_bms(COMMAND_WORK, message_id="command")
         await queue.publish_callback(CALLBACK_WORK, message_id="callback")
         return queue
@@ -34,7 +34,7 @@ def test_a_purge_of_callbacks_keeps_the_bms_work() -> None:
 
 
 def test_a_message_above_the_limit_is_rejected_and_taken_once_that_is_raised() -> None:
-    queue = MemoryWorkQueue(most_bytes=100)
+    queue = FakeWorkQueue(most_bytes=100)
     with pytest.raises(WorkRejected, match="at most 100"):
         asyncio.run(queue.publish_bms(COMMAND_WORK, message_id="command"))
     queue.most_bytes = 1_000
