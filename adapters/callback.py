@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import socket
 from collections.abc import Callable, Collection
 from uuid import UUID
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import AbstractResolver
 from yarl import URL
 
+from adapters.checked_resolver import CheckedResolver
 from adapters.resilience import BreakerOpen, NamedBreakers, guarded
 from application.access.signature import SIGNATURE_HEADER, sign_body
 from application.ports.callback import (
@@ -133,10 +133,12 @@ class HttpUtilityNotifier:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             resolver = self._resolver or aiohttp.ThreadedResolver()
+            if not self._allow_private:
+                resolver = CheckedResolver(resolver, lambda _, address: check_public(address))
             self._session = aiohttp.ClientSession(
                 # A new connection for each call, so that the address that was checked is the one that is called.
                 connector=aiohttp.TCPConnector(
-                    resolver=resolver if self._allow_private else PublicResolver(resolver),
+                    resolver=resolver,
                     use_dns_cache=False,
                     force_close=True,
                     limit=0,
@@ -150,25 +152,6 @@ class HttpUtilityNotifier:
 
     def _wall_s(self, clock_s: float) -> float:
         return max(LEAST_WALL_S, self._clock.wall_seconds(clock_s))
-
-
-class PublicResolver(AbstractResolver):
-    """Returns only public addresses; the connection is made to one of those."""
-
-    def __init__(self, resolver: AbstractResolver) -> None:
-        self._resolver = resolver
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """Raises CallbackAddressRefused if a single address is not public."""
-        found = await self._resolver.resolve(host, port, family)
-        for result in found:
-            check_public(ipaddress.ip_address(result["host"].partition("%")[0]))
-        return found
-
-    async def close(self) -> None:
-        await self._resolver.close()
 
 
 def check_public(address: Address) -> None:

@@ -1,13 +1,12 @@
 """HTTP calls of a BMS: limited in time and size, without redirects. The errors say whether the request was sent."""
 
-import ipaddress
-import socket
 from base64 import b64encode
 
 import aiohttp
 import msgspec
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import AbstractResolver
 
+from adapters.checked_resolver import CheckedResolver
 from application.facility.bms_networks import BmsAddressRefused, BmsNetworks
 from application.ports.dispatch.building_control import (
     BmsAnswerInvalid,
@@ -16,6 +15,7 @@ from application.ports.dispatch.building_control import (
     BmsTimedOut,
     BmsUnreachable,
 )
+from application.public_address import Address
 
 KEEPALIVE_S = 0.5
 """Wall seconds that an idle connection stays open for the next call."""
@@ -98,13 +98,21 @@ class BmsHttp:
         except BmsAddressRefused as error:
             raise BmsUnreachable(f"nothing was sent: {error}") from error
 
+    def _check_resolved(self, host: str, address: Address) -> None:
+        try:
+            self._networks.check(address)
+        except BmsAddressRefused as error:
+            raise BmsUnreachable(f"nothing was sent: {host} is {error}") from error
+
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
                     limit=0,
                     keepalive_timeout=KEEPALIVE_S,
-                    resolver=AllowedResolver(self._networks, self._resolver or aiohttp.ThreadedResolver()),
+                    resolver=CheckedResolver(
+                        self._resolver or aiohttp.ThreadedResolver(), self._check_resolved
+                    ),
                 ),
                 auto_decompress=False,
                 headers={"Accept": "text/xml", "Accept-Encoding": "identity", "User-Agent": "gridproof"},
@@ -116,30 +124,6 @@ class BmsHttp:
     async def aclose(self) -> None:
         if self._session is not None:
             await self._session.close()
-
-
-class AllowedResolver(AbstractResolver):
-    """Returns addresses in the allowed networks only. The connection is made to one of those, so that a name cannot
-    lead elsewhere after the check."""
-
-    def __init__(self, networks: BmsNetworks, resolver: AbstractResolver) -> None:
-        self._networks = networks
-        self._resolver = resolver
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """Raises BmsUnreachable if a single address is not allowed."""
-        found = await self._resolver.resolve(host, port, family)
-        for result in found:
-            try:
-                self._networks.check(ipaddress.ip_address(result["host"].partition("%")[0]))
-            except BmsAddressRefused as error:
-                raise BmsUnreachable(f"nothing was sent: {host} is {error}") from error
-        return found
-
-    async def close(self) -> None:
-        await self._resolver.close()
 
 
 def _authorization(credentials: tuple[str, bytes] | None) -> dict[str, str]:
