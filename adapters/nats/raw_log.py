@@ -6,8 +6,8 @@ something (a broken connection). The archive's manifest alone holds the position
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -17,7 +17,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext, api
 
-from adapters.nats.telemetry_stream import STREAM, consumer_of, subject_of
+from adapters.nats.telemetry_stream import STREAM, consumer_of, subject_of, translate_errors
 from application.ports.raw_archive.telemetry_log import PartitionBacklog, RawMessage
 from application.ports.telemetry.stream import StreamUnavailable
 
@@ -184,12 +184,3 @@ def _logged_at(reply: str) -> datetime:
         tokens[_TIME_WITHOUT_DOMAIN if len(tokens) == _TOKENS_WITHOUT_DOMAIN else Msg.Ack.Timestamp]
     )
     return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=nanoseconds // 1_000)
-
-
-@contextmanager
-def translate_errors() -> Iterator[None]:
-    """Raises the port's error for every error of the client."""
-    try:
-        yield
-    except (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError) as error:
-        raise StreamUnavailable(f"NATS: {type(error).__name__}: {error}") from error
