@@ -48,10 +48,11 @@ from interfaces.demo.setup import (
     written,
 )
 from interfaces.settings.settings import Settings
-from interfaces.simulators.bms.journal import read_journal
+from interfaces.simulators.bms.journal import JournalEntry
+from interfaces.simulators.journal import read_journal
 from interfaces.simulators.meters.recorded_load import facility_zones
 from interfaces.simulators.sample_portfolio import UTILITY_ID
-from interfaces.simulators.utility import read_callbacks
+from interfaces.simulators.utility import ReceivedCallback
 from interfaces.simulators.world import load_sources
 from interfaces.simulators.world_spec import ClockSpec, WorldAddresses, WorldSpec, read_addresses
 from interfaces.system.private_files import make_private_folder, write_private
@@ -293,14 +294,14 @@ class Demo:
         ledger = check_ledger(stores)
         # Read after the wait for sealing, in which late restores may still happen, and before the journal is read.
         at = stores.clock.now()
-        journal = read_journal(Path(addresses.bms_journal))
+        journal = read_journal(Path(addresses.bms_journal), JournalEntry)
         log = dr_event_log(stores, dr_event_id, roles)
         evidence = Evidence(
             roles=roles,
             dr_event=stores.events.load(DREvent, dr_event_id),
             log=log,
             journal=journal,
-            callbacks=read_callbacks(Path(addresses.callback_journal)),
+            callbacks=read_journal(Path(addresses.callback_journal), ReceivedCallback),
             building_actions=building_actions(journal, dr_event_id, at=at, over_at=over_at),
             in_time=in_time,
             resettled=resettled,

@@ -1,11 +1,7 @@
-"""Journals of the simulated weather service and meters: what they sent or omitted, and when.
-
-Tests check Gridproof's log against them, so they take no input from that log.
-"""
+"""Entries of the journals of the simulated weather service and meters: what they sent or omitted, and when."""
 
 from datetime import datetime
-from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import msgspec
 
@@ -28,27 +24,3 @@ class MeterTurn(msgspec.Struct, frozen=True, kw_only=True):
     turn: Literal["silent", "speaks"]
     at: datetime
     """Of the first reading that was not, or was, published."""
-
-
-class OutsideJournal:
-    """An append-only JSON Lines file; an entry is passed to the operating system before `append` returns."""
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab", buffering=0)
-
-    def append(self, entry: WeatherCall | MeterTurn) -> None:
-        self._file.write(msgspec.json.encode(entry) + b"\n")
-
-    def close(self) -> None:
-        self._file.close()
-
-
-Entry = TypeVar("Entry", WeatherCall, MeterTurn)
-
-
-def read_outside(path: Path, kind: type[Entry]) -> list[Entry]:
-    """All entries in order; [] if there is no journal."""
-    if not path.exists():
-        return []
-    return [msgspec.json.decode(line, type=kind) for line in path.read_bytes().split(b"\n")[:-1]]

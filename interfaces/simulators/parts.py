@@ -10,11 +10,11 @@ from application.ports.clock import Clock
 from application.weather.cell_location import WeatherPlace
 from interfaces.simulators.bms.building import Building
 from interfaces.simulators.bms.faults import FaultBook, FaultOrder
-from interfaces.simulators.bms.journal import Journal
 from interfaces.simulators.bms.server import BmsServer, create_bms_app
 from interfaces.simulators.http_host import hosted
-from interfaces.simulators.outside_journal import WEATHER_JOURNAL, OutsideJournal
-from interfaces.simulators.utility import CallbackJournal, SimulatedUtility, UtilityFaults, create_utility_app
+from interfaces.simulators.journal import Journal
+from interfaces.simulators.outside_journal import WEATHER_JOURNAL
+from interfaces.simulators.utility import SimulatedUtility, UtilityFaults, create_utility_app
 from interfaces.simulators.weather.service import (
     SimulatedWeather,
     Temperature,
@@ -78,7 +78,7 @@ async def opened_weather(
     with contextlib.ExitStack() as stack:
         record = None
         if directory is not None:
-            journal = OutsideJournal(directory / WEATHER_JOURNAL)
+            journal = Journal(directory / WEATHER_JOURNAL)
             record = stack.enter_context(contextlib.closing(journal)).append
         weather = SimulatedWeather(clock=clock, cells=cells, faults=faults, record=record)
         weatherapi = SimulatedWeatherApi(weather, places or {}, clock=clock)
@@ -95,7 +95,7 @@ async def opened_utility(
 
     Without a secret, signatures are not checked.
     """
-    with contextlib.closing(CallbackJournal(directory / CALLBACK_JOURNAL)) as journal:
+    with contextlib.closing(Journal(directory / CALLBACK_JOURNAL)) as journal:
         utility = SimulatedUtility(
             clock=clock, journal=journal, secret=secret, faults=faults or UtilityFaults()
         )

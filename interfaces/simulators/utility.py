@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,6 +11,7 @@ from litestar.response import Response
 
 from application.access.signature import BadSignature, SignedRequest, valid_signature
 from application.ports.clock import Clock
+from interfaces.simulators.journal import Journal
 
 BODY_BYTES = 1_000_000
 
@@ -40,27 +40,6 @@ class ReceivedCallback(msgspec.Struct, frozen=True, kw_only=True):
     body: Any
 
 
-class CallbackJournal:
-    """An append-only JSON Lines file."""
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab", buffering=0)
-
-    def append(self, callback: ReceivedCallback) -> None:
-        self._file.write(msgspec.json.encode(callback) + b"\n")
-
-    def close(self) -> None:
-        self._file.close()
-
-
-def read_callbacks(path: Path) -> list[ReceivedCallback]:
-    """All callbacks in the order of arrival; [] if there is no journal."""
-    if not path.exists():
-        return []
-    return [msgspec.json.decode(line, type=ReceivedCallback) for line in path.read_bytes().split(b"\n")[:-1]]
-
-
 def signature_time(header: str, body: bytes, secret: bytes) -> int | None:
     """The Unix time of a valid v1 signature of the body, else None."""
     try:
@@ -77,7 +56,7 @@ class SimulatedUtility:
         self,
         *,
         clock: Clock,
-        journal: CallbackJournal,
+        journal: Journal,
         secret: bytes | None,
         faults: UtilityFaults | None = None,
     ) -> None:

@@ -11,11 +11,12 @@ from application.facility.portfolio_entries import Portfolio
 from application.ports.clock import Clock
 from application.weather.cell_location import WeatherPlace, places_of
 from interfaces.simulators.bms.building import Building
+from interfaces.simulators.journal import Journal
 from interfaces.simulators.meters.load_model import LoadModel, LoadSource
 from interfaces.simulators.meters.meters import MeteredBuilding, MeterFleet
 from interfaces.simulators.meters.mqtt_outbox import MqttOutbox
 from interfaces.simulators.meters.recorded_load import read_recordings
-from interfaces.simulators.outside_journal import METER_JOURNAL, MeterTurn, OutsideJournal
+from interfaces.simulators.outside_journal import METER_JOURNAL, MeterTurn
 from interfaces.simulators.parts import (
     BMS_JOURNAL,
     CALLBACK_JOURNAL,
@@ -123,7 +124,7 @@ async def _running_meters(
     sources: Mapping[str, LoadSource],
     clock: Clock,
 ) -> AsyncIterator[Tasks]:
-    with contextlib.closing(OutsideJournal(Path(spec.directory) / METER_JOURNAL)) as journal:
+    with contextlib.closing(Journal(Path(spec.directory) / METER_JOURNAL)) as journal:
         work = _meters(spec, _metered(portfolio, buildings, sources), clock, journal.append)
         async with running(work) as tasks:
             yield tasks

@@ -12,7 +12,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from adapters.clock import AcceleratedClock
-from interfaces.simulators.bms.journal import JournalEntry, read_journal
+from interfaces.simulators.bms.journal import JournalEntry
+from interfaces.simulators.journal import read_journal
 from interfaces.simulators.world_spec import read_addresses, read_world_spec
 from tests.demo_runs import DemoRun, children_of, run_demo_with_listener
 
@@ -54,7 +55,9 @@ def _commits_are_over(data_dir: Path) -> bool:
 def _commits(data_dir: Path) -> list[JournalEntry]:
     addresses = read_addresses(data_dir / "world")
     assert addresses is not None, "the world was ready before the DR event was requested"
-    return [entry for entry in read_journal(Path(addresses.bms_journal)) if entry.action == "commit"]
+    return [
+        entry for entry in read_journal(Path(addresses.bms_journal), JournalEntry) if entry.action == "commit"
+    ]
 
 
 @dataclass(frozen=True)

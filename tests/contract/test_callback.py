@@ -19,13 +19,12 @@ from application.ports.callback import (
     UtilityNotifier,
 )
 from interfaces.simulators.http_host import hosted
+from interfaces.simulators.journal import Journal, read_journal
 from interfaces.simulators.utility import (
-    CallbackJournal,
     ReceivedCallback,
     SimulatedUtility,
     UtilityFaults,
     create_utility_app,
-    read_callbacks,
 )
 from tests.fakes.callback import FakeUtilityNotifier
 
@@ -66,7 +65,7 @@ class CallbackRig:
 
     @property
     def received(self) -> list[ReceivedCallback]:
-        return read_callbacks(self.journal)
+        return read_journal(self.journal, ReceivedCallback)
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ class Rigs:
         self, faults: UtilityFaults | None, secret: bytes | None, allow_private: bool, clock: CallbackClock
     ) -> AsyncIterator[CallbackRig]:
         path = self.folder / "callbacks.jsonl"
-        journal = CallbackJournal(path)
+        journal = Journal(path)
         utility = SimulatedUtility(clock=clock, journal=journal, secret=secret, faults=faults)
         notifier: UtilityNotifier
         if self.kind == "fake":

@@ -1,12 +1,8 @@
-"""The journal of the simulated buildings: one line per executed action, independent of any deduplication.
-
-The demo checks Gridproof's log against it, so it takes no input from that log.
-"""
+"""The journal of the simulated buildings: one line per executed action, independent of any deduplication."""
 
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
-from pathlib import Path
 from typing import Literal, NamedTuple
 from uuid import UUID
 
@@ -49,31 +45,6 @@ class ActionKey(NamedTuple):
     action: str
     plan_revision: int
     round: int
-
-
-class Journal:
-    """An append-only JSON Lines file; an entry is passed to the operating system before `append` returns."""
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab", buffering=0)
-
-    def append(self, entry: JournalEntry) -> None:
-        self._file.write(msgspec.json.encode(entry) + b"\n")
-
-    def close(self) -> None:
-        self._file.close()
-
-
-def read_journal(path: Path) -> list[JournalEntry]:
-    """All entries in the order of the actions; [] if there is no journal.
-
-    A last line without its newline is an append in progress and is left out.
-    """
-    if not path.exists():
-        return []
-    lines = path.read_bytes().split(b"\n")[:-1]
-    return [msgspec.json.decode(line, type=JournalEntry) for line in lines]
 
 
 def duplicate_actions(entries: Iterable[JournalEntry]) -> dict[ActionKey, int]:

@@ -12,7 +12,8 @@ import httpx
 import pytest
 import yaml
 
-from interfaces.simulators.utility import read_callbacks
+from interfaces.simulators.journal import read_journal
+from interfaces.simulators.utility import ReceivedCallback
 from tests.acceptance.cli.terminal import PORTFOLIO
 
 
@@ -67,7 +68,10 @@ def test_a_simulated_utility_accepts_callbacks_after_its_faults_and_nothing_else
 
     assert (name, statuses) == ("callback", [503, 200])
     folder = tmp_path / "data" / "world"
-    assert [callback.status for callback in read_callbacks(folder / "callbacks.jsonl")] == [503, 200]
+    assert [callback.status for callback in read_journal(folder / "callbacks.jsonl", ReceivedCallback)] == [
+        503,
+        200,
+    ]
     assert [file.name for file in folder.iterdir()] == ["callbacks.jsonl"]
 
 

@@ -31,14 +31,14 @@ from interfaces.demo.options import EPOCH
 from interfaces.demo.scenario import WEBHOOK
 from interfaces.demo.setup import PROGRAM, import_history, issue_key, register, written
 from interfaces.settings.settings import Settings
-from interfaces.simulators.bms.journal import JournalEntry, read_journal
+from interfaces.simulators.bms.journal import JournalEntry
+from interfaces.simulators.journal import read_journal
 from interfaces.simulators.meters.meters import Silence
 from interfaces.simulators.outside_journal import (
     METER_JOURNAL,
     WEATHER_JOURNAL,
     MeterTurn,
     WeatherCall,
-    read_outside,
 )
 from interfaces.simulators.parts import BMS_JOURNAL
 from interfaces.simulators.sample_portfolio import UTILITY_ID, make_portfolio
@@ -274,9 +274,9 @@ class DayRunner:
                 position = batch[-1].position
         day.alerts = stores.alerts().listed(include_cleared=True, limit=1_000)
         world = self.folder / "world"
-        day.weather_calls = read_outside(world / WEATHER_JOURNAL, WeatherCall)
-        day.meter_turns = read_outside(world / METER_JOURNAL, MeterTurn)
-        day.bms_actions = read_journal(world / BMS_JOURNAL)
+        day.weather_calls = read_journal(world / WEATHER_JOURNAL, WeatherCall)
+        day.meter_turns = read_journal(world / METER_JOURNAL, MeterTurn)
+        day.bms_actions = read_journal(world / BMS_JOURNAL, JournalEntry)
         if "path" in day.ended:
             day.ended = _dispatches(operator, day.ended["path"])
 

@@ -20,11 +20,12 @@ from adapters.clock import AcceleratedClock
 from adapters.embedded import EmbeddedServers
 from application.facility.portfolio_entries import FacilityEntry, Portfolio
 from application.ports.dispatch.building_control import BmsConnection, BmsRefused, ZoneCommand
-from interfaces.simulators.bms.journal import read_journal
+from interfaces.simulators.bms.journal import JournalEntry
+from interfaces.simulators.journal import read_journal
 from interfaces.simulators.meters.load_model import LoadModel
-from interfaces.simulators.outside_journal import WEATHER_JOURNAL, WeatherCall, read_outside
+from interfaces.simulators.outside_journal import WEATHER_JOURNAL, WeatherCall
 from interfaces.simulators.sample_portfolio import make_portfolio
-from interfaces.simulators.utility import UtilityFaults, read_callbacks
+from interfaces.simulators.utility import ReceivedCallback, UtilityFaults
 from interfaces.simulators.weather.service import WeatherFaults
 from interfaces.simulators.world import run_world
 from interfaces.simulators.world_spec import (
@@ -153,7 +154,10 @@ def test_the_meters_follow_the_load_model_and_fall_when_a_zone_is_curtailed(
             assert missing == pytest.approx(expected_kw, abs=0.01)
 
     asyncio.run(scenario())
-    assert [entry.action for entry in read_journal(tmp_path / "bms-journal.jsonl")] == ["prepare", "commit"]
+    assert [entry.action for entry in read_journal(tmp_path / "bms-journal.jsonl", JournalEntry)] == [
+        "prepare",
+        "commit",
+    ]
 
 
 def test_no_reading_is_lost_when_the_broker_is_killed_and_restarted(tmp_path: Path) -> None:
@@ -223,7 +227,7 @@ def test_the_utility_journals_every_callback_and_answers_only_signed_ones_with_2
             return statuses
 
     assert asyncio.run(scenario()) == [503, 200, 401, 401, 400]
-    received = read_callbacks(tmp_path / "callbacks.jsonl")
+    received = read_journal(tmp_path / "callbacks.jsonl", ReceivedCallback)
     assert [callback.signature_ok for callback in received] == [True, True, False, False, True]
     assert {(c.kind, c.dr_event_id, c.callback_id) for c in received[:4]} == {("accepted", "e-1", "c-1")}
     assert [callback.status for callback in received] == [503, 200, 401, 401, 400]
@@ -250,7 +254,7 @@ def test_the_weather_service_is_exact_about_the_past_and_errs_about_the_future(t
             assert (await get_weather({**day, "from": "2026-07-13T20:00:00"}))[0] == 400
             assert (await get_weather({**day, "to": "2036-07-13T20:00:00Z"}))[0] == 400
             assert [(await get_weather(day))[0] for _ in range(2)] == [200, 429]
-            calls = read_outside(tmp_path / WEATHER_JOURNAL, WeatherCall)
+            calls = read_journal(tmp_path / WEATHER_JOURNAL, WeatherCall)
             assert [call.issued_at is not None for call in calls] == [False, True, True, False, True, False]
             assert calls[1].issued_at == datetime.fromisoformat(document["issued_at"])
 
@@ -303,7 +307,7 @@ def test_an_expired_curtailment_is_journaled_without_a_request(tmp_path: Path) -
                     break
             journal = tmp_path / "bms-journal.jsonl"
             await control.aclose()
-            await until(lambda: read_journal(journal)[-1].action == "expired")
+            await until(lambda: read_journal(journal, JournalEntry)[-1].action == "expired")
 
     asyncio.run(scenario())
 

@@ -28,11 +28,11 @@ from application.ports.dispatch.work_queue import CallbackWork
 from domain.dr_event import DREvent, Notice
 from domain.event_sourcing.aggregate import Provenance
 from interfaces.simulators.http_host import hosted
+from interfaces.simulators.journal import Journal, read_journal
 from interfaces.simulators.utility import (
-    CallbackJournal,
+    ReceivedCallback,
     SimulatedUtility,
     create_utility_app,
-    read_callbacks,
 )
 from tests.sample_values import portfolio_act
 from tests.servers import Database
@@ -154,7 +154,7 @@ async def is_done(rig: Rig, work: CallbackWork) -> bool:
 @pytest.mark.parametrize("place", ["notify.before_call", "notify.after_call", "notify.after_record"])
 def test_a_killed_worker_loses_no_callback(rig: Rig, place: str) -> None:
     struck = rig.folder / "struck"
-    journal = CallbackJournal(rig.folder / "callbacks.jsonl")
+    journal = Journal(rig.folder / "callbacks.jsonl")
     utility = SimulatedUtility(clock=SystemClock(), journal=journal, secret=SECRET.encode())
 
     async def scenario() -> CallbackWork:
@@ -180,6 +180,6 @@ def test_a_killed_worker_loses_no_callback(rig: Rig, place: str) -> None:
 
     assert str(work.callback_id) in struck.read_text()
     assert len(rig.delivered(work)) == 1
-    received = read_callbacks(rig.folder / "callbacks.jsonl")
+    received = read_journal(rig.folder / "callbacks.jsonl", ReceivedCallback)
     assert len(received) == (2 if place == "notify.after_call" else 1)
     assert all(callback.signature_ok for callback in received)

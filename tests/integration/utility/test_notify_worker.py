@@ -28,7 +28,8 @@ from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.dead_letters import DeadLetters
 from domain.dr_event import DREvent, Notice
 from domain.event_sourcing.aggregate import DomainEvent, Provenance
-from interfaces.simulators.utility import CallbackJournal, SimulatedUtility, UtilityFaults
+from interfaces.simulators.journal import Journal
+from interfaces.simulators.utility import SimulatedUtility, UtilityFaults
 from interfaces.workers.notify import NotifyWorker
 from tests.fakes.callback import FakeCallbackAddresses, FakeUtilityNotifier
 from tests.fakes.event_store.event_store import FakeEventStore
@@ -155,7 +156,7 @@ class Rig:
 def rig(database: Database, tmp_path: Path) -> Iterator[Rig]:
     store = PostgresEventStore(DemandResponse, database.app_dsn)
     clock = QuickClock()
-    journal = CallbackJournal(tmp_path / "callbacks.jsonl")
+    journal = Journal(tmp_path / "callbacks.jsonl")
     utility = SimulatedUtility(clock=clock, journal=journal, secret=b"s", faults=UtilityFaults())
     notifier = FakeUtilityNotifier(
         {URL: utility},

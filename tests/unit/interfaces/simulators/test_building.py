@@ -11,12 +11,11 @@ from application.facility.portfolio_entries import BmsProfile, ZoneEntry
 from application.ports.dispatch.building_control import Setpoint, ZoneCommand
 from interfaces.simulators.bms.building import Building, Refusal
 from interfaces.simulators.bms.journal import (
-    Journal,
     JournalEntry,
     curtailed_zones,
     duplicate_actions,
-    read_journal,
 )
+from interfaces.simulators.journal import Journal, read_journal
 
 NOON = datetime(2026, 7, 14, 12, tzinfo=UTC)
 DR_EVENT = UUID(int=1)
@@ -166,16 +165,16 @@ def test_the_same_action_with_another_command_id_counts_as_a_duplicate() -> None
 
 def test_the_journal_file_returns_the_entries_that_were_written(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "journal.jsonl"
-    assert read_journal(path) == []
+    assert read_journal(path, JournalEntry) == []
     entries: list[JournalEntry] = []
     journal = Journal(path)
     made = curtailed(journal=entries)
     for entry in entries:
         journal.append(entry)
-    assert read_journal(path) == entries
+    assert read_journal(path, JournalEntry) == entries
     with path.open("ab") as file:
         file.write(b'{"at": "2026-')
-    assert read_journal(path) == entries
+    assert read_journal(path, JournalEntry) == entries
     journal.close()
     assert made.facility_id == entries[0].facility_id
 
