@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from interfaces.cli.audit.settlements import print_settlements
-from interfaces.cli.audit.snapshots import print_snapshots
-from interfaces.cli.console.printing import print_fields, print_json, print_table, progress_of
+from interfaces.cli.audit.verification_output import print_ledger, print_settlements, print_snapshots
+from interfaces.cli.console.printing import print_fields, print_json, progress_of
 from interfaces.cli.console.session import opened_stores
 
 if TYPE_CHECKING:
     from application.ledger.proof_document import AnyProof
-    from application.ledger.verification_report import LedgerReport, Span
+    from application.ledger.verification_report import Span
     from application.ledger.witness import WitnessCheckpoint
 
 VERIFY_EXAMPLE = """
@@ -48,7 +47,6 @@ them and that none is missing, the readings from which its measurements are comp
 settlements: anybody can compute them again with `gridproof audit check`, without this system.
 """
 DOES_NOT_HOLD = 3
-NOT_EXTENDED = ("rollback", "fork")
 LOG_NAMES = ("demand-response", "forecasts")
 KEY_HELP = "The ledger's public key: a PEM file, or its 64 hexadecimal digits."
 
@@ -105,7 +103,7 @@ def verify(  # noqa: PLR0917 - click passes each option by name
         also |= {} if settled is None else {"settlements": settled}
         print_json({**msgspec.structs.asdict(report), **also, "seconds": round(seconds, 3)})
     else:
-        _print_report(report, seconds)
+        print_ledger(report, seconds)
         if settled is not None:
             print_settlements(settled)
         if compared is not None:
@@ -162,40 +160,6 @@ def _progress() -> Iterator[Any]:
         yield tell
     finally:
         close()
-
-
-def _print_report(report: LedgerReport, seconds: float) -> None:
-    print_table(
-        ["log", "verified", "sealed up to", "newest", "not sealed yet"],
-        [(log.log, log.domain_events, log.sealed_to, log.head, log.unsealed) for log in report.logs],
-    )
-    if report.findings:
-        print_table(
-            ["what", "log", "position", "found"],
-            [
-                (
-                    found.kind,
-                    found.log,
-                    found.position if found.through is None else f"{found.position} to {found.through}",
-                    found.detail,
-                )
-                for found in report.findings
-            ],
-        )
-    if report.stream_map is not None and not any(found.kind == "map" for found in report.findings):
-        click.echo(
-            f"the map of {report.stream_map.streams} streams under checkpoint {report.stream_map.checkpoint} is that "
-            "of the log"
-        )
-    if report.witness is not None and not any(f.kind in NOT_EXTENDED for f in report.findings):
-        click.echo(f"the ledger extends checkpoint {report.witness}, which you kept")
-    more = sum(log.more_findings for log in report.logs)
-    said = f"DOES NOT HOLD: {len(report.findings) + more} findings" if report.findings else "holds"
-    domain_events = sum(log.domain_events for log in report.logs)
-    click.echo(
-        f"the ledger {said}; {domain_events} domain events under {report.checkpoints} checkpoints in "
-        f"{seconds:.2f} s, signed by {report.public_key}"
-    )
 
 
 @click.command("prove", epilog=PROVE_EXAMPLE)

@@ -1,10 +1,36 @@
-"""A click group that imports a command when it runs and converts errors to messages."""
+"""A click group that imports a command when it runs, and shows errors as messages that say what to do next."""
 
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
 import click
+
+OUR_PACKAGES = frozenset({"domain", "application", "projections", "adapters", "interfaces"})
+
+
+class CliError(click.ClickException):
+    exit_code = 1
+
+
+class WrongSettings(click.ClickException):
+    exit_code = 2
+
+
+def to_click_exception(error: Exception) -> click.ClickException | None:
+    """The click exception for `error`; None for a programming error, which then shows its traceback.
+
+    The texts of this project's own errors already say what to do next.
+    """
+    package = type(error).__module__.partition(".")[0]
+    if package in OUR_PACKAGES:
+        return WrongSettings(str(error)) if type(error).__name__ == "SettingsError" else CliError(str(error))
+    if package in {"psycopg", "psycopg_pool"} or type(error).__module__ == "eventsourcing.persistence":
+        return CliError(
+            f"PostgreSQL: {str(error).strip()}\nSee what is reachable with `gridproof doctor`, and whether the "
+            "schema is this release's with `gridproof migrate --check`."
+        )
+    return None
 
 
 class LazyGroup(click.Group):
@@ -35,8 +61,6 @@ class LazyGroup(click.Group):
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except Exception as error:
-            from interfaces.cli.console.error_messages import to_click_exception
-
             failure = to_click_exception(error)
             if failure is None:
                 raise

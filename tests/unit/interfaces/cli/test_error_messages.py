@@ -5,7 +5,7 @@ import pytest
 
 from application.ports.event_store.event_store import EventStoreUnavailable
 from domain.errors import NotAllowedNow
-from interfaces.cli.console.error_messages import to_click_exception
+from interfaces.cli.console.lazy_group import to_click_exception
 from interfaces.settings.settings import SettingsError
 
 

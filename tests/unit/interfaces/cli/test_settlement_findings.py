@@ -3,7 +3,7 @@
 import pytest
 
 from application.settlement.verification import SettlementFinding, SettlementReport
-from interfaces.cli.audit.settlements import print_settlements
+from interfaces.cli.audit.verification_output import print_settlements
 from tests.sample_values import DR_EVENT_ID
 
 
