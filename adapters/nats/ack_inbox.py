@@ -1,6 +1,8 @@
 """Publishes to JetStream with all acknowledgements on one subscription, so that many publishes run at once.
 
-The client's own `request` costs ten times as much for each message: a task, a timeout and a parsed response.
+nats-py's `publish_async` does the same for 30 us of processor time a message instead of 21, its `publish` for 36. But
+version 2.16 loses refusals: a publish to a full stream is never answered, so a full log would look like one that is
+away (`tests/unit/adapters/nats/test_publish_async.py`). And after a reconnection it waits for answers that cannot come.
 """
 
 from __future__ import annotations
