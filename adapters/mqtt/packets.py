@@ -7,7 +7,7 @@ import msgspec
 
 Version = Literal["3.1.1", "5"]
 
-CONNACK, PUBLISH, SUBACK, PINGRESP, DISCONNECT = 2, 3, 9, 13, 14
+CONNACK, PUBLISH, SUBACK, DISCONNECT = 2, 3, 9, 14
 PINGREQ = b"\xc0\x00"
 DISCONNECT_PACKET = b"\xe0\x00"
 """DISCONNECT without a reason: the session persists for its expiry interval."""

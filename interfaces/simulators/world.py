@@ -33,7 +33,6 @@ from interfaces.simulators.world_spec import (
     WorldAddresses,
     WorldSpec,
     read_portfolio,
-    write_addresses,
 )
 
 
@@ -52,18 +51,6 @@ def load_sources(
     for recording in recordings.values():
         recording.move_to_cover(readings_end_at)
     return dict(recordings)
-
-
-async def run_world(spec: WorldSpec, stop: asyncio.Event, *, clock: Clock, secret: Secret) -> None:
-    """Run until `stop` is set or a part of the world fails, then close everything."""
-    async with contextlib.AsyncExitStack() as stack:
-        addresses, tasks = await stack.enter_async_context(opened_world(spec, clock=clock, secret=secret))
-        write_addresses(Path(spec.directory), addresses)
-        stopping = asyncio.create_task(stop.wait())
-        done, _ = await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        for task in done - {stopping}:
-            task.result()
 
 
 @contextlib.asynccontextmanager

@@ -54,10 +54,6 @@ def doubles(values: NDArray[Any]) -> ArrayParam:
     return _numbers(1022, 701, ">f8", values)
 
 
-def booleans(values: NDArray[Any]) -> ArrayParam:
-    return _numbers(1000, 16, ">i1", values)
-
-
 def timestamps_param(microseconds: NDArray[np.int64]) -> ArrayParam:
     """Microseconds as PostgreSQL counts them (copy_format.timestamps)."""
     return _numbers(1185, 1184, ">i8", microseconds)

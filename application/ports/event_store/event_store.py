@@ -7,7 +7,6 @@ from uuid import UUID
 
 import msgspec
 
-from application.ports.clock import ClockSkewed
 from domain.event_sourcing.aggregate import Aggregate
 
 TAggregate = TypeVar("TAggregate", bound=Aggregate[Any])
@@ -77,18 +76,6 @@ class SaveRequest(NamedTuple):
     bounds: SaveBounds = ONE_DECISION
 
 
-NOT_SAVED = (
-    ClockSkewed,
-    VersionConflict,
-    IdempotencyKeyTaken,
-    KeyWithoutDomainEvents,
-    SaveTooLarge,
-    NewerTopicRefused,
-    EventStoreUnavailable,
-)
-"""The errors that `save` raises."""
-
-
 class EventStreams(Protocol):
     """Read access to streams of domain events (synchronous)."""
 
@@ -142,16 +129,3 @@ class EventStore(EventStreams, Protocol):
     def find_replies(self, keys: Sequence[ScopedKey]) -> Mapping[ScopedKey, IdempotencyRecord]:
         """The stored replies of at least those of `keys` that have one; one round trip."""
         ...
-
-
-def saved_one_by_one(store: EventStore, savings: Sequence[SaveRequest]) -> list[Exception | None]:
-    """`save_each` for a store that has no batched save."""
-    return [_refusal(store, saving) for saving in savings]
-
-
-def _refusal(store: EventStore, saving: SaveRequest) -> Exception | None:
-    try:
-        store.save(saving.aggregates, idempotency=saving.idempotency, bounds=saving.bounds)
-    except NOT_SAVED as error:
-        return error
-    return None

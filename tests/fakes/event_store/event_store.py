@@ -24,9 +24,9 @@ from application.ports.event_store.event_store import (
     StreamNotFound,
     TAggregate,
     VersionConflict,
-    saved_one_by_one,
 )
 from domain.event_sourcing.aggregate import Aggregate, DomainEvent
+from tests.fakes.event_store.saved_one_by_one import saved_one_by_one
 
 
 class FakeEventStore:

@@ -27,12 +27,11 @@ from interfaces.simulators.outside_journal import WEATHER_JOURNAL, WeatherCall
 from interfaces.simulators.sample_portfolio import make_portfolio
 from interfaces.simulators.utility import ReceivedCallback, UtilityFaults
 from interfaces.simulators.weather.service import WeatherFaults
-from interfaces.simulators.world import run_world
+from interfaces.simulators.world import opened_world
 from interfaces.simulators.world_spec import (
     InvalidWorld,
     WorldAddresses,
     WorldSpec,
-    read_addresses,
     read_portfolio,
     read_world_spec,
 )
@@ -62,16 +61,12 @@ async def world(folder: Path, *, facilities: int = 2, **spec: Any) -> AsyncItera
         facilities, bms_url="http://127.0.0.1:1", callback_secret_ref="env:GRIDPROOF_SECRET_CALLBACK"
     )
     full = WorldSpec(portfolio=written(portfolio, folder), directory=str(folder), **spec)
-    stop = asyncio.Event()
-    running = asyncio.create_task(run_world(full, stop, clock=clock(), secret=lambda _: SECRET))
-    async with asyncio.timeout(30):
-        while (addresses := read_addresses(folder)) is None:
-            if running.done():
-                running.result()
-            await asyncio.sleep(0.01)
+    opened = opened_world(full, clock=clock(), secret=lambda _: SECRET)
+    async with asyncio.timeout(30), opened as (addresses, tasks):
         yield addresses
-        stop.set()
-        await running
+        for task in tasks:
+            if task.done():
+                task.result()
 
 
 async def until(reached: Callable[[], bool]) -> None:

@@ -20,7 +20,6 @@ from application.ports.event_store.event_store import (
     ScopedKey,
     TAggregate,
     VersionConflict,
-    saved_one_by_one,
 )
 from application.ports.operations.unavailable import OperationsUnavailable
 from domain.dispatch import CURTAILED
@@ -30,6 +29,7 @@ from projections.queries.views import ReadModelsUnavailable
 from tests.fakes.coordination.locks import LockBoard
 from tests.fakes.event_store.event_store import FakeEventStore
 from tests.fakes.event_store.reader_positions import FakeReaderPositions
+from tests.fakes.event_store.saved_one_by_one import saved_one_by_one
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.dead_letters import FakeDeadLetters
 from tests.fakes.read_models import FakeReadModels
