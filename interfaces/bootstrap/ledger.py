@@ -16,8 +16,8 @@ from application.ledger.proof import NotProvable
 from interfaces.settings.settings import Settings
 
 if TYPE_CHECKING:
-    from adapters.postgres.ledger.follower import LedgerFollower
     from adapters.postgres.ledger.store import PostgresLedgerStore
+    from adapters.postgres.ledger.writer import LedgerWriter
     from adapters.signing import Ed25519Signer
     from application.ledger.consistency import ConsistencyDocument
     from application.ledger.proof_document import AnyProof
@@ -85,7 +85,7 @@ def ledger_signer(settings: Settings) -> Ed25519Signer:
 def public_key(settings: Settings, given: str | None = None) -> bytes:
     """32 bytes: the key given, or else that of the settings or of the data folder.
 
-    A process that does not sign may lack the secret that the settings refer to: it reads what `ledger_follower` wrote.
+    A process that does not sign may lack the secret that the settings refer to: it reads what `ledger_writer` wrote.
     Raises NoPublicKey or UnusableKey.
     """
     from adapters.signing import PUBLIC
@@ -115,8 +115,8 @@ def read_public_key(given: str) -> bytes:
     return public_key_from_pem(pem, where=given)
 
 
-def ledger_follower(stores: Stores) -> LedgerFollower:
-    from adapters.postgres.ledger.follower import LedgerFollower
+def ledger_writer(stores: Stores) -> LedgerWriter:
+    from adapters.postgres.ledger.writer import LedgerWriter
     from adapters.signing import write_public_key
     from interfaces.failpoints import failpoint
 
@@ -125,7 +125,7 @@ def ledger_follower(stores: Stores) -> LedgerFollower:
     with suppress(OSError):  # in a folder that cannot be written nobody else of this machine works
         write_public_key(settings.data_dir, signer.public_key)
     wanted_s = stores.clock.wall_seconds(settings.ledger_seal_s)
-    return LedgerFollower(
+    return LedgerWriter(
         dsn=stores.database_url,
         archive=open_archive(settings),
         signer=signer,

@@ -280,26 +280,22 @@ async def run_notify(
 
 async def _project(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.postgres.audit.recorded_times import RecordedTimesFollower
-    from adapters.postgres.read_model.runner import ProjectionRunner
-    from interfaces.bootstrap.ledger import ledger_follower
-    from interfaces.workers import project
+    from adapters.postgres.read_model.projector import Projector
+    from interfaces.bootstrap.ledger import ledger_writer
+    from interfaces.workers.project import project
+    from interfaces.workers.project.log_follower import LogFollower
     from projections.registry import PROJECTIONS
 
-    runners = [
-        ProjectionRunner(
-            projection,
-            dsn=stores.database_url,
-            alerts=stores.alerts(),
-            clock=stores.clock,
-        )
+    projectors = [
+        Projector(projection, dsn=stores.database_url, alerts=stores.alerts(), clock=stores.clock)
         for projection in PROJECTIONS
     ]
-    loops: list[project.ProjectionLoop] = [
-        *runners,
-        ledger_follower(stores),
+    loops: list[project.Loop] = [
+        *map(LogFollower, projectors),
+        LogFollower(ledger_writer(stores)),
         RecordedTimesFollower(stores.pool),
     ]
-    await project.run(projections=loops, stop=stop)
+    await project.run(loops=loops, stop=stop)
 
 
 async def _measure(stores: Stores, stop: asyncio.Event) -> None:

@@ -19,7 +19,7 @@ _READ_BEFORE = [
     "adapters.nats.queue_depths",
     "adapters.nats.telemetry_stream",
     "adapters.nats.work_queue",
-    "adapters.postgres.read_model.runner",
+    "adapters.postgres.read_model.projector",
     "adapters.postgres.read_model.read_models",
     "adapters.redis.rate_limit",
     "interfaces.bootstrap.dispatch",

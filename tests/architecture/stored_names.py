@@ -49,8 +49,8 @@ DEFINED_IN: dict[str, dict[str, tuple[str | int, ...]]] = {
         "interfaces/workers/relay/relay.py": ("relay",),
         "interfaces/workers/dispatch/reconcile.py": ("reconcile",),
         "interfaces/bootstrap/telemetry.py": ("ingest", "ingest "),
-        "adapters/postgres/ledger/follower.py": ("ledger",),
-        READ_MODEL + "runner.py": ("projection ",),
+        "adapters/postgres/ledger/writer.py": ("ledger",),
+        READ_MODEL + "projector.py": ("projection ",),
         READ_MODEL + "rebuild/lock.py": ("rebuild of ", "parts of the rebuild of "),
     },
     "lock_classes": {
@@ -66,7 +66,7 @@ DEFINED_IN: dict[str, dict[str, tuple[str | int, ...]]] = {
         COORDINATION + "session_locks.py": ("gridproof locks",),
         COORDINATION + "partition_assignment.py": ("gridproof partitions",),
         COORDINATION + "exclusive_lock.py": ("turn ",),
-        READ_MODEL + "runner.py": ("projection ",),
+        READ_MODEL + "projector.py": ("projection ",),
         READ_MODEL + "rebuild/rebuild.py": ("rebuild ",),
         EVENT_STORE + "snapshot_writer.py": ("snapshots",),
         EVENT_STORE + "log_reader.py": ("log",),
@@ -89,7 +89,7 @@ DEFINED_IN: dict[str, dict[str, tuple[str | int, ...]]] = {
     },
     "notify_channels": {
         "adapters/postgres/ledger/stream_map_tables.py": ("demand_response_events",),
-        READ_MODEL + "runner.py": ("demand_response_events",),
+        READ_MODEL + "projector.py": ("demand_response_events",),
         "interfaces/bootstrap/processes.py": ("demand_response_events",),
         "adapters/postgres/live_feed.py": ("projection_positions",),
         READ_MODEL + "waits.py": ("projection_positions",),

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 
 from adapters.postgres.audit import stream_log
 from adapters.postgres.audit.stream_log import PostgresStreamLog
+from adapters.postgres.read_model.projector import Projector
 from adapters.postgres.read_model.read_models import PostgresReadModels
-from adapters.postgres.read_model.runner import ProjectionRunner
 from application.commands.dr_event import JudgeNotification, PlanDREvent
 from application.commands.facility import RegisterFacility
 from application.commands.program import AgreeProgram
@@ -74,14 +74,14 @@ def opened(request: pytest.FixtureRequest) -> Iterator[Opened]:
     def in_postgres(entries: list[LogEntry]) -> tuple[ReadModels, StreamLog]:
         store_entries(database.admin_dsn, entries)
         for projection in PROJECTIONS:
-            runner = ProjectionRunner(
+            projector = Projector(
                 projection,
                 dsn=database.app_dsn,
                 alerts=FakeAlertRegistry(),
                 clock=StoppedClock(),
                 batch_size=7,
             )
-            runner.catch_up()
+            projector.catch_up()
         return PostgresReadModels(connections), PostgresStreamLog(connections)
 
     yield in_postgres
@@ -432,7 +432,7 @@ def test_the_version_of_rows_changes_only_after_a_fold(database: Database, walk:
     for until in (len(entries) - 1, len(entries)):
         store_entries(database.admin_dsn, entries[len(entries) - 1 if versions else 0 : until])
         for projection in PROJECTIONS:
-            ProjectionRunner(
+            Projector(
                 projection, dsn=database.app_dsn, alerts=FakeAlertRegistry(), clock=StoppedClock()
             ).catch_up()
         assert models.dr_events.version() == models.dr_events.version()

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from adapters.postgres.read_model.projector import Projector
 from adapters.postgres.read_model.replica import ReplicaReadModels, replica_pool
-from adapters.postgres.read_model.runner import ProjectionRunner
 from projections.facility import FacilitiesProjection, key_of
 from projections.queries.replica import ReplicaAwareView, ReplicatedReadModels
 from projections.queries.views import ReadModelsUnavailable
@@ -52,7 +52,7 @@ def rig(request: pytest.FixtureRequest) -> Iterator[ReplicaRig]:
         return
     database: Database = request.getfixturevalue("database")
     store_entries(database.admin_dsn, replicated)
-    ProjectionRunner(
+    Projector(
         FacilitiesProjection(), dsn=database.app_dsn, alerts=FakeAlertRegistry(), clock=StoppedClock()
     ).catch_up()
     pool = replica_pool(database.app_dsn, size=1, connect_within_s=0.2)

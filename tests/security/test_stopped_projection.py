@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from adapters.postgres.read_model.read_models import PostgresReadModels
 from adapters.postgres.read_model.rebuild.rebuild import PostgresProjectionMaintenance
-from interfaces.workers import project
+from interfaces.workers.project import project
 from projections.deadlines import DeadlinesProjection
 from projections.dr_event.projection import DREventsProjection
 from tests.integration.projections.conftest import ReadSide, eventually, running
@@ -39,7 +39,7 @@ def test_an_error_outside_the_fold_stops_only_its_projection(database: Database)
     read_side.store(walk.entries)
     with (
         capture_logs(),
-        running(*(read_side.runner(one) for one in (defective, DeadlinesProjection()))),
+        running(*(read_side.projector(one) for one in (defective, DeadlinesProjection()))),
     ):
         eventually(lambda: read_side.position("deadlines").lag == 0, "the other projection at the head")
         eventually(lambda: read_side.position("dr_events").stopped_at is not None, "dr_events stopped")
@@ -81,7 +81,7 @@ def test_a_loop_that_ends_with_an_error_starts_again_and_the_others_go_on(
 
     async def scenario() -> None:
         stop = asyncio.Event()
-        running_loops = asyncio.create_task(project.run(projections=[broken, healthy], stop=stop))
+        running_loops = asyncio.create_task(project.run(loops=[broken, healthy], stop=stop))
         async with asyncio.timeout(20):
             while broken.starts < 3:  # noqa: ASYNC110 - another thread changes it
                 await asyncio.sleep(0.005)

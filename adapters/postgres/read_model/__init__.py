@@ -1,1 +1,1 @@
-"""Read models in PostgreSQL: projection runner, row tables and views."""
+"""Read models in PostgreSQL: projector, row tables and views."""

@@ -33,8 +33,8 @@ from adapters.postgres.live_feed import CHANNEL, PostgresLiveLog
 from adapters.postgres.operations.alerts import PostgresAlerts
 from adapters.postgres.operations.dead_letters import PostgresDeadLetters
 from adapters.postgres.operations.system_state import PostgresSystemState
+from adapters.postgres.read_model.projector import Projector
 from adapters.postgres.read_model.read_models import PostgresReadModels
-from adapters.postgres.read_model.runner import ProjectionRunner
 from adapters.postgres.read_model.waits import PostgresProjectionWaits
 from adapters.postgres.settlement_documents import PostgresSettlementDocuments
 from adapters.postgres.telemetry.meter_powers import PostgresMeterPowers
@@ -164,7 +164,7 @@ class Door:
     def project(self) -> None:
         """Bring every read model up to the log's end."""
         for projection in PROJECTIONS:
-            ProjectionRunner(
+            Projector(
                 projection,
                 dsn=self.database.app_dsn,
                 alerts=PostgresAlerts(self.pool),

@@ -17,12 +17,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from adapters.archive import ObjectArchive
-from adapters.postgres.ledger.follower import LedgerFollower
+from adapters.postgres.ledger.writer import LedgerWriter
 from adapters.postgres.operations.alerts import PostgresAlerts
 from adapters.signing import PUBLIC, signer_in
 from application.ledger.checkpoints import checkpoint_name
 from application.ports.access.api_keys import Role
 from interfaces.cli.audit.check import check
+from interfaces.workers.project.log_follower import LogFollower
 from tests.acceptance.api.running_api import CLOCK, Door, day, notification, running_door
 from tests.servers import Database, PostgresServer, fresh_database
 
@@ -50,7 +51,7 @@ def door(database: Database, folder: Path) -> Iterator[Door]:
 @contextmanager
 def sealing(door: Door, folder: Path) -> Iterator[None]:
     stop = threading.Event()
-    follower = LedgerFollower(
+    writer = LedgerWriter(
         dsn=door.database.app_dsn,
         archive=ObjectArchive((folder / "archive").as_uri()),
         signer=signer_in(folder),
@@ -59,7 +60,7 @@ def sealing(door: Door, folder: Path) -> Iterator[None]:
         seal_every_s=0.05,
         heartbeat_s=0.05,
     )
-    thread = threading.Thread(target=follower.run, args=(stop,))
+    thread = threading.Thread(target=LogFollower(writer).run, args=(stop,))
     thread.start()
     try:
         yield

@@ -12,8 +12,9 @@ import psycopg
 import pytest
 
 from adapters.postgres.operations.alerts import PostgresAlerts
-from adapters.postgres.read_model.runner import ProjectionRunner
+from adapters.postgres.read_model.projector import Projector
 from interfaces.web.api import live_feed
+from interfaces.workers.project.log_follower import LogFollower
 from projections.registry import PROJECTIONS
 from tests.acceptance.api.running_api import CLOCK, Door, notification, running_door
 from tests.acceptance.api.stream_watchers import Screen, screens
@@ -29,8 +30,10 @@ def projecting(door: Door) -> Iterator[None]:
     stop = threading.Event()
     threads = [
         threading.Thread(
-            target=ProjectionRunner(
-                projection, dsn=door.database.app_dsn, alerts=PostgresAlerts(door.pool), clock=CLOCK
+            target=LogFollower(
+                Projector(
+                    projection, dsn=door.database.app_dsn, alerts=PostgresAlerts(door.pool), clock=CLOCK
+                )
             ).run,
             args=(stop,),
         )

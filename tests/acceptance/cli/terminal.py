@@ -17,7 +17,7 @@ from psycopg_pool import ConnectionPool
 from adapters.clock import SystemClock
 from adapters.postgres.operations.alerts import PostgresAlerts
 from adapters.postgres.operations.dead_letters import PostgresDeadLetters
-from adapters.postgres.read_model.runner import ProjectionRunner
+from adapters.postgres.read_model.projector import Projector
 from application.ports.operations.dead_letters import DeadLetter
 from interfaces.cli import main
 from projections.registry import PROJECTIONS
@@ -97,7 +97,7 @@ class Terminal:
         app_dsn = self.database.app_dsn
         with ConnectionPool[Any](app_dsn, min_size=1, max_size=1) as pool:
             for projection in PROJECTIONS:
-                ProjectionRunner(
+                Projector(
                     projection, dsn=app_dsn, alerts=PostgresAlerts(pool), clock=SystemClock()
                 ).catch_up()
 

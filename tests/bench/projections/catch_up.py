@@ -11,7 +11,7 @@ from tests.bench.stored_log import copy_out_s, filled
 
 
 def project(env: BenchEnvironment) -> Iterator[Figure]:
-    """Exactly-once catch-up of the runner over a complete log, batch by batch."""
+    """Exactly-once catch-up of the projector over a complete log, batch by batch."""
     from projections.registry import projection_named
     from tests.bench.projections.setup import read_side
 
@@ -21,7 +21,7 @@ def project(env: BenchEnvironment) -> Iterator[Figure]:
         floor = count / copy_out_s(database.app_url)
         for name in ("dr_events", "dispatches", "audit_trail"):
             began, busy_s = time.perf_counter(), time.process_time()
-            side.runner(projection_named(name)).catch_up()
+            side.projector(projection_named(name)).catch_up()
             rate = count / (time.perf_counter() - began)
             details: dict[str, float | str] = {
                 "events": count,

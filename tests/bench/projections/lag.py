@@ -80,7 +80,7 @@ def _followed(
     stop, committed = threading.Event(), Moments()
     seen: dict[str, Moments] = {name: [] for name in names}
     threads = [
-        threading.Thread(target=side.runner(projection_named(name)).run, args=(stop,)) for name in names
+        threading.Thread(target=side.follower(projection_named(name)).run, args=(stop,)) for name in names
     ]
     threads.append(threading.Thread(target=_watch, args=(side.app_url, stop, seen)))
     for thread in threads:

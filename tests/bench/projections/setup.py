@@ -37,11 +37,16 @@ class ReadSide:
 
         return f"gridproof.rm_{layout_of(projection).stem}"
 
-    def runner(self, projection: AnyProjection, **options: Any) -> Any:
-        from adapters.postgres.read_model.runner import ProjectionRunner
+    def projector(self, projection: AnyProjection, **options: Any) -> Any:
+        from adapters.postgres.read_model.projector import Projector
 
         alerts: Any = _NoAlerts()
-        return ProjectionRunner(projection, dsn=self.app_url, alerts=alerts, clock=self._clock, **options)
+        return Projector(projection, dsn=self.app_url, alerts=alerts, clock=self._clock, **options)
+
+    def follower(self, projection: AnyProjection, **options: Any) -> Any:
+        from interfaces.workers.project.log_follower import LogFollower
+
+        return LogFollower(self.projector(projection, **options))
 
 
 @contextmanager

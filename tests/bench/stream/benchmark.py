@@ -130,7 +130,7 @@ def _receiving(url: str, token: str, watchers: int) -> Iterator[Callable[[], Rec
 def _projecting(setup: StreamSetup) -> Iterator[None]:
     """Run the projections that the stream depends on, as `worker project` does."""
     stop = threading.Event()
-    threads = [threading.Thread(target=runner.run, args=(stop,)) for runner in setup.runners]
+    threads = [threading.Thread(target=follower.run, args=(stop,)) for follower in setup.followers]
     for thread in threads:
         thread.start()
     try:

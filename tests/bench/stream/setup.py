@@ -27,7 +27,7 @@ class StreamSetup:
     token: str
     commit: Callable[[int], tuple[int, float]]
     """Commits one domain event; returns its position and the commit time (s, machine clock)."""
-    runners: tuple[Any, ...]
+    followers: tuple[Any, ...]
     """The projections that clients read."""
     pid: int
 
@@ -82,11 +82,11 @@ def open_stream_setup(database: BenchDatabase) -> Iterator[StreamSetup]:
                 }
             )
             url = f"http://{settings.http_bind}"
-            runners = tuple(side.runner(projection_named(name)) for name in SERVING)
+            followers = tuple(side.follower(projection_named(name)) for name in SERVING)
             with running_server(
                 [sys.executable, "-m", "interfaces.cli", "serve"], url + "/health", settings
             ) as pid:
-                yield StreamSetup(url, issued.token, commit, runners, pid)
+                yield StreamSetup(url, issued.token, commit, followers, pid)
     finally:
         stores.close()
 

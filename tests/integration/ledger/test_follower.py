@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from adapters.archive import ObjectArchive
-from adapters.postgres.ledger.follower import LedgerFollower
+from adapters.postgres.ledger.writer import LedgerWriter
 from adapters.signing import signer_in
 from application.ports.archive import ArchiveUnavailable
+from interfaces.workers.project.log_follower import LogFollower
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.integration.ledger.conftest import SEALED, Ledger
 from tests.integration.projections.stored_log import StoppedClock
@@ -28,17 +29,19 @@ import sys, threading
 from adapters.archive import ObjectArchive
 from adapters.clock import SystemClock
 from adapters.signing import signer_in
-from adapters.postgres.ledger.follower import LedgerFollower
+from adapters.postgres.ledger.writer import LedgerWriter
 from interfaces.failpoints import failpoint
+from interfaces.workers.project.log_follower import LogFollower
 from pathlib import Path
 from tests.fakes.operations.alerts import FakeAlertRegistry
 dsn, folder, place = sys.argv[1:]
-LedgerFollower(
+writer = LedgerWriter(
     dsn=dsn, archive=ObjectArchive(f"file://{folder}/archive"), signer=signer_in(Path(folder) / "keys"),
     alerts=FakeAlertRegistry(),
     clock=SystemClock(), seal_every_s=0.05, heartbeat_s=0.05, batch=2,
     reached=failpoint(place or None, None),
-).run(threading.Event())
+)
+LogFollower(writer).run(threading.Event())
 """
 
 
@@ -49,8 +52,8 @@ def eventually(holds: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def follower(ledger: Ledger, alerts: FakeAlertRegistry, **options: object) -> LedgerFollower:
-    return LedgerFollower(
+def writer(ledger: Ledger, alerts: FakeAlertRegistry, **options: object) -> LedgerWriter:
+    return LedgerWriter(
         **{
             "dsn": ledger.database.app_dsn,
             "archive": ledger.archive,
@@ -66,8 +69,9 @@ def follower(ledger: Ledger, alerts: FakeAlertRegistry, **options: object) -> Le
 
 
 @contextmanager
-def running(*followers: LedgerFollower) -> Iterator[None]:
+def running(*writers: LedgerWriter) -> Iterator[None]:
     stop = threading.Event()
+    followers = [LogFollower(writer) for writer in writers]
     threads = [threading.Thread(target=one.run, args=(stop,), daemon=True) for one in followers]
     for thread in threads:
         thread.start()
@@ -85,7 +89,7 @@ def sealed_to(ledger: Ledger) -> int:
 
 
 def test_the_follower_seals_new_domain_events_while_it_runs(ledger: Ledger) -> None:
-    with running(follower(ledger, FakeAlertRegistry())):
+    with running(writer(ledger, FakeAlertRegistry())):
         ledger.record(SEALED[:5])
         eventually(lambda: sealed_to(ledger) == SEALED[4])
         ledger.record(SEALED[5:])
@@ -96,7 +100,7 @@ def test_the_follower_seals_new_domain_events_while_it_runs(ledger: Ledger) -> N
 
 def test_the_follower_seals_the_rest_when_it_stops(ledger: Ledger) -> None:
     """The last seal does not depend on the time until the next checkpoint."""
-    with running(follower(ledger, FakeAlertRegistry(), seal_every_s=1000.0)):
+    with running(writer(ledger, FakeAlertRegistry(), seal_every_s=1000.0)):
         ledger.record(SEALED)
         eventually(lambda: ledger.store.appended("demand-response").size == len(SEALED))
         assert ledger.verify().checkpoints == 0
@@ -105,7 +109,7 @@ def test_the_follower_seals_the_rest_when_it_stops(ledger: Ledger) -> None:
 
 
 def test_two_followers_make_one_ledger(ledger: Ledger) -> None:
-    with running(*(follower(ledger, FakeAlertRegistry()) for _ in range(2))):
+    with running(*(writer(ledger, FakeAlertRegistry()) for _ in range(2))):
         for position in SEALED:
             ledger.record([position])
         eventually(lambda: sealed_to(ledger) == SEALED[-1])
@@ -127,7 +131,7 @@ def test_a_follower_killed_at_any_point_resumes_and_the_ledger_verifies(ledger: 
                 process.kill()
             assert process.wait(WAIT_S) == -signal.SIGKILL
     head = next(recorded) - 1
-    with running(follower(ledger, FakeAlertRegistry())):
+    with running(writer(ledger, FakeAlertRegistry())):
         eventually(lambda: sealed_to(ledger) == head)
     report = ledger.verify()
     assert report.findings == ()
@@ -157,11 +161,11 @@ class LockedArchive(ObjectArchive):
 def test_a_follower_without_its_archive_waits_with_an_alert_and_resumes(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adapters.postgres.ledger.follower.UNSEALED_ALERT_S", 0.0)
+    monkeypatch.setattr("adapters.postgres.ledger.writer.UNSEALED_ALERT_S", 0.0)
     alerts = FakeAlertRegistry()
     archive = LockedArchive(f"file://{ledger.folder}/archive")
     ledger.record(SEALED)
-    with running(follower(ledger, alerts, archive=archive)):
+    with running(writer(ledger, alerts, archive=archive)):
         eventually(lambda: [alert.name for alert in alerts.listed()] == ["ledger_unsealed"])
         eventually(lambda: ledger.store.appended("demand-response").size == len(SEALED))
         archive.locked = False
@@ -173,7 +177,7 @@ def test_the_follower_signs_nothing_if_the_ledger_contradicts_the_archive(sealed
     sealed.tamper("UPDATE gridproof.ledger_heads SET size = 1")
     sealed.tamper("DELETE FROM gridproof.ledger_tiles")
     alerts = FakeAlertRegistry()
-    with running(follower(sealed, alerts, batch=1)):
+    with running(writer(sealed, alerts, batch=1)):
         eventually(lambda: [alert.name for alert in alerts.listed()] == ["ledger_mismatch"])
     assert sealed.store.last_checkpoint_number() == 3
 

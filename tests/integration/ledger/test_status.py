@@ -127,7 +127,7 @@ def test_a_process_without_the_secret_verifies_with_the_public_key_that_the_foll
         wiring.public_key(settings)
     with monkeypatch.context() as environ:
         environ.setenv("GRIDPROOF_SECRET_LEDGER", (tmp_path / "keys" / "ledger.key").read_text())
-        wiring.ledger_follower(cast(Any, stores))
+        wiring.ledger_writer(cast(Any, stores))
     assert wiring.public_key(settings) == signer.public_key
 
 

@@ -1,4 +1,4 @@
-"""Runners of every projection on their own database."""
+"""Projectors of every projection, and their followers, on their own database."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import psycopg
 import pytest
 
 from adapters.postgres.event_store.event_store import PostgresEventStore
+from adapters.postgres.read_model.projector import Projector
 from adapters.postgres.read_model.read_models import PostgresReadModels
 from adapters.postgres.read_model.rebuild.rebuild import PostgresProjectionMaintenance
-from adapters.postgres.read_model.runner import ProjectionRunner
 from application.ports.event_store.event_log import LogEntry
+from interfaces.workers.project.log_follower import LogFollower
 from projections.engine.projection import AnyProjection
 from projections.queries.views import ProjectionPosition
 from projections.registry import PROJECTIONS
@@ -48,9 +49,9 @@ class ReadSide:
     def store(self, entries: list[LogEntry]) -> None:
         store_entries(self.database.admin_dsn, entries)
 
-    def runner(self, projection: AnyProjection, **options: Any) -> ProjectionRunner:
+    def projector(self, projection: AnyProjection, **options: Any) -> Projector:
         settings: dict[str, Any] = {"heartbeat_s": 0.2, "retry_stopped_s": 0.2, "batch_size": 10, **options}
-        return ProjectionRunner(
+        return Projector(
             projection,
             dsn=self.database.app_dsn,
             alerts=self.alerts,
@@ -60,7 +61,7 @@ class ReadSide:
 
     def catch_up(self, *projections: AnyProjection) -> None:
         for projection in projections or PROJECTIONS:
-            self.runner(projection).catch_up()
+            self.projector(projection).catch_up()
 
     def position(self, name: str) -> ProjectionPosition:
         return next(position for position in self.models.positions() if position.name == name)
@@ -71,7 +72,7 @@ class ReadSide:
         return {report.name: report.first_difference for report in reports if not report.equal}
 
     def sessions(self, name: str) -> list[tuple[int, bool]]:
-        """(server process id, whether it holds the lock) of each runner session of a projection."""
+        """(server process id, whether it holds the lock) of each follower's session of a projection."""
         with psycopg.connect(self.database.admin_dsn) as connection:
             return connection.execute(
                 "SELECT a.pid, EXISTS (SELECT 1 FROM pg_locks l WHERE l.pid = a.pid AND l.locktype = 'advisory' "
@@ -95,20 +96,20 @@ def read_side(database: Database) -> Iterator[ReadSide]:
 
 
 @contextmanager
-def running(*runners: ProjectionRunner) -> Iterator[threading.Event]:
-    """Run each runner in a thread until the end of the block. A runner that ends with an error fails the
+def running(*projectors: Projector) -> Iterator[threading.Event]:
+    """Follow the log for each in a thread until the end of the block. A follower that ends with an error fails the
     test."""
     stop = threading.Event()
     failures: list[BaseException] = []
 
-    def run(runner: ProjectionRunner) -> None:
+    def run(projector: Projector) -> None:
         try:
-            runner.run(stop)
+            LogFollower(projector).run(stop)
         except BaseException as error:
             failures.append(error)
             raise
 
-    threads = [threading.Thread(target=run, args=(runner,), daemon=True) for runner in runners]
+    threads = [threading.Thread(target=run, args=(projector,), daemon=True) for projector in projectors]
     for thread in threads:
         thread.start()
     try:

@@ -13,9 +13,9 @@ from adapters.postgres.connection.dsn import for_reading
 from adapters.postgres.event_store.event_store import PostgresEventStore
 from adapters.postgres.forecast.forecast_book import PostgresForecastBook
 from adapters.postgres.operations.alerts import PostgresAlerts
+from adapters.postgres.read_model.projector import Projector
 from adapters.postgres.read_model.read_models import PostgresReadModels
 from adapters.postgres.read_model.replica import ReplicaReadModels, replica_pool
-from adapters.postgres.read_model.runner import ProjectionRunner
 from application.command_bus.bus import CommandBus
 from application.commands.facility import RegisterFacility
 from application.event_store.demand_response import DemandResponse
@@ -61,7 +61,7 @@ class Pair:
             programs=(),
         )
         self.bus.handle(RegisterFacility(entry=entry), CONTEXT)
-        ProjectionRunner(
+        Projector(
             FacilitiesProjection(),
             dsn=self.pair.primary.url("gridproof_app"),
             alerts=PostgresAlerts(self.pool),

@@ -19,7 +19,7 @@ from projections.engine.projection import Rows
 from projections.registry import PROJECTIONS
 from tests.integration.projections.conftest import WAIT_S, ReadSide, eventually, running
 from tests.integration.projections.stored_log import StoppedClock, stored_rows
-from tests.integration.projections.test_projection_runner import PoisonedDREvents
+from tests.integration.projections.test_projection_follower import PoisonedDREvents
 from tests.property.projections.projected_logs import UTILITY, PortfolioWalk
 
 
@@ -69,7 +69,7 @@ def test_a_rebuild_under_load_never_goes_back_and_loses_nothing(
             positions.append(read_side.position(projection.name).position)
 
     watcher = threading.Thread(target=watch)
-    with running(read_side.runner(projection)):
+    with running(read_side.projector(projection)):
         eventually(lambda: read_side.position(projection.name).lag == 0, "the head reached")
         watcher.start()
         for start in range(50, len(entries), 50):
@@ -121,7 +121,7 @@ def test_the_old_rows_are_served_until_the_rows_of_a_new_version_are_complete(
     read_side.store(entries)
     read_side.catch_up(DREventsProjection())
     before = read_side.models.dr_events.listed(tenant=UTILITY)
-    with running(read_side.runner(Next())):
+    with running(read_side.projector(Next())):
         assert began.wait(WAIT_S)
         assert read_side.models.dr_events.listed(tenant=UTILITY) == before
         assert read_side.position("dr_events").version == DREventsProjection.version
@@ -213,7 +213,7 @@ def test_a_runner_of_a_new_version_stops_at_an_entry_its_rebuild_cannot_read(
     read_side.store(entries)
     read_side.catch_up(AuditTrailProjection())
     unreadable = _add_unreadable(read_side, entries, "dr-event.opened.v1", state)
-    with running(read_side.runner(Next())):
+    with running(read_side.projector(Next())):
         eventually(lambda: read_side.position("audit_trail").stopped_at is not None, "audit_trail stopped")
         eventually(
             lambda: [alert.name for alert in read_side.alerts.listed()] == ["projection_stopped"], "its alert"
@@ -224,7 +224,7 @@ def test_a_runner_of_a_new_version_stops_at_an_entry_its_rebuild_cannot_read(
 def test_a_rebuild_repairs_a_stopped_projection(read_side: ReadSide, entries: list[LogEntry]) -> None:
     poison = next(entry for entry in entries if entry.topic == "dr-event.accepted.v1")
     read_side.store(entries)
-    with running(read_side.runner(PoisonedDREvents(poison.position), retry_stopped_s=0.05)):
+    with running(read_side.projector(PoisonedDREvents(poison.position), retry_stopped_s=0.05)):
         eventually(lambda: bool(read_side.alerts.listed()), "an alert")
         read_side.maintenance.rebuild(DREventsProjection())
         eventually(

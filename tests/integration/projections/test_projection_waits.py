@@ -28,7 +28,7 @@ def test_a_wait_ends_when_the_position_is_announced(read_side: ReadSide, entries
     reached: list[int] = []
     waiter = threading.Thread(target=lambda: reached.append(waits.wait_for("dr_events", head, timeout_s=30)))
     waiter.start()
-    with running(read_side.runner(DREventsProjection())):
+    with running(read_side.projector(DREventsProjection())):
         read_side.store(entries)
         waiter.join(40)
     assert reached == [head]

@@ -161,7 +161,7 @@ def _kill_rebuilds(
     numbers = random.Random(seed)
     expected: MemoryRows[Any] = MemoryRows(projection)
     expected.fold(entries)
-    with running(read_side.runner(projection)):
+    with running(read_side.projector(projection)):
         for kill in range(kills):
             with subprocess.Popen(_rebuilding(read_side, workers), stdout=subprocess.PIPE) as process:
                 assert process.stdout is not None

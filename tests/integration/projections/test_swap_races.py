@@ -176,7 +176,7 @@ def test_a_runner_continues_with_the_new_rows_after_a_swap(
     projection = DispatchesProjection()
     half = next(index for index, entry in enumerate(entries) if entry.topic == "dispatch.planned.v1") + 1
     read_side.store(entries[:half])
-    with running(read_side.runner(projection)):
+    with running(read_side.projector(projection)):
         eventually(lambda: read_side.position(projection.name).lag == 0, "the head reached")
         read_side.maintenance.rebuild(projection)
         read_side.store(entries[half:])

@@ -28,10 +28,11 @@ from psycopg_pool import ConnectionPool
 from adapters.clock import SystemClock
 from adapters.postgres.operations.alerts import PostgresAlerts
 from adapters.postgres.event_store.event_store import PostgresEventStore
-from adapters.postgres.read_model.runner import ProjectionRunner
+from adapters.postgres.read_model.projector import Projector
 from application.event_store.demand_response import DemandResponse
 from application.event_store.event_mapper import UnknownTopic
 from domain.dr_event import DREvent
+from interfaces.workers.project.log_follower import LogFollower
 from projections.dr_event.projection import DREventsProjection
 
 dsn, richer, newer = sys.argv[1], uuid.UUID(sys.argv[2]), uuid.UUID(sys.argv[3])
@@ -43,12 +44,12 @@ try:
 except UnknownTopic as error:
     print("newer", error, flush=True)
 with ConnectionPool(dsn, min_size=1, max_size=2) as pool:
-    runner = ProjectionRunner(
+    projector = Projector(
         DREventsProjection(), dsn=dsn, alerts=PostgresAlerts(pool), clock=SystemClock(),
         heartbeat_s=0.1, retry_stopped_s=0.3,
     )
     stop = threading.Event()
-    thread = threading.Thread(target=runner.run, args=(stop,))
+    thread = threading.Thread(target=LogFollower(projector).run, args=(stop,))
     thread.start()
     sys.stdin.readline()
     stop.set()
@@ -140,7 +141,7 @@ def test_an_old_release_stops_at_an_unknown_event_and_a_newer_one_continues(
         register_topic(NEW_TOPIC, TariffNoted)  # the newer release starts while the old one still runs
         event_mapper._decoding.cache_clear()
         assert old.poll() is None
-        with running(read_side.runner(DREventsProjection())):
+        with running(read_side.projector(DREventsProjection())):
             eventually(
                 lambda: read_side.position("dr_events").position == position,
                 "the newer release has folded the event",

@@ -1,4 +1,5 @@
-"""Runners on a real PostgreSQL: kills, restarts, two runners of one projection, and entries that cannot be folded."""
+"""Followers of projections on a real PostgreSQL: kills, restarts, two of one projection, and entries that cannot be
+folded."""
 
 from __future__ import annotations
 
@@ -13,10 +14,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from adapters.postgres.read_model.runner import ProjectionRunner
+from adapters.postgres.read_model.projector import Projector
 from application.ports.event_store.event_log import LogEntry
 from application.ports.operations.alerts import Alert
-from interfaces.workers import project
+from interfaces.workers.project import project
+from interfaces.workers.project.log_follower import LogFollower
 from projections.audit.trail import AuditTrailProjection
 from projections.deadlines import DeadlinesProjection
 from projections.dispatch.projection import DispatchesProjection
@@ -56,7 +58,7 @@ def _at_head(read_side: ReadSide) -> bool:
 
 
 def test_runners_follow_the_log_as_it_grows(read_side: ReadSide, entries: list[LogEntry]) -> None:
-    with running(*(read_side.runner(projection, heartbeat_s=60.0) for projection in PROJECTIONS)) as stop:
+    with running(*(read_side.projector(projection, heartbeat_s=60.0) for projection in PROJECTIONS)) as stop:
         for start in range(0, len(entries), 50):
             read_side.store(entries[start : start + 50])
             eventually(lambda: _at_head(read_side), "every projection at the head by NOTIFY only")
@@ -83,7 +85,7 @@ def test_a_runner_continues_after_its_session_was_killed(
     read_side: ReadSide, entries: list[LogEntry]
 ) -> None:
     projection = AuditTrailProjection()
-    with running(read_side.runner(projection, batch_size=1)):
+    with running(read_side.projector(projection, batch_size=1)):
         killed = 0
         for start in range(0, len(entries), 60):
             read_side.store(entries[start : start + 60])
@@ -101,7 +103,7 @@ def test_runners_wait_for_a_killed_server(
 ) -> None:
     projection = DispatchesProjection()
     half = len(entries) // 2
-    with running(read_side.runner(projection, batch_size=5)):
+    with running(read_side.projector(projection, batch_size=5)):
         read_side.store(entries[:half])
         postgres_server.kill()
         postgres_server.start()
@@ -117,11 +119,12 @@ def _position(read_side: ReadSide, name: str) -> int:
         return -1
 
 
-RUNNER_PROCESS = textwrap.dedent("""
+FOLLOWER_PROCESS = textwrap.dedent("""
     import sys, threading, time
     sys.path[:0] = sys.argv[2].split(":")
     from datetime import UTC, datetime
-    from adapters.postgres.read_model.runner import ProjectionRunner
+    from adapters.postgres.read_model.projector import Projector
+    from interfaces.workers.project.log_follower import LogFollower
     from projections.audit.trail import AuditTrailProjection
 
     class Clock:
@@ -136,9 +139,9 @@ RUNNER_PROCESS = textwrap.dedent("""
             super().fold(position, domain_event, rows)
             time.sleep(0.002)
 
-    runner = ProjectionRunner(SlowProjection(), dsn=sys.argv[1], alerts=Alerts(), clock=Clock(), batch_size=9)
+    slow = Projector(SlowProjection(), dsn=sys.argv[1], alerts=Alerts(), clock=Clock(), batch_size=9)
     print("started", flush=True)
-    runner.run(threading.Event())
+    LogFollower(slow).run(threading.Event())
 """)
 
 
@@ -150,7 +153,7 @@ def test_a_runner_killed_in_mid_batch_leaves_only_whole_batches(
     seen: list[int] = []
     for kill in range(4):
         with subprocess.Popen(
-            [sys.executable, "-c", RUNNER_PROCESS, read_side.database.app_dsn, ":".join(sys.path)],
+            [sys.executable, "-c", FOLLOWER_PROCESS, read_side.database.app_dsn, ":".join(sys.path)],
             stdout=subprocess.PIPE,
         ) as process:
             before = read_side.position(projection.name).position
@@ -181,7 +184,7 @@ def test_a_poison_entry_stops_only_the_projection_that_cannot_fold_it(
     own = [entry for entry in entries if entry.topic.startswith("dr-event.")]
     poisoned = PoisonedDREvents(own[len(own) // 2].position)
     others = [projection for projection in PROJECTIONS if projection.name != "dr_events"]
-    with running(*(read_side.runner(projection) for projection in (poisoned, *others))):
+    with running(*(read_side.projector(projection) for projection in (poisoned, *others))):
         read_side.store(entries)
         eventually(lambda: read_side.position("dr_events").stopped_at is not None, "dr_events stopped")
         eventually(
@@ -220,7 +223,7 @@ def test_an_unreadable_domain_event_stops_a_projection_at_its_position(
             "notification_id) OVERRIDING SYSTEM VALUE VALUES (gen_random_uuid(), 1, 'of.tomorrow.v1', '{}', %s)",
             (unreadable,),
         )
-    with running(read_side.runner(DeadlinesProjection())):
+    with running(read_side.projector(DeadlinesProjection())):
         eventually(lambda: read_side.position("deadlines").stopped_at is not None, "deadlines stopped")
     stopped = read_side.position("deadlines")
     assert (stopped.position, stopped.stopped_at) == (entries[24].position, unreadable)
@@ -237,7 +240,7 @@ def test_a_row_refused_by_the_database_stops_its_projection(
 
     read_side.store(entries)
     first = next(entry for entry in entries if entry.topic == "dr-event.accepted.v1")
-    with running(read_side.runner(Unstorable(), batch_size=500)):
+    with running(read_side.projector(Unstorable(), batch_size=500)):
         eventually(lambda: read_side.position("dr_events").stopped_at is not None, "dr_events stopped")
     stopped = read_side.position("dr_events")
     assert stopped.stopped_at == first.position
@@ -249,7 +252,7 @@ def test_one_of_two_runners_is_active_and_the_other_takes_over(
 ) -> None:
     projection = AuditTrailProjection()
     third = len(entries) // 3
-    with running(*(read_side.runner(projection) for _ in range(2))):
+    with running(*(read_side.projector(projection) for _ in range(2))):
         read_side.store(entries[:third])
         eventually(lambda: read_side.position(projection.name).lag == 0, "the head reached")
         eventually(lambda: len(read_side.sessions(projection.name)) == 2, "both connected")
@@ -283,8 +286,8 @@ def test_the_worker_runs_every_projection_until_it_is_stopped(
 
     async def scenario() -> list[ProjectionPosition]:
         stop = asyncio.Event()
-        runners = [read_side.runner(projection) for projection in PROJECTIONS]
-        worker = asyncio.create_task(project.run(projections=runners, stop=stop))
+        followers = [LogFollower(read_side.projector(projection)) for projection in PROJECTIONS]
+        worker = asyncio.create_task(project.run(loops=followers, stop=stop))
         await asyncio.to_thread(eventually, lambda: _at_head(read_side), "every projection at the head")
         stop.set()
         await worker
@@ -302,7 +305,7 @@ def test_a_runner_of_an_older_release_does_not_touch_newer_rows(
 
     read_side.store(entries)
     read_side.catch_up(Newer())
-    older: ProjectionRunner = read_side.runner(DREventsProjection())
+    older: Projector = read_side.projector(DREventsProjection())
     with running(older):
         eventually(lambda: bool(_stopped(read_side)), "an alert")
     (alert,) = _stopped(read_side)

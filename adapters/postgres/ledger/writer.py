@@ -1,22 +1,20 @@
-"""Ledger follower: reads both logs and seals new entries.
-
-One database session does everything. It holds the advisory lock that makes this process the only follower, it
-listens for new domain events, and it writes. When the session dies, the right to write is gone too.
-"""
+"""LedgerWriter: appends the entries of both logs to the ledger, and seals them."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple
 
 import psycopg
 import structlog
 
+from adapters.postgres.event_store.log_session import LogSession, log_session
 from adapters.postgres.ledger.store import PostgresLedgerStore
 from adapters.postgres.ledger.stream_map_tables import TABLES
+from application.command_bus.retry import Stopped
 from application.ledger.schedule import LedgerScheduler
 from application.ledger.sealing import FOLLOW_ENTRIES, LedgerContradicted, Sealer, follow
 from application.ports.archive import Archive, ArchiveUnavailable
@@ -34,25 +32,31 @@ SEAL_EVERY_S = 10.0
 HEARTBEAT_S = 1.0
 UNSEALED_ALERT_S = 60.0
 SUBJECT = "sealing"
-_LOCK_RETRY_S = 0.2
-_RECONNECT_S = 0.5
-_UNREACHABLE = (
-    psycopg.OperationalError,
-    psycopg.InterfaceError,
-    LedgerUnavailable,
-    LedgerMoved,
-    OperationsUnavailable,
-)
+_ARCHIVE_RETRY_S = 0.5
 
 
 def _no_failpoint(place: str, in_flight: str) -> None:
     return
 
 
-class LedgerFollower:
-    """One of the loops of `gridproof worker project`."""
+class OpenLedger(NamedTuple):
+    """The ledger in one session. Its tables say how far it has come in each log, and the archive where it is sealed."""
+
+    store: PostgresLedgerStore
+    sealer: Sealer
+
+
+class LedgerWriter:
+    """A consumer of the project worker's LogFollower."""
 
     name = "ledger"
+    unavailable: tuple[type[Exception], ...] = (
+        psycopg.OperationalError,
+        psycopg.InterfaceError,
+        LedgerUnavailable,
+        LedgerMoved,
+        OperationsUnavailable,
+    )
 
     def __init__(
         self,
@@ -80,46 +84,41 @@ class LedgerFollower:
         self._has_mismatch_alert = True
         self._has_unsealed_alert = False
 
-    def run(self, stop: threading.Event) -> None:
-        """Run until `stop`, and seal new entries before returning. Waits while the database is unreachable."""
-        while not stop.is_set():
-            try:
-                self._run_session(stop)
-            except _UNREACHABLE as error:
-                _log.warning("the ledger follower cannot reach a store, retrying", error=str(error))
-                stop.wait(_RECONNECT_S)
+    def fence(self, stop: threading.Event) -> AbstractContextManager[LogSession]:
+        return log_session(self._dsn, self.name, TABLES.values(), stop)
 
-    def _run_session(self, stop: threading.Event) -> None:
-        with self._connect() as connection:
-            if not self._acquire_lock(connection, stop):
-                return
-            for table in TABLES.values():
-                connection.execute(f"LISTEN {table}")
-            store = PostgresLedgerStore(lambda: nullcontext(connection))
-            sealer = Sealer(store, self._archive, self._signer, self._clock)
-            _log.info("ledger active")
-            if not self._bring_map_up(sealer, stop):
-                return
-            while not stop.is_set():
-                may_wait_s = self._scheduler.step(lambda: self._follow(store), lambda: self._seal(sealer))
-                if may_wait_s > 0:
-                    for _ in connection.notifies(timeout=min(self._heartbeat_s, may_wait_s), stop_after=1):
-                        pass
-            while self._follow(store):
-                pass
-            self._scheduler.seal(lambda: self._seal(sealer))
+    def position(self, session: LogSession, stop: threading.Event) -> OpenLedger:
+        store = PostgresLedgerStore(lambda: nullcontext(session.connection))
+        sealer = Sealer(store, self._archive, self._signer, self._clock)
+        _log.info("ledger active")
+        self._bring_map_up(sealer, stop)
+        return OpenLedger(store, sealer)
 
-    def _bring_map_up(self, sealer: Sealer, stop: threading.Event) -> bool:
-        """After an upgrade, make the map of streams over what is sealed already. False if stopped before that; it goes
-        on from there the next time."""
+    def apply(self, session: LogSession, position: OpenLedger) -> tuple[OpenLedger, float]:
+        """Append new entries, and seal them when it is time."""
+        store, sealer = position
+        may_wait_s = self._scheduler.step(lambda: self._follow(store), lambda: self._seal(sealer))
+        return position, min(self._heartbeat_s, may_wait_s)
+
+    def finish(self, session: LogSession, position: OpenLedger) -> None:
+        """Seal the rest, before the next checkpoint is due."""
+        while self._follow(position.store):
+            pass
+        self._scheduler.seal(lambda: self._seal(position.sealer))
+
+    def failed(self, error: Exception) -> float:
+        raise error
+
+    def _bring_map_up(self, sealer: Sealer, stop: threading.Event) -> None:
+        """After an upgrade, make the map of streams over what is sealed already. Raises Stopped; the next process goes
+        on from there."""
         try:
             while added := sealer.extend_map():
                 _log.info("the map of streams is being made", domain_events=added)
                 if stop.is_set():
-                    return False
+                    raise Stopped
         except LedgerContradicted as error:
             self._raise_mismatch(error)
-        return True
 
     def _follow(self, store: PostgresLedgerStore) -> int:
         appended = sum(follow(store, log, self._batch) for log in LOGS)
@@ -154,7 +153,7 @@ class LedgerFollower:
         if self._scheduler.since_sealed_s > UNSEALED_ALERT_S:
             self._alerts.raise_alert("ledger_unsealed", SUBJECT, str(error)[:1_000], at=self._clock.now())
             self._has_unsealed_alert = True
-        time.sleep(_RECONNECT_S)
+        time.sleep(_ARCHIVE_RETRY_S)
 
     def _clear_alerts(self) -> None:
         if self._has_mismatch_alert:
@@ -163,22 +162,3 @@ class LedgerFollower:
         if self._has_unsealed_alert:
             self._alerts.clear("ledger_unsealed", SUBJECT, at=self._clock.now())
             self._has_unsealed_alert = False
-
-    def _connect(self) -> psycopg.Connection[Any]:
-        return psycopg.connect(
-            self._dsn,
-            autocommit=True,
-            connect_timeout=5,
-            application_name=self.name,
-            keepalives_idle=5,
-            keepalives_interval=2,
-            keepalives_count=3,
-        )
-
-    def _acquire_lock(self, connection: psycopg.Connection[Any], stop: threading.Event) -> bool:
-        while not stop.is_set():
-            row = connection.execute("SELECT pg_try_advisory_lock(hashtextextended('ledger', 0))").fetchone()
-            if row is not None and row[0]:
-                return True
-            stop.wait(_LOCK_RETRY_S)
-        return False

@@ -13,24 +13,24 @@ RESTART_S = 1.0
 log = structlog.get_logger("project")
 
 
-class ProjectionLoop(Protocol):
-    """Follows the log for one projection; synchronous."""
+class Loop(Protocol):
+    """A LogFollower, or another loop; synchronous."""
 
     @property
     def name(self) -> str: ...
 
     def run(self, stop: threading.Event) -> None:
-        """Run until `stop`. A projection that cannot continue stops with an alert and does not raise."""
+        """Run until `stop`. An error only delays it: it is called again."""
         ...
 
 
-async def run(*, projections: Sequence[ProjectionLoop], stop: asyncio.Event) -> None:
-    """Run until `stop`. Of several workers one follows the log for each projection; the others stand by."""
+async def run(*, loops: Sequence[Loop], stop: asyncio.Event) -> None:
+    """Run until `stop`, each loop in a thread of its own."""
     halt = threading.Event()
-    loop = asyncio.get_running_loop()
-    pool = ThreadPoolExecutor(max(len(projections), 1), thread_name_prefix="project")
+    event_loop = asyncio.get_running_loop()
+    pool = ThreadPoolExecutor(max(len(loops), 1), thread_name_prefix="project")
     threads: list[asyncio.Future[None]] = [
-        loop.run_in_executor(pool, _run_isolated, projection, halt) for projection in projections
+        event_loop.run_in_executor(pool, _run_isolated, loop, halt) for loop in loops
     ]
     stopping: asyncio.Future[Any] = asyncio.create_task(stop.wait())
     try:
@@ -45,11 +45,11 @@ async def run(*, projections: Sequence[ProjectionLoop], stop: asyncio.Event) -> 
         raise errors[0]
 
 
-def _run_isolated(projection: ProjectionLoop, halt: threading.Event) -> None:
+def _run_isolated(loop: Loop, halt: threading.Event) -> None:
     """Run one loop until `halt`. An error of it, whatever it is, must not end those of the others."""
     while not halt.is_set():
         try:
-            projection.run(halt)
+            loop.run(halt)
         except Exception:
-            log.exception("a loop ended with an error; it starts again", projection=projection.name)
+            log.exception("a loop ended with an error; it starts again", projection=loop.name)
         halt.wait(RESTART_S)

@@ -1,20 +1,16 @@
-"""Projection runner: keeps one read model current. Each batch of the log is committed with its rows and its
-position.
-
-One database session does everything. It holds the advisory lock that makes this process the only runner of
-its projection, it listens for new domain events, and it writes. When the session dies, the right to write is
-gone too.
-"""
+"""Projector: brings one read model up to date. Each batch of the log is committed with its rows and its position."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import psycopg
 import structlog
 
+from adapters.postgres.event_store.log_session import LogSession, connect, log_session
 from adapters.postgres.read_model.log_batches import Batch, LogBatches, fold_batch, last_before
 from adapters.postgres.read_model.positions import (
     LivePosition,
@@ -48,20 +44,19 @@ RETRY_STOPPED_S = 60.0
 LAG_ALERT_S = 30.0
 _AT_DEPLOY = FoldLimits(stretch=200_000, most_rows=100_000)
 """A new release may rebuild every read model at once in one process, so each gets less memory."""
-_LOCK_RETRY_S = 0.2
-_RECONNECT_S = 0.5
-_UNREACHABLE = (
-    psycopg.OperationalError,
-    psycopg.InterfaceError,
-    OperationsUnavailable,
-    ProjectionsUnavailable,
-    RebuildUnderway,
-    RowsUnavailable,
-)
 
 
-class ProjectionRunner:
-    """Folds the log continuously into the rows of one projection."""
+class Projector:
+    """Folds the log into the rows of one projection. It is a consumer of the project worker's LogFollower."""
+
+    unavailable: tuple[type[Exception], ...] = (
+        psycopg.OperationalError,
+        psycopg.InterfaceError,
+        OperationsUnavailable,
+        ProjectionsUnavailable,
+        RebuildUnderway,
+        RowsUnavailable,
+    )
 
     def __init__(
         self,
@@ -93,77 +88,47 @@ class ProjectionRunner:
     def name(self) -> str:
         return self.projection.name
 
-    def run(self, stop: threading.Event) -> None:
-        """Run until `stop`. Waits while the database is unreachable. An entry that cannot be folded, and any other
-        error, stops the projection with an alert; it tries again after a pause."""
-        while not stop.is_set():
-            try:
-                self._run_session(stop)
-            except FoldFailed as error:
-                self._report_stopped(error)
-                stop.wait(self._retry_stopped_s)
-            except _UNREACHABLE as error:
-                _log.warning(
-                    "projection cannot reach a store, retrying", projection=self.name, error=str(error)
-                )
-                stop.wait(_RECONNECT_S)
-            except Exception as error:  # noqa: BLE001 - whatever it is: nothing is skipped, the others continue
-                why = f"{type(error).__name__}: {error}"
-                self._report_stopped(FoldFailed(self.name, self._position + 1, "or one after it", why))
-                stop.wait(self._retry_stopped_s)
+    def fence(self, stop: threading.Event) -> AbstractContextManager[LogSession]:
+        return log_session(self._dsn, self._session_name, [CHANNEL], stop)
+
+    def position(self, session: LogSession, stop: threading.Event) -> LivePosition:
+        """Raises FoldFailed if the rows are those of a newer release, or cannot be rebuilt."""
+        _log.info("projection active", projection=self.name)
+        self._may_have_stopped_alert = True
+        return self._start_position(session.connection)
+
+    def apply(self, session: LogSession, position: LivePosition) -> tuple[LivePosition, float]:
+        """Fold the next batch. Raises FoldFailed at an entry that cannot be folded: nothing is skipped."""
+        self._position = position.position
+        try:
+            moved = self._advance(session.connection, position)
+        except PositionMoved:
+            moved = live_position(session.connection, self.projection, at=self._clock.now())
+        self._clear_stopped_alert()
+        return (position, self._heartbeat_s) if moved is None else (moved, 0.0)
+
+    def finish(self, session: LogSession, position: LivePosition) -> None:
+        """Each batch was committed."""
+
+    def failed(self, error: Exception) -> float:
+        """Stop the projection with an alert; the others continue."""
+        if not isinstance(error, FoldFailed):
+            why = f"{type(error).__name__}: {error}"
+            error = FoldFailed(self.name, self._position + 1, "or one after it", why)
+        self._report_stopped(error)
+        return self._retry_stopped_s
 
     def catch_up(self) -> int:
         """Fold all that the log holds now, and return the position; for one-off use. Raises FoldFailed."""
-        stop = threading.Event()
-        with self._connect() as connection:
-            self._acquire_lock(connection, stop)
-            live = self._start_position(connection)
-            while (moved := self._advance(connection, live)) is not None:
+        with log_session(self._dsn, self._session_name, ()) as session:
+            live = self._start_position(session.connection)
+            while (moved := self._advance(session.connection, live)) is not None:
                 live = moved
             return live.position
 
-    def _run_session(self, stop: threading.Event) -> None:
-        with self._connect() as connection:
-            if not self._acquire_lock(connection, stop):
-                return
-            connection.execute(f"LISTEN {CHANNEL}")
-            _log.info("projection active", projection=self.name)
-            self._may_have_stopped_alert = True
-            live = self._start_position(connection)
-            while not stop.is_set():
-                self._position = live.position
-                try:
-                    moved = self._advance(connection, live)
-                except PositionMoved:
-                    moved = live_position(connection, self.projection, at=self._clock.now())
-                self._clear_stopped_alert()
-                if moved is not None:
-                    live = moved
-                else:
-                    for _ in connection.notifies(timeout=self._heartbeat_s, stop_after=1):
-                        pass
-
-    def _connect(self) -> Connection:
-        return psycopg.connect(
-            self._dsn,
-            autocommit=True,
-            connect_timeout=5,
-            application_name=f"projection {self.name}",
-            keepalives_idle=5,
-            keepalives_interval=2,
-            keepalives_count=3,
-        )
-
-    def _acquire_lock(self, connection: Connection, stop: threading.Event) -> bool:
-        """Wait for the projection's lock. False if `stop` was set first."""
-        while not stop.is_set():
-            row = connection.execute(
-                "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (f"projection {self.name}",)
-            ).fetchone()
-            if row is not None and row[0]:
-                return True
-            stop.wait(_LOCK_RETRY_S)
-        return False
+    @property
+    def _session_name(self) -> str:
+        return f"projection {self.name}"
 
     def _start_position(self, connection: Connection) -> LivePosition:
         """The position to continue from. Rows of an older version of the projection are rebuilt first."""
@@ -262,7 +227,7 @@ class ProjectionRunner:
         _log.error("projection stopped", projection=self.name, position=error.position, error=str(error))
         now = self._clock.now()
         try:
-            with self._connect() as connection:
+            with connect(self._dsn, self._session_name) as connection:
                 mark_stopped(connection, self.projection, error.position, str(error), at=now)
             self._alerts.raise_alert("projection_stopped", self.name, str(error)[:1_000], at=now)
         except Exception as unreported:  # noqa: BLE001 - repeated at the next retry

@@ -1,0 +1,63 @@
+"""LogSession: the database session of one follower of a log. It holds the follower's lock and hears of new entries."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+
+from application.command_bus.retry import Stopped
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+_LOCK_RETRY_S = 0.2
+_LOCK = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
+
+
+class LogSession:
+    """Everything that `connection` writes is written under the lock: PostgreSQL releases it with the session."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def wait(self, timeout_s: float) -> None:
+        """Return at the next entry, or after `timeout_s` wall seconds."""
+        for _ in self.connection.notifies(timeout=timeout_s, stop_after=1):
+            pass
+
+
+@contextmanager
+def log_session(
+    dsn: str, name: str, tables: Iterable[str], stop: threading.Event | None = None
+) -> Iterator[LogSession]:
+    """Wait for the lock `name`, and listen for new entries of `tables`. Raises Stopped if `stop` is set first."""
+    with connect(dsn, name) as connection:
+        _acquire(connection, name, stop or threading.Event())
+        for table in tables:
+            connection.execute(f"LISTEN {table}")
+        yield LogSession(connection)
+
+
+def connect(dsn: str, name: str) -> Connection:
+    """A connection that notices within a quarter of a minute that its server is gone."""
+    return psycopg.connect(
+        dsn,
+        autocommit=True,
+        connect_timeout=5,
+        application_name=name,
+        keepalives_idle=5,
+        keepalives_interval=2,
+        keepalives_count=3,
+    )
+
+
+def _acquire(connection: Connection, name: str, stop: threading.Event) -> None:
+    while not stop.is_set():
+        row = connection.execute(_LOCK, (name,)).fetchone()
+        if row is not None and row[0]:
+            return
+        stop.wait(_LOCK_RETRY_S)
+    raise Stopped

@@ -1,0 +1,1 @@
+"""The project worker: keeps the read models and the ledger up to date."""
