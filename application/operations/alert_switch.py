@@ -37,6 +37,10 @@ class AlertSwitch:
         """The last state that was written to the register."""
         return self._last_written is True
 
+    def forget(self) -> None:
+        """Treat the state in the register as unknown again."""
+        self._last_written = None
+
     async def turn(self, *, on: bool, detail: str = "") -> None:
         """Raise or clear the alert. If the register is unavailable, this is logged and repeated at the next
         call."""

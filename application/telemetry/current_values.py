@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from threading import Lock
 
 import structlog
@@ -91,18 +90,16 @@ class WriteThrough:
             while len(self._touched) > WAITING_AT_MOST:
                 self._touched.popitem(last=False)
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def round(self) -> float:
+        """Do the next round. Returns the pause after it, wall seconds."""
         loop = asyncio.get_running_loop()
-        while not stop.is_set():
-            began_s = loop.time()
-            await self.write()
-            asked_for_s = (loop.time() - began_s) / SHARE_OF_TIME
-            pause_s = min(max(WRITE_THROUGH_EVERY_S, asked_for_s), WRITE_THROUGH_PAUSES_S)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), pause_s)
+        began_s = loop.time()
+        await self.write()
+        asked_for_s = (loop.time() - began_s) / SHARE_OF_TIME
+        return min(max(WRITE_THROUGH_EVERY_S, asked_for_s), WRITE_THROUGH_PAUSES_S)
 
     async def write(self) -> int:
-        """Do the next round. Returns the number of facilities whose values were put into the cache."""
+        """Returns the number of facilities whose values were put into the cache."""
         with self._lock:
             count = min(WRITTEN_AT_ONCE, len(self._touched))
             ids = [self._touched.popitem(last=False)[0] for _ in range(count)]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from interfaces.workers.schedule.recovery_monitor import RecoveryMonitor
 
 
-def recovery_monitor(stores: Stores, locks: Locks) -> RecoveryMonitor:
+def recovery_monitor(stores: Stores) -> RecoveryMonitor:
     from interfaces.workers.schedule.recovery_monitor import RecoveryMonitor
 
     read_models = stores.read_models()
@@ -26,7 +26,6 @@ def recovery_monitor(stores: Stores, locks: Locks) -> RecoveryMonitor:
         dispatches=read_models.dispatches,
         alerts=stores.alerts(),
         clock=stores.clock,
-        locks=locks,
     )
 
 
@@ -45,18 +44,17 @@ async def sweep_lost_work(stores: Stores, locks: Locks, stop: asyncio.Event) -> 
     try:
         async with asyncio.TaskGroup() as tasks:
             for name, sweeper in (
-                ("sweeper of lost commands", _of_commands(stores, locks, queue)),
-                ("sweeper of lost callbacks", _of_callbacks(stores, locks, queue)),
+                ("sweeper of lost commands", _of_commands(stores, queue)),
+                ("sweeper of lost callbacks", _of_callbacks(stores, queue)),
             ):
-                guarded = run_side_task(
-                    sweeper.run, stop, name=name, alerts=stores.alerts(), clock=stores.clock
-                )
+                run = partial(sweeper.periodic.run, locks=locks)
+                guarded = run_side_task(run, stop, name=name, alerts=stores.alerts(), clock=stores.clock)
                 tasks.create_task(guarded, name=name)
     finally:
         await queue.aclose()
 
 
-def _of_commands(stores: Stores, locks: Locks, queue: NatsWorkQueue) -> LostWorkSweeper:
+def _of_commands(stores: Stores, queue: NatsWorkQueue) -> LostWorkSweeper:
     from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
     from interfaces.workers.schedule.lost_work_sweeper import LostWorkSweeper
 
@@ -68,11 +66,10 @@ def _of_commands(stores: Stores, locks: Locks, queue: NatsWorkQueue) -> LostWork
         dead_letters=stores.dead_letters(),
         alerts=stores.alerts(),
         clock=stores.clock,
-        locks=locks,
     )
 
 
-def _of_callbacks(stores: Stores, locks: Locks, queue: NatsWorkQueue) -> LostCallbackSweeper:
+def _of_callbacks(stores: Stores, queue: NatsWorkQueue) -> LostCallbackSweeper:
     from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
     from application.command_bus.batching import CommandBatcher
     from application.dispatch.callback_parking import CallbackParking
@@ -90,7 +87,6 @@ def _of_callbacks(stores: Stores, locks: Locks, queue: NatsWorkQueue) -> LostCal
         dead_letters=dead_letters,
         alerts=alerts,
         clock=stores.clock,
-        locks=locks,
     )
 
 

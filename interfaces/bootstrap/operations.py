@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from application.ledger.verification_report import Span
     from application.measurement.regression_source import RegressionSource
     from application.operations.dead_letter_replay import DeadLetterReplay
-    from application.ports.coordination.locks import Locks
     from application.ports.dispatch.work_queue import WorkPublisher
     from application.ports.failpoints import Failpoint
     from application.ports.telemetry.stream import TelemetryStream
     from application.settlement.verification import SettlementReport
+    from interfaces.workers.loops.periodic import PeriodicCheck
     from interfaces.workers.measure.remeasure import Remeasuring
     from interfaces.workers.measure.settle import Settling
     from interfaces.workers.schedule.position_monitor import PositionMonitor
@@ -178,7 +178,7 @@ def regression_source(stores: Stores) -> RegressionSource:
     return RegressionSource(regression_fitter(), cell_temperatures(stores))
 
 
-def position_monitor(stores: Stores, locks: Locks) -> PositionMonitor:
+def position_monitor(stores: Stores) -> PositionMonitor:
     """The monitor of the relay and of every projection."""
     from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
     from adapters.postgres.operations.lock_sessions import PostgresLockSessions
@@ -207,7 +207,25 @@ def position_monitor(stores: Stores, locks: Locks) -> PositionMonitor:
         sessions=PostgresLockSessions(stores.pool),
         alerts=stores.alerts(),
         clock=stores.clock,
-        locks=locks,
+    )
+
+
+def index_of_times(stores: Stores) -> PeriodicCheck:
+    """Extends the index from times to positions of the log. Every process of the worker may: one at a time does."""
+    from adapters.postgres.audit.recorded_times import RecordedTimesIndex
+    from interfaces.workers.loops.periodic import PeriodicCheck
+
+    index = RecordedTimesIndex(stores.pool)
+
+    async def extend() -> float | None:
+        return 0.0 if await asyncio.to_thread(index.extend) else None
+
+    return PeriodicCheck(
+        "index of recorded times",
+        extend,
+        every_s=2.0,
+        retry_s=10.0,
+        also=(Exception,),  # whatever it is: without the index reads by time scan more, or are refused
     )
 
 

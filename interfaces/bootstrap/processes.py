@@ -18,6 +18,7 @@ from interfaces.bootstrap.forecast import run_forecast
 from interfaces.bootstrap.gc_tuning import freeze_startup_objects
 from interfaces.bootstrap.lost_work import recovery_monitor, sweep_lost_work
 from interfaces.bootstrap.operations import (
+    index_of_times,
     position_monitor,
     redelivery_s,
     regression_source,
@@ -153,7 +154,6 @@ async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
         letters=stores.dead_letters(),
         alerts=stores.alerts(),
         clock=stores.clock,
-        locks=locks,
         sla_s=stores.settings.dead_letter_sla_s,
     )
     forecasts = ForecastMonitor(
@@ -165,32 +165,32 @@ async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
         book=stores.forecasts,
         alerts=stores.alerts(),
         clock=stores.clock,
-        locks=locks,
     )
     failover = FailoverMonitor(
         server=PostgresDatabaseServer(stores.pool),
         dr_events=read_models.dr_events,
         alerts=stores.alerts(),
         clock=stores.clock,
-        locks=locks,
     )
-    retention = telemetry_retention(stores, locks)
+    checks = [
+        dead_letters.periodic,
+        forecasts.periodic,
+        reading_monitor(stores).periodic,
+        failover.periodic,
+        _webhook_queue_monitor(stores).periodic,
+        recovery_monitor(stores).periodic,
+        rollup_monitor(stores).periodic,
+        position_monitor(stores).periodic,
+        _idempotency_expiry(stores).periodic,
+    ]
+    if (retention := telemetry_retention(stores)) is not None:
+        checks.append(retention.periodic)
     side_tasks: dict[str, Callable[[asyncio.Event], Awaitable[None]]] = {
         "old secret references": lambda _: asyncio.to_thread(log_old_references, stores),
-        "dead letter monitor": dead_letters.run,
-        "forecast monitor": forecasts.run,
-        "reading monitor": reading_monitor(stores, locks).run,
-        "failover monitor": failover.run,
-        "webhook queue monitor": _webhook_queue_monitor(stores, locks).run,
-        "recovery monitor": recovery_monitor(stores, locks).run,
-        "rollup monitor": rollup_monitor(stores, locks).run,
-        "position monitor": position_monitor(stores, locks).run,
-        "expiry of idempotency keys": _idempotency_expiry(stores, locks).run,
         "telemetry lag monitor": partial(watch_lag, stores, locks),
         "lost work sweeper": partial(sweep_lost_work, stores, locks),
     }
-    if retention is not None:
-        side_tasks["retention"] = retention.run
+    side_tasks |= {check.name: partial(check.run, locks=locks) for check in checks}
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_deadlines(stores, locks).run(stop), name="schedule")
         for name, run in side_tasks.items():
@@ -213,7 +213,7 @@ def _deadlines(stores: Stores, locks: Locks) -> Schedule:
     )
 
 
-def _idempotency_expiry(stores: Stores, locks: Locks) -> IdempotencyKeyExpiry:
+def _idempotency_expiry(stores: Stores) -> IdempotencyKeyExpiry:
     from adapters.postgres.event_store.idempotency_retention import PostgresIdempotencyRetention
     from interfaces.workers.schedule.idempotency_expiry import IdempotencyKeyExpiry
 
@@ -221,11 +221,10 @@ def _idempotency_expiry(stores: Stores, locks: Locks) -> IdempotencyKeyExpiry:
         keys=PostgresIdempotencyRetention(stores.pool),
         days=stores.settings.idempotency_days,
         clock=stores.clock,
-        locks=locks,
     )
 
 
-def _webhook_queue_monitor(stores: Stores, locks: Locks) -> WebhookQueueMonitor:
+def _webhook_queue_monitor(stores: Stores) -> WebhookQueueMonitor:
     from interfaces.workers.schedule.queue_monitor import WebhookQueueMonitor
 
     return WebhookQueueMonitor(
@@ -233,7 +232,6 @@ def _webhook_queue_monitor(stores: Stores, locks: Locks) -> WebhookQueueMonitor:
         depth=stores.settings.queue_depth,
         alerts=stores.alerts(),
         clock=stores.clock,
-        locks=locks,
     )
 
 
@@ -279,7 +277,6 @@ async def run_notify(
 
 
 async def _project(stores: Stores, stop: asyncio.Event) -> None:
-    from adapters.postgres.audit.recorded_times import RecordedTimesFollower
     from adapters.postgres.read_model.projector import Projector
     from interfaces.bootstrap.ledger import ledger_writer
     from interfaces.workers.project import project
@@ -290,12 +287,11 @@ async def _project(stores: Stores, stop: asyncio.Event) -> None:
         Projector(projection, dsn=stores.database_url, alerts=stores.alerts(), clock=stores.clock)
         for projection in PROJECTIONS
     ]
-    loops: list[project.Loop] = [
-        *map(LogFollower, projectors),
-        LogFollower(ledger_writer(stores)),
-        RecordedTimesFollower(stores.pool),
-    ]
-    await project.run(loops=loops, stop=stop)
+    loops: list[project.Loop] = [*map(LogFollower, projectors), LogFollower(ledger_writer(stores))]
+    index = index_of_times(stores)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(project.run(loops=loops, stop=stop), name="project")
+        tasks.create_task(index.run(stop), name=index.name)
 
 
 async def _measure(stores: Stores, stop: asyncio.Event) -> None:

@@ -39,8 +39,9 @@ async def watched_telemetry(
     stores: Stores, process: str, *, keeps_cache_warm: bool = False, health: TelemetryHealth | None = None
 ) -> AsyncIterator[TelemetryStore]:
     """The store, with alerts and metrics of the calls that `process` makes."""
-    from application.telemetry.current_values import WriteThrough
+    from application.telemetry.current_values import WRITE_THROUGH_EVERY_S, WriteThrough
     from application.telemetry.store_health import MonitoredTelemetryStore, TelemetryHealth
+    from interfaces.workers.loops.periodic import PeriodicCheck
     from interfaces.workers.loops.telemetry_metrics import show_health
     from interfaces.workers.loops.telemetry_monitor import TelemetryMonitor
 
@@ -51,7 +52,8 @@ async def watched_telemetry(
     watch = TelemetryMonitor(health=health, alerts=stores.alerts(), clock=stores.clock, process=process)
     beside = [asyncio.create_task(watch.run(stop), name="telemetry watch")]
     if through is not None:
-        beside.append(asyncio.create_task(through.run(stop), name="warm cache"))
+        warming = PeriodicCheck("warm cache", through.round, every_s=WRITE_THROUGH_EVERY_S)
+        beside.append(asyncio.create_task(warming.run(stop), name="warm cache"))
     try:
         if through is None:
             yield MonitoredTelemetryStore(store, health)
@@ -73,7 +75,7 @@ def serve_telemetry_metrics(settings: Settings, process: str) -> int | None:
     return None if bind is None else serve_metrics(REGISTRY, bind)
 
 
-def rollup_monitor(stores: Stores, locks: Locks) -> RollupMonitor:
+def rollup_monitor(stores: Stores) -> RollupMonitor:
     from adapters.postgres.telemetry.rollups.lag import PostgresFinalizingLag
     from interfaces.workers.schedule.rollup_monitor import RollupMonitor
 
@@ -81,11 +83,10 @@ def rollup_monitor(stores: Stores, locks: Locks) -> RollupMonitor:
         lag=PostgresFinalizingLag(stores.pool),
         alerts=stores.alerts(),
         clock=stores.clock,
-        locks=locks,
     )
 
 
-def reading_monitor(stores: Stores, locks: Locks) -> ReadingMonitor:
+def reading_monitor(stores: Stores) -> ReadingMonitor:
     from application.telemetry.missing_readings_alert import MissingReadings
     from interfaces.workers.schedule.reading_monitor import ReadingMonitor
 
@@ -96,7 +97,6 @@ def reading_monitor(stores: Stores, locks: Locks) -> ReadingMonitor:
         missing=MissingReadings(stores.telemetry(), stores.listed_meters(), stores.clock),
         alerts=stores.alerts(),
         clock=stores.clock,
-        locks=locks,
     )
 
 
@@ -121,10 +121,9 @@ async def watch_lag(stores: Stores, locks: Locks, stop: asyncio.Event) -> None:
             log=NatsRawLog(client, clock_time=clock_time(settings)),
             alerts=stores.alerts(),
             clock=stores.clock,
-            locks=locks,
         )
         try:
-            await watch.run(stop)
+            await watch.periodic.run(stop, locks)
         finally:
             await client.close()
     finally:
@@ -137,7 +136,7 @@ async def watch_lag(stores: Stores, locks: Locks, stop: asyncio.Event) -> None:
         await asyncio.gather(connecting, stopping, return_exceptions=True)
 
 
-def telemetry_retention(stores: Stores, locks: Locks) -> Retention | None:
+def telemetry_retention(stores: Stores) -> Retention | None:
     """None where the store deletes old readings by itself."""
     from adapters.postgres.telemetry.retention import PostgresTelemetryRetention
     from application.telemetry.retention_policy import RetentionPolicy
@@ -156,7 +155,6 @@ def telemetry_retention(stores: Stores, locks: Locks) -> Retention | None:
         ),
         alerts=stores.alerts(),
         clock=stores.clock,
-        locks=locks,
         archived_through=archived_through(stores),
     )
 

@@ -23,8 +23,7 @@ from application.raw_archive.manifest import ArchiveContradicted
 from application.raw_archive.object import MAX_MESSAGES, MAX_RAW_BYTES
 from application.raw_archive.writer import HOUR, PartitionArchiver
 from domain.telemetry.meter_reading import MALFORMED, PARTITIONS
-from interfaces.workers.loops.leader_loop import run_as_leader
-from interfaces.workers.loops.periodic import run_periodically
+from interfaces.workers.loops.periodic import PeriodicCheck
 
 log = structlog.get_logger("archive")
 
@@ -79,11 +78,16 @@ class ArchiveWorker:
         self._rounds = 0
 
     async def run(self, stop: asyncio.Event) -> None:
-        await run_as_leader(self._locks, "raw-archive", lambda: self._run_rounds(stop), stop=stop)
+        await PeriodicCheck(
+            "archive",
+            self.round,
+            every_s=self._round_every_s,
+            lock="raw-archive",
+            reset=self._reset,
+        ).run(stop, self._locks)
 
-    async def _run_rounds(self, stop: asyncio.Event) -> None:
+    def _reset(self) -> None:
         self._archivers.clear()
-        await run_periodically(self.round, name="archive", every_s=self._round_every_s, stop=stop)
 
     async def round(self) -> None:
         """Archive what is due, and trim. A failure that lasts longer than allowed raises the alert."""

@@ -17,7 +17,7 @@ from application.event_store.event_mapper import UnreadableDomainEvent
 from application.ports.dispatch.work_queue import CallbackWork, WorkItem, WorkQueueUnavailable, WorkSource
 from domain.event_sourcing.json_decoders import json_decoder
 from interfaces.workers.loops.lease_renewal import renewing_lease
-from interfaces.workers.loops.periodic import run_periodically
+from interfaces.workers.loops.periodic import PeriodicCheck
 
 AT_ONCE, AT_ONCE_OF_ONE = 128, 4
 """Calls under way, of all utilities and of one. So a utility whose addresses never answer holds a few places only."""
@@ -53,7 +53,7 @@ class NotifyWorker:
         """Run until `stop`. What is not acknowledged then is delivered again."""
         discover = partial(self._start_tasks, stop)
         try:
-            await run_periodically(discover, name="notify", every_s=DISCOVER_S, retry_s=RETRY_S, stop=stop)
+            await PeriodicCheck("notify", discover, every_s=DISCOVER_S, retry_s=RETRY_S).run(stop)
         finally:
             await self._end()
 
@@ -70,7 +70,7 @@ class NotifyWorker:
         under_way: set[asyncio.Task[None]] = set()
         take_next = partial(self._take_next, utility_id, under_way)
         name = f"callbacks of {utility_id}"
-        await run_periodically(take_next, name=name, every_s=0.0, retry_s=RETRY_S, stop=stop)
+        await PeriodicCheck(name, take_next, every_s=0.0, retry_s=RETRY_S).run(stop)
 
     async def _take_next(self, utility_id: str, under_way: set[asyncio.Task[None]]) -> None:
         """Start a task for the utility's next callback. Raises WorkQueueUnavailable."""

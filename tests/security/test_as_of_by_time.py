@@ -13,7 +13,7 @@ from psycopg.errors import InsufficientPrivilege
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.audit import stream_log
-from adapters.postgres.audit.recorded_times import STRIDE, RecordedTimesFollower
+from adapters.postgres.audit.recorded_times import STRIDE, RecordedTimesIndex
 from adapters.postgres.audit.stream_log import FIRST_LATER, SURROUNDING, PostgresStreamLog
 from interfaces.bootstrap.stores import open_stores
 from interfaces.bootstrap.web import STATEMENT_TIMEOUT_S
@@ -48,8 +48,8 @@ def pool(database: Database) -> Iterator[ConnectionPool[Any]]:
 
 def indexed(pool: ConnectionPool[Any]) -> int:
     """Extend the index to the end; the number of rows added."""
-    follower, added = RecordedTimesFollower(pool), 0
-    while more := follower.extend():
+    index, added = RecordedTimesIndex(pool), 0
+    while more := index.extend():
         added += more
     return added
 

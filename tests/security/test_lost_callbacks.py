@@ -109,7 +109,6 @@ class Rig:
             dead_letters=self.letters,
             alerts=self.alerts,
             clock=self.clock,
-            locks=FakeLocks(),
         )
 
     def sweep(self, after: timedelta = timedelta(), **how: int) -> dict[str, int]:
@@ -335,7 +334,7 @@ def test_lost_callbacks_raise_an_alert() -> None:
 
     async def scenario() -> None:
         async with asyncio.timeout(20):
-            task = asyncio.create_task(running.run(stop))
+            task = asyncio.create_task(running.periodic.run(stop, FakeLocks()))
             while not rig.alerts.listed():  # noqa: ASYNC110 - the sweeper raises it
                 await asyncio.sleep(0.005)
             stop.set()

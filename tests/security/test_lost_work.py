@@ -44,7 +44,6 @@ def sweeper(there: InProcessSystem, *, relayed: int | None = None) -> LostWorkSw
         dead_letters=there.dead_letters,
         alerts=there.alerts,
         clock=there.scenario.clock,
-        locks=FakeLocks(),
     )
 
 
@@ -253,7 +252,7 @@ def test_lost_work_raises_an_alert_that_ends_after_a_while() -> None:
 
     async def scenario() -> None:
         async with asyncio.timeout(20):
-            task = asyncio.create_task(running.run(stop))
+            task = asyncio.create_task(running.periodic.run(stop, FakeLocks()))
             while not there.alerts.listed():  # noqa: ASYNC110 - the sweeper raises it
                 await asyncio.sleep(0.005)
             [alert] = there.alerts.listed()

@@ -101,7 +101,6 @@ def sweep(world: InProcessSystem, after: timedelta) -> dict[str, int]:
         dead_letters=world.dead_letters,
         alerts=world.alerts,
         clock=world.scenario.clock,
-        locks=FakeLocks(),
     )
     return asyncio.run(sweeper.sweep())
 

@@ -14,7 +14,6 @@ from application.ports.dispatch.work_queue import BmsWork
 from domain.dispatch.lost_commands import REISSUE_AFTER
 from interfaces.workers.relay.relay import READER
 from interfaces.workers.schedule.lost_work_sweeper import LostWorkSweeper
-from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.event_store.reader_positions import FakeReaderPositions
 from tests.fakes.read_models import FakeReadModels
 from tests.in_process_system import InProcessSystem
@@ -34,7 +33,6 @@ def sweeper(there: InProcessSystem, queue: NatsWorkQueue) -> LostWorkSweeper:
         dead_letters=there.dead_letters,
         alerts=there.alerts,
         clock=there.scenario.clock,
-        locks=FakeLocks(),
     )
 
 

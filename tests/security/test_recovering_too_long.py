@@ -8,7 +8,6 @@ from application.commands.dr_event import CancelDREvent, EndDREvent
 from domain.dispatch.restore import last_ramp_at
 from domain.facility import Facility
 from interfaces.workers.schedule.recovery_monitor import ALERT, RecoveryMonitor
-from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.read_models import FakeReadModels
 from tests.in_process_system import InProcessSystem
 from tests.sample_values import DR_EVENT_ID, ENDS_AT, zone_entry
@@ -26,7 +25,6 @@ def check(there: InProcessSystem, after: timedelta) -> list[tuple[str, str, str]
         dispatches=models.dispatches,
         alerts=there.alerts,
         clock=there.scenario.clock,
-        locks=FakeLocks(),
     ).check()
     return [
         (alert.severity, alert.subject, alert.detail)

@@ -20,7 +20,6 @@ from interfaces.workers.schedule.position_monitor import (
 )
 from projections.registry import PROJECTIONS
 from tests.fakes.clock import FakeClock
-from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.sample_values import CONTEXT, NOW, program_entry
 from tests.servers import Database
@@ -56,7 +55,6 @@ class Rig:
             sessions=Sessions(self.holders),
             alerts=self.alerts,
             clock=self.clock,
-            locks=FakeLocks(),
             monotonic=lambda: self.wall_s,
         )
 
@@ -166,7 +164,7 @@ def test_the_wired_monitor_sees_that_neither_relay_nor_projections_run(database:
     stores = open_stores(Settings(database_url=database.app_dsn), clock=clock)
     try:
         stores.bus.handle(AgreeProgram(entry=program_entry()), CONTEXT)
-        monitor = position_monitor(stores, FakeLocks())
+        monitor = position_monitor(stores)
         wall_s = 0.0
         monitor.monotonic = lambda: wall_s
 

@@ -160,9 +160,9 @@ class Wiring:
         )
         await asyncio.gather(
             schedule.run(asyncio.Event()),
-            self._lost_commands(process, session).run(asyncio.Event()),
-            self._lost_callbacks(process, session).run(asyncio.Event()),
-            self._forecast_monitor(process, session).run(asyncio.Event()),
+            self._lost_commands(process, session).periodic.run(asyncio.Event(), self.locks(process)),
+            self._lost_callbacks(process, session).periodic.run(asyncio.Event(), self.locks(process)),
+            self._forecast_monitor(process, session).periodic.run(asyncio.Event(), self.locks(process)),
         )
 
     def _forecast_monitor(self, process: Process, session: Session) -> ForecastMonitor:
@@ -177,7 +177,6 @@ class Wiring:
             book=self.forecasts,
             alerts=session.alerts,
             clock=clock,
-            locks=self.locks(process),
         )
 
     def _lost_commands(self, process: Process, session: Session) -> LostWorkSweeper:
@@ -189,7 +188,6 @@ class Wiring:
             dead_letters=session.dead_letters,
             alerts=session.alerts,
             clock=self.clock(process),
-            locks=self.locks(process),
         )
 
     def _lost_callbacks(self, process: Process, session: Session) -> LostCallbackSweeper:
@@ -205,7 +203,6 @@ class Wiring:
             dead_letters=session.dead_letters,
             alerts=session.alerts,
             clock=clock,
-            locks=self.locks(process),
         )
 
     async def _dispatch(self, process: Process) -> None:

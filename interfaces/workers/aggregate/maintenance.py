@@ -6,7 +6,7 @@ from datetime import timedelta
 from application.ports.clock import Clock
 from application.ports.telemetry.store import TelemetryStore
 from application.ports.telemetry.stream import TelemetryStream
-from interfaces.workers.loops.periodic import run_periodically
+from interfaces.workers.loops.periodic import PeriodicCheck
 
 TRIM_ABOVE = 0.8
 _EVERY_S = 10.0
@@ -24,4 +24,4 @@ async def maintain_storage(
         now = clock.now()
         await asyncio.to_thread(store.prepare_days, now - timedelta(days=1), now + timedelta(days=2))
 
-    await run_periodically(maintain, name="telemetry maintenance", every_s=_EVERY_S, stop=stop)
+    await PeriodicCheck("telemetry maintenance", maintain, every_s=_EVERY_S).run(stop)

@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 
 import structlog
 
-from application.command_bus.retry import sleep_or_stop
 from application.ports.telemetry.rollups import TelemetryRollups
 from application.ports.telemetry.store import TelemetryStoreUnavailable
+from interfaces.workers.loops.periodic import PeriodicCheck
 
 _log = structlog.get_logger(__name__)
 
@@ -87,10 +87,14 @@ class PartitionFinalizing:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop`; a transaction under way is finished first."""
+        name = f"finalizing of partition {self._partition}"
+        await PeriodicCheck(name, self._round, every_s=FINALIZE_EVERY_S).run(stop)
+
+    async def _round(self) -> float:
+        """Returns the pause until quarter-hours are finalized again."""
         loop = asyncio.get_running_loop()
-        while not stop.is_set():
-            await self.finalize_if_due(loop.time())
-            await sleep_or_stop(stop, max(0.0, self._due_at_s - loop.time()))
+        await self.finalize_if_due(loop.time())
+        return max(0.0, self._due_at_s - loop.time())
 
     def note(self, *, is_behind: bool) -> None:
         """Note whether more is left in the log than is pulled at once."""

@@ -20,7 +20,7 @@ from application.ports.event_store.event_store import StreamNotFound
 from domain.errors import DomainError, NotAllowedNow
 from domain.event_sourcing.json_decoders import json_decoder
 from interfaces.workers.loops.lease_renewal import renewing_lease
-from interfaces.workers.loops.periodic import run_periodically
+from interfaces.workers.loops.periodic import PeriodicCheck
 from projections.queries.views import ReadModelsUnavailable
 
 WAIT_S = 30.0
@@ -56,9 +56,7 @@ class DispatchWorker:
 
     async def run(self, stop: asyncio.Event) -> None:
         try:
-            await run_periodically(
-                partial(self._start_tasks, stop), name="dispatch", every_s=REFRESH_S, stop=stop
-            )
+            await PeriodicCheck("dispatch", partial(self._start_tasks, stop), every_s=REFRESH_S).run(stop)
         finally:
             for task in self._tasks.values():
                 task.cancel()
@@ -81,14 +79,13 @@ class DispatchWorker:
 
     async def _serve(self, facility_id: str, stop: asyncio.Event) -> None:
         """After one of REDELIVERED the work is delivered again, and its BMS is asked for the outcome."""
-        await run_periodically(
+        await PeriodicCheck(
+            f"dispatch to {facility_id}",
             partial(self._serve_next, facility_id),
-            name=f"dispatch to {facility_id}",
             every_s=0.0,
             retry_s=TIME_LIMITS.retry_wall_s,
             also=REDELIVERED,
-            stop=stop,
-        )
+        ).run(stop)
 
     async def _serve_next(self, facility_id: str) -> None:
         item = await self.source.next_bms(facility_id, wait_s=WAIT_S)

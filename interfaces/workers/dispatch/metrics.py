@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 from application.ports.clock import Clock
 from application.ports.operations.alerts import AlertRegistry
 from interfaces.workers.dispatch.breaker_alerts import BreakerAlerts
-from interfaces.workers.loops.periodic import run_periodically
+from interfaces.workers.loops.periodic import PeriodicCheck
 
 SLOW_S = 5.0
 """Clock seconds: a 99th percentile above it is an alert."""
@@ -107,7 +107,7 @@ class BmsHealth:
     async def run(self, stop: asyncio.Event) -> None:
         every_s = max(LEAST_CHECK_EVERY_S, self.clock.wall_seconds(CHECK_EVERY_S))
         check = partial(asyncio.to_thread, self.check)
-        await run_periodically(check, name="BMS health", every_s=every_s, stop=stop)
+        await PeriodicCheck("BMS health", check, every_s=every_s).run(stop)
 
 
 def serve_metrics(registry: CollectorRegistry, bind: str) -> int | None:

@@ -10,15 +10,13 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Protocol
 from uuid import UUID, uuid5
 
 from application.ports.clock import Clock
 from application.ports.coordination.locks import Locks
 from application.ports.dispatch.work_queue import BmsWork, WorkPublisher
-from interfaces.workers.loops.leader_loop import run_as_leader
-from interfaces.workers.loops.periodic import run_periodically
+from interfaces.workers.loops.periodic import PeriodicCheck
 
 LOCK = "reconcile"
 LEAST_EVERY_S = 0.25
@@ -55,15 +53,13 @@ class Reconciler:
     every_s: float = 60.0
 
     async def run(self, stop: asyncio.Event) -> None:
-        rounds = partial(
-            run_periodically,
+        await PeriodicCheck(
+            "reconcile",
             self._round,
-            name="reconcile",
             every_s=max(LEAST_EVERY_S, self.clock.wall_seconds(self.every_s)),
             retry_s=RETRY_S,
-            stop=stop,
-        )
-        await run_as_leader(self.locks, LOCK, rounds, stop=stop)
+            lock=LOCK,
+        ).run(stop, self.locks)
 
     async def _round(self) -> None:
         await self.round()

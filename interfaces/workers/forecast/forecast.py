@@ -10,8 +10,7 @@ from application.forecast.cycle_report import CycleReport
 from application.ports.clock import Clock
 from application.ports.coordination.locks import Locks
 from domain.forecast import CYCLE, cycle_start_of
-from interfaces.workers.loops.leader_loop import run_as_leader
-from interfaces.workers.loops.periodic import PUT_OFF, run_periodically
+from interfaces.workers.loops.periodic import PUT_OFF, PeriodicCheck
 
 _log = structlog.get_logger(__name__)
 LOCK = "forecast"
@@ -22,12 +21,10 @@ RETRY_WALL_S = 1.0
 
 async def run(*, cycle: ForecastCycle, clock: Clock, locks: Locks, stop: asyncio.Event) -> None:
     """Run until `stop`. Of several workers one is active; a missed cycle is not made up for."""
-    await run_as_leader(locks, LOCK, lambda: _cycles(cycle, clock, stop), stop=stop)
 
-
-async def _cycles(cycle: ForecastCycle, clock: Clock, stop: asyncio.Event) -> None:
-    # Another process may have held the lock meanwhile, and may have ended in mid cycle.
-    cycle.take_over(cycle_start_of(clock.now()))
+    def reset() -> None:
+        """The process that held the lock before may have ended in mid cycle."""
+        cycle.take_over(cycle_start_of(clock.now()))
 
     async def run_cycle() -> float:
         began = clock.now()
@@ -41,7 +38,8 @@ async def _cycles(cycle: ForecastCycle, clock: Clock, stop: asyncio.Event) -> No
         await _train_until(next_start, report, cycle, clock, stop)
         return max(0.0, clock.wall_seconds((next_start + STORED_AFTER - clock.now()).total_seconds()))
 
-    await run_periodically(run_cycle, name="forecast cycle", every_s=RETRY_WALL_S, stop=stop)
+    rounds = PeriodicCheck("forecast cycle", run_cycle, every_s=RETRY_WALL_S, lock=LOCK, reset=reset)
+    await rounds.run(stop, locks)
 
 
 async def _train_until(

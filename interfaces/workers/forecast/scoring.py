@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
 
 import structlog
 
@@ -31,8 +30,7 @@ from application.ports.operations.alerts import AlertRegistry
 from application.ports.telemetry.store import TelemetryStore
 from application.ports.weather.temperatures import CellTemperatures
 from domain.time_series.windows import TimeWindow
-from interfaces.workers.loops.leader_loop import run_as_leader
-from interfaces.workers.loops.periodic import PUT_OFF, run_periodically
+from interfaces.workers.loops.periodic import PUT_OFF, PeriodicCheck
 
 _log = structlog.get_logger(__name__)
 LOCK = "forecast-scoring"
@@ -64,15 +62,13 @@ class ForecastScoring:
     """The last day for which the drift alerts were updated."""
 
     async def run(self, locks: Locks, stop: asyncio.Event) -> None:
-        steps = partial(
-            run_periodically,
+        await PeriodicCheck(
+            "forecast scoring",
             self._timed_step,
-            name="forecast scoring",
             every_s=max(LEAST_WALL_S, self.clock.wall_seconds(CHECK_EVERY_S)),
             retry_s=RETRY_WALL_S,
-            stop=stop,
-        )
-        await run_as_leader(locks, LOCK, steps, stop=stop)
+            lock=LOCK,
+        ).run(stop, locks)
 
     async def _timed_step(self) -> float | None:
         try:

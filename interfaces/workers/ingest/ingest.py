@@ -10,7 +10,7 @@ from functools import partial
 import msgspec
 import structlog
 
-from application.command_bus.retry import Stopped, retry_while_unavailable, sleep_or_stop
+from application.command_bus.retry import Stopped, retry_while_unavailable
 from application.operations.alert_switch import AlertSwitch
 from application.ports.clock import Clock
 from application.ports.coordination.lock_holders import LockHolders
@@ -36,6 +36,7 @@ from application.telemetry.ingest.original_quota import OriginalQuota
 from domain.telemetry.meter_reading import OLDEST_READING, MeterReading
 from interfaces.workers.ingest.message_hold_queue import HeldMessage, MessageHoldQueue
 from interfaces.workers.ingest.sessions import IngestSession, balance, read_when_held
+from interfaces.workers.loops.periodic import PeriodicCheck
 from interfaces.workers.loops.telemetry_metrics import INGEST_LAG_S
 
 _log = structlog.get_logger(__name__)
@@ -99,6 +100,9 @@ class MeterIngest:
         # A minute of the clock, but never so short that a restart of the broker raises the alert.
         self._backpressure_after_s = max(clock.wall_seconds(BACKPRESSURE_AFTER_S), _SHORTEST_BACKPRESSURE_S)
         self.counts = IngestCounts()
+        self._logged = self._totals()
+        self._has_adopted_alerts = False
+        self._next_counts_at = 0.0
 
     def has_room(self) -> bool:
         return self._packer.has_room()
@@ -232,21 +236,21 @@ class MeterIngest:
 
     async def watch(self, reading: asyncio.Event, stop: asyncio.Event) -> None:
         """Raise and clear this worker's alerts until `stop`, while it is `reading`: a standby worker has no data."""
-        logged, adopted = self._totals(), False
-        next_counts_at = 0.0
-        while not stop.is_set():
-            if reading.is_set():
-                if not adopted:
-                    await self.adopt_open_alerts()
-                    adopted = True
-                await self.check_alerts()
-                now = asyncio.get_running_loop().time()
-                if now >= next_counts_at:
-                    logged = self._log_counts(logged)
-                    self.report_omitted()
-                    next_counts_at = now + _COUNTS_EVERY_S
-            await sleep_or_stop(stop, _CHECK_EVERY_S)
-        self._log_counts(logged)
+        await PeriodicCheck("ingest alerts", partial(self._check, reading), every_s=_CHECK_EVERY_S).run(stop)
+        self._log_counts()
+
+    async def _check(self, reading: asyncio.Event) -> None:
+        if not reading.is_set():
+            return
+        if not self._has_adopted_alerts:
+            await self.adopt_open_alerts()
+            self._has_adopted_alerts = True
+        await self.check_alerts()
+        now = asyncio.get_running_loop().time()
+        if now >= self._next_counts_at:
+            self._log_counts()
+            self.report_omitted()
+            self._next_counts_at = now + _COUNTS_EVERY_S
 
     def report_omitted(self) -> list[asyncio.Future[None]]:
         """Put one malformed message per facility into the log, with the number of those not stored.
@@ -263,9 +267,9 @@ class MeterIngest:
     def _totals(self) -> tuple[int, int, int]:
         return self.counts.messages, self.counts.readings, self.counts.malformed
 
-    def _log_counts(self, logged: tuple[int, int, int]) -> tuple[int, int, int]:
+    def _log_counts(self) -> None:
         totals = self._totals()
-        if totals != logged:
+        if totals != self._logged:
             messages, readings, malformed = totals
             omitted, without_original = self.counts.omitted, self.counts.without_original
             _log.info(
@@ -276,7 +280,7 @@ class MeterIngest:
                 omitted=omitted,
                 without_original=without_original,
             )
-        return totals
+        self._logged = totals
 
     async def check_alerts(self) -> None:
         """Raise or clear the alerts according to the counts."""

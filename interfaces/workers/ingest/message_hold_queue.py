@@ -9,7 +9,7 @@ from application.ports.telemetry.meter_feed import Confirm, MeterMessage
 from application.telemetry.ingest.fast_parser import facility_of
 from application.telemetry.ingest.message_parser import ParsedMessage
 from application.telemetry.ingest.meter_admission import MeterAdmission
-from interfaces.workers.loops.periodic import run_periodically
+from interfaces.workers.loops.periodic import PeriodicCheck
 
 GRACE_S = 1.0
 """Wall seconds for the read model to show a meter that was just listed. Shorter than the 2 s after which the broker
@@ -64,9 +64,7 @@ class MessageHoldQueue:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop`. Messages that are held then stay unacknowledged, and are sent again."""
-        await run_periodically(
-            self._round, name="listed meters", every_s=_ROUND_S, retry_s=_RELOAD_S, stop=stop
-        )
+        await PeriodicCheck("listed meters", self._round, every_s=_ROUND_S, retry_s=_RELOAD_S).run(stop)
 
     async def _round(self) -> None:
         loop = asyncio.get_running_loop()

@@ -12,7 +12,7 @@ from application.command_bus.retry import sleep_or_stop
 from application.ports.coordination.exclusive_lock import ExclusiveLock
 from application.ports.coordination.lock_holders import LockHolders
 from application.ports.telemetry.meter_feed import MessageConsumer, MeterFeed
-from interfaces.workers.loops.periodic import run_periodically
+from interfaces.workers.loops.periodic import PeriodicCheck
 
 _log = structlog.get_logger(__name__)
 
@@ -82,9 +82,9 @@ async def balance(
             given.give_up.set()
 
     await sleep_or_stop(stop, _BALANCE_EVERY_S)
-    await run_periodically(
-        give_up_one, name="session balancing", every_s=_BALANCE_EVERY_S, also=(ConnectionError,), stop=stop
-    )
+    await PeriodicCheck(
+        "session balancing", give_up_one, every_s=_BALANCE_EVERY_S, also=(ConnectionError,)
+    ).run(stop)
 
 
 async def _read(

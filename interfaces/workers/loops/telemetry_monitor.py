@@ -9,7 +9,7 @@ from application.operations.alert_switch import AlertSwitch
 from application.ports.clock import Clock
 from application.ports.operations.alerts import AlertRegistry
 from application.telemetry.store_health import TelemetryHealth
-from interfaces.workers.loops.periodic import run_periodically
+from interfaces.workers.loops.periodic import PeriodicCheck
 
 WRITE_ERRORS_PCT = 1.0
 SLOW_S = 1.0
@@ -33,7 +33,7 @@ class TelemetryMonitor:
         self._slow = AlertSwitch(self.alerts, self.clock, "telemetry_queries_slow", self.process)
 
     async def run(self, stop: asyncio.Event) -> None:
-        await run_periodically(self.check, name="telemetry monitor", every_s=CHECK_EVERY_S, stop=stop)
+        await PeriodicCheck("telemetry monitor", self.check, every_s=CHECK_EVERY_S).run(stop)
 
     async def check(self) -> None:
         """Raise or clear the alerts. With too few calls for a figure an alert stays as it is."""

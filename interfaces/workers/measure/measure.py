@@ -46,7 +46,7 @@ from domain.telemetry.intervals import interval_start
 from domain.time_series.windows import IntervalSeries, TimeWindow
 from interfaces.workers.loops.failing_deadlines import ALERT, FailingDeadlines
 from interfaces.workers.loops.leader_loop import run_as_leader
-from interfaces.workers.loops.periodic import PUT_OFF, run_periodically
+from interfaces.workers.loops.periodic import PUT_OFF, PeriodicCheck
 from projections.deadlines import DeadlineKind, DeadlineRow
 
 _log = structlog.get_logger(__name__)
@@ -255,7 +255,7 @@ async def _measure(measuring: Measuring, passes: Sequence[_PacedPass], stop: asy
             name = type(one).__name__.lower()
             alert = AlertSwitch(measuring.alerts, measuring.clock, ALERT, f"pass/{name}")
             isolated = partial(_isolated_pass, one, alert)
-            tasks.create_task(run_periodically(isolated, name=name, every_s=every_s, stop=stop))
+            tasks.create_task(PeriodicCheck(name, isolated, every_s=every_s).run(stop))
 
 
 async def _isolated_pass(one: MeasurementPass, alert: AlertSwitch) -> None:

@@ -15,12 +15,10 @@ from itertools import islice
 import structlog
 
 from application.ports.clock import Clock
-from application.ports.coordination.locks import Locks
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.database_server import DatabaseServer, ServerIdentity
 from domain.dr_event import DREventStatus
-from interfaces.workers.loops.leader_loop import run_as_leader
-from interfaces.workers.loops.periodic import run_periodically
+from interfaces.workers.loops.periodic import PeriodicCheck
 from projections.dr_event.projection import DREventRow
 from projections.queries.views import View, all_rows
 
@@ -41,18 +39,16 @@ class FailoverMonitor:
     dr_events: View[DREventRow]
     alerts: AlertRegistry
     clock: Clock
-    locks: Locks
     _last_place: ServerIdentity | None = field(default=None, init=False)
 
-    async def run(self, stop: asyncio.Event) -> None:
-        checks = partial(
-            run_periodically,
+    @property
+    def periodic(self) -> PeriodicCheck:
+        return PeriodicCheck(
+            "failover monitor",
             partial(asyncio.to_thread, self.check),
-            name="failover monitor",
             every_s=CHECK_EVERY_S,
-            stop=stop,
+            lock="failover-watch",
         )
-        await run_as_leader(self.locks, "failover-watch", checks, stop=stop)
 
     def check(self) -> None:
         """Raise the alert when the server changed in a DR event; clear it when no such DR event runs any more."""

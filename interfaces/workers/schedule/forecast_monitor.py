@@ -17,12 +17,10 @@ from uuid import UUID
 
 from application.forecast.degraded_alert import AHEAD, RequestedFacility, update_degraded_alerts
 from application.ports.clock import Clock
-from application.ports.coordination.locks import Locks
 from application.ports.forecast.forecast_book import ForecastBook
 from application.ports.operations.alerts import AlertRegistry
 from domain.dr_event import DREventStatus
-from interfaces.workers.loops.leader_loop import run_as_leader
-from interfaces.workers.loops.periodic import run_periodically
+from interfaces.workers.loops.periodic import PeriodicCheck
 from interfaces.workers.schedule.blocked_dispatch_review import BlockedDispatchReview
 from projections.dispatch.projection import key_of as dispatch_key
 from projections.dr_event.projection import DREventRow
@@ -46,18 +44,15 @@ class ForecastMonitor:
     book: ForecastBook
     alerts: AlertRegistry
     clock: Clock
-    locks: Locks
 
-    async def run(self, stop: asyncio.Event) -> None:
-        every_s = max(LEAST_WALL_S, self.clock.wall_seconds(CHECK_EVERY_S))
-        checks = partial(
-            run_periodically,
+    @property
+    def periodic(self) -> PeriodicCheck:
+        return PeriodicCheck(
+            "forecast monitor",
             partial(asyncio.to_thread, self.check),
-            name="forecast monitor",
-            every_s=every_s,
-            stop=stop,
+            every_s=max(LEAST_WALL_S, self.clock.wall_seconds(CHECK_EVERY_S)),
+            lock="forecast-watch",
         )
-        await run_as_leader(self.locks, "forecast-watch", checks, stop=stop)
 
     def check(self) -> None:
         now = self.clock.now()

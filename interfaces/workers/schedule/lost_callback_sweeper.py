@@ -19,7 +19,6 @@ import structlog
 from application.callback import alert_subject, dead_letter_id
 from application.dispatch.callback_parking import CallbackParking
 from application.ports.clock import Clock
-from application.ports.coordination.locks import Locks
 from application.ports.dispatch.work_queue import (
     CallbackWork,
     WorkInventory,
@@ -34,7 +33,7 @@ from application.ports.event_store.reader_positions import ReaderPositions
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.dead_letters import DeadLetterNotFound, DeadLetters
 from domain.dr_event import DREvent
-from interfaces.workers.loops.periodic import PUT_OFF
+from interfaces.workers.loops.periodic import PUT_OFF, PeriodicCheck
 from interfaces.workers.relay.relay import READER
 from interfaces.workers.schedule.sweep_loop import SweepLoop
 from projections.deadlines import DeadlineRow
@@ -67,23 +66,21 @@ class LostCallbackSweeper:
     dead_letters: DeadLetters
     alerts: AlertRegistry
     clock: Clock
-    locks: Locks
     _checked: dict[UUID, int] = field(default_factory=dict)
     """Callback -> the period in which it was checked last."""
     _read_at: dict[str, datetime] = field(default_factory=dict)
     """Utility -> when its messages were read, if that is less than READ_EVERY ago."""
 
-    async def run(self, stop: asyncio.Event) -> None:
-        loop = SweepLoop(
+    @property
+    def periodic(self) -> PeriodicCheck:
+        return SweepLoop(
             sweep=self.sweep,
             work=CALLBACKS,
             subject=CALLBACKS,
             lock=LOCK,
             alerts=self.alerts,
             clock=self.clock,
-            locks=self.locks,
-        )
-        await loop.run(stop)
+        ).periodic
 
     async def sweep(self) -> dict[str, int]:
         """Publish lost callbacks again; returns utility -> the number of callbacks. Raises WorkQueueUnavailable."""

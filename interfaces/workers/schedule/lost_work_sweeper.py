@@ -22,13 +22,12 @@ from application.command_bus.decision_context import CommandContext
 from application.commands.dispatch import DispatchCommand, RecordBmsGivenUp, ReissueLostCommands
 from application.dispatch.execution.reported_failures import parked_commands
 from application.ports.clock import Clock
-from application.ports.coordination.locks import Locks
 from application.ports.dispatch.work_queue import WorkInventory
 from application.ports.event_store.reader_positions import ReaderPositions
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.dead_letters import DeadLetters
 from domain.errors import DomainError
-from interfaces.workers.loops.periodic import PUT_OFF
+from interfaces.workers.loops.periodic import PUT_OFF, PeriodicCheck
 from interfaces.workers.relay.relay import READER
 from interfaces.workers.schedule.sweep_loop import SweepLoop
 from projections.deadlines import DeadlineRow
@@ -54,19 +53,17 @@ class LostWorkSweeper:
     dead_letters: DeadLetters
     alerts: AlertRegistry
     clock: Clock
-    locks: Locks
 
-    async def run(self, stop: asyncio.Event) -> None:
-        loop = SweepLoop(
+    @property
+    def periodic(self) -> PeriodicCheck:
+        return SweepLoop(
             sweep=self.sweep,
             work="commands",
             subject=BMS_COMMANDS,
             lock=LOCK,
             alerts=self.alerts,
             clock=self.clock,
-            locks=self.locks,
-        )
-        await loop.run(stop)
+        ).periodic
 
     async def sweep(self) -> dict[str, int]:
         """Propose to issue lost work again; returns facility -> the number of commands that were."""

@@ -12,15 +12,12 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 
 from application.operations.alert_switch import AlertSwitch
 from application.ports.clock import Clock
 from application.ports.coordination.lock_sessions import LockSessions
-from application.ports.coordination.locks import Locks
 from application.ports.operations.alerts import AlertRegistry
-from interfaces.workers.loops.leader_loop import run_as_leader
-from interfaces.workers.loops.periodic import run_periodically
+from interfaces.workers.loops.periodic import PeriodicCheck
 
 CHECK_EVERY_S = 2.0
 """Wall seconds."""
@@ -95,17 +92,19 @@ class PositionMonitor:
     sessions: LockSessions
     alerts: AlertRegistry
     clock: Clock
-    locks: Locks
     monotonic: Callable[[], float] = time.monotonic
     _stalls: dict[str, Stall] = field(default_factory=dict)
     _switches: dict[tuple[str, str], AlertSwitch] = field(default_factory=dict)
 
-    async def run(self, stop: asyncio.Event) -> None:
-        await run_as_leader(self.locks, "position-watch", partial(self._checks, stop), stop=stop)
-
-    async def _checks(self, stop: asyncio.Event) -> None:
-        self._stalls.clear()
-        await run_periodically(self.check, name="position monitor", every_s=CHECK_EVERY_S, stop=stop)
+    @property
+    def periodic(self) -> PeriodicCheck:
+        return PeriodicCheck(
+            "position monitor",
+            self.check,
+            every_s=CHECK_EVERY_S,
+            lock="position-watch",
+            reset=self._stalls.clear,
+        )
 
     async def check(self) -> None:
         """Raises OperationsUnavailable, EventStoreUnavailable or ReadModelsUnavailable."""

@@ -11,7 +11,6 @@ from typing import Self
 
 from application.operations.alert_switch import AlertSwitch
 from application.ports.clock import Clock
-from application.ports.coordination.locks import Locks
 from application.ports.dispatch.work_queue import (
     BmsWork,
     CallbackWork,
@@ -20,8 +19,7 @@ from application.ports.dispatch.work_queue import (
     WorkShareFull,
 )
 from application.ports.operations.alerts import AlertRegistry
-from interfaces.workers.loops.leader_loop import run_as_leader
-from interfaces.workers.loops.periodic import run_periodically
+from interfaces.workers.loops.periodic import PeriodicCheck
 from projections.queries.views import PlanningQueue
 
 ALERT = "queue_full"
@@ -48,15 +46,17 @@ class WebhookQueueMonitor:
     depth: int
     alerts: AlertRegistry
     clock: Clock
-    locks: Locks
 
-    async def run(self, stop: asyncio.Event) -> None:
-        await run_as_leader(self.locks, "door-watch", lambda: self._checks(stop), stop=stop)
-
-    async def _checks(self, stop: asyncio.Event) -> None:
+    @property
+    def periodic(self) -> PeriodicCheck:
         switch = AlertSwitch(self.alerts, self.clock, ALERT, WEBHOOK)
-        check = partial(self.check, switch)
-        await run_periodically(check, name="webhook queue monitor", every_s=CHECK_EVERY_S, stop=stop)
+        return PeriodicCheck(
+            "webhook queue monitor",
+            partial(self.check, switch),
+            every_s=CHECK_EVERY_S,
+            lock="door-watch",
+            reset=switch.forget,
+        )
 
     async def check(self, switch: AlertSwitch) -> None:
         due = (await asyncio.to_thread(self.queue, limit=MOST_COUNTED)).due

@@ -13,11 +13,9 @@ from functools import partial
 
 from application.forecast.degraded_alert import RequestedFacility
 from application.ports.clock import Clock
-from application.ports.coordination.locks import Locks
 from application.ports.operations.alerts import AlertRegistry
 from application.telemetry.missing_readings_alert import MissingReadings, update_missing_alerts
-from interfaces.workers.loops.leader_loop import run_as_leader
-from interfaces.workers.loops.periodic import run_periodically
+from interfaces.workers.loops.periodic import PeriodicCheck
 from interfaces.workers.schedule.forecast_monitor import facilities_of, open_dr_events, those_taking_part
 from projections.dr_event.projection import DREventRow
 from projections.facility import FacilityRow
@@ -37,18 +35,15 @@ class ReadingMonitor:
     missing: MissingReadings
     alerts: AlertRegistry
     clock: Clock
-    locks: Locks
 
-    async def run(self, stop: asyncio.Event) -> None:
-        every_s = max(LEAST_WALL_S, self.clock.wall_seconds(CHECK_EVERY_S))
-        checks = partial(
-            run_periodically,
+    @property
+    def periodic(self) -> PeriodicCheck:
+        return PeriodicCheck(
+            "reading monitor",
             partial(asyncio.to_thread, self.check),
-            name="reading monitor",
-            every_s=every_s,
-            stop=stop,
+            every_s=max(LEAST_WALL_S, self.clock.wall_seconds(CHECK_EVERY_S)),
+            lock="reading-watch",
         )
-        await run_as_leader(self.locks, "reading-watch", checks, stop=stop)
 
     def check(self) -> None:
         """Raises TelemetryStoreUnavailable, ListedMetersUnavailable or OperationsUnavailable."""

@@ -12,11 +12,9 @@ from datetime import datetime
 from functools import partial
 
 from application.ports.clock import Clock
-from application.ports.coordination.locks import Locks
 from application.ports.operations.alerts import AlertRegistry, every_open_alert
 from domain.dispatch.restore import last_ramp_at
-from interfaces.workers.loops.leader_loop import run_as_leader
-from interfaces.workers.loops.periodic import run_periodically
+from interfaces.workers.loops.periodic import PeriodicCheck
 from projections.deadlines import RECOVERED_WITHIN, DeadlineRow
 from projections.dispatch.projection import DispatchRow
 from projections.queries.views import View, all_rows
@@ -39,17 +37,15 @@ class RecoveryMonitor:
     dispatches: View[DispatchRow]
     alerts: AlertRegistry
     clock: Clock
-    locks: Locks
 
-    async def run(self, stop: asyncio.Event) -> None:
-        checks = partial(
-            run_periodically,
+    @property
+    def periodic(self) -> PeriodicCheck:
+        return PeriodicCheck(
+            "recovery monitor",
             partial(asyncio.to_thread, self.check),
-            name="recovery monitor",
             every_s=max(LEAST_WALL_S, self.clock.wall_seconds(CHECK_EVERY_S)),
-            stop=stop,
+            lock=LOCK,
         )
-        await run_as_leader(self.locks, LOCK, checks, stop=stop)
 
     def check(self) -> None:
         """Raise the alert for each DR event that recovers for too long, and clear it for each that is over."""

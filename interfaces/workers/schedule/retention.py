@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from functools import partial
 
 from application.ports.clock import Clock
-from application.ports.coordination.locks import Locks
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.telemetry.retention import TelemetryRetention
 from application.telemetry.retention_policy import ArchivedThrough, RetentionOutcome, RetentionPolicy, enforce
-from interfaces.workers.loops.leader_loop import run_as_leader
-from interfaces.workers.loops.periodic import run_periodically
+from interfaces.workers.loops.periodic import PeriodicCheck
 
 EVERY_S, AGAIN_S = 3_600.0, 60.0
 """Clock seconds between two rounds, and after one that could not do everything; at least LEAST_WALL_S on the wall."""
@@ -28,20 +25,18 @@ class Retention:
     policy: RetentionPolicy
     alerts: AlertRegistry
     clock: Clock
-    locks: Locks
     archived_through: ArchivedThrough | None = None
     """None: there is no archive to wait for."""
 
-    async def run(self, stop: asyncio.Event) -> None:
-        rounds = partial(
-            run_periodically,
+    @property
+    def periodic(self) -> PeriodicCheck:
+        return PeriodicCheck(
+            "retention",
             self._timed_round,
-            name="retention",
             every_s=self._wall_s(EVERY_S),
             retry_s=self._wall_s(AGAIN_S),
-            stop=stop,
+            lock="telemetry-retention",
         )
-        await run_as_leader(self.locks, "telemetry-retention", rounds, stop=stop)
 
     async def _timed_round(self) -> float:
         outcome = await asyncio.to_thread(self.round)

@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from application.ports.clock import Clock
-from application.ports.coordination.locks import Locks
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.telemetry.rollup_lag import FinalizingLag
-from interfaces.workers.loops.leader_loop import run_as_leader
-from interfaces.workers.loops.periodic import run_periodically
+from interfaces.workers.loops.periodic import PeriodicCheck
 
 ALERT, SUBJECT = "settling_behind", "quarter-hours"
 BEHIND_S = 600.0
@@ -31,17 +29,15 @@ class RollupMonitor:
     lag: FinalizingLag
     alerts: AlertRegistry
     clock: Clock
-    locks: Locks
 
-    async def run(self, stop: asyncio.Event) -> None:
-        checks = partial(
-            run_periodically,
+    @property
+    def periodic(self) -> PeriodicCheck:
+        return PeriodicCheck(
+            "rollup monitor",
             partial(asyncio.to_thread, self.check),
-            name="rollup monitor",
             every_s=CHECK_EVERY_S,
-            stop=stop,
+            lock="settling-watch",
         )
-        await run_as_leader(self.locks, "settling-watch", checks, stop=stop)
 
     def check(self) -> None:
         """Raises TelemetryStoreUnavailable or OperationsUnavailable."""

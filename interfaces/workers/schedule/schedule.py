@@ -29,7 +29,7 @@ from application.ports.operations.alerts import AlertRegistry
 from domain.errors import DomainError
 from interfaces.workers.loops.failing_deadlines import FailingDeadlines
 from interfaces.workers.loops.leader_loop import run_as_leader
-from interfaces.workers.loops.periodic import run_periodically
+from interfaces.workers.loops.periodic import PeriodicCheck
 from projections.deadlines import DeadlineKind, DeadlineRow
 
 TICK_S = 1.0
@@ -83,10 +83,8 @@ class Schedule:
                 ("planning again", self._plan_again, PLAN_TICK_S),
             ):
                 tick_s = max(LEAST_TICK_S, self.clock.wall_seconds(clock_s))
-                rounds = run_periodically(
-                    work, name=name, every_s=tick_s, retry_s=RETRY_S + tick_s, stop=stop
-                )
-                tasks.create_task(rounds, name=name)
+                rounds = PeriodicCheck(name, work, every_s=tick_s, retry_s=RETRY_S + tick_s)
+                tasks.create_task(rounds.run(stop), name=name)
 
     async def _propose_due(self) -> None:
         for deadline in await asyncio.to_thread(self._due_to_try):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,10 +9,8 @@ from functools import partial
 
 from application.operations.alert_switch import AlertSwitch
 from application.ports.clock import Clock
-from application.ports.coordination.locks import Locks
 from application.ports.operations.alerts import AlertRegistry
-from interfaces.workers.loops.leader_loop import run_as_leader
-from interfaces.workers.loops.periodic import run_periodically
+from interfaces.workers.loops.periodic import PeriodicCheck
 
 ALERT = "work_reissued"
 SWEEP_EVERY_S = 10.0
@@ -38,17 +35,18 @@ class SweepLoop:
     lock: str
     alerts: AlertRegistry
     clock: Clock
-    locks: Locks
     _reissued_at: datetime | None = None
 
-    async def run(self, stop: asyncio.Event) -> None:
-        await run_as_leader(self.locks, self.lock, lambda: self._sweeps(stop), stop=stop)
-
-    async def _sweeps(self, stop: asyncio.Event) -> None:
+    @property
+    def periodic(self) -> PeriodicCheck:
         switch = AlertSwitch(self.alerts, self.clock, ALERT, self.subject)
-        every_s = max(LEAST_WALL_S, self.clock.wall_seconds(SWEEP_EVERY_S))
-        round_ = partial(self._round, switch)
-        await run_periodically(round_, name=f"sweeper of lost {self.work}", every_s=every_s, stop=stop)
+        return PeriodicCheck(
+            f"sweeper of lost {self.work}",
+            partial(self._round, switch),
+            every_s=max(LEAST_WALL_S, self.clock.wall_seconds(SWEEP_EVERY_S)),
+            lock=self.lock,
+            reset=switch.forget,
+        )
 
     async def _round(self, switch: AlertSwitch) -> None:
         reissued = await self.sweep()

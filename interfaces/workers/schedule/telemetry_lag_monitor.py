@@ -14,14 +14,12 @@ from functools import partial
 
 from application.operations.alert_switch import AlertSwitch
 from application.ports.clock import Clock
-from application.ports.coordination.locks import Locks
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.raw_archive.telemetry_log import RawLog
 from application.ports.telemetry.stream import StreamUnavailable
 from application.telemetry.lag import LEVELS_S, RISING, LagTrend
 from domain.telemetry.meter_reading import ALL_PARTITIONS
-from interfaces.workers.loops.leader_loop import run_as_leader
-from interfaces.workers.loops.periodic import run_periodically
+from interfaces.workers.loops.periodic import PeriodicCheck
 from interfaces.workers.loops.telemetry_metrics import LAG_S
 
 CHECK_EVERY_S = 3.0
@@ -49,15 +47,21 @@ class TelemetryLagMonitor:
     log: RawLog
     alerts: AlertRegistry
     clock: Clock
-    locks: Locks
 
-    async def run(self, stop: asyncio.Event) -> None:
-        await run_as_leader(self.locks, "lag-watch", lambda: self._checks(stop), stop=stop)
+    @property
+    def periodic(self) -> PeriodicCheck:
+        alerts: dict[int, LagAlerts] = {}
 
-    async def _checks(self, stop: asyncio.Event) -> None:
-        alerts = {p: LagAlerts(self.alerts, self.clock, f"partition {p}") for p in ALL_PARTITIONS}
-        check = partial(self.check, alerts)
-        await run_periodically(check, name="telemetry lag monitor", every_s=CHECK_EVERY_S, stop=stop)
+        def reset() -> None:
+            alerts.update({p: LagAlerts(self.alerts, self.clock, f"partition {p}") for p in ALL_PARTITIONS})
+
+        return PeriodicCheck(
+            "telemetry lag monitor",
+            partial(self.check, alerts),
+            every_s=CHECK_EVERY_S,
+            lock="lag-watch",
+            reset=reset,
+        )
 
     async def check(self, alerts: dict[int, LagAlerts]) -> None:
         """Raises StreamUnavailable: the alerts then stay as they are."""
@@ -91,7 +95,7 @@ async def show_lag(log: RawLog, clock: Clock, stop: asyncio.Event) -> None:
             LAG_S.labels(str(partition)).set(lag_s)
 
     try:
-        await run_periodically(show, name="telemetry lag metric", every_s=CHECK_EVERY_S, stop=stop)
+        await PeriodicCheck("telemetry lag metric", show, every_s=CHECK_EVERY_S).run(stop)
     finally:
         forget_lag()
 

@@ -14,7 +14,7 @@ from prometheus_client import Gauge
 from application.ports.clock import Clock
 from application.ports.operations.alerts import AlertRegistry
 from interfaces.web.authentication.failures import AuthenticationFailures
-from interfaces.workers.loops.periodic import run_periodically
+from interfaces.workers.loops.periodic import PeriodicCheck
 
 CHECK_EVERY_S = 15.0
 """Wall seconds."""
@@ -38,7 +38,7 @@ class WebMonitor:
     disk_full_share: float = 0.8
 
     async def run(self, stop: asyncio.Event) -> None:
-        await run_periodically(self.check, name="web monitor", every_s=CHECK_EVERY_S, stop=stop)
+        await PeriodicCheck("web monitor", self.check, every_s=CHECK_EVERY_S).run(stop)
 
     async def check(self) -> None:
         """Raises OperationsUnavailable; the gauge of the disk needs no database."""

@@ -13,7 +13,6 @@ from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from domain.telemetry.meter_reading import MeterReading, partition_of
 from interfaces.workers.schedule.rollup_monitor import BEHIND_S, RollupMonitor
 from tests.fakes.clock import FakeClock
-from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.servers import Database
 
@@ -35,7 +34,7 @@ class Watched:
             conn.execute("UPDATE unsettled_quarters SET noted_at = clock_timestamp() - %s", (age,))
 
     def check(self) -> list[str]:
-        watch = RollupMonitor(PostgresFinalizingLag(self.pool), self.alerts, self.clock, FakeLocks())
+        watch = RollupMonitor(PostgresFinalizingLag(self.pool), self.alerts, self.clock)
         watch.check()
         return [alert.detail for alert in self.alerts.listed()]
 

@@ -43,7 +43,6 @@ class RetentionSetup:
             policy=RetentionPolicy(restored_days=restored_days),
             alerts=self.alerts,
             clock=self.clock,
-            locks=FakeLocks(),
             archived_through=(lambda: self.archived_at) if self.has_archive else None,
         )
 
@@ -247,7 +246,7 @@ def test_the_worker_repeats_until_it_is_stopped(setup: RetentionSetup) -> None:
 
     async def go_round() -> None:
         stop = asyncio.Event()
-        task = asyncio.create_task(setup.retention().run(stop))
+        task = asyncio.create_task(setup.retention().periodic.run(stop, FakeLocks()))
         async with asyncio.timeout(30):
             while len(await asyncio.to_thread(setup.moments)) > 1:  # noqa: ASYNC110 - the database decides when
                 await asyncio.sleep(0.02)

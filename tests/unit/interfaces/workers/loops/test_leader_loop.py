@@ -32,7 +32,7 @@ class NothingWaits:
 
 
 def overdue_letters() -> DeadLetterMonitor:
-    return DeadLetterMonitor(FakeDeadLetters(), FakeAlertRegistry(), FakeClock(NOW), FakeLocks(), sla_s=900.0)
+    return DeadLetterMonitor(FakeDeadLetters(), FakeAlertRegistry(), FakeClock(NOW), sla_s=900.0)
 
 
 def forecast_watch() -> ForecastMonitor:
@@ -44,12 +44,11 @@ def forecast_watch() -> ForecastMonitor:
         book=book,
         alerts=FakeAlertRegistry(),
         clock=FakeClock(NOW),
-        locks=FakeLocks(),
     )
 
 
 def settling_watch() -> RollupMonitor:
-    return RollupMonitor(NothingWaits(), FakeAlertRegistry(), FakeClock(NOW), FakeLocks())
+    return RollupMonitor(NothingWaits(), FakeAlertRegistry(), FakeClock(NOW))
 
 
 @pytest.mark.parametrize("watcher", [overdue_letters, forecast_watch, settling_watch])
@@ -64,7 +63,7 @@ def test_a_monitor_between_two_checks_stops_at_once(watcher: Callable[[], Any]) 
             loop.call_soon_threadsafe(looked.set)
 
         object.__setattr__(watching, "check", looking)
-        running = asyncio.create_task(watching.run(stop))
+        running = asyncio.create_task(watching.periodic.run(stop, FakeLocks()))
         await looked.wait()
         stop.set()
         await asyncio.wait_for(running, PATIENCE_S)

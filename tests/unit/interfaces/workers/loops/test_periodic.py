@@ -7,7 +7,7 @@ import pytest
 
 from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.workers.loops import periodic
-from interfaces.workers.loops.periodic import run_periodically
+from interfaces.workers.loops.periodic import PeriodicCheck
 from projections.queries.views import ReadModelsUnavailable
 
 
@@ -18,7 +18,7 @@ def pauses_of(
 ) -> list[float]:
     """The pauses after each of the given results or errors of rounds."""
     slept: list[float] = []
-    run: Callable[..., asyncio.Future[None]] = run_periodically  # type: ignore[assignment]  # options of any type
+    check: Callable[..., PeriodicCheck] = PeriodicCheck  # options of any type
 
     async def sleep(stop: asyncio.Event, seconds: float) -> None:
         slept.append(seconds)
@@ -34,7 +34,7 @@ def pauses_of(
                 raise result
             return result
 
-        await run(work, name="test", every_s=3.0, stop=stop, **options)
+        await check("test", work, every_s=3.0, **options).run(stop)
 
     monkeypatch.setattr(periodic, "sleep_or_stop", sleep)
     asyncio.run(scenario())

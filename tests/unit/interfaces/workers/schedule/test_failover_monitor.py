@@ -10,7 +10,6 @@ from application.commands.dr_event import CancelDREvent
 from application.ports.operations.unavailable import OperationsUnavailable
 from domain.dr_event import DREventStatus
 from interfaces.workers.schedule.failover_monitor import ALERT, FailoverMonitor
-from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.database_server import FakeDatabaseServer
 from tests.fakes.read_models import FakeReadModels
@@ -33,7 +32,6 @@ class Watched:
             dr_events=self._models().dr_events,
             alerts=self.alerts,
             clock=self.there.scenario.clock,
-            locks=FakeLocks(),
         )
 
     def check(self) -> list[str]:

@@ -14,7 +14,6 @@ from domain.dispatch import Dispatch
 from interfaces.workers.schedule import blocked_dispatch_review
 from interfaces.workers.schedule.blocked_dispatch_review import BlockedDispatchReview
 from interfaces.workers.schedule.forecast_monitor import ForecastMonitor
-from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.forecast.forecast_book import FakeForecastBook
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.read_models import FakeReadModels, FakeView
@@ -55,7 +54,6 @@ class Watched:
             book=scenario.forecasts,
             alerts=self.alerts,
             clock=scenario.clock,
-            locks=FakeLocks(),
         )
         watch.check()
         return sorted(alert.subject for alert in self.alerts.listed() if alert.name == DEGRADED)

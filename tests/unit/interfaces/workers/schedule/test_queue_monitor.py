@@ -17,7 +17,6 @@ from interfaces.workers.schedule.queue_monitor import (
     AlertingPublisher,
     WebhookQueueMonitor,
 )
-from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.dispatch.work_queue import FakeWorkQueue
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.read_models import FakeReadModels
@@ -49,7 +48,6 @@ class Door:
             depth=self.depth,
             alerts=self.alerts,
             clock=self.there.scenario.clock,
-            locks=FakeLocks(),
         )
         asyncio.run(watch.check(self.switch))
         return [

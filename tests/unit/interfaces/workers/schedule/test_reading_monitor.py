@@ -14,7 +14,6 @@ from application.telemetry.missing_readings_alert import (
 )
 from domain.telemetry.meter_reading import MeterReading
 from interfaces.workers.schedule.reading_monitor import ReadingMonitor
-from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.read_models import FakeReadModels, FakeView
 from tests.fakes.telemetry.listed_meters import FakeListedMeters
@@ -63,7 +62,6 @@ class Watched:
             missing=MissingReadings(self.store, FakeListedMeters(METERS), clock),
             alerts=self.alerts,
             clock=clock,
-            locks=FakeLocks(),
         ).check()
         return {one.subject: one.detail for one in self.alerts.listed() if one.name == MISSING}
 

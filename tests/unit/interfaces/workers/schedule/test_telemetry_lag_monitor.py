@@ -25,7 +25,7 @@ class Watched:
         self.board = LockBoard()
 
     def watch(self) -> TelemetryLagMonitor:
-        return TelemetryLagMonitor(self.log, self.alerts, self.clock, FakeLocks(self.board))
+        return TelemetryLagMonitor(self.log, self.alerts, self.clock)
 
     def open(self) -> list[tuple[str, str]]:
         return sorted((alert.name, alert.subject) for alert in self.alerts.listed())
@@ -79,7 +79,10 @@ def test_the_lag_on_an_accelerated_clock_is_measured_in_wall_time() -> None:
 def watching(there: Watched, scenario: Callable[[], Awaitable[None]], *, watches: int = 1) -> None:
     async def run() -> None:
         stop = asyncio.Event()
-        running = [asyncio.create_task(there.watch().run(stop)) for _ in range(watches)]
+        running = [
+            asyncio.create_task(there.watch().periodic.run(stop, FakeLocks(there.board)))
+            for _ in range(watches)
+        ]
         await scenario()
         stop.set()
         await asyncio.wait_for(asyncio.gather(*running), 20)
