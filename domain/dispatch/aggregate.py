@@ -1,4 +1,4 @@
-"""The dispatch aggregate: its commands from plan to end. Outcomes, verification and measurement are mixins."""
+"""The dispatch aggregate and all its methods. Most of its decisions are functions of other modules."""
 
 from __future__ import annotations
 
@@ -7,10 +7,17 @@ from datetime import datetime
 from typing import Any, ClassVar, Self, TypeAlias
 from uuid import UUID
 
-from domain.dispatch import amendment, command_events, event_base, events, observation_events
-from domain.dispatch.command_outcomes import CommandOutcomes
+from domain.dispatch import (
+    amendment,
+    command_events,
+    command_outcomes,
+    event_base,
+    events,
+    measurement,
+    observation_events,
+    verification,
+)
 from domain.dispatch.decisions import command_requests, zones_in_order
-from domain.dispatch.measurement import Measurement
 from domain.dispatch.restore import AT_ONCE, Place, restore_all_events, restore_events, undo_events
 from domain.dispatch.state import (
     CURTAILED,
@@ -18,16 +25,16 @@ from domain.dispatch.state import (
     DispatchState,
     DispatchStatus,
     LeaveCause,
+    Setpoint,
     ZonePlan,
 )
-from domain.dispatch.verification import Verification
 from domain.errors import NotAllowedNow, ReasonRequired
-from domain.event_sourcing.aggregate import Aggregate, DomainEvent, Provenance
+from domain.event_sourcing.aggregate import Aggregate, DomainEvent, Provenance, decision, timed_decision
 from domain.facility import BmsLink
 from domain.identifiers import dispatch_id
 
 
-class Dispatch(CommandOutcomes, Verification, Measurement, Aggregate[DispatchState]):
+class Dispatch(Aggregate[DispatchState]):
     """One facility's part in one DR event."""
 
     TOPIC: ClassVar[str] = "dispatch"
@@ -64,6 +71,21 @@ class Dispatch(CommandOutcomes, Verification, Measurement, Aggregate[DispatchSta
     NotMeasurable: TypeAlias = observation_events.NotMeasurable
     Remeasured: TypeAlias = observation_events.Remeasured
     MeasurementWithdrawn: TypeAlias = observation_events.MeasurementWithdrawn
+
+    align = decision(amendment.align_events)
+    attempt = decision(command_outcomes.attempt)
+    command_succeeded = timed_decision(command_outcomes.command_succeeded)
+    command_refused = timed_decision(command_outcomes.command_refused)
+    command_gave_up = timed_decision(command_outcomes.command_gave_up)
+    reissue = decision(command_outcomes.reissue)
+    reissue_lost = timed_decision(command_outcomes.reissue_lost)
+    retry_restore = decision(command_outcomes.retry_restore)
+    verify_by_bms = decision(verification.verify_by_bms)
+    verify_by_meter = decision(verification.verify_by_meter)
+    measure = decision(measurement.measure)
+    not_measurable = decision(measurement.not_measurable)
+    remeasure = timed_decision(measurement.remeasure)
+    withdraw_measurement = timed_decision(measurement.withdraw_measurement)
 
     def record(self, domain_event_class: type[DomainEvent], provenance: Provenance, **fields: Any) -> None:
         """Append a domain event of this dispatch, with the ids of its DR event and facility."""
@@ -187,11 +209,22 @@ class Dispatch(CommandOutcomes, Verification, Measurement, Aggregate[DispatchSta
         )
         changed = self.state
         drops = amendment.drop_events(changed, now=provenance.recorded_at)
-        self._record_all(provenance, drops if hold else amendment.release_events(changed))
+        self.record_all(provenance, drops if hold else amendment.release_events(changed))
 
-    def align(self, provenance: Provenance, *, not_after: datetime) -> None:
-        """Send a curtailed building the parts of the plan that have changed."""
-        self._record_all(provenance, amendment.align_events(self.state, not_after=not_after))
+    def reconcile(
+        self, provenance: Provenance, *, states: dict[str, tuple[Setpoint, bool]], not_after: datetime
+    ) -> tuple[str, ...]:
+        """Record and correct drift, and align the building with the plan; returns the zones that drifted.
+
+        A building that was not verified after its commit, because that check was lost or not answered, is verified
+        by this one.
+        """
+        drifted = tuple(verification.drifted_zones(self.state, states))
+        if not drifted and not self.state.has_open_command:
+            self.verify_by_bms(provenance, states=states)
+        self.record_all(provenance, verification.drift_corrections(self.state, states, not_after=not_after))
+        self.align(provenance, not_after=not_after)
+        return drifted
 
     def leave(
         self, provenance: Provenance, *, cause: LeaveCause, reason: str, place: Place = AT_ONCE
@@ -200,8 +233,8 @@ class Dispatch(CommandOutcomes, Verification, Measurement, Aggregate[DispatchSta
         if not reason.strip():
             raise ReasonRequired("leaving a DR event needs a reason")
         now = provenance.recorded_at
-        pending = amendment.leave_events(self.state, cause=cause, reason=reason, now=now, place=place)
-        self._record_all(provenance, pending)
+        decided = amendment.leave_events(self.state, cause=cause, reason=reason, now=now, place=place)
+        self.record_all(provenance, decided)
 
     def prepare(self, provenance: Provenance) -> None:
         """Request a prepare for every zone. A dispatch that is blocked or already begun requests nothing."""
@@ -210,7 +243,7 @@ class Dispatch(CommandOutcomes, Verification, Measurement, Aggregate[DispatchSta
         if state.left is None and (state.status == "planned" or again):
             not_after = amendment.prepare_by(state, provenance.recorded_at)
             wanted = command_requests(state, zones_in_order(state), "prepare", not_after=not_after)
-            self._record_all(provenance, wanted)
+            self.record_all(provenance, wanted)
 
     def commit(self, provenance: Provenance, *, not_after: datetime) -> None:
         """Request a commit for every prepared zone whose comfort limit leaves room."""
@@ -222,7 +255,7 @@ class Dispatch(CommandOutcomes, Verification, Measurement, Aggregate[DispatchSta
             reason = "no zone can be curtailed within its comfort limit"
             self.record(self.Failed, provenance, phase="commit", reason=reason)
         wanted = command_requests(state, zones, "commit", not_after=min(not_after, state.ends_at))
-        self._record_all(provenance, wanted)
+        self.record_all(provenance, wanted)
 
     def restore(
         self, provenance: Provenance, *, released_at: datetime | None = None, place: Place = AT_ONCE
@@ -230,14 +263,14 @@ class Dispatch(CommandOutcomes, Verification, Measurement, Aggregate[DispatchSta
         """Restore every curtailed zone at its time. While a commit is open, nothing is requested."""
         state, now = self.state, provenance.recorded_at
         if state.status in CURTAILED and not state.has_open_command:
-            pending = restore_all_events(state, released_at=released_at or now, now=now, place=place)
-            self._record_all(provenance, pending)
+            decided = restore_all_events(state, released_at=released_at or now, now=now, place=place)
+            self.record_all(provenance, decided)
 
     def restore_due(self, provenance: Provenance) -> None:
         """Request the restores that are due. A call that is too early, or repeated, records nothing."""
         state, now = self.state, provenance.recorded_at
         if any(step.not_before <= now for step in state.restore_steps):
-            self._record_all(provenance, restore_events(state, state.restore_steps, now=now))
+            self.record_all(provenance, restore_events(state, state.restore_steps, now=now))
 
     def fail_unprepared(self, provenance: Provenance, *, reason: str) -> None:
         """Fail a dispatch that is blocked or was never prepared when its window begins."""
@@ -256,26 +289,11 @@ class Dispatch(CommandOutcomes, Verification, Measurement, Aggregate[DispatchSta
         """
         if self.state.status in {"planned", "blocked"}:
             self.record(self.Aborted, provenance, reason=reason)
-        self._record_all(provenance, amendment.release_events(self.state))
+        self.record_all(provenance, amendment.release_events(self.state))
 
     def compensate(self, provenance: Provenance) -> None:
         """Undo what a failed dispatch began."""
-        self._record_all(provenance, undo_events(self.state, now=provenance.recorded_at))
-
-    def retry_restore(self, provenance: Provenance, *, reason: str) -> None:
-        """Retry the restore of the remaining zones.
-
-        A refused command is repeated as a new round; a command that was given up is issued again under the
-        same id.
-        """
-        if self.state.status != "restore_failed":
-            return
-        for zone_id, record in sorted(self.state.latest("restore").items()):
-            if record.state == "refused":
-                zone = [self.state.zones[zone_id]]
-                self._record_all(provenance, command_requests(self.state, zone, "restore", not_after=None))
-            elif record.state == "gave_up":
-                self._reissue(provenance, record, reason)
+        self.record_all(provenance, undo_events(self.state, now=provenance.recorded_at))
 
     def restored_by_hand(self, provenance: Provenance, *, reason: str) -> None:
         """Record that an operator confirms a manual restore; a repeated call records nothing.

@@ -1,14 +1,11 @@
-"""Changes of a dispatch that is under way: a new plan, drift of the building, or an early leave; pure
-functions.
-"""
+"""Changes of a dispatch that is under way: a new plan, or an early leave; pure functions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
-from domain.dispatch import events, observation_events
-from domain.dispatch.decisions import PendingEvent, command_requests, zones_in_order
+from domain.dispatch import events
+from domain.dispatch.decisions import DispatchDecision, command_requests, zones_in_order
 from domain.dispatch.restore import AT_ONCE, Place, restore_all_events
 from domain.dispatch.state import (
     CURTAILED,
@@ -16,20 +13,14 @@ from domain.dispatch.state import (
     DispatchState,
     DispatchStatus,
     LeaveCause,
-    Setpoint,
     ZonePlan,
 )
-from domain.facility import MOST_ZONES
+from domain.event_sourcing.aggregate import pending
 
 PARTICIPATING: frozenset[DispatchStatus] = frozenset(
     {"planned", "blocked", "preparing", "prepared", "committing", *CURTAILED}
 )
 """The states in which a facility takes part."""
-MAX_COMMIT_ROUNDS = 8
-"""After this many rounds, drift of a zone is no longer corrected: somebody in the building sets it on
-purpose."""
-SETPOINT_TOLERANCE = 0.1
-"""Two setpoints that differ by no more than this are equal."""
 MIN_PREPARE_TIME = timedelta(minutes=5)
 """A prepare, or the abort of one, may be sent for at least this long, even if the start is nearer or past."""
 
@@ -94,7 +85,7 @@ def dropped_zones(state: DispatchState) -> list[ZonePlan]:
     ]
 
 
-def drop_events(state: DispatchState, *, now: datetime) -> Iterator[PendingEvent]:
+def drop_events(state: DispatchState, *, now: datetime) -> DispatchDecision:
     """Abort the zones that are no longer in the plan; the others stay prepared. Waits for open prepares.
 
     A commit waits for the outcome of an abort. The abort is therefore sent no later than a prepare would be:
@@ -104,7 +95,7 @@ def drop_events(state: DispatchState, *, now: datetime) -> Iterator[PendingEvent
         yield from command_requests(state, dropped_zones(state), "abort", not_after=prepare_by(state, now))
 
 
-def release_events(state: DispatchState) -> Iterator[PendingEvent]:
+def release_events(state: DispatchState) -> DispatchDecision:
     """Abort all that is prepared and not curtailed, once open prepares have an outcome."""
     if state.status == "prepared":
         zones = [*zones_in_order(state), *dropped_zones(state)]
@@ -113,20 +104,20 @@ def release_events(state: DispatchState) -> Iterator[PendingEvent]:
 
 def leave_events(
     state: DispatchState, *, cause: LeaveCause, reason: str, now: datetime, place: Place = AT_ONCE
-) -> Iterator[PendingEvent]:
+) -> DispatchDecision:
     """The facility leaves. Nothing is recorded for a facility that no longer takes part."""
     if not can_be_amended(state):
         return
-    yield events.LeftEarly, {"cause": cause, "reason": reason, "left_at": now}
+    yield pending(events.LeftEarly, cause=cause, reason=reason, left_at=now)
     if state.status in {"planned", "blocked"}:
-        yield events.Aborted, {"reason": reason}
+        yield pending(events.Aborted, reason=reason)
     elif state.status in CURTAILED and not state.has_open_command:
         yield from restore_all_events(state, released_at=now, now=now, place=place)
     else:
         yield from release_events(state)
 
 
-def align_events(state: DispatchState, *, not_after: datetime) -> Iterator[PendingEvent]:
+def align_events(state: DispatchState, *, not_after: datetime) -> DispatchDecision:
     """Commit again the zones whose magnitude or expiry has changed since their last commit."""
     if state.status not in CURTAILED or state.left is not None or state.has_open_command:
         return
@@ -140,39 +131,3 @@ def align_events(state: DispatchState, *, not_after: datetime) -> Iterator[Pendi
         if wanted[0] != 0 and (commit.command.magnitude, commit.command.expires_at) != wanted:
             changed.append(zone)
     yield from command_requests(state, changed, "commit", not_after=min(not_after, state.ends_at))
-
-
-def drifted_zones(state: DispatchState, seen: Mapping[str, tuple[Setpoint, bool]]) -> list[str]:
-    """The zones whose state differs from what their BMS reported at the commit. A zone that was not read is
-    left out.
-    """
-    if state.status not in CURTAILED or state.left is not None or state.has_open_command:
-        return []
-    return [
-        zone_id
-        for zone_id in sorted(state.curtailed_at)
-        if zone_id in seen and zone_id in state.zones and _differs(state, zone_id, *seen[zone_id])
-    ]
-
-
-def _differs(state: DispatchState, zone_id: str, found: Setpoint, curtailed: bool) -> bool:
-    expected = state.in_force[zone_id]
-    moved = found.unit == expected.unit and abs(found.value - expected.value) > SETPOINT_TOLERANCE
-    return moved or not curtailed
-
-
-def drift_corrections(
-    state: DispatchState, seen: Mapping[str, tuple[Setpoint, bool]], *, not_after: datetime
-) -> Iterator[PendingEvent]:
-    """Record drift, and correct it by a new round of the commit, up to MAX_COMMIT_ROUNDS.
-
-    Of MOST_ZONES zones at once; a larger building is compared again soon.
-    """
-    commits = state.latest("commit")
-    drifted = [i for i in drifted_zones(state, seen) if commits[i].command.round <= MAX_COMMIT_ROUNDS]
-    for zone_id in drifted[:MOST_ZONES]:
-        found, curtailed = seen[zone_id]
-        yield observation_events.DriftDetected, {"zone_id": zone_id, "found": found, "curtailed": curtailed}
-        zone = state.zones[zone_id]
-        if state.magnitude_of(zone) != 0:
-            yield from command_requests(state, [zone], "commit", not_after=min(not_after, state.ends_at))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import TypeAlias
 
 from domain.dispatch import command_events
 from domain.dispatch.state import DispatchState, Phase, ZonePlan
-from domain.event_sourcing.aggregate import DomainEvent
+from domain.event_sourcing.aggregate import Decision, pending
 
-PendingEvent = tuple[type[DomainEvent], dict[str, Any]]
-"""The class of a domain event to record, and its fields."""
+DispatchDecision: TypeAlias = Decision[DispatchState, None]
 
 
 def zones_in_order(state: DispatchState) -> list[ZonePlan]:
@@ -21,10 +20,9 @@ def zones_in_order(state: DispatchState) -> list[ZonePlan]:
 
 def command_requests(
     state: DispatchState, zones: Iterable[ZonePlan], phase: Phase, *, not_after: datetime | None
-) -> Iterator[PendingEvent]:
+) -> DispatchDecision:
     """The request to command each zone, recorded before anything is sent."""
     for zone in zones:
-        yield (
-            command_events.BmsCommandRequested,
-            {"command": state.next_command(zone, phase, not_after=not_after)},
+        yield pending(
+            command_events.BmsCommandRequested, command=state.next_command(zone, phase, not_after=not_after)
         )

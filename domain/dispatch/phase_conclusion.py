@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from domain.dispatch import events
-from domain.dispatch.decisions import PendingEvent
 from domain.dispatch.state import CURTAILED, CommandRecord, DispatchState, Phase
+from domain.event_sourcing.aggregate import PendingEvent, pending
 
 RESTORE_RETRY = timedelta(seconds=60)
 """The pause before the first retry of a failed restore; each further failure doubles it."""
@@ -41,15 +41,15 @@ def _forward_phase_result(state: DispatchState, phase: Phase) -> PendingEvent:
     latest = state.latest(phase)
     planned = {zone: record for zone, record in latest.items() if zone in state.zones}
     if failures := _failures(planned):
-        return events.Failed, {"phase": phase, "reason": f"{phase} did not succeed: {failures}"}
-    return (events.Prepared if phase == "prepare" else events.Committed), {}
+        return pending(events.Failed, phase=phase, reason=f"{phase} did not succeed: {failures}")
+    return pending(events.Prepared if phase == "prepare" else events.Committed)
 
 
 def _recommit_result(state: DispatchState) -> PendingEvent:
     """The result of a commit to a building that is already curtailed."""
     if failures := _failures(state.latest("commit")):
-        return events.RecommitFailed, {"reason": f"commit did not succeed: {failures}"}
-    return events.Recommitted, {}
+        return pending(events.RecommitFailed, reason=f"commit did not succeed: {failures}")
+    return pending(events.Recommitted)
 
 
 def _failures(records: dict[str, CommandRecord]) -> str:
@@ -62,14 +62,15 @@ def _failures(records: dict[str, CommandRecord]) -> str:
 def _undo_result(state: DispatchState, now: datetime) -> PendingEvent:
     restores = state.latest("restore")
     if any(record.state != "succeeded" for record in restores.values()):
-        return events.RestoreFailed, {
-            "reason": "not every zone could be restored",
-            "retry_at": now + restore_pause(state.restore_failures),
-        }
+        return pending(
+            events.RestoreFailed,
+            reason="not every zone could be restored",
+            retry_at=now + restore_pause(state.restore_failures),
+        )
     if state.failure is not None:
-        return events.Compensated, {}
+        return pending(events.Compensated)
     if restores:
-        return events.Restored, {}
+        return pending(events.Restored)
     if state.prepare_again and state.left is None:
-        return events.PreparationReleased, {"target_kw": state.target_kw}
-    return events.Aborted, {"reason": state.left_reason or "released before the commit"}
+        return pending(events.PreparationReleased, target_kw=state.target_kw)
+    return pending(events.Aborted, reason=state.left_reason or "released before the commit")

@@ -4,12 +4,13 @@ pure functions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from domain.dispatch import events
-from domain.dispatch.decisions import PendingEvent, command_requests, zones_in_order
+from domain.dispatch.decisions import DispatchDecision, command_requests, zones_in_order
 from domain.dispatch.state import DispatchState, RestoreStep, ZonePlan
+from domain.event_sourcing.aggregate import pending
 
 LONGEST_SPREAD_S = 900
 """Upper limit of the spread, for any ramp: half of the time after which a BMS restores a zone by itself."""
@@ -69,27 +70,25 @@ def last_ramp_at(state: DispatchState, *, released_at: datetime) -> datetime:
     return max(moments)
 
 
-def restore_events(
-    state: DispatchState, steps: Iterable[RestoreStep], *, now: datetime
-) -> Iterator[PendingEvent]:
+def restore_events(state: DispatchState, steps: Iterable[RestoreStep], *, now: datetime) -> DispatchDecision:
     """Request the restores that are due, and plan the others; the schedule worker proposes those when due."""
-    pending = list(steps)
-    due = [state.zones[step.zone_id] for step in pending if step.not_before <= now]
+    listed = list(steps)
+    due = [state.zones[step.zone_id] for step in listed if step.not_before <= now]
     yield from command_requests(state, due, "restore", not_after=None)
-    later = tuple(step for step in pending if step.not_before > now)
+    later = tuple(step for step in listed if step.not_before > now)
     if later:
-        yield events.RestorePlanned, {"steps": later}
+        yield pending(events.RestorePlanned, steps=later)
 
 
 def restore_all_events(
     state: DispatchState, *, released_at: datetime, now: datetime, place: Place = AT_ONCE
-) -> Iterator[PendingEvent]:
+) -> DispatchDecision:
     """Request or plan the restore of every zone of the plan."""
     steps = restore_steps(state, zones_in_order(state), released_at=released_at, place=place)
     return restore_events(state, steps, now=now)
 
 
-def undo_events(state: DispatchState, *, now: datetime) -> Iterator[PendingEvent]:
+def undo_events(state: DispatchState, *, now: datetime) -> DispatchDecision:
     """Undo a failed dispatch: restore what was or may be committed, abort what was only prepared."""
     undo = state.to_undo()
     aborts = [state.zones[zone_id] for zone_id, how in undo if how == "abort"]

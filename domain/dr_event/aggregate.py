@@ -1,22 +1,28 @@
-"""The DR event aggregate: its commands from opening to end. Notices, planning and callbacks are mixins."""
+"""The DR event aggregate and all its methods. Many of its decisions are functions of other modules."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import ClassVar, Self, TypeAlias
 
-from domain.dr_event import event_base, events, plan_events, settlement_events
-from domain.dr_event.callbacks import Callbacks
-from domain.dr_event.notices import Notices
-from domain.dr_event.planning import Planning
-from domain.dr_event.settlement import Settlements
-from domain.dr_event.state import RUNNING, Batch, DREventState, Outcome
+from domain.dr_event import (
+    callbacks,
+    event_base,
+    events,
+    notices,
+    plan_events,
+    planning,
+    settlement,
+    settlement_events,
+)
+from domain.dr_event.decisions import require
+from domain.dr_event.state import RUNNING, Batch, CallbackKind, DREventState, Outcome
 from domain.errors import ReasonRequired
-from domain.event_sourcing.aggregate import Aggregate, Provenance
-from domain.identifiers import dr_event_id
+from domain.event_sourcing.aggregate import Aggregate, Provenance, decision, timed_decision
+from domain.identifiers import callback_id, dr_event_id
 
 
-class DREvent(Notices, Planning, Callbacks, Settlements, Aggregate[DREventState]):
+class DREvent(Aggregate[DREventState]):
     """A DR event. The current time is an argument of its commands."""
 
     TOPIC: ClassVar[str] = "dr-event"
@@ -47,6 +53,23 @@ class DREvent(Notices, Planning, Callbacks, Settlements, Aggregate[DREventState]
     CallbackRequested: TypeAlias = events.CallbackRequested
     CallbackDelivered: TypeAlias = events.CallbackDelivered
     CallbackUndeliverable: TypeAlias = events.CallbackUndeliverable
+
+    accept = decision(notices.accept)
+    reject = decision(notices.reject)
+    modify = decision(notices.modify)
+    reprice = decision(notices.reprice)
+    refuse_modification = decision(notices.refuse_modification)
+    withdraw = decision(notices.withdraw)
+    schedule = decision(planning.schedule)
+    replan = timed_decision(planning.replan)
+    preempt = decision(planning.preempt)
+    abort_batch = timed_decision(planning.abort_batch)
+    refuse_planning = decision(planning.refuse_planning)
+    measure = decision(callbacks.measure)
+    remeasure = decision(callbacks.remeasure)
+    callback_delivered = decision(callbacks.callback_delivered)
+    callback_undeliverable = decision(callbacks.callback_undeliverable)
+    settle = timed_decision(settlement.settle)
 
     @classmethod
     def open(cls, provenance: Provenance, *, utility_id: str, utility_event_id: str) -> Self:
@@ -101,7 +124,7 @@ class DREvent(Notices, Planning, Callbacks, Settlements, Aggregate[DREventState]
         """Complete the DR event once every dispatch is final. The outcome is `full` only if every facility
         served.
         """
-        self._require({"recovering"}, "be completed")
+        require(self.state, {"recovering"}, "be completed")
         outcome: Outcome = "partial" if batch.served else "failed"
         if batch.served == batch.asked:
             outcome = "full"
@@ -123,7 +146,7 @@ class DREvent(Notices, Planning, Callbacks, Settlements, Aggregate[DREventState]
         opted_out_facilities: tuple[str, ...],
     ) -> None:
         """Record that every dispatch of a DR event cancelled while active is final; recorded once."""
-        self._require({"cancelled_while_active"}, "be wound up")
+        require(self.state, {"cancelled_while_active"}, "be wound up")
         if self.state.batch is None:
             self.record(
                 self.WoundUp,
@@ -140,7 +163,7 @@ class DREvent(Notices, Planning, Callbacks, Settlements, Aggregate[DREventState]
         status = self.state.status
         if status in {"cancelled", "cancelled_while_active"}:
             return
-        self._require(RUNNING, "be cancelled")
+        require(self.state, RUNNING, "be cancelled")
         stated = {
             "reason": reason,
             "facility_ids": self.state.dispatched,
@@ -150,3 +173,18 @@ class DREvent(Notices, Planning, Callbacks, Settlements, Aggregate[DREventState]
             self.record(self.CancelledWhileActive, provenance, cancelled_at=provenance.recorded_at, **stated)
         else:
             self.record(self.Cancelled, provenance, **stated)
+
+    def request_callback(self, provenance: Provenance, *, kind: CallbackKind, body: str) -> None:
+        """Record that a callback is to be sent, if the utility gave an address."""
+        wanted = callback_id(self.id, kind, self.version)
+        decided = callbacks.request_callback(self.state, callback_id=wanted, kind=kind, body=body)
+        self.record_all(provenance, decided)
+
+    @property
+    def can_be_settled(self) -> bool:
+        """Whether it is over, and every facility is measured or not measurable."""
+        return settlement.can_be_settled(self.state)
+
+    def check_can_be_settled(self) -> None:
+        """Raises NotAllowedNow, which says what is waited for."""
+        settlement.check_can_be_settled(self.state)

@@ -1,20 +1,24 @@
 """Base classes of aggregates and domain events: provenance, stable topics, and state as one frozen struct.
 
 An aggregate keeps its whole state in one frozen struct (`state`). A domain event computes the next state by a
-pure function (`evolve`). The aggregate's public methods decide and then record. A snapshot stores the same
-struct.
+pure function (`evolve`). The aggregate's public methods decide and then record; decisions of other modules are pure
+functions, which the aggregate's class binds to method names (`decision`). A snapshot stores the same struct.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
 from datetime import datetime
-from typing import Any, ClassVar, Generic, Self, TypeVar, cast
+from functools import wraps
+from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Self, TypeVar, cast
 from uuid import UUID, uuid5
 
 import msgspec
 from eventsourcing.domain import BaseAggregate, CanInitAggregate, CanMutateAggregate
 
 TState = TypeVar("TState", bound=msgspec.Struct)
+TAnswer = TypeVar("TAnswer")
+TFacts = ParamSpec("TFacts")
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +79,16 @@ class DomainEvent(
         return {name: getattr(self, name) for name in self.__struct_fields__}
 
 
+PendingEvent = tuple[type[DomainEvent], dict[str, Any]]
+"""The class of a domain event to record, and its fields."""
+Decision = Generator[PendingEvent, TState, TAnswer]
+"""Yields the domain events to record, and is sent the state after each. It changes nothing itself."""
+
+
+def pending(domain_event_class: type[DomainEvent], **fields: Any) -> PendingEvent:
+    return domain_event_class, fields
+
+
 class CreationEvent(CanInitAggregate[UUID]):
     """Mixin of the first domain event of a stream: `class Opened(CreationEvent, Event)`.
 
@@ -115,12 +129,52 @@ class Aggregate(BaseAggregate[UUID], Generic[TState]):
         """Append a domain event with the given fields and provenance."""
         self.trigger_event(domain_event_class, **fields, **_provenance_fields(provenance))
 
+    def record_all(self, provenance: Provenance, decided: Decision[TState, TAnswer]) -> TAnswer:
+        """Record what a decision yields; returns its answer."""
+        try:
+            domain_event_class, fields = next(decided)
+            while True:
+                self.record(domain_event_class, provenance, **fields)
+                domain_event_class, fields = decided.send(self.state)
+        except StopIteration as end:
+            return cast("TAnswer", end.value)
+
     @classmethod
     def open_stream(
         cls, stream_id: UUID, creation_class: type[CreationEvent], provenance: Provenance, **fields: Any
     ) -> Self:
         """Begin the stream `stream_id` with its creation event."""
         return cls._create(creation_class, id=stream_id, **fields, **_provenance_fields(provenance))
+
+
+def decision(
+    decide: Callable[Concatenate[TState, TFacts], Decision[TState, TAnswer]],
+) -> Callable[Concatenate[Any, Provenance, TFacts], TAnswer]:
+    """A method of an aggregate, `method(provenance, ...)`, that records what `decide(state, ...)` decides."""
+
+    @wraps(decide)
+    def method(
+        aggregate: Aggregate[TState], provenance: Provenance, /, *args: TFacts.args, **facts: TFacts.kwargs
+    ) -> TAnswer:
+        return aggregate.record_all(provenance, decide(aggregate.state, *args, **facts))
+
+    return method
+
+
+def timed_decision(
+    decide: Callable[Concatenate[TState, datetime, TFacts], Decision[TState, TAnswer]],
+) -> Callable[Concatenate[Any, Provenance, TFacts], TAnswer]:
+    """Like `decision`, of `decide(state, now, ...)`: the time of recording is one of its facts."""
+
+    @wraps(decide)
+    def method(
+        aggregate: Aggregate[TState], provenance: Provenance, /, *args: TFacts.args, **facts: TFacts.kwargs
+    ) -> TAnswer:
+        return aggregate.record_all(
+            provenance, decide(aggregate.state, provenance.recorded_at, *args, **facts)
+        )
+
+    return method
 
 
 def _provenance_fields(provenance: Provenance) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from application.commands.dispatch import ReconcileDispatch, ZoneObservation
 from domain.dispatch import Dispatch, Setpoint
-from domain.dispatch.amendment import MAX_COMMIT_ROUNDS
+from domain.dispatch.verification import MAX_COMMIT_ROUNDS
 from tests.given_when_then import fact
 from tests.in_process_system import InProcessSystem
 from tests.sample_values import DR_EVENT_ID, ENDS_AT, STARTS_AT
