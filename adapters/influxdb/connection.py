@@ -26,6 +26,7 @@ from adapters.influxdb.influxql import QueryRefused, Series, read_response
 from adapters.resilience import BreakerOpen, guarded
 from application.circuit_breaker import CircuitBreaker
 from application.ports.telemetry.store import ReadingsRefused, TelemetryStoreUnavailable
+from application.telemetry.store_health import TelemetryHealth
 
 RAW, ROLLUPS = "raw", "rollups"
 """The two retention policies of 1.x; on 2.x and 3.x part of the bucket's or the database's name."""
@@ -54,8 +55,17 @@ class _Transient(Exception):
 class InfluxConnection:
     """The connection to one database; thread-safe. `token` of 1.x is `user:password`; `org` is used by 2.x only."""
 
-    def __init__(self, url: str, database: str, *, token: str = "", org: str = "") -> None:
+    def __init__(
+        self,
+        url: str,
+        database: str,
+        *,
+        token: str = "",
+        org: str = "",
+        health: TelemetryHealth | None = None,
+    ) -> None:
         self.database = database
+        self.health = health or TelemetryHealth()
         self._client = InfluxDBClient(
             url, token=token, org=org or "-", timeout=(CONNECT_WITHIN_MS, ANSWER_WITHIN_MS), retries=False
         )
@@ -78,7 +88,8 @@ class InfluxConnection:
     def query(self, policy: str, statements: Sequence[str]) -> list[tuple[Series, ...]]:
         """The series of each statement, in one round trip. Raises TelemetryStoreUnavailable."""
         try:
-            return self._execute({"db": self.database, "rp": policy, "epoch": "u"}, statements)
+            with self.health.timed("InfluxQL"):
+                return self._execute({"db": self.database, "rp": policy, "epoch": "u"}, statements)
         except QueryRefused as error:
             raise TelemetryStoreUnavailable(f"InfluxDB did not answer the query: {error}") from error
 

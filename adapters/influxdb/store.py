@@ -47,6 +47,10 @@ class InfluxTelemetryStore:
         self._retention = timedelta(days=raw_days)
 
     def write_readings(self, partition: int, stream_seq: int, readings: Sequence[MeterReading]) -> int:
+        with self._influx.health.timed("write readings", is_write=True):
+            return self._write(partition, stream_seq, readings)
+
+    def _write(self, partition: int, stream_seq: int, readings: Sequence[MeterReading]) -> int:
         accepted = self._within_retention(readings, self._clock.now())
         if len(accepted) < len(readings):
             accepted = self._within_retention(readings, self._retention_now())
@@ -127,7 +131,8 @@ class InfluxTelemetryStore:
         return float(self.interval_series_of([facility_id], window).coverage_pct.mean())
 
     def import_intervals(self, intervals: ImportedIntervals) -> ImportOutcome:
-        return store_imported(self._influx, intervals)
+        with self._influx.health.timed("import intervals", is_write=True):
+            return store_imported(self._influx, intervals)
 
     def prepare_days(self, days_from: datetime, days_to: datetime) -> None:
         """InfluxDB creates its shards by itself."""

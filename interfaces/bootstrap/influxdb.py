@@ -9,21 +9,31 @@ from interfaces.settings.settings import Settings
 
 if TYPE_CHECKING:
     from adapters.influxdb.connection import InfluxConnection
+    from adapters.influxdb.meter_powers import InfluxMeterPowers
     from adapters.influxdb.store import InfluxTelemetryStore
     from application.ports.clock import Clock
+    from application.telemetry.store_health import TelemetryHealth
 
 
-def influx_store(settings: Settings, pool: Any, clock: Clock) -> InfluxTelemetryStore:
+def influx_store(
+    settings: Settings, pool: Any, clock: Clock, health: TelemetryHealth
+) -> InfluxTelemetryStore:
     """The store connects on first use. Raises SecretError."""
     from adapters.influxdb.store import InfluxTelemetryStore
     from adapters.postgres.telemetry.external_progress import PostgresTelemetryProgress
 
     progress = PostgresTelemetryProgress(pool, clock)
     raw_days = settings.telemetry_raw_days
-    return InfluxTelemetryStore(influx_connection(settings), progress, clock, raw_days=raw_days)
+    return InfluxTelemetryStore(influx_connection(settings, health), progress, clock, raw_days=raw_days)
 
 
-def influx_connection(settings: Settings) -> InfluxConnection:
+def influx_meter_powers(settings: Settings, health: TelemetryHealth) -> InfluxMeterPowers:
+    from adapters.influxdb.meter_powers import InfluxMeterPowers
+
+    return InfluxMeterPowers(influx_connection(settings, health))
+
+
+def influx_connection(settings: Settings, health: TelemetryHealth | None = None) -> InfluxConnection:
     """A connection to the database that the path of the address names. Raises SecretError."""
     from adapters.influxdb.connection import InfluxConnection
     from interfaces.settings.secrets import resolve_secret
@@ -34,7 +44,9 @@ def influx_connection(settings: Settings) -> InfluxConnection:
         unquote(login) if settings.influx_token is None else resolve_secret(settings.influx_token).decode()
     )
     database = url.path.strip("/") or "gridproof"
-    return InfluxConnection(f"{url.scheme}://{place}", database, token=token, org=settings.influx_org or "")
+    return InfluxConnection(
+        f"{url.scheme}://{place}", database, token=token, org=settings.influx_org or "", health=health
+    )
 
 
 def set_up_telemetry_store(settings: Settings) -> None:

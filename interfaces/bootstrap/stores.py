@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from application.command_bus.bus import CommandBus
 from application.operations.clock_monitor import ClockMonitor, DecisionClock
 from application.ports.clock import Clock
+from application.telemetry.store_health import TelemetryHealth
 from interfaces.bootstrap.clock import check_system_clock, clock_monitor, clock_of, wall_time_of
 from interfaces.bootstrap.connection_budget import POOL_SIZE
 from interfaces.bootstrap.servers import NoRunningSystem, resolve_addresses
@@ -59,6 +60,7 @@ class Stores:
     forecasts: ForecastBook
     bus: CommandBus
     clock_monitor: ClockMonitor
+    telemetry_health: TelemetryHealth = field(default_factory=TelemetryHealth)
 
     @property
     def decision_clock(self) -> Clock:
@@ -112,29 +114,28 @@ class Stores:
         if self.settings.telemetry_store == "influx":
             from interfaces.bootstrap.influxdb import influx_store
 
-            return influx_store(self.settings, self.pool, self.clock)
+            return influx_store(self.settings, self.pool, self.clock, self.telemetry_health)
         from adapters.postgres.telemetry.store import PostgresTelemetryStore
 
-        return PostgresTelemetryStore(self.pool, self.clock)
+        return PostgresTelemetryStore(self.pool, self.clock, self.telemetry_health)
 
     def rollups(self) -> TelemetryRollups:
         if self.settings.telemetry_store == "influx":
             from interfaces.bootstrap.influxdb import influx_store
 
-            return influx_store(self.settings, self.pool, self.clock)
+            return influx_store(self.settings, self.pool, self.clock, self.telemetry_health)
         from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
 
-        return PostgresTelemetryRollups(self.pool, self.clock)
+        return PostgresTelemetryRollups(self.pool, self.clock, self.telemetry_health)
 
     def meter_powers(self) -> MeterPowersView:
         if self.settings.telemetry_store == "influx":
-            from adapters.influxdb.meter_powers import InfluxMeterPowers
-            from interfaces.bootstrap.influxdb import influx_connection
+            from interfaces.bootstrap.influxdb import influx_meter_powers
 
-            return InfluxMeterPowers(influx_connection(self.settings))
+            return influx_meter_powers(self.settings, self.telemetry_health)
         from adapters.postgres.telemetry.meter_powers import PostgresMeterPowers
 
-        return PostgresMeterPowers(self.pool)
+        return PostgresMeterPowers(self.pool, self.telemetry_health)
 
     def forecast_scores(self) -> ForecastScores:
         from adapters.postgres.forecast.scores import PostgresForecastScores
@@ -275,8 +276,7 @@ def open_stores(
 
     The clock is that of the settings, which must be the one that the system was started with first, unless `clock` is
     given. `is_start`: this process may be the first. `statement_timeout_s` is that of the pool, for a process whose
-    statements others cause. Raises ClockMismatch, OperationsUnavailable, or an error of
-    psycopg or eventsourcing while the database is away.
+    statements others cause. Raises ClockMismatch, OperationsUnavailable, or a library's error if the database is down.
     """
     from adapters.forecasting.calendar.public_holidays import RegionalHolidays
     from adapters.postgres.event_store.event_store import PostgresEventStore

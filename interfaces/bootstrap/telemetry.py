@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from application.ports.telemetry.store import TelemetryStore
     from application.ports.telemetry.stored_meters import StoredMeters
     from application.telemetry.reading_gaps import GapSources
-    from application.telemetry.store_health import TelemetryHealth
     from domain.event_sourcing.aggregate import Provenance
+    from domain.telemetry.meter_reading import MeterReading
     from interfaces.bootstrap.stores import Stores
     from interfaces.settings.settings import Settings
     from interfaces.workers.ingest.sessions import IngestSession
@@ -35,33 +35,45 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def watched_telemetry(
-    stores: Stores, process: str, *, keeps_cache_warm: bool = False, health: TelemetryHealth | None = None
-) -> AsyncIterator[TelemetryStore]:
-    """The store, with alerts and metrics of the calls that `process` makes."""
-    from application.telemetry.current_values import WRITE_THROUGH_EVERY_S, WriteThrough
-    from application.telemetry.store_health import MonitoredTelemetryStore, TelemetryHealth
-    from interfaces.workers.loops.periodic import PeriodicCheck
+async def monitored_telemetry(stores: Stores, process: str) -> AsyncIterator[None]:
+    """During the block: alerts and metrics of the calls that `process` makes to the telemetry store."""
     from interfaces.workers.loops.telemetry_metrics import show_health
     from interfaces.workers.loops.telemetry_monitor import TelemetryMonitor
 
-    store, health, stop = stores.telemetry(), health or TelemetryHealth(), asyncio.Event()
-    show_health(health, process)
-    cache = current_cache(stores.settings) if keeps_cache_warm else None
-    through = None if cache is None else WriteThrough(store, stores.clock, cache)
-    watch = TelemetryMonitor(health=health, alerts=stores.alerts(), clock=stores.clock, process=process)
-    beside = [asyncio.create_task(watch.run(stop), name="telemetry watch")]
-    if through is not None:
-        warming = PeriodicCheck("warm cache", through.round, every_s=WRITE_THROUGH_EVERY_S)
-        beside.append(asyncio.create_task(warming.run(stop), name="warm cache"))
+    stop = asyncio.Event()
+    show_health(stores.telemetry_health, process)
+    monitor = TelemetryMonitor(
+        health=stores.telemetry_health, alerts=stores.alerts(), clock=stores.clock, process=process
+    )
+    running = asyncio.create_task(monitor.run(stop), name="telemetry watch")
     try:
-        if through is None:
-            yield MonitoredTelemetryStore(store, health)
-        else:
-            yield MonitoredTelemetryStore(store, health, through.note)
+        yield
     finally:
         stop.set()
-        await asyncio.gather(*beside)
+        await running
+
+
+@asynccontextmanager
+async def warm_cache(
+    stores: Stores, store: TelemetryStore
+) -> AsyncIterator[Callable[[Sequence[MeterReading]], None]]:
+    """During the block the shared cache gets the new values. Yields what to call with the readings that were stored."""
+    from application.telemetry.current_values import WRITE_THROUGH_EVERY_S, WriteThrough
+    from domain.telemetry.reading_block import facilities_in
+    from interfaces.workers.loops.periodic import PeriodicCheck
+
+    cache, stop = current_cache(stores.settings), asyncio.Event()
+    if cache is None:
+        yield lambda readings: None
+        return
+    through = WriteThrough(store, stores.clock, cache)
+    rounds = PeriodicCheck("warm cache", through.round, every_s=WRITE_THROUGH_EVERY_S)
+    running = asyncio.create_task(rounds.run(stop), name="warm cache")
+    try:
+        yield lambda readings: through.note(facilities_in(readings))
+    finally:
+        stop.set()
+        await running
 
 
 def serve_telemetry_metrics(settings: Settings, process: str) -> int | None:
@@ -277,7 +289,8 @@ async def run_aggregate(stores: Stores, stop: asyncio.Event) -> None:
 
     serve_telemetry_metrics(stores.settings, "aggregate")
     client = await connect(str(stores.settings.nats_url), name="aggregate")
-    async with watched_telemetry(stores, "aggregate", keeps_cache_warm=True) as store:
+    store = stores.telemetry()
+    async with monitored_telemetry(stores, "aggregate"), warm_cache(stores, store) as stored:
         await aggregate.run(
             stream=telemetry_log(client, stores.settings),
             store=store,
@@ -286,6 +299,7 @@ async def run_aggregate(stores: Stores, stop: asyncio.Event) -> None:
             clock=stores.clock,
             stop=stop,
             rollups=stores.rollups(),
+            stored=stored,
             shares=PostgresPartitionAssignment(stores.database_url, ALL_PARTITIONS),
         )
     await client.close()

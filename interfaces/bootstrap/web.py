@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from application.telemetry.store_health import MonitoredMeterPowers, MonitoredRollups, TelemetryHealth
 from interfaces.bootstrap.clock import measuring
 from interfaces.bootstrap.connection_budget import WEB_POOL_SIZE, show_budget
 from interfaces.bootstrap.gc_tuning import freeze_startup_objects
@@ -22,7 +21,7 @@ from interfaces.bootstrap.readiness import DISK_FULL_SHARE, readiness_probes, us
 from interfaces.bootstrap.secrets import portfolio_rules, portfolio_secrets, recorded_references
 from interfaces.bootstrap.servers import current_cache
 from interfaces.bootstrap.stores import Stores, open_stores, replica_url
-from interfaces.bootstrap.telemetry import gap_sources, watched_telemetry
+from interfaces.bootstrap.telemetry import gap_sources, monitored_telemetry
 from interfaces.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from application.facility.secret_references import RecordedReference
     from application.ports.access.daily_usage import UsageKind
     from application.ports.operations.system_state import Queues
-    from application.ports.telemetry.store import TelemetryStore
     from interfaces.web.api.webhook.secrets import WebhookSecrets
     from interfaces.web.edge import ReadRates, WebDependencies
     from projections.queries.replica import ReplicatedReadModels
@@ -69,13 +67,12 @@ async def _serve(settings: Settings) -> None:
         proxies = TrustedProxies(settings.http_trusted_proxies)
         bind = settings.http_metrics_bind
         platform = None if bind is None else server.platform_listener(bind)
-        health = TelemetryHealth()
         async with (
             measuring(stores.clock_monitor),
-            watched_telemetry(stores, "web", health=health) as telemetry,
+            monitored_telemetry(stores, "web"),
             replica_models(stores) as replica,
         ):
-            web = web_dependencies(stores, telemetry, health, replica)
+            web = web_dependencies(stores, replica)
             monitor = WebMonitor(
                 web.failures,
                 stores.alerts(),
@@ -127,12 +124,7 @@ async def replica_models(stores: Stores) -> AsyncIterator[ReplicatedReadModels |
         await asyncio.to_thread(pool.close)
 
 
-def web_dependencies(
-    stores: Stores,
-    telemetry: TelemetryStore,
-    health: TelemetryHealth,
-    replica: ReplicatedReadModels | None = None,
-) -> WebDependencies:
+def web_dependencies(stores: Stores, replica: ReplicatedReadModels | None = None) -> WebDependencies:
     from adapters.forecasting.calendar.public_holidays import RegionalHolidays
     from adapters.redis.rate_limit import CachedRateLimiter
     from interfaces.web.api.webhook.callback_ids import CallbackIds
@@ -154,9 +146,9 @@ def web_dependencies(
         rate_limiter=CachedRateLimiter(settings.http_rate_per_key_per_s, redis_url=settings.redis_url),
         alerts=stores.alerts(),
         dead_letters=stores.dead_letters(),
-        telemetry=telemetry,
-        rollups=MonitoredRollups(stores.rollups(), health),
-        meter_powers=MonitoredMeterPowers(stores.meter_powers(), health),
+        telemetry=stores.telemetry(),
+        rollups=stores.rollups(),
+        meter_powers=stores.meter_powers(),
         gap_sources=gap_sources(stores),
         past_forecasts=stores.past_forecasts(),
         forecast_scores=stores.forecast_scores(),

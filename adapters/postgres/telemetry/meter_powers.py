@@ -11,6 +11,7 @@ from adapters.postgres.telemetry.readings.chunk_query import chunk_ranges, readi
 from adapters.postgres.telemetry.readings.recent import recent_readings
 from adapters.postgres.telemetry.transaction import telemetry_transaction
 from adapters.postgres.wire_format.copy_format import unix_seconds
+from application.telemetry.store_health import TelemetryHealth
 from domain.telemetry.facility_rollups import LOOK_BACK_S
 from domain.telemetry.load_history import MeterPowers
 from domain.telemetry.reading_arrays import usable
@@ -28,15 +29,16 @@ GROUP BY r.meter_id
 class PostgresMeterPowers:
     """`pool` as for the telemetry store."""
 
-    def __init__(self, pool: ConnectionPool[Any]) -> None:
+    def __init__(self, pool: ConnectionPool[Any], health: TelemetryHealth | None = None) -> None:
         self._pool = pool
+        self._health = health or TelemetryHealth()
 
     def meter_powers(self, facility_id: str, window: TimeWindow) -> list[MeterPowers]:
         start, high = window.starts_at, window.ends_at
         low = start - timedelta(seconds=LOOK_BACK_S)
         first = start - timedelta(days=1)
         parameters = {"facility": facility_id, "first": first, "high": high}
-        with telemetry_transaction(self._pool) as conn:
+        with telemetry_transaction(self._pool, self._health.timed("powers of meters")) as conn:
             recent = recent_readings(conn, [facility_id])
             present = _with_recent(conn.execute(_PRESENT, parameters).fetchall(), recent, first, high)
             stored = readings_in(conn, chunk_ranges(0, facility_id, low, high), recent)

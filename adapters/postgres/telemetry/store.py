@@ -29,6 +29,7 @@ from application.ports.telemetry.store import (
     ReadingsRefused,
     TelemetryStoreUnavailable,
 )
+from application.telemetry.store_health import TelemetryHealth
 from domain.telemetry.intervals import INTERVAL_S
 from domain.telemetry.meter_reading import MeterReading
 from domain.telemetry.reading_block import ReadingBlock, UnjoinableId
@@ -72,9 +73,12 @@ _DAY_S = 86_400
 class PostgresTelemetryStore:
     """`pool`'s connections find the schema by their search_path; `clock` dates corrections."""
 
-    def __init__(self, pool: ConnectionPool[Any], clock: Clock) -> None:
+    def __init__(
+        self, pool: ConnectionPool[Any], clock: Clock, health: TelemetryHealth | None = None
+    ) -> None:
         self._pool = pool
         self._clock = clock
+        self._health = health or TelemetryHealth()
         self._days_ready: set[datetime] = set()
         self._marks: dict[int, MarkedIntervals] = {}
         """By partition. Used only inside a write."""
@@ -102,7 +106,7 @@ class PostgresTelemetryStore:
             if "no partition of relation" not in str(error):
                 raise
             self._days_ready.clear()
-            with self._connection() as conn:
+            with telemetry_transaction(self._pool) as conn:
                 days = days_of_recent(conn, partition)
             self._prepare(days)
             raise TelemetryStoreUnavailable("a day's partition was dropped; it is made again") from error
@@ -110,7 +114,8 @@ class PostgresTelemetryStore:
     def _write(self, batches: Sequence[ReadingBatch]) -> list[int]:
         partitions = [batch.partition for batch in batches]
         try:
-            with telemetry_transaction(self._pool, partitions=partitions, waits="5s") as conn:
+            timer = self._health.timed("write readings", is_write=True)
+            with telemetry_transaction(self._pool, timer, partitions=partitions, waits="5s") as conn:
                 self._check_server(f"{conn.info.host}:{conn.info.port}")
                 results = add_batches(conn, batches, at=self._clock.now())
         except TelemetryStoreUnavailable:
@@ -130,19 +135,19 @@ class PostgresTelemetryStore:
                 marks.clear()
 
     def position(self, partition: int) -> int:
-        with self._connection() as conn:
+        with telemetry_transaction(self._pool) as conn:
             row = conn.execute(
                 "SELECT stream_seq FROM telemetry_positions WHERE partition = %s", (partition,)
             ).fetchone()
         return int(row[0]) if row else 0
 
     def current(self, facility_ids: Sequence[str]) -> list[CurrentValue]:
-        with self._connection() as conn:
+        with self._query("current values") as conn:
             values = current_values(conn, facility_ids)
         return [values[f] for f in facility_ids if f in values]
 
     def newest_readings_at(self, facility_ids: Sequence[str]) -> dict[str, datetime]:
-        with self._connection() as conn:
+        with self._query("newest readings") as conn:
             requested = list(facility_ids)
             buffered = recent_readings(conn, requested)
             # Intervals that are marked meanwhile are found by the next call.
@@ -160,7 +165,7 @@ class PostgresTelemetryStore:
         self, facility_ids: Sequence[str], window: TimeWindow, step_s: int = INTERVAL_S
     ) -> IntervalBlock:
         steps_in(window, step_s)
-        with self._connection() as conn:
+        with self._query("intervals") as conn:
             stored = stored_intervals(conn, facility_ids, window)
         return block_of(facility_ids, window, step_s, stored)
 
@@ -173,7 +178,8 @@ class PostgresTelemetryStore:
         return float(self.interval_series_of([facility_id], window).coverage_pct.mean())
 
     def import_intervals(self, intervals: ImportedIntervals) -> ImportOutcome:
-        with self._connection() as conn:
+        timer = self._health.timed("import intervals", is_write=True)
+        with telemetry_transaction(self._pool, timer) as conn:
             return put_imported(conn, intervals, at=self._clock.now())
 
     def prepare_days(self, days_from: datetime, days_to: datetime) -> None:
@@ -182,13 +188,13 @@ class PostgresTelemetryStore:
     def _prepare(self, days: Sequence[datetime]) -> None:
         if days:
             # A separate transaction, because creating a partition blocks other sessions that create one.
-            with self._connection() as conn:
+            with telemetry_transaction(self._pool) as conn:
                 for day in days:
                     conn.execute("SELECT prepare_readings_day(%s)", (day.date(),))
             self._days_ready.update(days)
 
-    def _connection(self) -> AbstractContextManager[psycopg.Connection[Any]]:
-        return telemetry_transaction(self._pool)
+    def _query(self, statement: str) -> AbstractContextManager[psycopg.Connection[Any]]:
+        return telemetry_transaction(self._pool, self._health.timed(statement))
 
 
 def _days_of(readings: ReadingBlock) -> set[datetime]:

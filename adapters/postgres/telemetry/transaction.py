@@ -1,7 +1,7 @@
 """Transactions on telemetry, with time-outs and translation of errors into those of the ports."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
 import psycopg
@@ -39,15 +39,19 @@ def _transaction(conn: psycopg.Connection[Any], bounds: str) -> Iterator[None]:
 
 @contextmanager
 def telemetry_transaction(
-    pool: ConnectionPool[Any], *, partitions: Iterable[int] = (), waits: str = "60s"
+    pool: ConnectionPool[Any],
+    timer: AbstractContextManager[None] | None = None,
+    *,
+    partitions: Iterable[int] = (),
+    waits: str = "60s",
 ) -> Iterator[psycopg.Connection[Any]]:
     """A transaction that holds the locks of `partitions`: one writes their readings or finalizes them. It
-    waits at most `waits` for each lock.
+    waits at most `waits` for each lock. `timer` observes it (`TelemetryHealth.timed`).
 
     Raises ReadingsRefused if the rows are invalid, TelemetryStoreUnavailable for other errors.
     """
     try:
-        with pool.connection() as conn:
+        with timer or nullcontext(), pool.connection() as conn:
             teach(conn)
             # In order, so that two transactions cannot deadlock.
             locked = "".join(

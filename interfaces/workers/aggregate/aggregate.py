@@ -54,6 +54,10 @@ TAnswer = TypeVar("TAnswer")
 Handling = Callable[[StreamedBatch], Coroutine[Any, Any, None]]
 
 
+def _ignore(readings: Sequence[MeterReading]) -> None:
+    return
+
+
 class Aggregator:
     """Stores the batches of one partition in order. It waits for an unreachable store without a limit."""
 
@@ -69,10 +73,13 @@ class Aggregator:
         rollups: TelemetryRollups | None = None,
         lock: FinalizingLock | None = None,
         first_pause_s: float = _FIRST_PAUSE_S,
+        stored: Callable[[Sequence[MeterReading]], None] = _ignore,
     ) -> None:
+        """`stored` is called with what was written, in the writing thread."""
         self._partition = partition
         self._stream = stream
         self._store = store
+        self._stored = stored
         self._poison = PoisonBatches(partition, dead_letters, alerts, clock)
         self._pauses = Pauses(first_pause_s, _LONGEST_PAUSE_S)
         self._lock = lock or FinalizingLock()
@@ -186,7 +193,11 @@ class Aggregator:
 
     async def _write(self, stream_seq: int, readings: Sequence[MeterReading]) -> None:
         with self._lock.writing():
-            await asyncio.to_thread(self._store.write_readings, self._partition, stream_seq, readings)
+            await asyncio.to_thread(self._write_now, stream_seq, readings)
+
+    def _write_now(self, stream_seq: int, readings: Sequence[MeterReading]) -> None:
+        self._store.write_readings(self._partition, stream_seq, readings)
+        self._stored(readings)
 
 
 async def _refuse(batch: StreamedBatch) -> None:
@@ -203,6 +214,7 @@ async def run(
     stop: asyncio.Event,
     rollups: TelemetryRollups | None = None,
     shares: PartitionAssignment | None = None,
+    stored: Callable[[Sequence[MeterReading]], None] = _ignore,
 ) -> None:
     """Run until `stop` on the partitions assigned to this worker; without `shares`, on all of them.
 
@@ -222,6 +234,7 @@ async def run(
             clock=clock,
             rollups=rollups,
             lock=lock,
+            stored=stored,
         )
 
     async with asyncio.TaskGroup() as tasks:

@@ -2,7 +2,7 @@
 
 from math import nan
 
-from prometheus_client import Gauge
+from prometheus_client import Gauge, Histogram
 
 from application.telemetry.store_health import TelemetryHealth
 
@@ -26,10 +26,16 @@ QUERY_P99_S = Gauge(
     "The 99th percentile of this process's queries to the telemetry store in 5 minutes; NaN for too few",
     ("process",),
 )
+STATEMENT_S = Histogram(
+    "gridproof_telemetry_statement_seconds",
+    "How long this process's calls to the telemetry store took, by the name of the statement",
+    ("process", "statement"),
+    buckets=(0.005, 0.02, 0.1, 0.5, 2.0, 10.0),
+)
 
 
 def show_health(health: TelemetryHealth, process: str) -> None:
-    """Have the metrics of `process` read `health` at each scrape."""
+    """Have the metrics of `process` read `health` at each scrape, and count each statement."""
 
     def write_error_pct() -> float:
         pct = health.write_error_pct()
@@ -39,5 +45,9 @@ def show_health(health: TelemetryHealth, process: str) -> None:
         p99_s = health.query_p99_s()
         return nan if p99_s is None else p99_s
 
+    def count(statement: str, seconds: float) -> None:
+        STATEMENT_S.labels(process, statement).observe(seconds)
+
+    health.on_statement = count
     WRITE_ERROR_PCT.labels(process).set_function(write_error_pct)
     QUERY_P99_S.labels(process).set_function(query_p99_s)

@@ -15,7 +15,6 @@ from adapters.influxdb.store import InfluxTelemetryStore
 from adapters.postgres.telemetry.external_progress import PostgresTelemetryProgress
 from application.telemetry import store_health
 from application.telemetry.ingest.batch_codec import ReadingBatch, pack
-from application.telemetry.store_health import MonitoredTelemetryStore, TelemetryHealth
 from domain.telemetry.meter_reading import MeterReading
 from domain.time_series.windows import TimeWindow
 from interfaces.workers.aggregate.aggregate import MAX_TRIES, Aggregator
@@ -40,7 +39,7 @@ class Path:
         progress = PostgresTelemetryProgress(pool, self.clock)
         self.influx = InfluxTelemetryStore(connection, progress, self.clock, raw_days=3_650)
         self.stream, self.dead_letters = FakeTelemetryStream(), FakeDeadLetters()
-        self.alerts, self.health = FakeAlertRegistry(), TelemetryHealth()
+        self.alerts, self.health = FakeAlertRegistry(), connection.health
 
     async def publish(self, *batches: list[MeterReading]) -> None:
         for n, readings in enumerate(batches):
@@ -53,7 +52,7 @@ class Path:
         aggregator = Aggregator(
             partition=0,
             stream=self.stream,
-            store=MonitoredTelemetryStore(self.influx, self.health),
+            store=self.influx,
             dead_letters=self.dead_letters,
             alerts=self.alerts,
             clock=self.clock,

@@ -14,6 +14,7 @@ from adapters.postgres.telemetry.rollups.finalize import finalize_quarters
 from adapters.postgres.telemetry.transaction import telemetry_transaction
 from application.ports.clock import Clock
 from application.ports.telemetry.rollups import STEPS_S, CorrectedInterval, FinalizeResult
+from application.telemetry.store_health import TelemetryHealth
 from domain.telemetry.facility_rollups import (
     HOUR_S,
     QUARTERS,
@@ -45,14 +46,17 @@ class PostgresTelemetryRollups:
     """`pool`'s connections find the schema by their search_path; `clock` determines which quarter-hours are
     over."""
 
-    def __init__(self, pool: ConnectionPool[Any], clock: Clock) -> None:
+    def __init__(
+        self, pool: ConnectionPool[Any], clock: Clock, health: TelemetryHealth | None = None
+    ) -> None:
         self._pool = pool
         self._clock = clock
+        self._health = health or TelemetryHealth()
 
     def rollups(self, facility_id: str, window: TimeWindow, step_s: int) -> RollupSeries:
         if step_s not in STEPS_S:
             raise NotAligned(f"there are rollups of {', '.join(map(str, STEPS_S))} s, not of {step_s} s")
-        with telemetry_transaction(self._pool) as conn:
+        with telemetry_transaction(self._pool, self._health.timed("rollups")) as conn:
             computed = compute_dirty(conn, [facility_id], *_hours_around(window))
             rows = _stored(conn, facility_id, step_s, window.starts_at, window.ends_at)
             if computed is not None:
@@ -68,7 +72,7 @@ class PostgresTelemetryRollups:
             return finalize_quarters(conn, partition, at=self._clock.now(), limit=limit)
 
     def corrections_after(self, correction_id: int, *, limit: int) -> list[CorrectedInterval]:
-        with telemetry_transaction(self._pool) as conn:
+        with telemetry_transaction(self._pool, self._health.timed("corrections")) as conn:
             rows = conn.execute(_CORRECTIONS, (correction_id, limit)).fetchall()
         names = CorrectedInterval.__struct_fields__
         corrections = [CorrectedInterval(**dict(zip(names, row, strict=True))) for row in rows]

@@ -2,28 +2,15 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
+from contextlib import suppress
 
 import pytest
 
 from application.ports.telemetry.store import TelemetryStoreUnavailable
-from application.telemetry import store_health
-from application.telemetry.store_health import (
-    LEAST,
-    WINDOW_S,
-    MonitoredMeterPowers,
-    MonitoredRollups,
-    MonitoredTelemetryStore,
-    TelemetryHealth,
-)
-from domain.telemetry.meter_reading import MeterReading
-from domain.time_series.windows import TimeWindow
+from application.telemetry.store_health import LEAST, WINDOW_S, TelemetryHealth
 from interfaces.workers.loops.telemetry_monitor import TelemetryMonitor
-from tests.fakes.clock import NOON, FakeClock
+from tests.fakes.clock import FakeClock
 from tests.fakes.operations.alerts import FakeAlertRegistry
-from tests.fakes.telemetry.meter_powers import FakeMeterPowers
-from tests.fakes.telemetry.rollups import FakeTelemetryRollups
-from tests.fakes.telemetry.store import FakeTelemetryStore
 
 
 class Hand:
@@ -86,37 +73,15 @@ def test_alerts_are_raised_and_cleared_by_process() -> None:
     assert alerts.listed() == []
 
 
-def test_every_call_is_counted_as_success_or_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_health, "LEAST", 1)
-    store, health = FakeTelemetryStore(), TelemetryHealth()
-    heard: list[set[str]] = []
-    watched = MonitoredTelemetryStore(store, health, lambda ids: heard.append(set(ids)))
-    readings = [MeterReading(name, "m", NOON, 1.0, None) for name in ("a", "b", "a")]
-    assert watched.write_readings(3, 7, readings) == 2
-    assert (watched.position(3), heard) == (7, [{"a", "b"}])
-    assert [value.facility_id for value in watched.current(["b"])] == ["b"]
-    window = TimeWindow(NOON, NOON + timedelta(hours=1))
-    assert watched.interval_series_of(["a"], window).facility_ids == ("a",)
-    store.available = False
-    with pytest.raises(TelemetryStoreUnavailable):
-        watched.write_readings(3, 8, readings)
+def test_each_statement_is_observed_with_its_name_and_counted_as_success_or_failure() -> None:
+    health, seen = TelemetryHealth(), list[str]()
+    health.on_statement = lambda statement, seconds: seen.append(statement)
+    for number in range(LEAST):
+        with suppress(TelemetryStoreUnavailable), health.timed("write readings", is_write=True):
+            if number % 2:
+                raise TelemetryStoreUnavailable("away")
+        with suppress(TelemetryStoreUnavailable), health.timed("rollups"):
+            raise TelemetryStoreUnavailable("away")
     assert health.write_error_pct() == 50.0
     assert health.query_p99_s() is not None
-    assert len(heard) == 1
-
-
-def test_queries_of_load_histories_are_counted_with_either_result() -> None:
-    health, store = TelemetryHealth(), FakeTelemetryStore()
-    window = TimeWindow(NOON, NOON + timedelta(hours=1))
-    rollups = MonitoredRollups(FakeTelemetryRollups(store, FakeClock(NOON)), health)
-    powers = MonitoredMeterPowers(FakeMeterPowers(store), health)
-    for _ in range(LEAST // 2 - 1):
-        rollups.rollups("a", window, 60)
-        powers.meter_powers("a", window)
-    assert health.query_p99_s() is None
-    store.available = False
-    with pytest.raises(TelemetryStoreUnavailable):
-        rollups.rollups("a", window, 60)
-    with pytest.raises(TelemetryStoreUnavailable):
-        powers.meter_powers("a", window)
-    assert health.query_p99_s() is not None
+    assert seen == ["write readings", "rollups"] * LEAST
