@@ -1,4 +1,4 @@
-"""One place for each job, named in docs/architecture.md: a second one is refused."""
+"""A port has one implementation in memory, in tests/fakes (docs/architecture.md, "One place for each job")."""
 
 import ast
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from functools import cache
 
 import pytest
 
-from tests.architecture.source_tree import PACKAGES, ROOT, imported_modules, parsed, place, python_files
+from tests.architecture.source_tree import ROOT, imported_modules, parsed, python_files
 
 LEAST_METHODS = 2
 OUTSIDE_PARTIES = {
@@ -74,22 +74,3 @@ def test_fakes_know_nothing_of_the_simulation() -> None:
 def test_a_second_fake_is_detected(port: str) -> None:
     methods = "".join(f"    def {name}(self): ...\n" for name in ports()[port])
     assert port in second_fakes(ast.parse(f"class Memory:\n{methods}"))
-
-
-RESOLVER = ROOT / "adapters/checked_resolver.py"
-
-
-def resolvers(tree: ast.Module) -> list[ast.ClassDef]:
-    """Classes with a name resolution of their own."""
-    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
-    return [node for node in classes if any("Resolver" in ast.unparse(base) for base in node.bases)]
-
-
-def test_resolved_addresses_are_checked_in_one_place() -> None:
-    files = [file for file in python_files(*PACKAGES) if "Resolver" in file.read_text() and file != RESOLVER]
-    assert [place(file, node) for file in files for node in resolvers(parsed(file))] == []
-    assert resolvers(parsed(RESOLVER))
-
-
-def test_another_resolver_is_detected() -> None:
-    assert resolvers(ast.parse("class Own(aiohttp.abc.AbstractResolver): ..."))
