@@ -5,12 +5,11 @@ from __future__ import annotations
 import itertools
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import psycopg
 
@@ -156,12 +155,3 @@ def _refuse_volatile(url: str) -> None:
             row = connection.execute(f"SHOW {setting}".encode()).fetchone()
             if row is None or row[0] != "on":
                 raise NotDurable(f"{setting} is {row and row[0]}: figures without durability are meaningless")
-
-
-def import_log(url: str, rows: Iterable[tuple[UUID, int, str, bytes]]) -> int:
-    """Import rows into the demand response log; returns the number of domain events."""
-    from adapters.postgres.event_store.event_store import PostgresEventStore
-    from application.event_store.demand_response import DemandResponse
-
-    with closing(PostgresEventStore(DemandResponse, url)) as store:
-        return store.import_rows(rows)

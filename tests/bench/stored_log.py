@@ -10,7 +10,6 @@ import psycopg
 
 from tests.bench.environment import BenchEnvironment
 from tests.bench.generated_log import StoredRow, generated_log
-from tests.bench.setup import import_log
 
 _COPY_IN = (
     "COPY gridproof.demand_response_events (originator_id, originator_version, topic, state) "
@@ -22,21 +21,22 @@ _COPY_OUT = "COPY gridproof.demand_response_events TO STDOUT (FORMAT BINARY)"
 def filled(env: BenchEnvironment, url: str, wanted: int) -> int:
     """Store at least `wanted` domain events; returns the total."""
     env.report(f"storing {wanted:,} domain events")
-    rows = (
-        (row.originator_id, row.originator_version, row.topic, row.state) for row in generated_log(wanted)
-    )
-    count = import_log(url, rows)
+    with psycopg.connect(url) as connection:
+        count = insert(connection, generated_log(wanted))
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("ANALYZE gridproof.demand_response_events")
     return count
 
 
-def insert(connection: psycopg.Connection[Any], rows: Iterable[StoredRow]) -> None:
-    """Insert rows in the caller's transaction."""
+def insert(connection: psycopg.Connection[Any], rows: Iterable[StoredRow]) -> int:
+    """Insert rows in the caller's transaction; returns their number."""
+    count = 0
     with connection.cursor().copy(_COPY_IN) as copy:
         copy.set_types(("uuid", "int8", "text", "bytea"))
         for row in rows:
             copy.write_row((row.originator_id, row.originator_version, row.topic, row.state))
+            count += 1
+    return count
 
 
 def copy_out_s(url: str) -> float:

@@ -5,27 +5,29 @@ from __future__ import annotations
 import sys
 from uuid import UUID
 
+import psycopg
 from eventsourcing.utils import get_topic
 
 from domain.dr_event import DREvent
 from domain.facility import OF_DR_EVENT
 from domain.identifiers import dispatch_id, facility_stream_id
 from tests.bench.api.setup import DREventStreams
-from tests.bench.generated_log import FACILITIES, generated_log
-from tests.bench.setup import import_log
+from tests.bench.generated_log import FACILITIES, StoredRow, generated_log
+from tests.bench.stored_log import insert
 
 
 def store_dr_events(database_url: str, count: int) -> tuple[DREventStreams, ...]:
     """Store this many DR events; returns their streams."""
     opened = get_topic(DREvent.Opened)
-    rows, ids = list[tuple[UUID, int, str, bytes]](), list[UUID]()
+    rows, ids = list[StoredRow](), list[UUID]()
     for row in generated_log(sys.maxsize):
         if row.topic == opened:
             if len(ids) == count:
                 break
             ids.append(row.originator_id)
-        rows.append((row.originator_id, row.originator_version, row.topic, row.state))
-    import_log(database_url, rows)
+        rows.append(row)
+    with psycopg.connect(database_url) as connection:
+        insert(connection, rows)
     return tuple(
         DREventStreams(
             dr_event_id=dr_event_id,
