@@ -1,4 +1,4 @@
-"""Import and export of intervals in columns: binary COPY rows made with numpy, and arrays read with numpy."""
+"""Import and export of intervals in columns: binary arrays made and read with numpy."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,10 +6,16 @@ from typing import Any
 
 import numpy as np
 import psycopg
-from numpy.typing import NDArray
 
 from adapters.postgres.telemetry.rollups.compute import ComputedQuarters, compute_dirty
-from adapters.postgres.wire_format.copy_format import copy_of, received, received_lengths, timestamps
+from adapters.postgres.wire_format.array_parameters import (
+    ArrayParam,
+    doubles,
+    integers,
+    texts,
+    timestamps_param,
+)
+from adapters.postgres.wire_format.copy_format import received, received_lengths, timestamps
 from application.ports.telemetry.store import ImportedIntervals, ImportOutcome, ReadingsRefused
 from domain.telemetry.intervals import INTERVAL, INTERVAL_S
 from domain.time_series.interval_block import LONGEST_STEP_S, StoredIntervals
@@ -17,29 +23,16 @@ from domain.time_series.windows import TimeWindow
 
 Connection = psycopg.Connection[Any]
 
-_INCOMING = """
-CREATE TEMP TABLE IF NOT EXISTS incoming_intervals (
-    facility int4, starts_at timestamptz, step_s int4, mean_kw float8, temp_c float8
-) ON COMMIT DELETE ROWS
-"""
-_IN_FIELDS = [
-    ("facility", ">i4"),
-    ("starts_at", ">i8"),
-    ("step_s", ">i4"),
-    ("mean_kw", ">f8"),
-    ("temp_c", ">f8"),
-]
-
 _IMPORT = """
 WITH done AS (
     INSERT INTO interval_readings AS i
         (facility_id, starts_at, step_s, source, mean_kw, kwh, coverage_pct, temp_c, updated_at)
-    SELECT f.facility_id, n.starts_at, n.step_s, 'import', nullif(n.mean_kw, 'NaN'),
-        nullif(n.mean_kw, 'NaN') * n.step_s / 3600, CASE WHEN n.mean_kw = 'NaN' THEN 0 ELSE 100 END,
-        nullif(n.temp_c, 'NaN')::real, %(at)s
-    FROM incoming_intervals n
-    JOIN unnest(%(facilities)s::text[]) WITH ORDINALITY AS f (facility_id, ord) ON f.ord = n.facility + 1
-    ORDER BY f.facility_id, n.starts_at
+    SELECT facility_id, starts_at, step_s, 'import', nullif(mean_kw, 'NaN'),
+        nullif(mean_kw, 'NaN') * step_s / 3600, CASE WHEN mean_kw = 'NaN' THEN 0 ELSE 100 END,
+        nullif(temp_c, 'NaN')::real, %(at)s
+    FROM unnest(%(facility_id)s::text[], %(starts_at)s::timestamptz[], %(step_s)s::int4[], %(mean_kw)s::float8[],
+        %(temp_c)s::float8[]) AS n (facility_id, starts_at, step_s, mean_kw, temp_c)
+    ORDER BY facility_id, starts_at
     ON CONFLICT (facility_id, starts_at, step_s, source) DO UPDATE SET
         mean_kw = coalesce(EXCLUDED.mean_kw, i.mean_kw), kwh = coalesce(EXCLUDED.kwh, i.kwh),
         coverage_pct = greatest(EXCLUDED.coverage_pct, i.coverage_pct),
@@ -69,10 +62,7 @@ _FAR_S = 1 << 40
 def put_imported(conn: Connection, intervals: ImportedIntervals, *, at: datetime) -> ImportOutcome:
     """Upsert history in the caller's transaction. Raises ReadingsRefused."""
     _check(intervals)
-    conn.execute(_INCOMING)
-    with conn.cursor().copy("COPY incoming_intervals FROM STDIN (FORMAT BINARY)") as copy:
-        copy.write(_rows(intervals))
-    row = conn.execute(_IMPORT, {"facilities": list(intervals.facility_ids), "at": at}).fetchone()
+    row = conn.execute(_IMPORT, {**_rows(intervals), "at": at}).fetchone()
     added, changed = row if row is not None else (0, 0)
     return ImportOutcome(added=added, changed=changed, unchanged=len(intervals) - added - changed)
 
@@ -84,15 +74,14 @@ def _check(intervals: ImportedIntervals) -> None:
         raise ReadingsRefused("a mean or a temperature is infinite")
 
 
-def _rows(intervals: ImportedIntervals) -> bytes:
-    columns: dict[str, NDArray[Any]] = {
-        "facility": intervals.facility_index,
-        "starts_at": timestamps(intervals.starts_at_s),
-        "step_s": intervals.step_s,
-        "mean_kw": intervals.mean_kw,
-        "temp_c": intervals.temp_c,
+def _rows(intervals: ImportedIntervals) -> dict[str, ArrayParam]:
+    return {
+        "facility_id": texts([intervals.facility_ids[n] for n in intervals.facility_index.tolist()]),
+        "starts_at": timestamps_param(timestamps(intervals.starts_at_s)),
+        "step_s": integers(intervals.step_s),
+        "mean_kw": doubles(intervals.mean_kw),
+        "temp_c": doubles(intervals.temp_c),
     }
-    return copy_of(_IN_FIELDS, columns)
 
 
 def stored_intervals(conn: Connection, facility_ids: Sequence[str], window: TimeWindow) -> StoredIntervals:

@@ -1,7 +1,8 @@
 """Array parameters in PostgreSQL's binary format, made from numpy arrays and Python sequences.
 
 The format is that of binary_arrays.py. Rows that are passed as array parameters need no COPY into a temporary
-table, which costs a millisecond per transaction.
+table, which costs a millisecond per transaction. A session that has made one cannot end while the server waits for
+its standby, so that a primary that is cut off could not stop.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from psycopg.pq import Format
 
 from adapters.postgres.wire_format.binary_arrays import TEXT, array_of, text
 from adapters.postgres.wire_format.binary_arrays import UUID as UUID_TYPE
-from adapters.postgres.wire_format.copy_format import POSTGRES_EPOCH, fields_of, timestamps
+from adapters.postgres.wire_format.copy_format import POSTGRES_EPOCH, elements_of, timestamps
 
 _UUID_LENGTH = (16).to_bytes(4, "big")
 
@@ -37,8 +38,7 @@ class ArrayParam:
 
 
 def _numbers(oid: int, element: int, kind: str, values: NDArray[Any]) -> ArrayParam:
-    rows = fields_of([("value", kind)], {"value": values})
-    return ArrayParam(oid, element, rows.tobytes(), len(values))
+    return ArrayParam(oid, element, elements_of(kind, values), len(values))
 
 
 def integers(values: NDArray[Any]) -> ArrayParam:

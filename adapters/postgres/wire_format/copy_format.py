@@ -1,12 +1,10 @@
-"""Encoder of fixed-width rows for PostgreSQL's binary COPY, and decoder of the arrays that it sends, in
-numpy.
+"""Numpy arrays as elements of PostgreSQL's binary arrays, and back.
 
-A row of binary COPY is a field count and, for each field, its length and big-endian value. Without NULLs and
-variable-width types all rows have the same shape, so that 200,000 of them are one numpy array. NaN stands for
-NULL.
+An element is its length and its big-endian value. Without NULLs and variable-width types all elements have the same
+shape, so that 200,000 of them are one numpy array. NaN stands for NULL.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from struct import Struct
 from typing import Any
@@ -23,31 +21,6 @@ POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 POSTGRES_EPOCH_S = int(POSTGRES_EPOCH.timestamp())
 
 _LENGTH = Struct("!i")
-
-Fields = Sequence[tuple[str, str]]
-"""Names and big-endian numpy types."""
-
-
-def fields_of(
-    fields: Fields, columns: Mapping[str, NDArray[Any]], *, count: int | None = None
-) -> NDArray[Any]:
-    """Records of the fields, each preceded by its length. With `count`, the number of fields comes first."""
-    parts: list[tuple[str, str]] = [] if count is None else [("fields", ">i2")]
-    for name, kind in fields:
-        parts += [(f"{name}_length", ">i4"), (name, kind)]
-    rows = np.empty(len(columns[fields[0][0]]), dtype=np.dtype(parts))
-    if count is not None:
-        rows["fields"] = count
-    for name, kind in fields:
-        rows[f"{name}_length"] = np.dtype(kind).itemsize
-        rows[name] = columns[name]
-    return rows
-
-
-def copy_of(fields: Fields, columns: Mapping[str, NDArray[Any]]) -> bytes:
-    """A complete binary COPY."""
-    rows = fields_of(fields, columns, count=len(fields))
-    return COPY_SIGNATURE + rows.tobytes() + COPY_TRAILER
 
 
 def timestamps(unix_s: NDArray[Any]) -> NDArray[np.int64]:
@@ -76,7 +49,10 @@ def received_lengths(sent: Sequence[bytes], kind: str) -> NDArray[np.int64]:
 
 def elements_of(kind: str, values: NDArray[Any]) -> bytes:
     """The values as elements of an array, each preceded by its length."""
-    return fields_of([("value", kind)], {"value": values}).tobytes()
+    elements = np.empty(len(values), dtype=np.dtype([("length", ">i4"), ("value", kind)]))
+    elements["length"] = np.dtype(kind).itemsize
+    elements["value"] = values
+    return elements.tobytes()
 
 
 def texts_of(joined: str, count: int) -> tuple[bytes, NDArray[np.int64]]:

@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from adapters.postgres.telemetry.dirty_intervals import columns, record_corrections
 from adapters.postgres.telemetry.rollups.compute import ComputedQuarters, chosen
-from adapters.postgres.wire_format.copy_format import copy_of, timestamps
+from adapters.postgres.wire_format.array_parameters import (
+    ArrayParam,
+    doubles,
+    integers,
+    texts,
+    timestamps_param,
+)
+from adapters.postgres.wire_format.copy_format import timestamps
 from application.ports.telemetry.progress import Correction, Quarter
 from domain.telemetry.facility_rollups import LATE_AFTER, RollupColumns
 from domain.telemetry.intervals import INTERVAL_S
@@ -24,26 +31,6 @@ SELECT t.ord - 1, r.mean_kw, r.kwh, r.rows_seen FROM unnest(%s::text[], %s::time
 JOIN rollups r ON (r.facility_id, r.step_s, r.starts_at) = (t.facility_id, 900, t.starts_at)
 """
 
-_TEMP_TABLE = """
-CREATE TEMP TABLE IF NOT EXISTS settled_rollups (
-    facility int4, step_s int4, starts_at timestamptz, mean_kw float8, kwh float8, min_kw float8, max_kw float8,
-    coverage_pct float4, readings int4, replaced int4, rows_seen int4
-) ON COMMIT DELETE ROWS
-"""
-_FIELDS = [
-    ("facility", ">i4"),
-    ("step_s", ">i4"),
-    ("starts_at", ">i8"),
-    ("mean_kw", ">f8"),
-    ("kwh", ">f8"),
-    ("min_kw", ">f8"),
-    ("max_kw", ">f8"),
-    ("coverage_pct", ">f4"),
-    ("readings", ">i4"),
-    ("replaced", ">i4"),
-    ("rows_seen", ">i4"),
-]
-
 _DELETE_MINUTES = """
 DELETE FROM rollups r USING unnest(%s::text[], %s::timestamptz[]) t (facility_id, starts_at)
 WHERE r.facility_id = t.facility_id AND r.step_s = 60
@@ -54,10 +41,12 @@ _UPSERT = """
 WITH kept AS (
     INSERT INTO rollups (facility_id, step_s, starts_at, mean_kw, kwh, min_kw, max_kw, coverage_pct, readings,
         replaced, rows_seen, settled_at)
-    SELECT f.facility_id, step_s, starts_at, nullif(mean_kw, 'NaN'), nullif(kwh, 'NaN'), nullif(min_kw, 'NaN'),
+    SELECT facility_id, step_s, starts_at, nullif(mean_kw, 'NaN'), nullif(kwh, 'NaN'), nullif(min_kw, 'NaN'),
         nullif(max_kw, 'NaN'), coverage_pct, readings, replaced, rows_seen, %(at)s
-    FROM settled_rollups n JOIN unnest(%(facilities)s::text[]) WITH ORDINALITY AS f (facility_id, ord)
-        ON f.ord = n.facility + 1
+    FROM unnest(%(facility_id)s::text[], %(step_s)s::int4[], %(starts_at)s::timestamptz[], %(mean_kw)s::float8[],
+        %(kwh)s::float8[], %(min_kw)s::float8[], %(max_kw)s::float8[], %(coverage_pct)s::float8[],
+        %(readings)s::int4[], %(replaced)s::int4[], %(rows_seen)s::int4[])
+        AS n (facility_id, step_s, starts_at, mean_kw, kwh, min_kw, max_kw, coverage_pct, readings, replaced, rows_seen)
     ON CONFLICT (facility_id, step_s, starts_at) DO UPDATE SET mean_kw = EXCLUDED.mean_kw, kwh = EXCLUDED.kwh,
         min_kw = EXCLUDED.min_kw, max_kw = EXCLUDED.max_kw, coverage_pct = EXCLUDED.coverage_pct,
         readings = EXCLUDED.readings, replaced = EXCLUDED.replaced, rows_seen = EXCLUDED.rows_seen,
@@ -113,28 +102,33 @@ def write_rollups(conn: Connection, computed: ComputedQuarters, old: Old, at: da
     before = [int(n) for n in written if n in old]
     if before:
         conn.execute(_DELETE_MINUTES, columns([computed.quarters[n] for n in before]))
-    conn.execute(_TEMP_TABLE)
-    with conn.cursor().copy("COPY settled_rollups FROM STDIN (FORMAT BINARY)") as copy:
-        copy.write(_rows(computed, written, [start for _, start in finalized]))
-    conn.execute(_UPSERT, {"facilities": facilities, "at": at})
+    conn.execute(_UPSERT, {**_rows(computed, written, finalized), "at": at})
     conn.execute(_HOURS, (at, facilities, starts))
     return _publish(conn, computed, written, old, at)
 
 
-def _rows(computed: ComputedQuarters, written: NDArray[np.int64], starts: Sequence[datetime]) -> bytes:
-    start_s = np.array([start.timestamp() for start in starts])
+def _rows(
+    computed: ComputedQuarters, written: NDArray[np.int64], finalized: Sequence[Quarter]
+) -> dict[str, ArrayParam]:
+    """The columns of the minutes and of the quarter-hours. They are parameters and not a temporary table, which would
+    keep a server that is cut off from its standby from stopping."""
+    start_s = np.array([start.timestamp() for _, start in finalized])
     minutes, whole = chosen(computed.minutes, written), chosen(computed.whole, written)
     where, minute = np.nonzero((minutes.readings > 0) | (minutes.coverage_pct > 0))
     number = np.concatenate([where, np.arange(len(written))])
-    fields: dict[str, NDArray[Any]] = {
-        "facility": number,
-        "step_s": np.concatenate([np.full(len(where), MINUTE_S), np.full(len(written), INTERVAL_S)]),
-        "starts_at": timestamps(np.concatenate([start_s[where] + minute * MINUTE_S, start_s])),
-        "rows_seen": computed.rows_seen[written][number],
+    step_s = np.repeat([MINUTE_S, INTERVAL_S], [len(where), len(written)])
+    rows = {
+        "facility_id": texts([finalized[n][0] for n in number.tolist()]),
+        "step_s": integers(step_s),
+        "starts_at": timestamps_param(
+            timestamps(np.concatenate([start_s[where] + minute * MINUTE_S, start_s]))
+        ),
+        "rows_seen": integers(computed.rows_seen[written][number]),
     }
     for name in RollupColumns.__struct_fields__:
-        fields[name] = np.concatenate([getattr(minutes, name)[where, minute], getattr(whole, name)[:, 0]])
-    return copy_of(_FIELDS, fields)
+        values = np.concatenate([getattr(minutes, name)[where, minute], getattr(whole, name)[:, 0]])
+        rows[name] = integers(values) if name in ("readings", "replaced") else doubles(values)
+    return rows
 
 
 def _publish(
