@@ -35,10 +35,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
         "gridproof log ",
         "gridproof snapshots ",
     ),
-    "locks": ("gridproof locks",),
-    "call_slots": ("gridproof call slots",),
-    "partitions": ("gridproof partitions",),
-    "ingest_locks": ("turn ", "gridproof lock holders"),
+    "locks": ("gridproof locks", "gridproof call slots", "gridproof partitions", "turn "),
     "listen": ("gridproof listen",),
     "live_log": ("gridproof live log",),
     "projections": ("projection ", "ledger"),
@@ -56,12 +53,12 @@ _BY_PROCESS: dict[str, dict[str, int]] = {
     "web": {"pool": WEB_POOL_SIZE, "listen": 1, "live_log": LIVE_LOG_POOL_SIZE + 1, "waits": WEB_THREADS},
     "relay": {"locks": 1, "listen": 1},
     "schedule": {"locks": 1},
-    "dispatch": {"locks": 1, "call_slots": 1},
+    "dispatch": {"locks": 1},
     "notify": {},
     "measure": {"locks": 1},
     "project": {},
-    "ingest": {},
-    "aggregate": {"partitions": 1},
+    "ingest": {"locks": 1},
+    "aggregate": {"locks": 1},
     "archive": {"locks": 1},
     "forecast": {
         "locks": 1,
@@ -83,8 +80,6 @@ def connection_budget(process: str, settings: Settings) -> dict[str, int]:
         from projections.registry import PROJECTIONS
 
         budget["projections"] = len(PROJECTIONS) + 1  # and the ledger
-    if process == "ingest":
-        budget["ingest_locks"] = settings.mqtt_sessions + (settings.mqtt_sessions > 1)
     return budget
 
 

@@ -28,8 +28,9 @@ async def run_dispatch(
 ) -> None:
     """Run until `stop` is set. `facilities` names those whose work is served; tests wrap the building control."""
     from adapters.nats.work_queue import NatsWorkQueue
-    from adapters.postgres.coordination.call_slots import PostgresCallSlots
-    from adapters.postgres.coordination.session_locks import AdvisoryLocks
+    from adapters.postgres.coordination.call_slots import SESSION, PostgresCallSlots
+    from adapters.postgres.coordination.named_locks import AdvisoryLocks
+    from adapters.postgres.coordination.session_locks import LockSession
     from application.command_bus.batching import CommandBatcher
     from application.dispatch.execution.executor import DispatchExecutor
     from interfaces.workers.dispatch.dispatch import DispatchWorker
@@ -43,7 +44,8 @@ async def run_dispatch(
         name="dispatch",
         replicas=settings.nats_replicas,
     )
-    slots = PostgresCallSlots(stores.database_url, settings.bms_max_concurrent)
+    session = LockSession(stores.database_url, SESSION)
+    slots = PostgresCallSlots(session, settings.bms_max_concurrent)
     health = BmsHealth(stores.clock, stores.alerts())
     show_budget("dispatch", settings, health.registry)
     if settings.dispatch_metrics_bind is not None:
@@ -59,7 +61,7 @@ async def run_dispatch(
         reached=failpoint(settings.failpoint, settings.failpoint_once_file),
         confirm_clock=stores.clock_monitor.confirm,
     )
-    locks = AdvisoryLocks(stores.database_url)
+    locks = AdvisoryLocks(session)
     worker = DispatchWorker(source=queue, calls=calls, locks=locks, facilities=facilities)
     reconciler = Reconciler(
         curtailed=lambda: curtailed_dispatches(stores),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from application.ports.failpoints import Failpoint, no_failpoint
 from interfaces.bootstrap.clock import wall_time_of
+from interfaces.bootstrap.operations import locks_of
 from interfaces.bootstrap.stores import Stores, facility_rows
 from interfaces.bootstrap.weather import cell_temperatures, weather_source
 from interfaces.failpoints import failpoint
@@ -21,10 +22,9 @@ if TYPE_CHECKING:
 
 
 async def run_forecast(stores: Stores, stop: asyncio.Event) -> None:
-    from adapters.postgres.coordination.session_locks import AdvisoryLocks
     from interfaces.workers.forecast import forecast
 
-    locks = AdvisoryLocks(stores.database_url)
+    locks = locks_of(stores)
     reached = failpoint(stores.settings.failpoint, stores.settings.failpoint_once_file)
     with forecast_cycle(stores, reached=reached) as cycle:
         cycles = forecast.run(cycle=cycle, clock=stores.clock, locks=locks, stop=stop)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import closing
+from contextlib import aclosing, closing
 from typing import TYPE_CHECKING
 
 import structlog
@@ -126,21 +126,23 @@ async def _stop_when_drained(sessions: MqttSessions, consumers: set[str], stop: 
 async def _drain(stores: Stores, client: Client, former: str, stop: asyncio.Event) -> None:
     """Put what waits in the session into the telemetry log, as the ingest worker does, which may run meanwhile."""
     from adapters.mqtt import MqttMeterFeed
-    from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveLock
+    from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveLock, exclusive_session
     from interfaces.workers.ingest import ingest
     from interfaces.workers.ingest.sessions import IngestSession
 
-    await ingest.run(
-        sessions=[
-            IngestSession(
-                name=former,
-                feed=MqttMeterFeed(str(stores.settings.mqtt_url), client_id=former),
-                lock=PostgresExclusiveLock(stores.database_url, f"ingest {former}"),
-            )
-        ],
-        stream=telemetry_log(client, stores.settings),
-        meters=stores.listed_meters(),
-        alerts=stores.alerts(),
-        clock=stores.clock,
-        stop=stop,
-    )
+    lock = f"ingest {former}"
+    async with aclosing(exclusive_session(stores.database_url, lock)) as locks:
+        await ingest.run(
+            sessions=[
+                IngestSession(
+                    name=former,
+                    feed=MqttMeterFeed(str(stores.settings.mqtt_url), client_id=former),
+                    lock=PostgresExclusiveLock(locks, lock),
+                )
+            ],
+            stream=telemetry_log(client, stores.settings),
+            meters=stores.listed_meters(),
+            alerts=stores.alerts(),
+            clock=stores.clock,
+            stop=stop,
+        )

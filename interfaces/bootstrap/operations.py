@@ -1,4 +1,4 @@
-"""Wiring of the replay of dead letters, of the monitor of positions, of settlement, and of the time limits of BMS
+"""Wiring of the locks, of the replay of dead letters, the monitor of positions, settlement, and the time limits of BMS
 commands."""
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from application.ledger.verification_report import Span
     from application.measurement.regression_source import RegressionSource
     from application.operations.dead_letter_replay import DeadLetterReplay
+    from application.ports.coordination.locks import Locks
     from application.ports.dispatch.work_queue import WorkPublisher
     from application.ports.failpoints import Failpoint
     from application.ports.telemetry.stream import TelemetryStream
@@ -34,6 +35,14 @@ NO_NATS = "NATS does not answer: check GRIDPROOF_NATS_URL, see `gridproof doctor
 def redelivery_s(stores: Stores) -> float:
     """The redelivery time in wall seconds."""
     return max(TIME_LIMITS.redelivery_least_wall_s, stores.clock.wall_seconds(TIME_LIMITS.redelivery_s))
+
+
+def locks_of(stores: Stores) -> Locks:
+    """Made once in a process: one session holds all of its locks."""
+    from adapters.postgres.coordination.named_locks import AdvisoryLocks
+    from adapters.postgres.coordination.session_locks import LockSession
+
+    return AdvisoryLocks(LockSession(stores.database_url))
 
 
 def dead_letter_replay(stores: Stores) -> DeadLetterReplay:

@@ -19,6 +19,7 @@ from interfaces.bootstrap.gc_tuning import freeze_startup_objects
 from interfaces.bootstrap.lost_work import recovery_monitor, sweep_lost_work
 from interfaces.bootstrap.operations import (
     index_of_times,
+    locks_of,
     position_monitor,
     redelivery_s,
     regression_source,
@@ -111,7 +112,6 @@ async def _record_migrations(stores: Stores, stop: asyncio.Event) -> None:
 
 
 async def _relay(stores: Stores, stop: asyncio.Event) -> None:
-    from adapters.postgres.coordination.session_locks import AdvisoryLocks
     from adapters.postgres.event_store.log_listener import LogListener
     from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
     from application.command_bus.batching import CommandBatcher
@@ -128,7 +128,7 @@ async def _relay(stores: Stores, stop: asyncio.Event) -> None:
         positions=positions,
         commands=CommandBatcher(stores.bus),
         publisher=AlertingPublisher.of(queue, stores.alerts(), stores.clock),
-        locks=AdvisoryLocks(stores.database_url),
+        locks=locks_of(stores),
         signal=LogListener(stores.url_for("listen"), "demand_response_events"),
         reached=_failpoint(stores),
         alerts=stores.alerts(),
@@ -140,7 +140,6 @@ async def _relay(stores: Stores, stop: asyncio.Event) -> None:
 
 
 async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
-    from adapters.postgres.coordination.session_locks import AdvisoryLocks
     from adapters.postgres.operations.database_server import PostgresDatabaseServer
     from interfaces.bootstrap.secrets import log_old_references
     from interfaces.workers.loops.side_task import run_side_task
@@ -149,7 +148,7 @@ async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
     from interfaces.workers.schedule.failover_monitor import FailoverMonitor
     from interfaces.workers.schedule.forecast_monitor import ForecastMonitor
 
-    read_models, locks = stores.read_models(), AdvisoryLocks(stores.database_url)
+    read_models, locks = stores.read_models(), locks_of(stores)
     dead_letters = DeadLetterMonitor(
         letters=stores.dead_letters(),
         alerts=stores.alerts(),
@@ -296,7 +295,6 @@ async def _project(stores: Stores, stop: asyncio.Event) -> None:
 
 async def _measure(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.forecasting.calendar.public_holidays import RegionalHolidays
-    from adapters.postgres.coordination.session_locks import AdvisoryLocks
     from interfaces.workers.measure import measure
 
     measuring = measure.Measuring(
@@ -309,9 +307,10 @@ async def _measure(stores: Stores, stop: asyncio.Event) -> None:
         regression=regression_source(stores),
         public_holidays=RegionalHolidays(),
     )
-    locks, seldom = AdvisoryLocks(stores.database_url), [sealing(stores)]
     others: list[measure.MeasurementPass] = [remeasuring(stores), settling(stores, _failpoint(stores))]
-    await measure.run(measuring=measuring, others=others, seldom=seldom, locks=locks, stop=stop)
+    await measure.run(
+        measuring=measuring, others=others, seldom=[sealing(stores)], locks=locks_of(stores), stop=stop
+    )
 
 
 def _failpoint(stores: Stores) -> Callable[[str, str], None]:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from interfaces.bootstrap.ledger import open_archive
+from interfaces.bootstrap.operations import locks_of
 from interfaces.bootstrap.telemetry_stream import telemetry_log
 from interfaces.failpoints import failpoint
 from interfaces.settings.settings import Settings
@@ -22,7 +23,6 @@ async def run_archive(stores: Stores, stop: asyncio.Event) -> None:
     """Run until `stop`; without an archive in the settings it only waits."""
     from adapters.nats.connection import connect
     from adapters.nats.raw_log import NatsRawLog
-    from adapters.postgres.coordination.session_locks import AdvisoryLocks
     from interfaces.workers.archive import ArchiveWorker
 
     settings = stores.settings
@@ -37,7 +37,7 @@ async def run_archive(stores: Stores, stop: asyncio.Event) -> None:
         progress=raw_archive_progress(stores),
         alerts=stores.alerts(),
         clock=stores.clock,
-        locks=AdvisoryLocks(stores.database_url),
+        locks=locks_of(stores),
         reached=failpoint(settings.failpoint, settings.failpoint_once_file),
     )
     await worker.run(stop)

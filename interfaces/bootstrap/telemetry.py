@@ -16,8 +16,8 @@ from interfaces.bootstrap.telemetry_stream import oldest_reading, telemetry_log
 if TYPE_CHECKING:
     import ssl
 
+    from adapters.postgres.coordination.session_locks import LockSession
     from application.history_import.importer import HistoryReport
-    from application.ports.coordination.lock_holders import LockHolders
     from application.ports.coordination.locks import Locks
     from application.ports.telemetry.meter_readings import MeterReadingsView
     from application.ports.telemetry.store import TelemetryStore
@@ -203,14 +203,18 @@ def meter_readings(stores: Stores) -> MeterReadingsView:
 async def run_ingest(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.nats.connection import connect
     from adapters.nats.raw_log import NatsRawLog
+    from adapters.postgres.coordination.exclusive_lock import PostgresLockHolders, exclusive_session
     from interfaces.bootstrap.raw_archive import clock_time
     from interfaces.workers.ingest import ingest
     from interfaces.workers.schedule.telemetry_lag_monitor import show_lag
 
     serve_telemetry_metrics(stores.settings, "ingest")
     client = await connect(str(stores.settings.nats_url), name="ingest")
-    worker = uuid4().hex[:8]
-    sessions = ingest_sessions(stores, worker)
+    worker, alone = uuid4().hex[:8], stores.settings.mqtt_sessions == 1
+    locks = exclusive_session(
+        stores.database_url, "ingest" if alone else _SHARED, holder=None if alone else worker
+    )
+    sessions = ingest_sessions(stores.settings, locks)
     raw_log = NatsRawLog(client, clock_time=clock_time(stores.settings))
     showing = asyncio.create_task(show_lag(raw_log, stores.clock, stop), name="lag shown")
     try:
@@ -222,23 +226,27 @@ async def run_ingest(stores: Stores, stop: asyncio.Event) -> None:
             meters=stores.listed_meters(),
             oldest=oldest_reading(stores.settings),
             stores_originals=stores.settings.telemetry_archive and stores.settings.telemetry_originals,
-            shares=None if len(sessions) == 1 else _lock_holders(stores),
+            shares=None if alone else PostgresLockHolders(locks, _SHARED),
             worker=worker,
             stop=stop,
         )
     finally:
         showing.cancel()
         await asyncio.gather(showing, return_exceptions=True)
+        await locks.aclose()
     await client.close()
 
 
-def ingest_sessions(stores: Stores, worker: str) -> list[IngestSession]:
-    """The MQTT sessions of the settings, for the ingest worker named `worker`. Raises MqttTlsError."""
+_SHARED = "ingest "
+"""What the names of the locks begin with where several workers share the MQTT sessions."""
+
+
+def ingest_sessions(settings: Settings, locks: LockSession) -> list[IngestSession]:
+    """The MQTT sessions of the settings. Raises MqttTlsError."""
     from adapters.mqtt import MqttMeterFeed
     from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveLock
     from interfaces.workers.ingest.sessions import IngestSession
 
-    settings = stores.settings
     alone = settings.mqtt_sessions == 1
     client_id = settings.mqtt_client_id
     # A session keeps its subscriptions: a single session must not have the name of a shared one.
@@ -253,9 +261,7 @@ def ingest_sessions(stores: Stores, worker: str) -> list[IngestSession]:
                 version=settings.mqtt_version,
                 tls=mqtt_tls(settings),
             ),
-            lock=PostgresExclusiveLock(
-                stores.database_url, "ingest" if alone else f"ingest {name}", holder=None if alone else worker
-            ),
+            lock=PostgresExclusiveLock(locks, "ingest" if alone else f"{_SHARED}{name}"),
         )
         for name in names
     ]
@@ -275,15 +281,10 @@ def mqtt_tls(settings: Settings) -> ssl.SSLContext | None:
     )
 
 
-def _lock_holders(stores: Stores) -> LockHolders:
-    from adapters.postgres.coordination.exclusive_lock import PostgresLockHolders
-
-    return PostgresLockHolders(stores.url_for("lock holders"), "ingest ")
-
-
 async def run_aggregate(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.nats.connection import connect
-    from adapters.postgres.coordination.partition_assignment import PostgresPartitionAssignment
+    from adapters.postgres.coordination.partition_assignment import SESSION, PostgresPartitionAssignment
+    from adapters.postgres.coordination.session_locks import LockSession
     from domain.telemetry.meter_reading import ALL_PARTITIONS
     from interfaces.workers.aggregate import aggregate
 
@@ -300,7 +301,7 @@ async def run_aggregate(stores: Stores, stop: asyncio.Event) -> None:
             stop=stop,
             rollups=stores.rollups(),
             stored=stored,
-            shares=PostgresPartitionAssignment(stores.database_url, ALL_PARTITIONS),
+            shares=PostgresPartitionAssignment(LockSession(stores.database_url, SESSION), ALL_PARTITIONS),
         )
     await client.close()
 

@@ -57,6 +57,7 @@ DEFINED_IN: dict[str, dict[str, tuple[str | int, ...]]] = {
         "adapters/postgres/telemetry/transaction.py": (0x7E1E,),
         "adapters/postgres/telemetry/dirty_intervals.py": (0x7E1F,),
         COORDINATION + "partition_assignment.py": (0x7E20,),
+        COORDINATION + "call_slots.py": (0x626D73,),
         "adapters/postgres/schema/migrate.py": (7_214_001,),
     },
     "application_names": {

@@ -19,7 +19,7 @@ from adapters.embedded.ingest_session import FORMER_CLIENT_ID, ingest_session
 from adapters.mqtt import TOPIC_FILTER, MqttMeterFeed, delete_session
 from adapters.nats.connection import connect
 from adapters.nats.mqtt_sessions import MqttSessions
-from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveLock
+from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveLock, exclusive_session
 from interfaces.bootstrap import IngestHandover, ingest_handover, open_stores, with_embedded
 from interfaces.settings.settings import Settings
 from tests.integration.telemetry import feed_reader
@@ -138,7 +138,7 @@ def test_a_handover_that_fails_is_tried_again_while_ingest_reads(
 
     async def scenario() -> None:
         old = await waiting_in_the_old_session(servers)
-        ingest = PostgresExclusiveLock(database.app_dsn, "ingest")
+        ingest = PostgresExclusiveLock(exclusive_session(database.app_dsn, "ingest"), "ingest")
         feed = MqttMeterFeed(servers.mqtt_url, client_id=settings.mqtt_client_id)
         handover = IngestHandover(settings, servers, again_after_s=0.1)
         try:

@@ -1,202 +1,250 @@
-"""Named locks as PostgreSQL session advisory locks, all held by one connection.
+"""Session advisory locks of PostgreSQL: one session holds all locks of a process.
 
-Requests and releases of the same moment are sent in one round trip.
+PostgreSQL releases the locks of a session when the session ends: within milliseconds after its process was killed, and
+after about 11 s when its host is cut off (`SERVER_SETTINGS`). It does not notify a client whose session it has ended,
+so the session is used at least once a second while it holds a lock. A holder gives up after 8 s without an answer at
+the latest, before PostgreSQL frees its locks for others.
 
-PostgreSQL does not notify a client whose session it has ended, so the session is checked every second while
-it holds a lock. If it is lost, the blocks that run under its locks are cancelled.
+Processes of two releases run side by side: the key spaces, classes and keys never change.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+import os
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import psycopg
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, Connection
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from application.ports.coordination.locks import LockLost
-
-POLL_S = 0.05
 HEARTBEAT_S = 1.0
 ANSWER_WITHIN_S = 5.0
 """A session that does not answer for this long counts as lost: PostgreSQL may have ended it on its side."""
+GIVE_UP_S = 8.0
+"""A holder that works on while its session is lost stops when PostgreSQL has not answered for this long."""
+SERVER_SETTINGS = (
+    "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 -c tcp_user_timeout=10000"
+    " -c client_connection_check_interval=2s"
+)
+"""With these the server notices after 10 to 11 s that a client has vanished. By default it takes two hours."""
 
-# Passed as an array of distinct keys, because a session gets its own lock a second time.
-_ACQUIRE = "SELECT key FROM unnest(%s::bigint[]) AS key WHERE pg_try_advisory_lock(key)"
-_RELEASE = "SELECT pg_advisory_unlock(key) FROM unnest(%s::bigint[]) AS key"
-_PING = "SELECT unnest(%s::bigint[])"
+# Keys are passed as an array: PostgreSQL may evaluate another condition in WHERE only after it took the lock.
+_ACQUIRE = """
+SELECT key FROM unnest(%s::{type}[]) AS key WHERE pg_try_advisory_lock{shared}({arguments}) LIMIT %s
+"""
+_WAIT = "SELECT pg_advisory_lock{shared}({arguments}) FROM unnest(%s::{type}[]) AS key"
+_RELEASE = "SELECT pg_advisory_unlock({arguments}) FROM unnest(%s::{type}[]) AS key"
 
-_Session = AsyncConnection[tuple[object, ...]]
+Key = int | str
+TKey = TypeVar("TKey", int, str)
 
 
-class AdvisoryLocks:
-    """Retries every 50 ms. PostgreSQL releases the locks of a killed process within milliseconds."""
+class KeySpace(NamedTuple):
+    """Locks of two key spaces do not affect each other. `arguments` are those of PostgreSQL's lock functions."""
 
-    def __init__(self, database_url: str) -> None:
-        self._database_url = database_url
-        self._connection: _Session | None = None
-        self._one_at_a_time = asyncio.Lock()
-        self._busy: set[str] = set()
-        """Names that are held, requested, or being released."""
-        self._requests: list[tuple[str, asyncio.Future[_Session | None]]] = []
-        self._releases: list[tuple[str, asyncio.Future[None]]] = []
-        self._exchange: asyncio.Task[None] | None = None
-        self._scopes: dict[str, asyncio.Timeout] = {}
-        self._heartbeat: asyncio.Task[None] | None = None
+    key_type: str
+    arguments: str
 
-    @asynccontextmanager
-    async def held(
-        self, name: str, *, while_waiting: Callable[[], object] | None = None
-    ) -> AsyncIterator[None]:
-        while (session := await self._try_acquire(name)) is None:
-            if while_waiting is not None:
-                while_waiting()
-            await asyncio.sleep(POLL_S)
-        scope = asyncio.timeout(None)  # rescheduled to now when the session is lost
-        try:
-            async with scope:
-                self._register(name, scope, session)
-                yield
-        except TimeoutError as error:
-            if scope.expired():
-                raise LockLost(f"the database session that held the lock {name!r} was lost") from error
-            raise
-        finally:
-            await self._unlock(name)
+    @classmethod
+    def of_class(cls, class_id: int) -> KeySpace:
+        """Two-part keys. Those of one part cannot collide with them."""
+        return cls("int", f"{class_id}, key")
 
-    async def aclose(self) -> None:
-        """Close the session. Tasks that still hold a lock have lost it."""
-        async with self._one_at_a_time:
-            await self._drop_session()
-        if self._heartbeat is not None:
-            self._heartbeat.cancel()
-            await asyncio.gather(self._heartbeat, return_exceptions=True)
+    def acquire(self, *, shared: bool = False) -> bytes:
+        """Parameters: the keys, and how many of them at most. Returns the keys that were free."""
+        return self._filled(_ACQUIRE, shared=shared)
 
-    def _register(self, name: str, scope: asyncio.Timeout, session: _Session) -> None:
-        if self._connection is not session or session.closed:  # lost since it was acquired
-            scope.reschedule(asyncio.get_running_loop().time())
-            return
-        self._scopes[name] = scope
-        if self._heartbeat is None or self._heartbeat.done():
-            self._heartbeat = asyncio.create_task(self._watch())
+    def wait(self, *, shared: bool = False) -> bytes:
+        return self._filled(_WAIT, shared=shared)
 
-    async def _unlock(self, name: str) -> None:
-        if self._scopes.pop(name, None) is None:  # the session is gone and has released it already
-            self._busy.discard(name)
-            return
-        await self._release_soon(name)
+    def release(self) -> bytes:
+        return self._filled(_RELEASE)
 
-    def _release_soon(self, name: str) -> asyncio.Future[None]:
-        releases: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._releases.append((name, releases))
-        self._exchange_soon()
-        return releases
+    def _filled(self, statement: str, *, shared: bool = False) -> bytes:
+        parts = {"type": self.key_type, "arguments": self.arguments, "shared": "_shared" * shared}
+        return statement.format(**parts).encode()
 
-    async def _watch(self) -> None:
-        while self._scopes:
-            await asyncio.sleep(HEARTBEAT_S)
-            if self._scopes:
-                with suppress(psycopg.OperationalError):  # `_execute` has cancelled the holders
-                    await self._execute(_PING, [1])
 
-    async def _try_acquire(self, name: str) -> _Session | None:
-        """The session that holds the lock now, or None."""
-        if name in self._busy:  # a session can take its own lock twice; two tasks of this process must not
-            return None
-        self._busy.add(name)
-        future: asyncio.Future[_Session | None] = asyncio.get_running_loop().create_future()
-        self._requests.append((name, future))
-        self._exchange_soon()
-        try:
-            return await future
-        except asyncio.CancelledError:
-            if future.done() and not future.cancelled() and future.result() is not None:
-                self._release_soon(name)  # it was granted at the same moment
-            raise
-
-    def _exchange_soon(self) -> None:
-        if self._exchange is None or self._exchange.done():
-            self._exchange = asyncio.create_task(self._exchange_with_database())
-
-    async def _exchange_with_database(self) -> None:
-        while self._requests or self._releases:
-            await self._release()
-            await self._acquire()
-
-    async def _release(self) -> None:
-        releases, self._releases = self._releases, []
-        if not releases:
-            return
-        await self._locked_keys(_RELEASE, releases)  # a session that is gone has released them
-        for name, future in releases:
-            self._busy.discard(name)
-            if not future.done():
-                future.set_result(None)
-
-    async def _acquire(self) -> None:
-        requests, self._requests = self._requests, []
-        if not requests:
-            return
-        acquired = await self._locked_keys(_ACQUIRE, requests)
-        session = self._connection if acquired else None
-        for name, future in requests:
-            granted = session if lock_key(name) in acquired else None
-            if granted is None:
-                self._busy.discard(name)
-            if not future.done():
-                future.set_result(granted)
-            elif granted is not None:  # the requesting task was cancelled meanwhile
-                self._release_soon(name)
-
-    async def _locked_keys(
-        self, sql: str, requests: Sequence[tuple[str, asyncio.Future[Any]]]
-    ) -> set[object]:
-        """The keys for which `sql` succeeded; none if the database is unreachable, and the next attempt
-        reconnects. Another error is set on every request."""
-        try:
-            return await self._execute(sql, [lock_key(name) for name, _ in requests])
-        except psycopg.OperationalError:
-            return set()
-        except Exception as error:  # noqa: BLE001 - raised in each task that waits
-            for _, future in requests:
-                if not future.done():
-                    future.set_exception(error)
-            return set()
-
-    async def _execute(self, sql: str, numbers: list[int]) -> set[object]:
-        async with self._one_at_a_time:
-            try:
-                async with asyncio.timeout(ANSWER_WITHIN_S):
-                    connection = await self._connected()
-                    rows = await (await connection.execute(sql, (numbers,))).fetchall()
-            except (psycopg.OperationalError, TimeoutError) as error:
-                await self._drop_session()
-                raise psycopg.OperationalError(f"the session that holds the locks: {error}") from error
-            return {row[0] for row in rows}
-
-    async def _connected(self) -> AsyncConnection[tuple[object, ...]]:
-        if self._connection is not None and self._connection.closed:
-            await self._drop_session()
-        if self._connection is None:
-            self._connection = await AsyncConnection.connect(
-                self._database_url, autocommit=True, connect_timeout=5, application_name="gridproof locks"
-            )
-        return self._connection
-
-    async def _drop_session(self) -> None:
-        """Close the session; the blocks that run under its locks are cancelled."""
-        connection, self._connection = self._connection, None
-        now = asyncio.get_running_loop().time()
-        for scope in self._scopes.values():
-            scope.reschedule(now)
-        self._scopes.clear()
-        if connection is not None:
-            await connection.close()
+NUMBERS = KeySpace("bigint", "key")
+"""Names whose key the client makes (`lock_key`), and the key of the migrations."""
+NAMES = KeySpace("text", "hashtextextended(key, 0)")
+"""Names whose key PostgreSQL makes."""
 
 
 def lock_key(name: str) -> int:
     """The 64-bit key that PostgreSQL uses for the lock `name`."""
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big", signed=True)
+
+
+def lock_session_dsn(dsn: str) -> str:
+    """The DSN for a session that holds locks."""
+    options = conninfo_to_dict(dsn).get("options") or ""
+    return make_conninfo(dsn, options=f"{options} {SERVER_SETTINGS}".strip())
+
+
+class LockSession:
+    """The session that holds the locks of this process. Several policies use it; a lock has one holder among them.
+
+    A session that is lost is replaced at the next call. Errors are those of psycopg; after an OperationalError the
+    session holds no lock.
+    """
+
+    def __init__(self, database_url: str, application_name: str = "gridproof locks") -> None:
+        self._dsn = lock_session_dsn(database_url)
+        self._application_name = application_name
+        self._connection: AsyncConnection[tuple[Any, ...]] | None = None
+        self._held: set[tuple[KeySpace, Key]] = set()
+        self._one_at_a_time = asyncio.Lock()
+        self._heartbeat: asyncio.Task[None] | None = None
+        self._answered_at = float("-inf")
+        """When the newest statement that was answered was sent, by the event loop's clock."""
+        self._when_lost: list[Callable[[], None]] = []
+        self._returning: asyncio.Task[None] | None = None
+
+    def when_lost(self, notify: Callable[[], None]) -> None:
+        """Call `notify` whenever the session, and with it every lock, is lost."""
+        self._when_lost.append(notify)
+
+    def holds(self, space: KeySpace, key: Key) -> bool:
+        return (space, key) in self._held
+
+    @property
+    def patience_s(self) -> float:
+        """Seconds until a holder gives up that works on without an answer of PostgreSQL; negative after that."""
+        return self._answered_at + GIVE_UP_S - asyncio.get_running_loop().time()
+
+    async def acquire(
+        self, space: KeySpace, keys: Iterable[TKey], *, limit: int | None = None, shared: bool = False
+    ) -> list[TKey]:
+        """Acquire those of `keys` that nobody holds, at most `limit`, and return them. One that this session holds
+        already is not acquired again."""
+        attempt = asyncio.create_task(self._acquire(space, keys, limit, shared=shared))
+        try:
+            acquired = await asyncio.shield(attempt)
+        except asyncio.CancelledError:
+            attempt.add_done_callback(partial(self._give_back, space))
+            raise
+        return [key for key in acquired if self.holds(space, key)]  # the session may be lost since
+
+    async def release(self, space: KeySpace, keys: Iterable[Key]) -> None:
+        """Release those of `keys` that this session holds. A session that is lost has released them."""
+        if held := [key for key in keys if self.holds(space, key)]:
+            await asyncio.shield(asyncio.create_task(self._release(space, held)))
+
+    async def query(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return await asyncio.shield(asyncio.create_task(self._query(statement, values)))
+
+    async def aclose(self) -> None:
+        """Close the session. Whoever still holds a lock has lost it."""
+        if self._connection is not None and self._one_at_a_time.locked():
+            _cut(self._connection)  # not to wait for an answer
+        async with self._one_at_a_time:
+            await self._drop()
+        if self._heartbeat is not None:
+            self._heartbeat.cancel()
+            await asyncio.gather(self._heartbeat, return_exceptions=True)
+
+    # The caller of these is not the task that runs them: when it is cancelled they still end. psycopg would cancel the
+    # statement instead, wait for PostgreSQL, and leave unknown what it has locked.
+
+    async def _acquire(
+        self, space: KeySpace, keys: Iterable[TKey], limit: int | None, *, shared: bool
+    ) -> list[TKey]:
+        async with self._one_at_a_time:
+            free = [key for key in dict.fromkeys(keys) if not self.holds(space, key)]
+            if not free:
+                return []
+            rows = await self._answer(space.acquire(shared=shared), (free, limit))
+            acquired: list[TKey] = [key for (key,) in rows]
+            self._held.update((space, key) for key in acquired)
+        if acquired and (self._heartbeat is None or self._heartbeat.done()):
+            self._heartbeat = asyncio.create_task(self._check())
+        return acquired
+
+    async def _release(self, space: KeySpace, keys: Iterable[Key]) -> None:
+        async with self._one_at_a_time:
+            held = [key for key in keys if self.holds(space, key)]
+            if held:
+                with suppress(psycopg.OperationalError):
+                    await self._answer(space.release(), (held,))
+                self._held.difference_update((space, key) for key in held)
+
+    async def _query(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        async with self._one_at_a_time:
+            return await self._answer(statement.encode(), values)
+
+    def _give_back(self, space: KeySpace, attempt: asyncio.Task[list[TKey]]) -> None:
+        """Release what was acquired for a caller that was cancelled."""
+        if not attempt.cancelled() and attempt.exception() is None:
+            self._returning = asyncio.create_task(self._release(space, attempt.result()))
+
+    async def _check(self) -> None:
+        """While the session holds a lock, use it at least every `HEARTBEAT_S`."""
+        loop = asyncio.get_running_loop()
+        while self._held:
+            await asyncio.sleep(max(self._answered_at + HEARTBEAT_S - loop.time(), 0.0))
+            if self._held and loop.time() >= self._answered_at + HEARTBEAT_S:
+                with suppress(psycopg.OperationalError):  # `_answer` has told the holders
+                    await self._query("SELECT 1", ())
+
+    async def _answer(self, statement: bytes, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Run a statement. The caller holds `_one_at_a_time`."""
+        loop = asyncio.get_running_loop()
+        try:
+            connection = await self._connected()
+            sent_at = loop.time()
+            cutting = loop.call_later(ANSWER_WITHIN_S, _cut, connection)
+            try:
+                rows = await (await connection.execute(statement, values)).fetchall()
+            finally:
+                cutting.cancel()
+        except psycopg.OperationalError as error:
+            await self._drop()
+            raise psycopg.OperationalError(f"the session that holds the locks: {error}") from error
+        self._answered_at = sent_at
+        return rows
+
+    async def _connected(self) -> AsyncConnection[tuple[Any, ...]]:
+        if self._connection is not None and self._connection.closed:
+            await self._drop()
+        if self._connection is None:
+            self._connection = await AsyncConnection.connect(
+                self._dsn, autocommit=True, connect_timeout=5, application_name=self._application_name
+            )
+        return self._connection
+
+    async def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        self._held.clear()
+        for notify in self._when_lost:
+            notify()
+        if connection is not None:
+            await connection.close()
+
+
+def _cut(connection: AsyncConnection[Any]) -> None:
+    """End a connection whose server does not answer; the statement under way fails at once. Its cancellation would
+    wait for the server 10 s more."""
+    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
+        duplicate.shutdown(socket.SHUT_RDWR)
+
+
+def try_lock(connection: Connection[Any], name: str) -> bool:
+    """Acquire the lock `name` for as long as the session of `connection` lives, which fences what it writes: a session
+    that is lost can write no more. False if another session holds it."""
+    return connection.execute(NAMES.acquire(), ([name], 1)).fetchone() is not None
+
+
+def wait_for_lock(connection: Connection[Any], space: KeySpace, key: Key, *, shared: bool = False) -> None:
+    """Wait for the lock, and hold it for as long as the session of `connection` lives."""
+    connection.execute(space.wait(shared=shared), ([key],))
+
+
+def unlock(connection: Connection[Any], name: str) -> None:
+    connection.execute(NAMES.release(), ([name],))

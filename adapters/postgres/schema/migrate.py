@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 import psycopg
 
+from adapters.postgres.coordination.session_locks import NUMBERS, lock_session_dsn, wait_for_lock
 from adapters.postgres.schema.worker_roles import grant_to_worker_roles
 
 LOCK_KEY = 7_214_001
@@ -121,12 +122,12 @@ def _before(due: Sequence[tuple[str, str]], held_back: dict[str, str]) -> list[t
 
 def _connected(owner_dsn: str) -> psycopg.Connection[tuple[object, ...]]:
     try:
-        connection = psycopg.connect(owner_dsn, autocommit=True, connect_timeout=10)
+        connection = psycopg.connect(lock_session_dsn(owner_dsn), autocommit=True, connect_timeout=10)
     except psycopg.OperationalError as error:
         raise _unreachable(error) from error
     # The lock is released with the connection. It is taken before the first statement, since even CREATE ...
     # IF NOT EXISTS fails in a race.
-    connection.execute("SELECT pg_advisory_lock(%s)", (LOCK_KEY,))
+    wait_for_lock(connection, NUMBERS, LOCK_KEY)
     connection.execute(_BOOKKEEPING)
     return connection
 

@@ -9,7 +9,8 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from adapters.embedded.postgres import COMMANDS, PROJECTIONS
-from adapters.postgres.coordination.session_locks import AdvisoryLocks
+from adapters.postgres.coordination.named_locks import AdvisoryLocks
+from adapters.postgres.coordination.session_locks import LockSession
 from adapters.postgres.operations.lock_sessions import PostgresLockSessions
 from application.ports.coordination.lock_sessions import LockSessions
 from tests.fakes.coordination.lock_sessions import FakeLockSessions
@@ -36,7 +37,7 @@ def system(request: pytest.FixtureRequest) -> Iterator[Processes]:
         request.getfixturevalue("postgres_server"), request.getfixturevalue("database")
     )
     with ConnectionPool[Any](commands, min_size=1, max_size=1) as pool:
-        yield PostgresLockSessions(pool), lambda: AdvisoryLocks(projections)
+        yield PostgresLockSessions(pool), lambda: AdvisoryLocks(LockSession(projections))
 
 
 def test_a_held_lock_has_a_holder_which_changes_with_the_process(system: Processes) -> None:

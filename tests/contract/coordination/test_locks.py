@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from adapters.postgres.coordination.session_locks import AdvisoryLocks, lock_key
+from adapters.postgres.coordination.named_locks import AdvisoryLocks
+from adapters.postgres.coordination.session_locks import LockSession, lock_key
 from application.ports.coordination.locks import LockLost
 from tests.fakes.coordination.locks import FakeLocks, LockBoard
 
@@ -21,7 +22,7 @@ def process(request: pytest.FixtureRequest) -> Process:
         shared = LockBoard()
         return lambda: FakeLocks(shared)
     database = request.getfixturevalue("database")
-    return lambda: AdvisoryLocks(database.app_dsn)
+    return lambda: AdvisoryLocks(LockSession(database.app_dsn))
 
 
 async def at_once(locks: list[Any], name: str, visits: int) -> int:
@@ -133,7 +134,9 @@ def test_a_holder_that_lost_its_lock_is_stopped_and_may_take_it_again(
 
     async def scenario() -> None:
         mine: Any = (
-            FakeLocks() if kind == "fake" else AdvisoryLocks(request.getfixturevalue("database").app_dsn)
+            FakeLocks()
+            if kind == "fake"
+            else AdvisoryLocks(LockSession(request.getfixturevalue("database").app_dsn))
         )
         inside = asyncio.Event()
         holder = asyncio.create_task(_hold_for_ever(mine, inside))

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from adapters.postgres.coordination.call_slots import PostgresCallSlots
+from adapters.postgres.coordination.session_locks import LockSession
 from application.ports.dispatch.call_slots import CallSlots
 from tests.fakes.dispatch.call_slots import FakeCallSlots
 from tests.servers import Database
@@ -21,7 +22,7 @@ def opened(request: pytest.FixtureRequest) -> Opened:
     if request.param == "fake":
         return FakeCallSlots
     database: Database = request.getfixturevalue("database")
-    return lambda number: PostgresCallSlots(database.app_dsn, number)
+    return lambda number: PostgresCallSlots(LockSession(database.app_dsn), number)
 
 
 @contextlib.asynccontextmanager
@@ -91,7 +92,7 @@ def test_a_failing_holder_releases_its_slot(opened: Opened) -> None:
 
 def test_the_slots_are_shared_by_all_processes(database: Database) -> None:
     async def scenario() -> None:
-        both, counted = [PostgresCallSlots(database.app_dsn, 4) for _ in range(2)], Counted()
+        both, counted = [PostgresCallSlots(LockSession(database.app_dsn), 4) for _ in range(2)], Counted()
         async with closing(*both):
             for _ in range(5):
                 await asyncio.gather(*(counted.hold(both[number % 2]) for number in range(60)))
@@ -102,7 +103,10 @@ def test_the_slots_are_shared_by_all_processes(database: Database) -> None:
 
 def test_the_slots_of_an_ended_process_are_released(database: Database) -> None:
     async def scenario() -> None:
-        dying, living = PostgresCallSlots(database.app_dsn, 1), PostgresCallSlots(database.app_dsn, 1)
+        dying, living = (
+            PostgresCallSlots(LockSession(database.app_dsn), 1),
+            PostgresCallSlots(LockSession(database.app_dsn), 1),
+        )
         counted = Counted()
         async with closing(living), dying.held():
             waiting = asyncio.create_task(counted.hold(living))

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from adapters.clock import AcceleratedClock
-from adapters.postgres.coordination.session_locks import AdvisoryLocks
+from adapters.postgres.coordination.named_locks import AdvisoryLocks
+from adapters.postgres.coordination.session_locks import LockSession
 from application.forecast import model_registry
 from application.forecast.model_registry import ModelRegistry
 from application.ports.event_store.event_store import EventStoreUnavailable
@@ -69,7 +70,7 @@ def test_the_worker_runs_a_cycle_at_once_and_one_in_every_quarter_hour(
         stop.set()
 
     async def scenario() -> None:
-        async with aclosing(AdvisoryLocks(database.app_dsn)) as locks:
+        async with aclosing(AdvisoryLocks(LockSession(database.app_dsn))) as locks:
             worker = forecast_worker.run(
                 cycle=forecast_setup.cycle(), clock=forecast_setup.clock, locks=locks, stop=stop
             )
@@ -93,7 +94,7 @@ def test_the_worker_waits_for_an_unavailable_database(
         stop.set()
 
     async def scenario() -> None:
-        async with aclosing(AdvisoryLocks(database.app_dsn)) as locks:
+        async with aclosing(AdvisoryLocks(LockSession(database.app_dsn))) as locks:
             worker = forecast_worker.run(
                 cycle=forecast_setup.cycle(), clock=forecast_setup.clock, locks=locks, stop=stop
             )

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.coordination.session_locks import AdvisoryLocks
+from adapters.postgres.coordination.named_locks import AdvisoryLocks
+from adapters.postgres.coordination.session_locks import LockSession
 from adapters.postgres.event_store.event_store import PostgresEventStore
 from adapters.postgres.forecast.forecast_book import PostgresForecastBook
 from adapters.postgres.telemetry.store import PostgresTelemetryStore
@@ -255,7 +256,7 @@ def test_the_worker_measures_until_it_is_stopped(measurement: MeasurementSetup, 
         stop.set()
 
     async def scenario() -> None:
-        async with aclosing(AdvisoryLocks(database.app_dsn)) as locks:
+        async with aclosing(AdvisoryLocks(LockSession(database.app_dsn))) as locks:
             worker = measure.run(measuring=measurement.measuring, locks=locks, stop=stop)
             await asyncio.wait_for(asyncio.gather(worker, watch()), 30)
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.coordination.session_locks import AdvisoryLocks
+from adapters.postgres.coordination.named_locks import AdvisoryLocks
+from adapters.postgres.coordination.session_locks import LockSession
 from adapters.postgres.event_store.event_store import PostgresEventStore
 from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
 from adapters.postgres.forecast.forecast_book import PostgresForecastBook
@@ -314,7 +315,7 @@ def test_the_worker_measures_again_after_a_correction(
             FakeAlertRegistry(),
             FakePublicHolidays(),
         )
-        async with aclosing(AdvisoryLocks(database.app_dsn)) as locks:
+        async with aclosing(AdvisoryLocks(LockSession(database.app_dsn))) as locks:
             worker = measure.run(
                 measuring=measuring, others=[remeasurement.remeasuring()], locks=locks, stop=stop
             )

@@ -14,7 +14,8 @@ from adapters.embedded.postgres import PROJECTIONS
 from adapters.nats.queue_depths import NatsQueueDepths
 from adapters.nats.telemetry_stream import NatsTelemetryStream
 from adapters.nats.work_queue import NatsWorkQueue
-from adapters.postgres.coordination.session_locks import AdvisoryLocks
+from adapters.postgres.coordination.named_locks import AdvisoryLocks
+from adapters.postgres.coordination.session_locks import LockSession
 from adapters.postgres.operations.system_state import PostgresSystemState
 from application.ports.dispatch.work_queue import CallbackWork
 from application.ports.operations.system_state import QueuesUnavailable
@@ -31,7 +32,7 @@ def test_a_lock_is_reported_while_a_session_holds_it(pool: ConnectionPool[Any], 
     state = PostgresSystemState(pool)
 
     async def scenario() -> tuple[frozenset[str], frozenset[str]]:
-        locks = AdvisoryLocks(database.app_dsn)
+        locks = AdvisoryLocks(LockSession(database.app_dsn))
         try:
             async with locks.held("relay"), locks.held("measure"):
                 during = await asyncio.to_thread(state.held, ["relay", "measure", "schedule"])

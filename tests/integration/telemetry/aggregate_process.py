@@ -9,7 +9,8 @@ from psycopg_pool import ConnectionPool
 
 from adapters.clock import SystemClock
 from adapters.nats.telemetry_stream import NatsTelemetryStream
-from adapters.postgres.coordination.partition_assignment import PostgresPartitionAssignment
+from adapters.postgres.coordination.partition_assignment import SESSION, PostgresPartitionAssignment
+from adapters.postgres.coordination.session_locks import LockSession
 from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
 from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from domain.telemetry.meter_reading import ALL_PARTITIONS
@@ -34,7 +35,7 @@ async def main(dsn: str, nats_url: str) -> None:
             clock=clock,
             stop=asyncio.Event(),
             rollups=PostgresTelemetryRollups(pool, clock),
-            shares=PostgresPartitionAssignment(dsn, ALL_PARTITIONS),
+            shares=PostgresPartitionAssignment(LockSession(dsn, SESSION), ALL_PARTITIONS),
         )
 
 

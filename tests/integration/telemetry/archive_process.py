@@ -16,7 +16,8 @@ from adapters.archive import ObjectArchive
 from adapters.clock import SystemClock
 from adapters.nats.raw_log import NatsRawLog
 from adapters.nats.telemetry_stream import NatsTelemetryStream
-from adapters.postgres.coordination.session_locks import AdvisoryLocks
+from adapters.postgres.coordination.named_locks import AdvisoryLocks
+from adapters.postgres.coordination.session_locks import LockSession
 from interfaces.failpoints import failpoint
 from interfaces.workers.archive import ArchiveWorker
 from tests.fakes.operations.alerts import FakeAlertRegistry
@@ -40,7 +41,7 @@ async def main(dsn: str, nats_url: str, folder: str, place: str) -> None:
         progress=FakeRawArchiveProgress(),
         alerts=FakeAlertRegistry(),
         clock=HoursAhead(),
-        locks=AdvisoryLocks(dsn),
+        locks=AdvisoryLocks(LockSession(dsn)),
         reached=failpoint(place or None, None),
         round_every_s=0.1,
     )

@@ -15,7 +15,7 @@ from adapters.clock import SystemClock
 from adapters.embedded import EmbeddedServers
 from adapters.mqtt import MqttMeterFeed
 from adapters.nats.telemetry_stream import STREAM, NatsTelemetryStream
-from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveLock
+from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveLock, exclusive_session
 from adapters.postgres.telemetry.reading_counts import PostgresStoredReadings
 from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from application.ports.operations.dead_letters import DeadLetter
@@ -63,7 +63,7 @@ class TelemetryPath:
         return PostgresStoredReadings(self.pool)
 
     def turn(self) -> PostgresExclusiveLock:
-        return PostgresExclusiveLock(self.database.app_dsn, "ingest")
+        return PostgresExclusiveLock(exclusive_session(self.database.app_dsn, "ingest"), "ingest")
 
     def open_alerts(self) -> set[tuple[str, str]]:
         return {(alert.name, alert.subject) for alert in self.alerts.listed()}

@@ -6,15 +6,21 @@ from contextlib import AsyncExitStack
 import psycopg
 import pytest
 
-from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveLock
+from adapters.postgres.coordination import session_locks
+from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveLock, exclusive_session
 from tests.servers import Database, PostgresServer
 
 NAME = "the only one"
 
 
+def exclusive(database: Database, name: str = NAME) -> PostgresExclusiveLock:
+    """The lock of another process."""
+    return PostgresExclusiveLock(exclusive_session(database.app_dsn, name), name)
+
+
 def test_the_next_waiter_gets_the_lock_when_it_is_released(database: Database) -> None:
     async def scenario() -> None:
-        first, second = (PostgresExclusiveLock(database.app_dsn, NAME) for _ in range(2))
+        first, second = (exclusive(database) for _ in range(2))
         async with AsyncExitStack() as waiting:
             async with first.held() as lost:
                 entering = asyncio.create_task(waiting.enter_async_context(second.held()))
@@ -29,9 +35,9 @@ def test_the_next_waiter_gets_the_lock_when_it_is_released(database: Database) -
 def test_locks_of_different_names_do_not_wait_for_each_other(database: Database) -> None:
     async def scenario() -> None:
         async with (
-            PostgresExclusiveLock(database.app_dsn, NAME).held(),
+            exclusive(database).held(),
             asyncio.timeout(10),
-            PostgresExclusiveLock(database.app_dsn, "another").held(),
+            exclusive(database, "another").held(),
         ):
             pass
 
@@ -40,7 +46,7 @@ def test_locks_of_different_names_do_not_wait_for_each_other(database: Database)
 
 def test_waiting_for_a_lock_can_be_cancelled(database: Database) -> None:
     async def scenario() -> None:
-        first, second = (PostgresExclusiveLock(database.app_dsn, NAME) for _ in range(2))
+        first, second = (exclusive(database) for _ in range(2))
         async with first.held():
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.3), second.held():
@@ -64,7 +70,7 @@ def _end_sessions(database: Database, *, and_take_it: bool) -> psycopg.Connectio
 
 def test_a_holder_with_a_broken_session_keeps_the_lock_if_nobody_took_it(database: Database) -> None:
     async def scenario() -> None:
-        turn = PostgresExclusiveLock(database.app_dsn, NAME)
+        turn = exclusive(database)
         async with turn.held() as lost:
             (await asyncio.to_thread(_end_sessions, database, and_take_it=False)).close()
             await asyncio.sleep(4.0)
@@ -80,7 +86,7 @@ def test_a_holder_with_a_broken_session_keeps_the_lock_if_nobody_took_it(databas
 
 def test_a_holder_is_notified_that_its_lock_was_taken(database: Database) -> None:
     async def scenario() -> None:
-        async with PostgresExclusiveLock(database.app_dsn, NAME).held() as lost:
+        async with exclusive(database).held() as lost:
             admin = await asyncio.to_thread(_end_sessions, database, and_take_it=True)
             await asyncio.wait_for(lost.wait(), 20)
             admin.close()
@@ -89,10 +95,12 @@ def test_a_holder_is_notified_that_its_lock_was_taken(database: Database) -> Non
 
 
 def test_a_holder_continues_while_the_database_is_unavailable(
-    database: Database, postgres_server: PostgresServer
+    database: Database, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(session_locks, "GIVE_UP_S", 60.0)  # a busy machine starts a killed server slowly
+
     async def scenario() -> None:
-        async with PostgresExclusiveLock(database.app_dsn, NAME).held() as lost:
+        async with exclusive(database).held() as lost:
             await asyncio.to_thread(postgres_server.kill)
             try:
                 await asyncio.sleep(3.0)

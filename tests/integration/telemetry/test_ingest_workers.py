@@ -4,14 +4,19 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from adapters.postgres.coordination import exclusive_lock
-from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveLock, PostgresLockHolders
+from adapters.postgres.coordination.exclusive_lock import (
+    PostgresExclusiveLock,
+    PostgresLockHolders,
+    exclusive_session,
+)
+from adapters.postgres.coordination.session_locks import LockSession
 from interfaces.simulators.meters.load import MeterLoad
 from interfaces.simulators.meters.load_plan import LoadPlan, audit
 from interfaces.workers.ingest.sessions import IngestSession, balance, read_when_held
@@ -37,11 +42,12 @@ class Worker:
 
     def __init__(self, name: str, dsn: str) -> None:
         self.stop = asyncio.Event()
+        self._locks = exclusive_session(dsn, "ingest ", holder=name)
         self.sessions = [
-            IngestSession(f"s{n}", NoFeed(), PostgresExclusiveLock(dsn, f"ingest s{n}", holder=name))
+            IngestSession(f"s{n}", NoFeed(), PostgresExclusiveLock(self._locks, f"ingest s{n}"))
             for n in range(SESSIONS)
         ]
-        reading, shares = asyncio.Event(), PostgresLockHolders(dsn, "ingest ")
+        reading, shares = asyncio.Event(), PostgresLockHolders(self._locks, "ingest ")
         self._tasks = [
             asyncio.create_task(read_when_held(session, Taken(), self.sessions, reading, self.stop))
             for session in self.sessions
@@ -55,6 +61,19 @@ class Worker:
     async def end(self) -> None:
         self.stop.set()
         await asyncio.gather(*self._tasks)
+        await self._locks.aclose()
+
+
+def exclusive_lock_of(
+    database: Database, prefix: str, name: str, *, holder: str | None = None
+) -> PostgresExclusiveLock:
+    session = exclusive_session(database.app_dsn, prefix, holder=holder)
+    return PostgresExclusiveLock(session, prefix + name)
+
+
+async def counted(dsn: str) -> Mapping[str, int]:
+    async with aclosing(LockSession(dsn)) as session:
+        return await PostgresLockHolders(session, "ingest ").count_by_holder()
 
 
 def test_sessions_are_shared_evenly_while_workers_join_and_leave(database: Database) -> None:
@@ -65,7 +84,7 @@ def test_sessions_are_shared_evenly_while_workers_join_and_leave(database: Datab
         await eventually(lambda: (first.held, second.held) == (2, 2), within_s=60)
         third = Worker("w3", database.app_dsn)
         await eventually(lambda: sorted((first.held, second.held, third.held)) == [1, 1, 2], within_s=60)
-        held = await PostgresLockHolders(database.app_dsn, "ingest ").count_by_holder()
+        held = await counted(database.app_dsn)
         assert held == {"w1": first.held, "w2": second.held, "w3": third.held}
         await first.end()
         await eventually(lambda: (second.held, third.held) == (2, 2), within_s=60)
@@ -79,18 +98,18 @@ def test_sessions_are_shared_evenly_while_workers_join_and_leave(database: Datab
 def test_only_locks_with_the_prefix_are_counted(database: Database) -> None:
     async def scenario() -> Mapping[str, int]:
         async with (
-            PostgresExclusiveLock(database.app_dsn, "aggregate 1", holder="w1").held(),
-            PostgresExclusiveLock(database.app_dsn, "ingest").held(),
-            PostgresExclusiveLock(database.app_dsn, "ingest s1", holder="w2").held(),
+            exclusive_lock_of(database, "aggregate ", "1", holder="w1").held(),
+            exclusive_lock_of(database, "ingest", "").held(),
+            exclusive_lock_of(database, "ingest ", "s1", holder="w2").held(),
         ):
-            return await PostgresLockHolders(database.app_dsn, "ingest ").count_by_holder()
+            return await counted(database.app_dsn)
 
     assert asyncio.run(scenario()) == {"w2": 1}
 
 
 def test_an_unavailable_server_is_reported() -> None:
     with pytest.raises(ConnectionError, match="does not say"):
-        asyncio.run(PostgresLockHolders("postgresql://127.0.0.1:1/none", "ingest ").count_by_holder())
+        asyncio.run(counted("postgresql://127.0.0.1:1/none"))
 
 
 def test_a_server_without_a_response_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +130,7 @@ def test_a_server_without_a_response_is_reported(monkeypatch: pytest.MonkeyPatch
             port = server.sockets[0].getsockname()[1]
             dsn = f"postgresql://x@127.0.0.1:{port}/none?sslmode=disable&gssencmode=disable"
             with pytest.raises(ConnectionError, match="does not say"):
-                await asyncio.wait_for(PostgresLockHolders(dsn, "ingest ").count_by_holder(), 20)
+                await asyncio.wait_for(counted(dsn), 20)
 
     asyncio.run(scenario())
 
@@ -137,7 +156,7 @@ def test_a_worker_killed_under_load_is_replaced_and_no_reading_is_lost(
     planned = LoadPlan(run=f"load{uuid4().hex[:6]}", meters=300, rate_per_s=300, started_at=path.clock.now())
 
     def count_by_holder(dsn: str) -> list[int]:
-        return sorted(asyncio.run(PostgresLockHolders(dsn, "ingest ").count_by_holder()).values())
+        return sorted(asyncio.run(counted(dsn)).values())
 
     async def scenario(mqtt_url: str) -> None:
         dsn = path.database.app_dsn

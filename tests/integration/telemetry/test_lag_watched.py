@@ -7,7 +7,8 @@ from typing import cast
 
 import pytest
 
-from adapters.postgres.coordination.session_locks import AdvisoryLocks
+from adapters.postgres.coordination.named_locks import AdvisoryLocks
+from adapters.postgres.coordination.session_locks import LockSession
 from application.telemetry.lag import LEVELS_S
 from domain.telemetry.meter_reading import MALFORMED
 from interfaces.bootstrap.stores import open_stores
@@ -40,7 +41,9 @@ def test_messages_without_a_worker_raise_an_alert_until_one_runs(
     async def scenario() -> None:
         stop = asyncio.Event()
         async with path.stream() as stream:
-            watching = asyncio.create_task(watch_lag(stores, AdvisoryLocks(stores.database_url), stop))
+            watching = asyncio.create_task(
+                watch_lag(stores, AdvisoryLocks(LockSession(stores.database_url)), stop)
+            )
             await stream.publish(MALFORMED, b"nobody takes it", message_id="one")
             await eventually(lambda: alert in lag_alerts())
             async with path.aggregating(stream):
@@ -56,7 +59,9 @@ def test_the_monitor_waits_for_an_absent_log_until_it_is_stopped(path: Telemetry
 
     async def scenario() -> None:
         stop = asyncio.Event()
-        watching = asyncio.create_task(watch_lag(stores, AdvisoryLocks(stores.database_url), stop))
+        watching = asyncio.create_task(
+            watch_lag(stores, AdvisoryLocks(LockSession(stores.database_url)), stop)
+        )
         await asyncio.sleep(0.3)
         assert not watching.done()
         await end(watching, stop)

@@ -8,8 +8,13 @@ from collections.abc import Awaitable, Callable
 import psycopg
 import pytest
 
-from adapters.postgres.coordination import partition_assignment
-from adapters.postgres.coordination.partition_assignment import LOCK_CLASS, PostgresPartitionAssignment
+from adapters.postgres.coordination import session_locks
+from adapters.postgres.coordination.partition_assignment import (
+    LOCK_CLASS,
+    SESSION,
+    PostgresPartitionAssignment,
+)
+from adapters.postgres.coordination.session_locks import LockSession
 from domain.telemetry.meter_reading import ALL_PARTITIONS
 from interfaces.workers.aggregate.partition_runner import run_assigned_partitions
 from tests.integration.telemetry.conftest import TelemetryPath, eventually
@@ -26,6 +31,11 @@ HELD = """
 SELECT l.pid, l.objid FROM pg_locks l WHERE l.locktype = 'advisory' AND l.classid = %s AND l.mode = 'ExclusiveLock'
     AND l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
+
+
+def assignment(database: Database) -> PostgresPartitionAssignment:
+    """That of another process."""
+    return PostgresPartitionAssignment(LockSession(database.app_dsn, SESSION), ALL_PARTITIONS)
 
 
 async def rounds(members: list[PostgresPartitionAssignment], count: int = 8) -> list[frozenset[int]]:
@@ -46,7 +56,7 @@ async def rounds(members: list[PostgresPartitionAssignment], count: int = 8) -> 
 @pytest.mark.parametrize("workers", [1, 2, 3, 4, 9, 11])
 def test_partitions_are_assigned_once_and_evenly(database: Database, workers: int) -> None:
     async def scenario() -> None:
-        members = [PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS) for _ in range(workers)]
+        members = [assignment(database) for _ in range(workers)]
         sizes = [len(one) for one in await rounds(members)]
         assert sum(sizes) == len(ALL_PARTITIONS)
         assert max(sizes) - min(sizes) <= 1
@@ -62,7 +72,7 @@ def test_partitions_are_assigned_once_and_evenly(database: Database, workers: in
 
 def test_a_hanging_member_does_not_keep_partitions_from_the_others(database: Database) -> None:
     async def scenario() -> None:
-        silent, one, other = (PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS) for _ in range(3))
+        silent, one, other = (assignment(database) for _ in range(3))
         await rounds([one, other])
         await silent.assigned()  # joins but takes no partition, because all are assigned
         async with asyncio.timeout(60):
@@ -92,13 +102,13 @@ def test_partitions_stay_assigned_during_an_outage_for_a_limited_time(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario() -> None:
-        one = PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS)
+        one = assignment(database)
         assert await one.assigned() == frozenset(ALL_PARTITIONS)
         end_sessions(database)
         assert await one.assigned() == frozenset(ALL_PARTITIONS)
         end_sessions(database, connection_limit=0)
         assert await one.assigned() == frozenset(ALL_PARTITIONS)
-        monkeypatch.setattr(partition_assignment, "HOLD_WHILE_AWAY_S", 0.0)
+        monkeypatch.setattr(session_locks, "GIVE_UP_S", 0.0)
         assert await one.assigned() == frozenset()
         end_sessions(database)
         assert await one.assigned() == frozenset(ALL_PARTITIONS)
@@ -109,7 +119,7 @@ def test_partitions_stay_assigned_during_an_outage_for_a_limited_time(
 
 def test_after_an_outage_each_worker_gets_its_partitions_back(database: Database) -> None:
     async def scenario() -> None:
-        members = [PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS) for _ in range(2)]
+        members = [assignment(database) for _ in range(2)]
         before = await rounds(members)
         for order in (members, members[::-1]):
             end_sessions(database)
@@ -123,7 +133,7 @@ def test_after_an_outage_each_worker_gets_its_partitions_back(database: Database
 
 def test_a_worker_that_loses_its_session_loses_partitions_that_others_took(database: Database) -> None:
     async def scenario() -> None:
-        one, other = (PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS) for _ in range(2))
+        one, other = (assignment(database) for _ in range(2))
         assert await one.assigned() == frozenset(ALL_PARTITIONS)
         assert await other.assigned() == frozenset()
         end_sessions(database, only_holders=True)
@@ -153,7 +163,7 @@ def test_work_ends_before_its_partition_is_released(database: Database) -> None:
 
     async def scenario() -> None:
         first_stop, second_stop = asyncio.Event(), asyncio.Event()
-        shares = [PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS) for _ in range(2)]
+        shares = [assignment(database) for _ in range(2)]
         first = asyncio.create_task(
             run_assigned_partitions(shares[0], work("first"), first_stop, ask_every_s=0.02)
         )
@@ -178,7 +188,7 @@ def test_a_failure_on_one_partition_ends_the_worker(database: Database) -> None:
             raise RuntimeError("a mistake in the program")
         await ended.wait()
 
-    shares = PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS)
+    shares = assignment(database)
     with pytest.raises(RuntimeError, match="a mistake"):
         asyncio.run(run_assigned_partitions(shares, fails, asyncio.Event()))
 
@@ -199,13 +209,11 @@ def test_after_a_failure_all_partitions_are_released_once_other_work_has_ended(
         ended_on.add(partition)
 
     async def scenario() -> None:
-        shares = PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS)
+        shares = assignment(database)
         with pytest.raises(RuntimeError, match="a mistake"):
             await run_assigned_partitions(shares, one_fails, asyncio.Event(), ask_every_s=0.02)
         assert ended_on == set(ALL_PARTITIONS[1:])
-        assert await PostgresPartitionAssignment(database.app_dsn, ALL_PARTITIONS).assigned() == set(
-            ALL_PARTITIONS
-        )
+        assert await assignment(database).assigned() == set(ALL_PARTITIONS)
 
     asyncio.run(asyncio.wait_for(scenario(), 60))
 

@@ -8,8 +8,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from adapters.postgres.coordination import call_slots
+from adapters.postgres.coordination import call_slots, session_locks
 from adapters.postgres.coordination.call_slots import PostgresCallSlots
+from adapters.postgres.coordination.session_locks import LockSession
 from tests.servers import Database
 
 PATIENCE_S = 60.0
@@ -31,11 +32,13 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 class Link:
-    """A TCP proxy to PostgreSQL. Connections opened before `fall_silent` stay open and receive nothing more."""
+    """A TCP proxy to PostgreSQL. Connections opened before `fall_silent` stay open and receive nothing more. After
+    `cut_off` those opened later receive nothing either."""
 
     def __init__(self, dsn: str) -> None:
         self._parts = conninfo_to_dict(dsn)
         self._generation = 0
+        self._is_cut_off = False
         self.dsn = ""
 
     @contextlib.asynccontextmanager
@@ -51,7 +54,15 @@ class Link:
     def fall_silent(self) -> None:
         self._generation += 1
 
+    def cut_off(self) -> None:
+        self._is_cut_off = True
+        self.fall_silent()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_cut_off:
+            await reader.read()
+            writer.close()
+            return
         theirs = await asyncio.open_connection(str(self._parts["host"]), int(str(self._parts["port"])))
         with contextlib.suppress(ConnectionError):
             await asyncio.gather(self._pipe(reader, theirs[1]), self._pipe(theirs[0], writer))
@@ -67,12 +78,12 @@ class Link:
 def test_a_session_without_a_response_is_replaced_and_its_callers_are_served(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(call_slots, "ANSWER_WITHIN_S", 0.5)
+    monkeypatch.setattr(session_locks, "ANSWER_WITHIN_S", 0.5)
 
     async def scenario() -> None:
         link = Link(database.app_dsn)
         async with link.opened():
-            slots = PostgresCallSlots(link.dsn, 2)
+            slots = PostgresCallSlots(LockSession(link.dsn), 2)
             async with slots.held():
                 pass
             await until(lambda: not slots._surplus and slots._exchange is not None and slots._exchange.done())
@@ -87,11 +98,12 @@ def test_a_session_without_a_response_is_replaced_and_its_callers_are_served(
 def test_a_slot_lost_with_its_session_is_not_handed_to_the_next_caller(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(call_slots, "HEARTBEAT_S", 0.05)
+    monkeypatch.setattr(session_locks, "HEARTBEAT_S", 0.05)
     monkeypatch.setattr(call_slots, "REUSE_S", PATIENCE_S)
 
     async def scenario() -> None:
-        mine, theirs = PostgresCallSlots(database.app_dsn, 1), PostgresCallSlots(database.app_dsn, 1)
+        session = LockSession(database.app_dsn)
+        mine, theirs = PostgresCallSlots(session, 1), PostgresCallSlots(LockSession(database.app_dsn), 1)
         inside: list[str] = []
 
         async def hold(slots: PostgresCallSlots, name: str, leave: asyncio.Event) -> None:
@@ -103,15 +115,15 @@ def test_a_slot_lost_with_its_session_is_not_handed_to_the_next_caller(
         leave = {name: asyncio.Event() for name in ("first", "theirs", "next")}
         first = asyncio.create_task(hold(mine, "first", leave["first"]))
         await until(lambda: inside == ["first"])
-        assert mine._connection is not None
+        assert session._connection is not None
         with psycopg.connect(database.admin_dsn, autocommit=True) as admin:
-            admin.execute("SELECT pg_terminate_backend(%s)", (mine._connection.info.backend_pid,))
+            admin.execute("SELECT pg_terminate_backend(%s)", (session._connection.info.backend_pid,))
         other = asyncio.create_task(hold(theirs, "theirs", leave["theirs"]))
         await until(lambda: "theirs" in inside and not mine._held)
         following = asyncio.create_task(hold(mine, "next", leave["next"]))
         leave["first"].set()
         await first
-        async with mine._one_at_a_time:  # the caller has requested a slot, or is about to
+        async with session._one_at_a_time:  # the caller has requested a slot, or is about to
             assert inside == ["theirs"]
         leave["theirs"].set()
         await until(lambda: "next" in inside)
@@ -129,7 +141,7 @@ def test_a_permanent_error_is_raised_to_the_waiting_caller(database: Database) -
         admin.execute("REVOKE EXECUTE ON FUNCTION pg_try_advisory_lock(int, int) FROM PUBLIC")
 
     async def scenario() -> None:
-        slots = PostgresCallSlots(database.app_dsn, 1)
+        slots = PostgresCallSlots(LockSession(database.app_dsn), 1)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             async with slots.held():
                 pass

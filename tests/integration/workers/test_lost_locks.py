@@ -7,7 +7,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from adapters.postgres.coordination.session_locks import AdvisoryLocks, lock_key
+from adapters.postgres.coordination.named_locks import AdvisoryLocks
+from adapters.postgres.coordination.session_locks import LockSession, lock_key
 from application.ports.coordination.locks import LockLost
 from interfaces.workers.loops.leader_loop import run_as_leader
 from tests.servers import Database, PostgresServer
@@ -58,7 +59,7 @@ class Inside:
 def test_work_is_stopped_with_its_session_and_restarted(database: Database) -> None:
     async def scenario() -> None:
         inside, stop = Inside(), asyncio.Event()
-        processes = [AdvisoryLocks(database.app_dsn) for _ in range(2)]
+        processes = [AdvisoryLocks(LockSession(database.app_dsn)) for _ in range(2)]
         working = [
             asyncio.create_task(run_as_leader(locks, "relay", inside.stay, stop=stop)) for locks in processes
         ]
@@ -78,7 +79,8 @@ def test_work_is_stopped_with_its_session_and_restarted(database: Database) -> N
 
 def test_only_the_locks_of_an_ended_session_are_lost(database: Database) -> None:
     async def scenario() -> None:
-        mine, other = AdvisoryLocks(database.app_dsn), AdvisoryLocks(database.app_dsn)
+        session = LockSession(database.app_dsn)
+        mine, other = AdvisoryLocks(session), AdvisoryLocks(LockSession(database.app_dsn))
 
         async def hold(locks: AdvisoryLocks, name: str, entered: asyncio.Event) -> None:
             async with locks.held(name):
@@ -92,8 +94,8 @@ def test_only_the_locks_of_an_ended_session_are_lost(database: Database) -> None
         ]
         for is_in in entered:
             await is_in.wait()
-        assert mine._connection is not None
-        pid = mine._connection.info.backend_pid
+        assert session._connection is not None
+        pid = session._connection.info.backend_pid
         with psycopg.connect(database.admin_dsn, autocommit=True) as admin:
             admin.execute("SELECT pg_terminate_backend(%s)", (pid,))
         for holder in holders[:2]:
@@ -115,7 +117,7 @@ def test_a_lock_is_taken_again_after_postgres_was_killed(
 ) -> None:
     async def scenario() -> None:
         inside, stop = Inside(), asyncio.Event()
-        locks = AdvisoryLocks(database.app_dsn)
+        locks = AdvisoryLocks(LockSession(database.app_dsn))
         working = asyncio.create_task(run_as_leader(locks, "relay", inside.stay, stop=stop))
         await inside.until(lambda: inside.now == 1)
         await asyncio.to_thread(postgres_server.kill)
@@ -139,7 +141,10 @@ def is_free(database: Database, name: str) -> bool:
 def test_a_wait_for_a_lock_ends_when_it_is_stopped(database: Database) -> None:
     async def scenario() -> None:
         inside, stop = Inside(), asyncio.Event()
-        active, standby = AdvisoryLocks(database.app_dsn), AdvisoryLocks(database.app_dsn)
+        active, standby = (
+            AdvisoryLocks(LockSession(database.app_dsn)),
+            AdvisoryLocks(LockSession(database.app_dsn)),
+        )
         async with active.held("schedule"):
             waiting = asyncio.create_task(run_as_leader(standby, "schedule", inside.stay, stop=stop))
             done, _ = await asyncio.wait([waiting], timeout=0.2)

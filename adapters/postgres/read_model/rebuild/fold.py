@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import psycopg
 
+from adapters.postgres.coordination.session_locks import lock_session_dsn
 from adapters.postgres.read_model.log_copy import ProjectedLog, Shard
 from adapters.postgres.read_model.rebuild.generation_table import GenerationTable
 from adapters.postgres.read_model.rebuild.lock import share_parts_lock
@@ -65,7 +66,7 @@ def fold_part(
     """Fold the part from its position to its end, and store it. Raises FoldFailed or RebuildOvertaken."""
     with (
         psycopg.connect(dsn, autocommit=True, connect_timeout=10) as reading,
-        psycopg.connect(dsn, autocommit=True, connect_timeout=10) as writing,
+        psycopg.connect(lock_session_dsn(dsn), autocommit=True, connect_timeout=10) as writing,
         _gc_disabled(),
     ):
         share_parts_lock(writing, projection)

@@ -1,5 +1,4 @@
-"""Session advisory locks that allow one rebuild of a read model at a time. PostgreSQL releases those of a
-killed process.
+"""Locks that allow one rebuild of a read model at a time.
 
 A rebuild holds the rebuild lock. Each process that folds a part of it shares the parts lock. Processes of a
 killed rebuild may still store their last stretch, so the next rebuild waits until the parts lock is free.
@@ -12,14 +11,12 @@ from typing import Any
 
 import psycopg
 
+from adapters.postgres.coordination.session_locks import NAMES, try_lock, unlock, wait_for_lock
 from projections.engine.maintenance import RebuildUnderway
 from projections.engine.projection import AnyProjection
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-_TRY = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
-_FREE = "SELECT pg_advisory_unlock(hashtextextended(%s, 0))"
-_SHARE = "SELECT pg_advisory_lock_shared(hashtextextended(%s, 0))"
 _POLL_S = 0.02
 
 
@@ -32,16 +29,16 @@ def acquire_rebuild_lock(connection: Connection, projection: AnyProjection, *, w
     )
     parts = _parts_lock(projection)
     _acquire(connection, parts, deadline, f"processes of an earlier rebuild of {projection.name} still run")
-    connection.execute(_FREE, (parts,))
+    unlock(connection, parts)
 
 
 def share_parts_lock(connection: Connection, projection: AnyProjection) -> None:
     """Share the parts lock for the life of the session."""
-    connection.execute(_SHARE, (_parts_lock(projection),))
+    wait_for_lock(connection, NAMES, _parts_lock(projection), shared=True)
 
 
 def _acquire(connection: Connection, name: str, deadline: float, otherwise: str) -> None:
-    while connection.execute(_TRY, (name,)).fetchone() != (True,):
+    while not try_lock(connection, name):
         if time.monotonic() > deadline:
             raise RebuildUnderway(f"{otherwise}; wait for it")
         time.sleep(_POLL_S)

@@ -15,6 +15,7 @@ import msgspec
 import psycopg
 import structlog
 
+from adapters.postgres.coordination.session_locks import lock_session_dsn
 from adapters.postgres.read_model.log_batches import Batch, LogBatches, fold_batch
 from adapters.postgres.read_model.log_copy import Shard, log_head
 from adapters.postgres.read_model.positions import live_position, locked_position, swap
@@ -84,7 +85,10 @@ class PostgresProjectionMaintenance:
             )
         try:
             with psycopg.connect(
-                self._dsn, autocommit=True, connect_timeout=10, application_name=f"rebuild {projection.name}"
+                lock_session_dsn(self._dsn),
+                autocommit=True,
+                connect_timeout=10,
+                application_name=f"rebuild {projection.name}",
             ) as connection:
                 acquire_rebuild_lock(connection, projection, wait_s=self._lock_wait_s)
                 # The live rows of an older release may be in a table with another name, and would not be

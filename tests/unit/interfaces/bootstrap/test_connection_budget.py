@@ -33,9 +33,9 @@ def test_the_embedded_server_allows_the_total_budget() -> None:
     assert total_budget(Settings()) <= int(EMBEDDED["max_connections"]) - RESERVED
 
 
-def test_each_ingest_session_adds_one_lock_connection() -> None:
-    assert connection_budget("ingest", Settings())["ingest_locks"] == 1
-    assert connection_budget("ingest", Settings(mqtt_sessions=4))["ingest_locks"] == 5
+def test_a_process_holds_its_locks_in_one_session() -> None:
+    """However many locks these are: call slots, one for each MQTT session, a share of the partitions."""
+    assert {connection_budget(name, Settings()).get("locks", 1) for name in DEFAULT_PROCESSES} == {1}
 
 
 def test_the_budget_for_projection_waits_equals_the_web_thread_count() -> None:
@@ -48,7 +48,7 @@ def test_the_budget_for_projection_waits_equals_the_web_thread_count() -> None:
         ("gridproof pool", "pool"),
         ("gridproof group commit 0f3a", "event_store"),
         ("projection dispatches", "projections"),
-        ("turn ingest", "ingest_locks"),
+        ("turn ingest", "locks"),
         ("psql", None),
         ("", None),
     ],
@@ -61,5 +61,5 @@ def test_the_metric_shows_the_budget_of_the_process() -> None:
     registry = CollectorRegistry()
     show_budget("dispatch", Settings(), registry)
     name = "gridproof_postgres_connections_budget"
-    assert registry.get_sample_value(name, {"kind": "call_slots"}) == 1
+    assert registry.get_sample_value(name, {"kind": "locks"}) == 1
     assert registry.get_sample_value(name, {"kind": "pool"}) == 8
