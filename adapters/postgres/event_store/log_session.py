@@ -9,12 +9,12 @@ from typing import Any
 
 import psycopg
 
+from adapters.postgres.coordination.session_locks import lock_session_dsn, try_lock
 from application.command_bus.retry import Stopped
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 _LOCK_RETRY_S = 0.2
-_LOCK = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
 
 
 class LogSession:
@@ -44,7 +44,7 @@ def log_session(
 def connect(dsn: str, name: str) -> Connection:
     """A connection that notices within a quarter of a minute that its server is gone."""
     return psycopg.connect(
-        dsn,
+        lock_session_dsn(dsn),
         autocommit=True,
         connect_timeout=5,
         application_name=name,
@@ -56,8 +56,7 @@ def connect(dsn: str, name: str) -> Connection:
 
 def _acquire(connection: Connection, name: str, stop: threading.Event) -> None:
     while not stop.is_set():
-        row = connection.execute(_LOCK, (name,)).fetchone()
-        if row is not None and row[0]:
+        if try_lock(connection, name):
             return
         stop.wait(_LOCK_RETRY_S)
     raise Stopped
