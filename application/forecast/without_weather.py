@@ -7,6 +7,7 @@ from math import sqrt
 
 import structlog
 
+from application.bounded_cache import BoundedCache
 from application.forecast.accuracy import summed
 from application.forecast.scoring import LEADS_H, QUARTERS
 from application.ports.forecast.scores import ForecastScore, ForecastScores
@@ -66,29 +67,32 @@ class AccuracyWithoutWeather:
 
     def __init__(self, scores: ForecastScores) -> None:
         self._scores = scores
-        self._cached: dict[str, tuple[datetime, bool]] = {}
+        self._cached = BoundedCache[str, tuple[datetime, bool]](
+            "accuracy without weather", max_size=MAX_FACILITIES
+        )
 
     def __call__(self, facility_ids: Sequence[str], at: datetime) -> frozenset[str]:
         """Those whose forecasts without weather are as accurate; none while the scores cannot be read."""
-        known = self._cached  # another thread may replace it meanwhile
-        due = [one for one in facility_ids if one not in known or not _is_fresh(known[one][0], at)]
+        cached = zip(facility_ids, self._cached.get_all(facility_ids), strict=True)
+        known = {one: found[1] for one, found in cached if found is not None and _is_fresh(found[0], at)}
+        due = [one for one in facility_ids if one not in known]
         if due:
             try:
-                known = known | self._read(due, at)
+                known |= self._read(due, at)
             except OperationsUnavailable as error:
                 _log.warning("accuracy without weather is not known", why=str(error))
                 return frozenset()
-        return frozenset(one for one in facility_ids if known[one][1])
+        return frozenset(one for one in facility_ids if known[one])
 
-    def _read(self, facility_ids: Sequence[str], at: datetime) -> dict[str, tuple[datetime, bool]]:
+    def _read(self, facility_ids: Sequence[str], at: datetime) -> dict[str, bool]:
         """Read these, and cache them."""
         last = (at - timedelta(days=1)).date()
         by_facility: dict[str, list[ForecastScore]] = {one: [] for one in facility_ids}
         for score in self._scores.totals(last - timedelta(days=SCORED_DAYS - 1), last, facility_ids):
             by_facility[score.facility_id].append(score)
-        found = {one: (at, is_as_accurate_without_weather(scores)) for one, scores in by_facility.items()}
-        kept = self._cached if len(self._cached) + len(found) <= MAX_FACILITIES else {}
-        self._cached = kept | found
+        found = {one: is_as_accurate_without_weather(scores) for one, scores in by_facility.items()}
+        for facility_id, is_as_accurate in found.items():
+            self._cached.put(facility_id, (at, is_as_accurate))
         return found
 
 

@@ -7,7 +7,6 @@ answers are held in this process for the same time.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar, cast
@@ -16,6 +15,7 @@ import msgspec
 import structlog
 
 from application.async_batcher import AsyncBatcher
+from application.bounded_cache import BoundedCache
 from application.circuit_breaker import CircuitBreaker
 from application.ports.clock import Clock
 from application.ports.shared_cache import CacheUnavailable, SharedCache
@@ -87,12 +87,14 @@ class ReadThroughCache(Generic[TValue]):
         self._encode = msgspec.msgpack.Encoder().encode
         entry_type: Any = CacheEntry[kind]  # type: ignore[valid-type]
         self._decode: Callable[[bytes], Any] = msgspec.msgpack.Decoder(entry_type).decode
-        self._entries: OrderedDict[str, CacheEntry[TValue]] = OrderedDict()
-        self._decoded: OrderedDict[str, tuple[bytes, CachedAnswer[TValue]]] = OrderedDict()
-        """The last bytes read from the shared cache by key, decoded, so that the same bytes are decoded once."""
-        self._max_entries, self._max_bytes = max_entries, max_bytes
         self._size_of = size_of
-        self._entry_bytes = 0
+        self._entries = BoundedCache[str, CacheEntry[TValue]](
+            "telemetry answers", max_size=max_bytes, size_of=self._size, max_entries=max_entries
+        )
+        self._decoded = BoundedCache[str, tuple[bytes, CachedAnswer[TValue]]](
+            "decoded telemetry answers", max_size=max_entries
+        )
+        """The last bytes read from the shared cache by key, decoded, so that the same bytes are decoded once."""
         self._from_cache: AsyncBatcher[str, CacheEntry[TValue] | None] = AsyncBatcher(
             self._load_from_cache, key=str, joins_running=True
         )
@@ -156,9 +158,8 @@ class ReadThroughCache(Generic[TValue]):
             if entry is None:
                 return None
             self._hold({key: entry})
-            decoded = self._decoded[key] = stored, CachedAnswer(entry.value, "cache", entry.read_at)
-            if len(self._decoded) > self._max_entries:
-                self._decoded.popitem(last=False)
+            decoded = stored, CachedAnswer(entry.value, "cache", entry.read_at)
+            self._decoded.put(key, decoded)
         answer = decoded[1]
         if self._is_fresh(answer.read_at):
             return answer
@@ -190,7 +191,8 @@ class ReadThroughCache(Generic[TValue]):
         }
 
     def _local_entries(self, keys: Sequence[str]) -> dict[str, CacheEntry[TValue]]:
-        return {key: self._entries[key] for key in keys if key in self._entries}
+        entries = zip(keys, self._entries.get_all(keys), strict=True)
+        return {key: entry for key, entry in entries if entry is not None}
 
     async def _load_from_cache(self, keys: Sequence[str]) -> list[CacheEntry[TValue] | None]:
         found = await cast("SharedCache", self._cache).get_many([self.cache_key(key) for key in keys])
@@ -232,20 +234,12 @@ class ReadThroughCache(Generic[TValue]):
         return list(entries.values())
 
     def _hold(self, entries: Mapping[str, CacheEntry[TValue]]) -> None:
-        """Hold entries in this process, and evict the least recently used ones beyond the limits."""
+        """Hold entries in this process."""
         for key, entry in entries.items():
-            before = self._entries.get(key)
-            if _is_newer(entry, before):
-                self._entries[key] = entry
-                self._entry_bytes += self._size(entry) - self._size(before)
-            self._entries.move_to_end(key)
-        while len(self._entries) > self._max_entries or self._entry_bytes > self._max_bytes:
-            _, evicted = self._entries.popitem(last=False)
-            self._entry_bytes -= self._size(evicted)
+            if _is_newer(entry, self._entries.get(key)):
+                self._entries.put(key, entry)
 
-    def _size(self, entry: CacheEntry[TValue] | None) -> int:
-        if entry is None:
-            return 0
+    def _size(self, entry: CacheEntry[TValue]) -> int:
         return MIN_ENTRY_BYTES if entry.value is None else max(MIN_ENTRY_BYTES, self._size_of(entry.value))
 
     async def _put_quietly(self, entries: Mapping[str, CacheEntry[TValue]]) -> None:

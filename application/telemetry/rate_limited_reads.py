@@ -7,7 +7,6 @@ the limit by itself, so the total limit is looser.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -15,6 +14,7 @@ import msgspec
 import structlog
 
 from application.async_batcher import AsyncBatcher
+from application.bounded_cache import BoundedCache
 from application.ports.shared_cache import CacheUnavailable, RateLimitedGet, RateLimitedResult, SharedCache
 from application.ports.telemetry.store import CurrentValue
 from application.telemetry.cached_reader import CachedAnswer
@@ -56,7 +56,9 @@ class RateLimitedCurrentValues:
         self._batches: AsyncBatcher[RateLimitedGet, RateLimitedResult | None] = AsyncBatcher(
             self._ask_cache, limit=MAX_BATCH_SIZE, at_once=MAX_ROUND_TRIPS
         )
-        self._next_allowed_at: OrderedDict[str, float] = OrderedDict()
+        self._next_allowed_at = BoundedCache[str, float](
+            "current value callers", max_size=MAX_CALLERS, ttl_s=every_s, monotonic=monotonic
+        )
 
     async def read(self, caller: str, facility_id: str) -> CurrentRead:
         """Read one value. Raises TelemetryStoreUnavailable where the value is available from no source."""
@@ -86,11 +88,8 @@ class RateLimitedCurrentValues:
 
     def _count_locally(self, caller: str) -> RateLimitedResult:
         now = self._monotonic()
-        wait_s = self._next_allowed_at.get(caller, now) - now
-        if wait_s > 0:
-            return RateLimitedResult(wait_s, None)
-        self._next_allowed_at[caller] = now + self._every_s
-        self._next_allowed_at.move_to_end(caller)
-        if len(self._next_allowed_at) > MAX_CALLERS:
-            self._next_allowed_at.popitem(last=False)
+        next_allowed_at = self._next_allowed_at.get(caller)
+        if next_allowed_at is not None and next_allowed_at > now:
+            return RateLimitedResult(next_allowed_at - now, None)
+        self._next_allowed_at.put(caller, now + self._every_s)
         return RateLimitedResult(0.0, None)

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 import structlog
 
+from application.bounded_cache import BoundedCache
 from application.ports.clock import Clock
 from application.ports.operations.unavailable import OperationsUnavailable
 from application.ports.shared_cache import CacheUnavailable, SharedCache
@@ -71,7 +72,7 @@ class CachedWeatherSource:
         self._clock = clock
         self._cache = cache
         self._temperatures = temperatures
-        self._entries: dict[str, CachedWeather] = {}
+        self._entries = BoundedCache[str, CachedWeather]("weather", max_size=MAX_CELLS)
         self._gaps_requested: dict[str, datetime] = {}
         """When this process last requested the missing hours of a cell's past."""
 
@@ -194,9 +195,7 @@ class CachedWeatherSource:
         return theirs if mine is None or (theirs and theirs.requested_at > mine.requested_at) else mine
 
     async def _store(self, cell: str, entry: CachedWeather) -> None:
-        self._entries[cell] = entry
-        while len(self._entries) > MAX_CELLS:
-            self._entries.pop(next(iter(self._entries)))
+        self._entries.put(cell, entry)
         if self._cache is None:
             return
         wall_s = max(MIN_TTL_WALL_S, self._clock.wall_seconds(TTL_S))

@@ -9,6 +9,7 @@ from interfaces.bootstrap.connection_budget import show_budget
 from interfaces.bootstrap.operations import redelivery_s
 from interfaces.bootstrap.stores import Stores
 from interfaces.failpoints import failpoint
+from interfaces.workers.loops.cache_metrics import show_caches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -48,6 +49,7 @@ async def run_dispatch(
     slots = PostgresCallSlots(session, settings.bms_max_concurrent)
     health = BmsHealth(stores.clock, stores.alerts())
     show_budget("dispatch", settings, health.registry)
+    show_caches(health.registry)
     if settings.dispatch_metrics_bind is not None:
         serve_metrics(health.registry, settings.dispatch_metrics_bind)
     control = wrap(building_control(stores, slots, health))

@@ -12,6 +12,7 @@ from uuid import uuid4
 from interfaces.bootstrap.connection_budget import show_budget
 from interfaces.bootstrap.servers import current_cache
 from interfaces.bootstrap.telemetry_stream import oldest_reading, telemetry_log
+from interfaces.workers.loops.cache_metrics import show_caches
 
 if TYPE_CHECKING:
     import ssl
@@ -83,6 +84,7 @@ def serve_telemetry_metrics(settings: Settings, process: str) -> int | None:
     from interfaces.workers.dispatch.metrics import serve_metrics
 
     show_budget(process, settings)
+    show_caches()
     bind = settings.telemetry_metrics_bind
     return None if bind is None else serve_metrics(REGISTRY, bind)
 

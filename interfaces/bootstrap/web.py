@@ -23,6 +23,7 @@ from interfaces.bootstrap.servers import current_cache
 from interfaces.bootstrap.stores import Stores, open_stores, replica_url
 from interfaces.bootstrap.telemetry import gap_sources, monitored_telemetry
 from interfaces.settings.settings import Settings
+from interfaces.workers.loops.cache_metrics import show_caches
 
 if TYPE_CHECKING:
     from application.access.daily_quota import DailyQuotas
@@ -59,6 +60,7 @@ async def _serve(settings: Settings) -> None:
         loop.add_signal_handler(wanted, stop.set)
     _allow_open_files(OPEN_FILES)
     show_budget("web", settings)
+    show_caches()
     stores = open_stores(
         settings, pool_size=WEB_POOL_SIZE, statement_timeout_s=STATEMENT_TIMEOUT_S, is_start=True
     )

@@ -57,12 +57,12 @@ from interfaces.web.caching.coordinates import CoordinatesCache
 from interfaces.web.caching.facility_cache import FacilityIdCache
 from interfaces.web.caching.last_responses import StaleIfErrorCache
 from interfaces.web.caching.page_cache import PageCache
+from interfaces.web.caching.prefix_end_cache import PrefixEndCache
 from interfaces.web.caching.response_cache import IdempotentResponseCache
 from interfaces.web.middleware.metrics import WebMetrics
 from interfaces.web.middleware.replica_routing import is_away, prefers_newest
 from interfaces.web.middleware.stale_responses import StaleResponses
 from projections.as_of.lists import FoldLimits, HistoricalLists
-from projections.audit.prefix_end_cache import PrefixEndCache
 from projections.audit.stream_log import StreamLog
 from projections.engine.waits import ProjectionWaits
 from projections.queries.replica import ReplicatedReadModels

@@ -8,10 +8,10 @@ exceeds the bound repeats the call, which continues from there.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
-from typing import Any, Generic
+from typing import Any, Generic, TypeVar
 
 import msgspec
+from cachetools import Cache, LRUCache
 
 from domain.aggregates import topics_of
 from projections.audit.stream_log import AsOf, StreamLog, position_as_of
@@ -26,6 +26,7 @@ from projections.queries.views import Row
 MAX_STATES = 4
 """The number of cached states per read model, and of unfinished ones; states share rows that did not change.
 """
+TState = TypeVar("TState")
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -115,10 +116,12 @@ class PrefixCache:
         self._projection = projection
         self._limits = limits
         self._topics = tuple(sorted(topics_of(projection.concerns)))
-        self._states: OrderedDict[int, tuple[_CountedRows, MemoryView[Any]]] = OrderedDict()
+        self._states: Cache[int, tuple[_CountedRows, MemoryView[Any]]] = LRUCache(
+            limits.row_bytes, lambda state: self._counted_size(state[0])
+        )
         """These rows are not changed any more."""
-        self._under_way: OrderedDict[int, _CountedRows] = OrderedDict()
-        """Unfinished rows by their target position; each target has its own."""
+        self._under_way: Cache[int, _CountedRows] = LRUCache(limits.row_bytes, self._counted_size)
+        """Unfinished rows by their target position; each target has its own. None is here while it is folded."""
         self._lock = threading.Lock()
 
     def at(self, position: int) -> MemoryView[Any]:
@@ -126,12 +129,21 @@ class PrefixCache:
             if position not in self._states:
                 rows = self._folded(position)
                 self._states[position] = rows, MemoryView(rows, unchanging=True)
-            self._states.move_to_end(position)
-            self._forget(self._states, [rows.size for rows, _ in self._states.values()])
             return self._states[position][1]
 
     def _folded(self, position: int) -> _CountedRows:
         rows = self._begun(position)
+        try:
+            self._continue_fold(rows, position)
+        except FoldFailed:  # It may have changed some rows.
+            raise
+        except Exception:
+            self._under_way[position] = rows
+            raise
+        rows.position = position
+        return rows
+
+    def _continue_fold(self, rows: _CountedRows, position: int) -> None:
         entries = self._log.entries_about(self._topics, until=position, after=rows.position)
         self._check_size(rows, position)
         for folded, entry in enumerate(entries):
@@ -139,28 +151,18 @@ class PrefixCache:
                 raise HistoryStillLoading(
                     f"the log is folded up to position {rows.position} of {position}; ask again to go on from there"
                 )
-            try:
-                rows.fold((entry,))
-            except FoldFailed:
-                del self._under_way[position]  # A failed fold may have changed some rows.
-                raise
+            rows.fold((entry,))
             self._check_size(rows, position)
-        del self._under_way[position]
-        rows.position = position
-        return rows
 
     def _begun(self, position: int) -> _CountedRows:
         """The unfinished rows for `position`, or a copy of the nearest earlier state."""
-        rows = self._under_way.get(position)
-        if rows is None:
-            folded = [*(state for state, _ in self._states.values()), *self._under_way.values()]
-            before = [state for state in folded if state.position <= position]
-            nearest = max(before, key=lambda state: state.position, default=None)
-            rows = _CountedRows(self._projection) if nearest is None else nearest.copy()
-            self._under_way[position] = rows
-        self._under_way.move_to_end(position)
-        self._forget(self._under_way, [begun.size for begun in self._under_way.values()])
-        return rows
+        rows = self._under_way.pop(position, None)
+        if rows is not None:
+            return rows
+        folded = [*(state for state, _ in _unused(self._states)), *_unused(self._under_way)]
+        before = [state for state in folded if state.position <= position]
+        nearest = max(before, key=lambda state: state.position, default=None)
+        return _CountedRows(self._projection) if nearest is None else nearest.copy()
 
     def _check_size(self, rows: _CountedRows, position: int) -> None:
         if len(rows.by_key) > self._limits.rows or rows.size > self._limits.row_bytes:
@@ -169,12 +171,15 @@ class PrefixCache:
                 "ask for one by its id"
             )
 
-    def _forget(self, states: OrderedDict[int, Any], sizes: list[int]) -> None:
-        """Drop the oldest states until the rest is within bounds; the newest one stays."""
-        for _ in sizes[:-1]:
-            if len(states) <= MAX_STATES and sum(sizes[-len(states) :]) <= self._limits.row_bytes:
-                return
-            states.popitem(last=False)
+    def _counted_size(self, rows: _CountedRows) -> int:
+        """Such that no more than MAX_STATES fit, and one does whatever its size is."""
+        most = self._limits.row_bytes
+        return min(max(rows.size, most // MAX_STATES), most)
+
+
+def _unused(states: Cache[int, TState]) -> list[TState]:
+    """The values, without using any."""
+    return [Cache.__getitem__(states, position) for position in states]
 
 
 def _size(row: Any) -> int:

@@ -22,6 +22,7 @@ from adapters.embedded.mqtt_streams import (
     _JetStreamApi,
 )
 from adapters.mqtt import MqttMeterFeed
+from application.access.token_bucket import Allowance
 from application.ports.telemetry.meter_feed import MeterMessage
 from application.telemetry.ingest import message_quota
 from application.telemetry.ingest.batch_codec import unpack, unpack_malformed
@@ -32,7 +33,6 @@ from application.telemetry.ingest.message_quota import BEYOND_QUOTA, MESSAGE_BYT
 from application.telemetry.ingest.meter_admission import MeterAdmission
 from application.telemetry.ingest.original_payloads import unpack_payloads
 from application.telemetry.ingest.original_quota import OF_ALL, OriginalQuota
-from application.telemetry.ingest.token_bucket import Allowance
 from domain.telemetry.meter_reading import MALFORMED
 from interfaces.workers.ingest.ingest import IngestCounts, MeterIngest
 from tests.fakes.clock import FakeClock

@@ -10,10 +10,10 @@ import psycopg
 from eventsourcing.utils import get_topic
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.audit.decoded_entry_cache import DecodedEntryCache
 from adapters.postgres.connection.errors import translate_errors
 from adapters.postgres.connection.pool import autocommit_connection
 from adapters.postgres.wire_format.array_parameters import teach, texts, uuids
+from application.bounded_cache import BoundedCache
 from application.event_store.event_mapper import decode_domain_event
 from application.event_store.upcasters import stored_topics
 from domain.dr_event import DREvent
@@ -68,6 +68,39 @@ ORDER BY notification_id LIMIT 1
 MAX_SCANNED = 100_000
 """Positions behind the index that one look-up reads; it takes a second."""
 _HEAD = "SELECT coalesce(max(notification_id), 0) FROM gridproof.demand_response_events"
+MAX_BYTES = 8_000_000
+"""Size of the stored states; decoded they take several times as much."""
+OVERHEAD = 200
+_Row = tuple[Any, ...]
+"""Position, topic, stream, version, state."""
+
+
+class DecodedEntryCache:
+    """Cache of decoded log entries. The log never changes, and an audit reads the same streams repeatedly.
+
+    Each row is still read from the log and compared byte by byte, so that a result always shows what the log contains,
+    even after tampering. Thread-safe.
+    """
+
+    def __init__(self, *, max_bytes: int = MAX_BYTES) -> None:
+        self._cached = BoundedCache[int, tuple[_Row, StreamEntry]](
+            "decoded log entries", max_size=max_bytes, size_of=lambda cached: len(cached[0][4]) + OVERHEAD
+        )
+
+    def of(self, rows: Sequence[_Row]) -> list[StreamEntry]:
+        """Decode the rows, using cached entries. Raises the errors of
+        application/event_store/event_mapper.py."""
+        cached = self._cached.get_all([row[0] for row in rows])
+        return [
+            entry[1] if entry is not None and entry[0] == row else self._decode(row)
+            for row, entry in zip(rows, cached, strict=True)
+        ]
+
+    def _decode(self, row: _Row) -> StreamEntry:
+        position, topic, stream, version, state = row
+        entry = StreamEntry(position, decode_domain_event(topic, stream, version, bytes(state)))
+        self._cached.put(position, (row, entry))
+        return entry
 
 
 class PostgresStreamLog:

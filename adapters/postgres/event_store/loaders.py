@@ -8,7 +8,6 @@ promoted and lost events, so the cache is cleared then.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
@@ -39,6 +38,7 @@ from adapters.postgres.wire_format.binary_arrays import (
     bigint_of,
     element,
 )
+from application.bounded_cache import BoundedCache
 from application.event_store.event_mapper import decode_domain_event
 from application.ports.event_store.event_store import IdempotencyRecord, ScopedKey
 from domain.event_sourcing.aggregate import Aggregate
@@ -131,8 +131,12 @@ class StreamLoader:
             }
         self._verifier = verifier
         self._dedicated = DedicatedConnection(datastore, "streams", statements)
-        self._cached: OrderedDict[UUID, CachedAggregate] = OrderedDict()
-        self._cached_bytes = 0
+        self._cached = BoundedCache[UUID, CachedAggregate](
+            "aggregates",
+            max_size=MAX_CACHED_BYTES,
+            size_of=lambda cached: cached.byte_count,
+            max_entries=MAX_CACHED,
+        )
         self._session: str | None = None
 
     def load(self, stream_ids: Sequence[UUID]) -> Mapping[UUID, CachedAggregate]:
@@ -141,10 +145,12 @@ class StreamLoader:
         Raises UnreadableDomainEvent, or the library's errors.
         """
         self._clear_cache_in_new_session()
-        loaded = {i: self._cached[i] for i in stream_ids if i in self._cached}
+        loaded = {i: cached for i in stream_ids if (cached := self._cached.get(i)) is not None}
         missing = [i for i in stream_ids if i not in loaded]
+        read: dict[UUID, CachedAggregate] = {}
         if missing and self._verifier is not None:
-            loaded |= self._from_snapshots(self._verifier, missing)
+            read = self._from_snapshots(self._verifier, missing)
+            loaded |= read
         changed: dict[UUID, Any] = {}
         sizes = {stream_id: cached.byte_count for stream_id, cached in loaded.items()}
         versions = [element(bigint(loaded[i].version if i in loaded else 0)) for i in stream_ids]
@@ -155,9 +161,10 @@ class StreamLoader:
                 aggregate = loaded[stream_id].restored(stream_id)
             changed[stream_id] = decode_domain_event(topic, stream_id, version, state).mutate(aggregate)
             sizes[stream_id] = sizes.get(stream_id, 0) + len(state)
-        loaded |= {i: _cached(aggregate, sizes[i]) for i, aggregate in changed.items()}
-        self._cache(loaded)
-        return loaded
+        read |= {i: _cached(aggregate, sizes[i]) for i, aggregate in changed.items()}
+        for stream_id, cached in read.items():
+            self._cached.put(stream_id, cached)
+        return loaded | read
 
     def close(self) -> None:
         """Idempotent."""
@@ -167,7 +174,6 @@ class StreamLoader:
         session = self._connected().name
         if session != self._session:
             self._cached.clear()
-            self._cached_bytes = 0
             self._session = session
 
     def _connected(self) -> DedicatedSession:
@@ -200,15 +206,6 @@ class StreamLoader:
             self.close()
             raise to_library_error(error) from error
         return answer
-
-    def _cache(self, loaded: Mapping[UUID, CachedAggregate]) -> None:
-        for stream_id, cached in loaded.items():
-            before = self._cached.pop(stream_id, None)
-            self._cached[stream_id] = cached
-            self._cached_bytes += cached.byte_count - (before.byte_count if before is not None else 0)
-        while len(self._cached) > MAX_CACHED or self._cached_bytes > MAX_CACHED_BYTES:
-            _, evicted = self._cached.popitem(last=False)
-            self._cached_bytes -= evicted.byte_count
 
 
 def _ids(stream_ids: Sequence[UUID]) -> bytes:

@@ -1,7 +1,5 @@
 """Forecast book on PostgreSQL: reads the newest forecasts from the forecasts' event log."""
 
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -12,6 +10,7 @@ import psycopg
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.connection.errors import CONNECTION_ERRORS
+from application.bounded_cache import BoundedCache
 from application.event_store.event_mapper import decode_domain_event
 from application.ports.event_store.event_store import EventStoreUnavailable
 from application.ports.forecast.forecast_book import IssuedForecast
@@ -52,15 +51,14 @@ class PostgresForecastBook:
     """Implements ForecastBook. Raises EventStoreUnavailable when PostgreSQL does not answer.
 
     Caches the forecasts that it read, since they never change; a reissued forecast is seen at the next read.
-    The cache is cleared when the server changes, since a restored or promoted server may have lost forecasts.
+    Those of another server do not count, since a restored or promoted server may have lost forecasts.
     """
 
     def __init__(self, pool: ConnectionPool[Any]) -> None:
         self._pool = pool
-        self._cache: OrderedDict[UUID, _CachedForecast] = OrderedDict()
-        """Least recently used first."""
+        self._cache = BoundedCache[tuple[str, UUID], _CachedForecast]("forecasts", max_size=MAX_CACHED)
+        """By the server that they were read from."""
         self._server = ""
-        self._lock = threading.Lock()
 
     def newest(self, facility_id: str, *, at: datetime) -> IssuedForecast | None:
         return self.newest_of([facility_id], at=at).get(facility_id)
@@ -94,7 +92,8 @@ class PostgresForecastBook:
 
     def _standing(self, places: dict[UUID, _Place], at: datetime) -> dict[UUID, IssuedForecast]:
         """The forecast of each stream that was valid at `at`."""
-        forecasts, server = self._cached(places, at)
+        server = self._server
+        forecasts = self._cached(server, places, at)
         answered_by, rows = self._rows(
             list(places), [forecasts[i].version if i in forecasts else 0 for i in places]
         )
@@ -105,30 +104,19 @@ class PostgresForecastBook:
         for row in rows:
             streams.setdefault(row[0], []).append(row)
         fetched = {i: one for i, own in streams.items() if (one := _last(own, places[i], at)) is not None}
-        self._store(fetched, answered_by)
+        self._server = answered_by
+        for stream_id, entry in fetched.items():
+            self._cache.put((answered_by, stream_id), entry)
         return {i: entry.issued for i, entry in (forecasts | fetched).items()}
 
-    def _cached(self, places: dict[UUID, _Place], at: datetime) -> tuple[dict[UUID, _CachedForecast], str]:
-        """The cached forecasts that were issued by `at`, and the server that they were read from."""
-        forecasts = {}
-        with self._lock:
-            for stream_id in places:
-                entry = self._cache.get(stream_id)
-                if entry is not None and entry.issued.issued_at <= at:
-                    self._cache.move_to_end(stream_id)
-                    forecasts[stream_id] = entry
-            return forecasts, self._server
-
-    def _store(self, fetched: dict[UUID, _CachedForecast], server: str) -> None:
-        with self._lock:
-            if server != self._server:
-                self._cache.clear()
-                self._server = server
-            for stream_id, entry in fetched.items():
-                self._cache[stream_id] = entry
-                self._cache.move_to_end(stream_id)
-            while len(self._cache) > MAX_CACHED:
-                self._cache.popitem(last=False)
+    def _cached(self, server: str, places: dict[UUID, _Place], at: datetime) -> dict[UUID, _CachedForecast]:
+        """The forecasts that were read from that server and issued by `at`."""
+        cached = zip(places, self._cache.get_all([(server, stream_id) for stream_id in places]), strict=True)
+        return {
+            stream_id: entry
+            for stream_id, entry in cached
+            if entry is not None and entry.issued.issued_at <= at
+        }
 
     def _rows(self, stream_ids: list[UUID], versions: list[int]) -> tuple[str, list[_Row]]:
         """The server that answered, and its rows of these streams after these versions."""

@@ -8,7 +8,7 @@ what it stored needs a month at once.
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 
-from application.telemetry.ingest.token_bucket import Allowance, FacilityBuckets, TokenBucket
+from application.access.token_bucket import Allowance, TokenBucket, TokenBuckets
 
 ALWAYS_OPEN = timedelta(days=2)
 """Days this young are open in any case: the store prepares them ahead."""
@@ -26,7 +26,7 @@ class LateDayQuota:
 
     def __init__(self) -> None:
         self._all = TokenBucket(OF_ALL.at_once, 0.0)
-        self._facilities = FacilityBuckets()
+        self._facilities = TokenBuckets("late day quotas")
         self._open: dict[date, None] = {}
         """The one opened last is the last."""
 

@@ -10,9 +10,9 @@ from datetime import datetime
 
 import msgspec
 
+from application.access.token_bucket import Allowance, SharedBuckets
 from application.telemetry.ingest.malformed_rate import MAX_FACILITIES
 from application.telemetry.ingest.message_parser import MalformedReading
-from application.telemetry.ingest.token_bucket import Allowance, SharedBuckets
 
 _ENTRY_BYTES = 96
 """The cost of a message beside its own bytes."""
@@ -37,7 +37,7 @@ class MalformedBudget:
 
     def __init__(self, of_a_facility: Allowance = OF_A_FACILITY, of_all: Allowance = OF_ALL) -> None:
         self._of_a_facility = of_a_facility
-        self._buckets = SharedBuckets(of_all)
+        self._buckets = SharedBuckets("malformed quotas", of_all)
         self._omitted: dict[str, _OmittedMessages] = {}
 
     def keeps(self, facility_id: str, malformed: Sequence[MalformedReading], *, now_s: float) -> bool:

@@ -1,9 +1,10 @@
 """The rate of malformed messages of each facility over about the last 15 minutes."""
 
-from collections import OrderedDict
 from datetime import datetime, timedelta
 
 import msgspec
+
+from application.bounded_cache import BoundedCache
 
 WINDOW = timedelta(minutes=15)
 ALERT_SHARE = 0.01
@@ -24,7 +25,7 @@ class MalformedRate:
     """Counts in two halves that roll over, so that memory stays at five numbers per facility."""
 
     def __init__(self) -> None:
-        self._tallies: OrderedDict[str, _Tally] = OrderedDict()
+        self._tallies = BoundedCache[str, _Tally]("malformed rates", max_size=MAX_FACILITIES)
 
     def note(self, facility_id: str, *, malformed: bool, at: datetime) -> float:
         """Count one message. Returns the malformed share now, 0 to 1."""
@@ -42,17 +43,13 @@ class MalformedRate:
         if tally is not None and at < tally.until:
             # If the clock went back, this half must not become longer.
             tally.until = min(tally.until, at + WINDOW)
-            self._tallies.move_to_end(facility_id)
-            return tally
-        if tally is None or at >= tally.until + WINDOW:
-            tally = self._tallies[facility_id] = _Tally(at + WINDOW)
+        elif tally is None or at >= tally.until + WINDOW:
+            tally = _Tally(at + WINDOW)
+            self._tallies.put(facility_id, tally)
         else:
             tally.before_messages, tally.before_malformed = tally.messages, tally.malformed
             tally.messages = tally.malformed = 0
             tally.until += WINDOW
-        self._tallies.move_to_end(facility_id)
-        if len(self._tallies) > MAX_FACILITIES:
-            self._tallies.popitem(last=False)
         return tally
 
     @staticmethod

@@ -4,7 +4,7 @@ Ingest gets the messages of all facilities in the order of their arrival. Withou
 more than ingest can read would delay the readings of every other facility.
 """
 
-from application.telemetry.ingest.token_bucket import Allowance, FacilityBuckets
+from application.access.token_bucket import Allowance, TokenBuckets
 
 LEAST = Allowance(64e6, 256e3)
 """Of a facility, however few meters it has."""
@@ -31,7 +31,7 @@ class MessageQuota:
     """The quota of one process. `now_s` is monotonic wall time, since it is about the time that reading takes."""
 
     def __init__(self) -> None:
-        self._facilities = FacilityBuckets()
+        self._facilities = TokenBuckets("message quotas")
 
     def takes(self, facility_id: str, size: int, *, meters: int, now_s: float) -> bool:
         """Whether a message with a payload of `size` bytes is read, of a facility that lists `meters` meters."""

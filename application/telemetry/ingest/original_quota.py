@@ -4,8 +4,8 @@ They share the telemetry log with the readings. A valid message may be as large 
 of some logins could fill the log, and no reading would be accepted. Beyond the quota only the readings are stored.
 """
 
+from application.access.token_bucket import Allowance, SharedBuckets
 from application.telemetry.ingest.message_quota import OF_A_METER
-from application.telemetry.ingest.token_bucket import Allowance, SharedBuckets
 
 LEAST_METERS = 10
 """A facility has at least the allowance of so many meters: one that lists none may have up to 1,000, which send 9 kB a
@@ -26,7 +26,7 @@ class OriginalQuota:
     """The quota of one process. `now_s` is monotonic wall time, since it is about disk space."""
 
     def __init__(self, of_all: Allowance = OF_ALL) -> None:
-        self._buckets = SharedBuckets(of_all)
+        self._buckets = SharedBuckets("original quotas", of_all)
 
     def keeps(self, facility_id: str, size: int, *, meters: int, now_s: float) -> bool:
         """Whether a message of `size` bytes is stored as it was sent, of a facility that lists `meters` meters."""

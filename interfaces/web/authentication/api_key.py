@@ -26,7 +26,7 @@ class Authenticator:
     ) -> None:
         """`is_away`: whether PostgreSQL does not answer at the moment."""
         self._keys: LookupCache[str, StoredApiKey] = LookupCache(
-            api_keys.among, is_away=is_away, monotonic=monotonic
+            "api keys", api_keys.among, is_away=is_away, monotonic=monotonic
         )
         self._now = now
         self._uses = KeyUses(api_keys, now=now, is_away=is_away, monotonic=monotonic)

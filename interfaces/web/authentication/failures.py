@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import structlog
 
+from application.bounded_cache import BoundedCache
 from interfaces.web.log_limiter import LogLimiter
 from interfaces.web.problems import Problem, try_again
 
@@ -45,18 +45,16 @@ class AuthenticationFailures:
     ) -> None:
         self.most_in_window = most_in_window
         self._monotonic = monotonic
-        self._counts: OrderedDict[str, _Count] = OrderedDict()
+        self._counts = BoundedCache[str, _Count](
+            "authentication failures", max_size=MAX_ENTRIES, ttl_s=REPORTED_FOR_S, monotonic=monotonic
+        )
         self._lines = LogLimiter()
 
     def record(self, network: str, kind: FailureKind) -> None:
         """Count a failure, and log the first one of a window and the first one beyond the limit."""
         now = self._monotonic()
-        count = self._counts.get(network)
-        if count is None:
-            count = self._counts[network] = _Count(since=now)
-            if len(self._counts) > MAX_ENTRIES:
-                self._counts.popitem(last=False)
-        self._counts.move_to_end(network)
+        count = self._counts.get(network) or _Count(since=now)
+        self._counts.put(network, count)
         if now >= count.since + WINDOW_S:
             count.since, count.failures = now, 0
         count.failures += 1

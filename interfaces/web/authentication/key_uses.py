@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
 
 import structlog
 
+from application.bounded_cache import BoundedCache
 from application.ports.access.api_keys import ApiKeys, ApiKeysUnavailable
 
 _log = structlog.get_logger(__name__)
@@ -35,20 +35,17 @@ class KeyUses:
         self._api_keys = api_keys
         self._now = now
         self._is_away = is_away
-        self._monotonic = monotonic
-        self._due_s: OrderedDict[str, float] = OrderedDict()
+        self._noted = BoundedCache[str, None](
+            "noted key uses", max_size=MAX_KEYS, ttl_s=EVERY_S, monotonic=monotonic
+        )
         self._writing: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(WRITES_AT_ONCE)
 
     def note(self, key_id: str) -> None:
         """The key is being used. `key_id` exists, so that callers cannot make this grow."""
-        now_s = self._monotonic()
-        if now_s < self._due_s.get(key_id, float("-inf")) or self._is_away():
+        if key_id in self._noted or self._is_away():
             return
-        self._due_s[key_id] = now_s + EVERY_S
-        self._due_s.move_to_end(key_id)
-        if len(self._due_s) > MAX_KEYS:
-            self._due_s.popitem(last=False)
+        self._noted.put(key_id, None)
         task = asyncio.get_running_loop().create_task(self._write(key_id, self._now()))
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
@@ -57,7 +54,7 @@ class KeyUses:
         try:
             async with self._slots:
                 if self._is_away():
-                    self._due_s.pop(key_id, None)
+                    self._noted.pop(key_id)
                     return
                 await asyncio.to_thread(self._api_keys.note_use, key_id, at=at)
         except ApiKeysUnavailable as error:

@@ -46,7 +46,7 @@ class SessionAuthenticator:
         self._authenticator = authenticator
         self._monotonic = monotonic
         self._lookups: LookupCache[bytes, tuple[Session, float]] = LookupCache(
-            self._look_up, is_away=is_away, monotonic=monotonic
+            "sessions", self._look_up, is_away=is_away, monotonic=monotonic
         )
 
     async def begin(self, api_key: ApiKey) -> NewSession:

@@ -6,13 +6,12 @@ pure: the same entries give the same document, except for the position at which 
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from threading import Lock
 from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
 
+from application.bounded_cache import BoundedCache
 from projections.audit.replay import AuditDocument, StreamSet, history_as_of, replay
 from projections.audit.stream_log import AsOf, StreamEntry, StreamLog
 
@@ -35,16 +34,15 @@ class AuditDocumentCache:
 
     def __init__(self, log: StreamLog, *, max_entries: int = MAX_ENTRIES) -> None:
         self._log = log
-        self._max_entries = max_entries
-        self._audits: OrderedDict[tuple[UUID, AsOf | None], CachedAudit] = OrderedDict()
-        self._entries = 0
-        self._lock = Lock()
+        self._audits = BoundedCache[tuple[UUID, AsOf | None], CachedAudit](
+            "audits", max_size=max_entries, size_of=lambda audit: audit.size
+        )
 
     def read(self, dr_event_id: UUID, *, as_of: AsOf | None) -> AuditDocument:
         """Raises DREventNotRecorded, PositionAhead or StreamLogUnavailable."""
-        cached = self._cached((dr_event_id, as_of))
+        cached = self._audits.get((dr_event_id, as_of))
         # A reader of the past has mostly read the present first, which names the same streams.
-        similar = cached or self._cached((dr_event_id, None))
+        similar = cached or self._audits.get((dr_event_id, None))
         position, history = history_as_of(
             self._log, dr_event_id, as_of, last_streams=None if similar is None else similar.streams
         )
@@ -56,24 +54,5 @@ class AuditDocumentCache:
             document = replay(entries, dr_event_id, names=names, as_of=as_of, position=position)
         else:
             document = msgspec.structs.replace(cached.document, position=position)
-        self._store((dr_event_id, as_of), CachedAudit(entries, history.streams, document))
+        self._audits.put((dr_event_id, as_of), CachedAudit(entries, history.streams, document))
         return document
-
-    def _cached(self, key: tuple[UUID, AsOf | None]) -> CachedAudit | None:
-        with self._lock:
-            cached = self._audits.get(key)
-            if cached is not None:
-                self._audits.move_to_end(key)
-            return cached
-
-    def _store(self, key: tuple[UUID, AsOf | None], audit: CachedAudit) -> None:
-        with self._lock:
-            before = self._audits.pop(key, None)
-            self._entries -= 0 if before is None else before.size
-            if audit.size > self._max_entries:
-                return
-            self._audits[key] = audit
-            self._entries += audit.size
-            while self._entries > self._max_entries:
-                _, evicted = self._audits.popitem(last=False)
-                self._entries -= evicted.size

@@ -1,8 +1,8 @@
 """A cache of the ids of existing facilities. Facilities are never removed, so an id stays valid."""
 
-from collections import OrderedDict
 from collections.abc import Iterable
 
+from application.bounded_cache import BoundedCache
 from projections.facility import FacilityRow, key_of
 from projections.queries.views import View
 
@@ -10,11 +10,11 @@ MAX_ENTRIES = 100_000
 
 
 class FacilityIdCache:
-    """Used from threads too: each step is one operation on a dict."""
+    """Used from threads too."""
 
     def __init__(self, facilities: View[FacilityRow]) -> None:
         self._facilities = facilities
-        self._facility_ids: OrderedDict[str, None] = OrderedDict()
+        self._facility_ids = BoundedCache[str, None]("facility ids", max_size=MAX_ENTRIES)
 
     def is_cached(self, facility_id: str) -> bool:
         return facility_id in self._facility_ids
@@ -30,6 +30,5 @@ class FacilityIdCache:
         return {facility_id for facility_id in requested if self.is_cached(facility_id)}
 
     def add(self, facility_ids: Iterable[str]) -> None:
-        self._facility_ids.update(dict.fromkeys(facility_ids))
-        while len(self._facility_ids) > MAX_ENTRIES:
-            self._facility_ids.popitem(last=False)
+        for facility_id in facility_ids:
+            self._facility_ids.put(facility_id, None)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import structlog
 
+from application.bounded_cache import BoundedCache
 from application.circuit_breaker import CircuitBreaker
 from application.ports.access.api_keys import ApiKeysUnavailable
 from interfaces.web.caching.coalescing import BatchLoader
@@ -53,17 +53,23 @@ class LookupCache(Generic[TName, TFound]):
 
     def __init__(
         self,
+        name: str,
         look_up: Callable[[Collection[TName]], Mapping[TName, TFound]],
         *,
         is_away: Callable[[], bool] = lambda: False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`look_up` runs in a thread and takes many names; it raises ApiKeysUnavailable. It is not called while
-        `is_away` returns True."""
+        """`name`: the label of its metrics.
+
+        `look_up` runs in a thread and takes many names; it raises ApiKeysUnavailable. It is not called while
+        `is_away` returns True.
+        """
         self._look_ups: BatchLoader[TName, TFound] = BatchLoader(look_up)
         self._is_away = is_away
         self._monotonic = monotonic
-        self._entries: OrderedDict[TName, _Entry[TFound]] = OrderedDict()
+        self._entries = BoundedCache[TName, _Entry[TFound]](
+            name, max_size=MAX_ENTRIES, ttl_s=USABLE_IN_OUTAGE_S, monotonic=monotonic
+        )
         self._breaker = CircuitBreaker(open_s=PAUSE_AFTER_FAILURE_S, monotonic=monotonic)
         self._invalidations = 0
         self._refreshing: asyncio.Task[None] | None = None
@@ -77,12 +83,7 @@ class LookupCache(Generic[TName, TFound]):
         entry = self._touch(name, now)
         if entry is not None and now < entry.looked_at + LOOKUP_FRESH_S:
             return entry.found
-        if (
-            entry is None
-            or entry.found is None
-            or not only_reads
-            or now >= entry.looked_at + USABLE_IN_OUTAGE_S
-        ):
+        if entry is None or entry.found is None or not only_reads:
             if self._is_away():  # each attempt would hold a thread until its timeout
                 raise ApiKeysUnavailable("the store does not answer")
             return await self._look_up_now(name)
@@ -106,7 +107,7 @@ class LookupCache(Generic[TName, TFound]):
     def invalidate(self, name: TName) -> None:
         """Remove the entry. The result of a look-up that runs now is discarded, since it may be older."""
         self._invalidations += 1
-        self._entries.pop(name, None)
+        self._entries.pop(name)
 
     def _touch(self, name: TName, now: float) -> _Entry[TFound] | None:
         entry = self._entries.get(name)
@@ -166,7 +167,4 @@ class LookupCache(Generic[TName, TFound]):
 
     def _store(self, name: TName, found: TFound | None) -> None:
         now, before = self._monotonic(), self._entries.get(name)
-        self._entries[name] = _Entry(found, now, now if before is None else before.used_at)
-        self._entries.move_to_end(name)
-        if len(self._entries) > MAX_ENTRIES:
-            self._entries.popitem(last=False)
+        self._entries.put(name, _Entry(found, now, now if before is None else before.used_at))

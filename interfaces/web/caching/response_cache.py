@@ -7,9 +7,10 @@ response that is not cached is looked up in the event store.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import sha256
+
+from application.bounded_cache import BoundedCache
 
 MAX_ENTRIES = 4_096
 UNSIGNED_S = 5.0
@@ -20,27 +21,26 @@ class IdempotentResponseCache:
     """Used on the event loop only."""
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
-        self._responses: OrderedDict[bytes, tuple[bytes, str]] = OrderedDict()
-        self._unsigned_until: dict[str, float] = {}
+        self._responses = BoundedCache[bytes, tuple[bytes, str]](
+            "notification responses", max_size=MAX_ENTRIES
+        )
+        self._unsigned = BoundedCache[str, None](
+            "unsigned utilities", max_size=MAX_ENTRIES, ttl_s=UNSIGNED_S, monotonic=monotonic
+        )
 
     def find(self, utility_id: str, key: str | None, body: bytes) -> tuple[bytes, str] | None:
         """The body and its `Location`; None if it is not cached, or the signature has to be checked first."""
-        if self._monotonic() >= self._unsigned_until.get(utility_id, 0.0):
+        if utility_id not in self._unsigned:
             return None
         return self._responses.get(_name(utility_id, key, body))
 
     def store(self, utility_id: str, key: str | None, body: bytes, response: bytes, location: str) -> None:
         """Call it only for a response that is recorded under that key and body."""
-        self._responses[_name(utility_id, key, body)] = response, location
-        if len(self._responses) > MAX_ENTRIES:
-            self._responses.popitem(last=False)
+        self._responses.put(_name(utility_id, key, body), (response, location))
 
     def note_unsigned(self, utility_id: str) -> None:
         """Record that the utility signs no calls."""
-        if len(self._unsigned_until) >= MAX_ENTRIES:
-            self._unsigned_until.clear()
-        self._unsigned_until[utility_id] = self._monotonic() + UNSIGNED_S
+        self._unsigned.put(utility_id, None)
 
 
 def _name(utility_id: str, key: str | None, body: bytes) -> bytes:

@@ -202,5 +202,5 @@ def test_the_cache_holds_the_most_recently_used_forecasts(
             setting.issue(facility_id, CYCLE_START, 100.0)
         for facility_id in ("a", "b", "a", "c"):
             assert book.newest(facility_id, at=at) is not None
-        assert {entry.issued.facility_id for entry in book._cache.values()} == {"a", "c"}
+        assert {entry.issued.facility_id for _, entry in book._cache.items()} == {"a", "c"}
     store.close()

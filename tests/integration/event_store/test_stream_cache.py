@@ -1,6 +1,7 @@
 """The cache of streams in a process never replaces what the log holds."""
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import psycopg
 import pytest
@@ -69,33 +70,33 @@ def test_a_new_session_begins_with_an_empty_cache(
         stores[0].load(Facility, HALL)
 
 
-def test_the_memory_is_bounded(stores: list[PostgresEventStore], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_is_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loaders, "MAX_CACHED", 3)
     names = [f"fac-{number:03}" for number in range(8)]
-    stores[0].save([registered(name) for name in names])
-    for name in names * 2:
-        assert stores[0].load(Facility, facility_stream_id(name)).state.facility_id == name
-    assert len(stores[0]._streams._cached) == 3
+    with closing(PostgresEventStore(DemandResponse, database.app_dsn)) as store:
+        store.save([registered(name) for name in names])
+        for name in names * 2:
+            assert store.load(Facility, facility_stream_id(name)).state.facility_id == name
+        assert len(store._streams._cached) == 3
 
 
-def test_the_memory_is_also_bounded_in_bytes(
-    stores: list[PostgresEventStore], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_memory_is_also_bounded_in_bytes(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer large aggregates are cached. One that exceeds the cache by itself is read each time."""
     monkeypatch.setattr(loaders, "MAX_CACHED_BYTES", 4_000)
     names = [f"fac-{number:03}" for number in range(40)]
-    stores[0].save([registered(name) for name in names])
-    for name in names * 2:
-        assert stores[0].load(Facility, facility_stream_id(name)).state.facility_id == name
-    known = stores[0]._streams._cached
-    assert 1 < len(known) < len(names)
-    assert sum(one.byte_count for one in known.values()) == stores[0]._streams._cached_bytes <= 4_000
+    with closing(PostgresEventStore(DemandResponse, database.app_dsn)) as store:
+        store.save([registered(name) for name in names])
+        for name in names * 2:
+            assert store.load(Facility, facility_stream_id(name)).state.facility_id == name
+        known = store._streams._cached
+        assert 1 < len(known) < len(names)
+        assert sum(one.byte_count for _, one in known.items()) == known.counts().size <= 4_000
 
-    for number in range(10):
-        facility = stores[0].load(Facility, HALL)
-        facility.start_maintenance(provenance(), reason=f"{number} " + "x" * 500)
-        facility.end_maintenance(provenance())
-        stores[0].save([facility])
-        assert stores[0].load(Facility, HALL).version == facility.version
-    assert HALL not in known
-    assert stores[0]._streams._cached_bytes == sum(one.byte_count for one in known.values()) <= 4_000
+        for number in range(10):
+            facility = store.load(Facility, HALL)
+            facility.start_maintenance(provenance(), reason=f"{number} " + "x" * 500)
+            facility.end_maintenance(provenance())
+            store.save([facility])
+            assert store.load(Facility, HALL).version == facility.version
+        assert HALL not in known
+        assert sum(one.byte_count for _, one in known.items()) == known.counts().size <= 4_000

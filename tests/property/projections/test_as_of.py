@@ -11,9 +11,16 @@ from hypothesis import strategies as st
 
 from application.ports.event_store.event_log import LogEntry
 from domain.dr_event import DREvent
+from interfaces.web.caching.prefix_end_cache import PrefixEndCache
 from projections.as_of.dr_event import dr_event_as_of
-from projections.as_of.lists import MAX_STATES, FoldLimits, HistoricalLists, HistoryStillLoading, PastTooLarge
-from projections.audit.prefix_end_cache import PrefixEndCache
+from projections.as_of.lists import (
+    MAX_STATES,
+    FoldLimits,
+    HistoricalLists,
+    HistoryStillLoading,
+    PastTooLarge,
+    _unused,
+)
 from projections.audit.replay import DREventNotRecorded, audit_document
 from projections.audit.stream_log import AsOf, PositionAhead, StreamEntry, StreamLogUnavailable
 from projections.engine.memory_rows import Entry, MemoryRows
@@ -221,7 +228,7 @@ def test_each_cached_state_and_the_whole_cache_have_a_size_limit(
     lists, sizes = bounded_lists(15_000), list[int]()
     for position in range(0, long.head(), 7):
         lists.dr_events(position)
-        sizes = [rows.size for rows, _ in lists._dr_events._states.values()]
+        sizes = [state[0].size for state in _unused(lists._dr_events._states)]
         rows = lists._dr_events._states[position][0]
         assert rows.size == sum(len(msgspec.msgpack.encode(row)) for row in rows.by_key.values())
         assert sum(sizes) <= 15_000

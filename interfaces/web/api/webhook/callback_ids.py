@@ -1,11 +1,10 @@
 """A cache of the ids of callback addresses: an address that was given before costs no look-up."""
 
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from uuid import UUID, uuid4
 
+from application.bounded_cache import BoundedCache
 from application.ports.callback import CallbackAddresses
 
 CACHED_S = 60.0
@@ -26,8 +25,9 @@ class CallbackIds:
         self._addresses = addresses
         self._draw = draw
         self._monotonic = monotonic
-        self._cached: OrderedDict[tuple[str, str], tuple[float, UUID]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._cached = BoundedCache[tuple[str, str], UUID](
+            "callback ids", max_size=MAX_ENTRIES, ttl_s=CACHED_S, monotonic=monotonic
+        )
         self._in_use = False
         self._ask_at = -CACHED_S
 
@@ -37,9 +37,8 @@ class CallbackIds:
         `admit` is called for a new address, before it is added; what it raises refuses the address. Raises
         OperationsUnavailable.
         """
-        with self._lock:
-            until, cached = self._cached.get((utility_id, url), (0.0, None))
-        if cached is not None and self._monotonic() < until:
+        cached = self._cached.get((utility_id, url))
+        if cached is not None:
             return cached
         if not self._is_in_use():
             return None
@@ -47,10 +46,7 @@ class CallbackIds:
         if address_id is None:
             admit()
             address_id = self._addresses.add(utility_id, url, drawn=self._draw())
-        with self._lock:
-            self._cached[utility_id, url] = (self._monotonic() + CACHED_S, address_id)
-            if len(self._cached) > MAX_ENTRIES:
-                self._cached.popitem(last=False)
+        self._cached.put((utility_id, url), address_id)
         return address_id
 
     def _is_in_use(self) -> bool:

@@ -1,11 +1,11 @@
 """A cache of the HMAC secrets of utilities, looked up by reference, and of the versions that they may sign with."""
 
-import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
 
+from application.bounded_cache import BoundedCache
 from application.ports.facility import Utilities
 
 CACHED_S = 5.0
@@ -29,9 +29,9 @@ class WebhookSecrets:
     ) -> None:
         self._utilities = utilities
         self._resolve = resolve
-        self._monotonic = monotonic
-        self._cached: dict[str, tuple[float, _Signing]] = {}
-        self._lock = threading.Lock()
+        self._cached = BoundedCache[str, _Signing](
+            "webhook secrets", max_size=MAX_ENTRIES, ttl_s=CACHED_S, monotonic=monotonic
+        )
 
     def of(self, utility_id: str) -> bytes | None:
         """The secret; None if the utility does not sign, or is not in the portfolio.
@@ -46,18 +46,14 @@ class WebhookSecrets:
         return until is not None and now < until
 
     def _signing(self, utility_id: str) -> _Signing:
-        with self._lock:
-            cached = self._cached.get(utility_id)
-        if cached is not None and self._monotonic() < cached[0]:
-            return cached[1]
+        cached = self._cached.get(utility_id)
+        if cached is not None:
+            return cached
         entry = self._utilities.find(utility_id)
         reference = None if entry is None else entry.webhook_secret_ref
         signing = _Signing(
             secret=None if reference is None else self._resolve(reference),
             v1_until=None if entry is None else entry.webhook_v1_until,
         )
-        with self._lock:
-            if len(self._cached) >= MAX_ENTRIES:
-                self._cached.clear()
-            self._cached[utility_id] = (self._monotonic() + CACHED_S, signing)
+        self._cached.put(utility_id, signing)
         return signing

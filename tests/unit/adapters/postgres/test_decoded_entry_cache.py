@@ -2,7 +2,7 @@
 
 import msgspec
 
-from adapters.postgres.audit.decoded_entry_cache import OVERHEAD, DecodedEntryCache
+from adapters.postgres.audit.stream_log import OVERHEAD, DecodedEntryCache
 from application.event_store.event_mapper import encode_state
 from tests.property.projections.projected_logs import PortfolioWalk
 
@@ -46,4 +46,7 @@ def test_the_cache_has_an_upper_bound() -> None:
     for _ in range(3):
         found = decoded.of(stored)
         assert [entry.position for entry in found] == [row[0] for row in stored]
-        assert decoded._bytes == sum(len(row[4]) + OVERHEAD for row, _ in decoded._cached.values()) <= most
+        assert decoded._cached.counts().size <= most
+        assert decoded._cached.counts().size == sum(
+            len(row[4]) + OVERHEAD for _, (row, _) in decoded._cached.items()
+        )

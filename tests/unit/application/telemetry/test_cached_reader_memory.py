@@ -51,7 +51,7 @@ def test_large_answers_are_evicted_before_the_limit_of_entries() -> None:
     assert house.ask("a:4000", "b:4000", "a:4000") == ["a:4000", "b:4000"]
     assert house.ask("c:4000") == ["c:4000"]
     # The entry that was read longest ago was evicted.
-    assert house.ask("c:4000", "b:4000", "a:4000") == ["a:4000"]
+    assert house.ask("c:4000", "a:4000", "b:4000") == ["b:4000"]
 
 
 def test_an_answer_larger_than_the_cache_is_returned_and_not_cached() -> None:

@@ -1,10 +1,10 @@
 import json
 from datetime import UTC, datetime
 
+from application.access.token_bucket import Allowance
 from application.telemetry.ingest.malformed_quota import MalformedBudget
 from application.telemetry.ingest.malformed_rate import MAX_FACILITIES
 from application.telemetry.ingest.message_parser import MalformedReading
-from application.telemetry.ingest.token_bucket import Allowance
 
 NOON = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
 NO_BOUND = Allowance(1e12, 0.0)

@@ -2,11 +2,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.nats.telemetry_stream import DEFAULT_MAX_BYTES
+from application.access.token_bucket import Allowance
 from application.telemetry.ingest import malformed_quota
 from application.telemetry.ingest.message_quota import allowance_of
 from application.telemetry.ingest.meter_admission import MAX_UNLISTED_METERS
 from application.telemetry.ingest.original_quota import OF_ALL, OriginalQuota, of_a_facility
-from application.telemetry.ingest.token_bucket import Allowance
 
 READING_BYTES, EVERY_S = 130, 15
 FACILITIES = 10_000

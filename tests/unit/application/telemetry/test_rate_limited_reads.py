@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from application.bounded_cache import BoundedCache
 from application.ports.telemetry.store import TelemetryStoreUnavailable
 from application.telemetry.cached_reader import FRESH_S
 from application.telemetry.current_values import CurrentValues
@@ -15,7 +16,8 @@ def reads_of(process: CurrentValuesProcess, *, max_entries: int | None = None) -
     values = process.values
     if max_entries is not None:
         values = CurrentValues(process.store, process.clock, process.cache)
-        values._current._max_entries = max_entries
+        values._current._entries = BoundedCache("few answers", max_size=max_entries)
+        values._current._decoded = BoundedCache("few decoded answers", max_size=max_entries)
     return RateLimitedCurrentValues(values, process.cache, every_s=1e-9)
 
 

@@ -83,7 +83,7 @@ def test_each_as_of_position_is_cached_separately_and_within_bounds(
         told = answers.read(walk.dr_events[0].id, as_of=position)
         assert told.position == position
         assert told == audit_document(log, walk.dr_events[0].id, as_of=position)
-        assert sum(told.size for told in answers._audits.values()) <= len(log.entries)
+        assert answers._audits.counts().size <= len(log.entries)
     assert len(positions) < len(folds) <= 2 * len(positions)
 
 
@@ -104,7 +104,7 @@ def test_an_audit_requested_repeatedly_stays_cached_longer_than_those_requested_
         answers.read(dr_event, as_of=position)
     answers.read(dr_event, as_of=whole)
     assert folds == [most, *others]
-    assert answers._entries == sum(told.size for told in answers._audits.values())
+    assert answers._audits.counts().size == sum(told.size for _, told in answers._audits.items())
 
 
 def test_an_audit_too_large_to_be_cached_evicts_nothing(walk: PortfolioWalk, folds: list[int]) -> None:

@@ -51,7 +51,7 @@ def store() -> Store:
 
 async def looked_up_at(store: Store, clock: Clock) -> LookupCache[str, str]:
     """A cache that looked the name up at 0 and is due to refresh it. The store blocks from now on."""
-    lookups = LookupCache[str, str](store.look_up, monotonic=clock)
+    lookups = LookupCache[str, str]("names", store.look_up, monotonic=clock)
     store.go_on.set()
     assert await lookups.find("key") == "first"
     store.go_on.clear()
@@ -139,7 +139,7 @@ def test_an_unreachable_store_affects_no_cached_key_and_admits_none_once_its_ent
 def test_many_names_due_for_refresh_are_looked_up_in_one_read(store: Store) -> None:
     async def scenario() -> None:
         clock = Clock()
-        lookups = LookupCache[str, str](store.look_up, monotonic=clock)
+        lookups = LookupCache[str, str]("names", store.look_up, monotonic=clock)
         store.go_on.set()
         names = [f"key-{number}" for number in range(100)]
         await asyncio.gather(*map(lookups.find, names))
@@ -176,7 +176,7 @@ def test_a_recently_used_name_is_refreshed_until_it_is_unused_for_a_minute(
 def test_a_name_absent_from_the_store_is_not_refreshed(store: Store) -> None:
     async def scenario() -> None:
         clock, store.word = Clock(), None
-        lookups = LookupCache[str, str](store.look_up, monotonic=clock)
+        lookups = LookupCache[str, str]("names", store.look_up, monotonic=clock)
         store.go_on.set()
         assert await lookups.find("guessed") is None
         clock.now = REFRESH_AFTER_S
@@ -197,7 +197,7 @@ def test_a_failed_lookup_of_one_name_does_not_stop_the_refresh_of_others() -> No
     async def scenario() -> None:
         clock, wanted = Clock(), failing.copy()
         failing.clear()
-        lookups = LookupCache[str, str](look_up, monotonic=clock)
+        lookups = LookupCache[str, str]("names", look_up, monotonic=clock)
         await asyncio.gather(*map(lookups.find, ("key-1", "key-2")))
         clock.now = REFRESH_AFTER_S
         failing.update(wanted)

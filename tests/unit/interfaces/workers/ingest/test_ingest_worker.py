@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from application.access.token_bucket import Allowance
 from application.ports.telemetry.meter_feed import MAX_PAYLOAD_BYTES, MessageConsumer, MeterMessage
 from application.telemetry.ingest.batch_codec import unpack, unpack_malformed
 from application.telemetry.ingest.batcher import ReadingPacker
@@ -16,7 +17,6 @@ from application.telemetry.ingest.malformed_quota import MalformedBudget
 from application.telemetry.ingest.malformed_rate import WINDOW
 from application.telemetry.ingest.meter_admission import MeterAdmission
 from application.telemetry.ingest.original_payloads import ReceivedPayload, unpack_payloads
-from application.telemetry.ingest.token_bucket import Allowance
 from domain.telemetry.meter_reading import MALFORMED
 from interfaces.workers.ingest.ingest import IngestCounts, MeterIngest, run
 from interfaces.workers.ingest.sessions import IngestSession

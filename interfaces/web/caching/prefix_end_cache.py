@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from threading import Lock
 from uuid import UUID
 
+from application.bounded_cache import BoundedCache
 from projections.audit.stream_log import StreamEntry, StreamLog, StreamSlice
 
 MAX_TIMES = 1_000
@@ -21,21 +20,16 @@ class PrefixEndCache:
 
     def __init__(self, log: StreamLog) -> None:
         self._log = log
-        self._ends: OrderedDict[datetime, int] = OrderedDict()
-        self._lock = Lock()
+        self._ends = BoundedCache[datetime, int]("prefix ends", max_size=MAX_TIMES)
 
     def prefix_end(self, as_of: datetime) -> int:
-        with self._lock:
-            end = self._ends.get(as_of)
+        end = self._ends.get(as_of)
         if end is not None:
             return end
         head = self._log.head()  # Read first: a domain event recorded meanwhile may belong to the prefix.
         end = self._log.prefix_end(as_of)
         if end < head:
-            with self._lock:
-                self._ends[as_of] = end
-                if len(self._ends) > MAX_TIMES:
-                    self._ends.popitem(last=False)
+            self._ends.put(as_of, end)
         return end
 
     def head(self) -> int:
