@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, TypeVar, cast
@@ -15,6 +15,7 @@ from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
 from application.access.daily_quota import DailyQuotas
+from application.bounded_cache import BoundedCache
 from application.command_bus.decision_context import CommandContext, IdempotencyKey
 from application.facility.portfolio_validation import STRICTEST_RULES, PortfolioRules
 from application.facility.secret_references import RecordedReference
@@ -56,7 +57,6 @@ from interfaces.web.caching.coalescing import ReadCoalescer, RowLoader
 from interfaces.web.caching.coordinates import CoordinatesCache
 from interfaces.web.caching.facility_cache import FacilityIdCache
 from interfaces.web.caching.last_responses import StaleIfErrorCache
-from interfaces.web.caching.page_cache import PageCache
 from interfaces.web.caching.prefix_end_cache import PrefixEndCache
 from interfaces.web.caching.response_cache import IdempotentResponseCache
 from interfaces.web.middleware.metrics import WebMetrics
@@ -69,6 +69,7 @@ from projections.queries.replica import ReplicatedReadModels
 from projections.queries.views import ReadModels
 
 TReply = TypeVar("TReply")
+SETTLEMENT_DOCUMENTS_BYTES = 16_000_000
 CONCURRENT_WAITS = 8
 NOTIFICATIONS_WAITING = 1_000
 """Webhook calls of one utility in a process: its burst waits, each call hundredths of a second."""
@@ -231,9 +232,12 @@ class WebDependencies:
     audits: AuditDocumentCache = field(init=False)
     stale_responses: StaleResponses = field(init=False)
     coalescer: ReadCoalescer = field(default_factory=ReadCoalescer, init=False)
-    pages: PageCache = field(default_factory=PageCache, init=False)
-    settlement_pages: PageCache = field(default_factory=PageCache, init=False)
-    """Apart: a few of one tenant's settlements would evict the lists of all others."""
+    settlement_documents: BoundedCache[Hashable, bytes] = field(
+        default_factory=lambda: BoundedCache(
+            "settlement documents", max_size=SETTLEMENT_DOCUMENTS_BYTES, size_of=len, max_entries=1_000
+        ),
+        init=False,
+    )
     rows: RowLoader = field(default_factory=RowLoader, init=False)
     responses: IdempotentResponseCache = field(default_factory=IdempotentResponseCache, init=False)
     notification_limit: TenantConcurrencyLimit = field(

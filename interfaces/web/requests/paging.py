@@ -9,7 +9,6 @@ from litestar import MediaType, Response
 from litestar.params import QueryParameter
 
 from interfaces.web.caching.coalescing import ReadCoalescer
-from interfaces.web.caching.page_cache import PageCache
 from projections.engine.cursors import cursor_after, invalid_cursor, read_cursor
 from projections.engine.projection import sortable
 from projections.queries.replica import read_consistently
@@ -37,9 +36,6 @@ class ReadPages(Protocol):
 
     @property
     def coalescer(self) -> ReadCoalescer: ...
-
-    @property
-    def pages(self) -> PageCache: ...
 
 
 class Listing(msgspec.Struct, Generic[Item], frozen=True, kw_only=True):
@@ -100,21 +96,13 @@ async def shared_listing(
 async def shared_document(
     web: ReadPages, view: View[Row], name: Hashable, document: Callable[[View[Row]], msgspec.Struct]
 ) -> Response[Any]:
-    """A document of the rows of `view`, read and encoded once for all concurrent callers of the same `name`.
-
-    The cached one is returned while no row can have changed. `name` contains everything else that it depends on.
-    """
+    """A document of the rows of `view`, read and encoded once for all concurrent callers of the same `name`, which
+    contains everything else that it depends on."""
     # `read` references the view, so that its id is not reused meanwhile.
     of_view = (id(view), name)
 
     def read(at_one: View[Row]) -> bytes:
-        version = at_one.version()  # before the rows, which may be newer than the version, never older
-        cached = web.pages.find(of_view, view, version)
-        if cached is not None:
-            return cached
-        body = msgspec.json.encode(document(at_one))
-        web.pages.store(of_view, view, version, body)
-        return body
+        return msgspec.json.encode(document(at_one))
 
     body = await web.coalescer.read(of_view, lambda: read_consistently(view, read))
     return Response(body, media_type=MediaType.JSON)

@@ -30,10 +30,7 @@ NO_CACHES = {
     "interfaces/workers/ingest/ingest.py": "alert switches: one that is dropped still has its alert to clear",
     "projections/engine/rebuild_rows.py": "the rows of one rebuild, which are written before",
 }
-_GO_NEXT = (
-    "interfaces/web/caching/last_responses.py",
-    "interfaces/web/caching/page_cache.py",
-)
+_GO_NEXT = ("interfaces/web/caching/last_responses.py",)
 _EVICTIONS = re.compile(r"\.clear\(\)|\.popitem\(|next\(iter\(")
 
 

@@ -1,7 +1,6 @@
 """Routes of the settlement of a DR event: its document, its revisions, and the command to settle now."""
 
 from collections.abc import Callable, Hashable
-from datetime import UTC, datetime
 from typing import Annotated, Literal, TypeVar
 from uuid import UUID
 
@@ -44,9 +43,7 @@ from interfaces.web.requests.command_context import handle_command, tenant_of
 from interfaces.web.requests.read_your_writes import wait_for_projections
 from interfaces.web.route_policy import EVERY_KEY, OPERATOR, RoutePolicy
 from projections.dr_event.projection import DREventRow, SettlementRow
-from projections.queries.views import RowsVersion
 
-UNCHANGED = RowsVersion(0, 0, datetime.min.replace(tzinfo=UTC))
 """Of what is written once."""
 MOST_OWN_REVISIONS = 20
 """Of which a facility's part is read: each takes a document."""
@@ -212,16 +209,16 @@ async def _written_once(
     request: ApiRequest, web: WebDependencies, name: Hashable, read: Callable[[], bytes]
 ) -> bytes:
     """As `settlement_read`, for what never changes: after the first caller nobody reads the store, or waits for it."""
-    documents = web.settlements
+    documents = web.settlement_documents
 
     def stored() -> bytes:
-        found = web.settlement_pages.find(name, documents, UNCHANGED)
+        found = documents.get(name)
         if found is None:
             found = read()
-            web.settlement_pages.store(name, documents, UNCHANGED, found)
+            documents.put(name, found)
         return found
 
-    found = web.settlement_pages.find(name, documents, UNCHANGED)
+    found = documents.get(name)
     return await settlement_read(request, web, name, stored) if found is None else found
 
 

@@ -19,9 +19,7 @@ from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.program import Program
 from interfaces.web.api.settlement import statements
-from interfaces.web.api.settlement.controller import UNCHANGED
 from interfaces.web.api.settlement.forms import preferred_form
-from interfaces.web.caching.page_cache import MAX_BYTES
 from tests.sample_values import DR_EVENT_ID, ENDS_AT, PROGRAM, facility_entry
 from tests.settled_edge import FACILITY_MONTH, MONTH, PATH, PROGRAM_MONTH, SettledEdge, measured, ran
 from tests.settled_system import MEASURE, SETTLE, corrected_to
@@ -161,16 +159,6 @@ def test_a_document_that_was_read_once_is_not_read_from_the_store_again() -> Non
         other = system.get(client, PATH, "owner")
     assert (first.status_code, again.content) == (200, first.content)
     assert other.status_code == 500, "what another may see of it is another answer"
-
-
-def test_settlements_evict_no_list_from_its_cache() -> None:
-    system = SettledEdge(measured(ran()))
-    system.do(SETTLE)
-    with system.edge.client() as client:
-        lists, view = client.app.state["web"].pages, object()
-        lists.store("a list", view, UNCHANGED, b"x" * (MAX_BYTES - 1_000))
-        assert system.get(client, PATH, "utility").status_code == 200
-        assert lists.find("a list", view, UNCHANGED) is not None
 
 
 def amounts(text: str) -> dict[str, Decimal]:

@@ -16,9 +16,8 @@ from interfaces.web.caching.last_responses import (
     StaleIfErrorCache,
 )
 from projections.facility import key_of
-from projections.queries.views import RowsVersion
 from tests.unit.interfaces.web.api.test_reads import facility
-from tests.unit.interfaces.web.edge import NOW, Edge
+from tests.unit.interfaces.web.edge import Edge
 from tests.unit.interfaces.web.middleware.test_stale_responses import unavailable
 
 JSON = b"application/json"
@@ -97,14 +96,13 @@ def test_a_page_of_five_hundred_facilities_is_stored_once_and_available_to_every
     ids = [f"fac-{number:03}" for number in range(500)]
     meters = tuple(f"meter-{number:02}" for number in range(30))
     edge.read_models.facilities.rows = {key_of(one): replace(facility(one), meters=meters) for one in ids}
-    edge.read_models.facilities.rows_version = RowsVersion(1, 10, NOW)
     keys = [edge.key("dashboard") for _ in range(3)]
     path = "/api/facilities?limit=500"
     with edge.client() as client:
         (size,) = {len(client.get(path, headers=key).content) for key in keys}
         assert size > 256_000
         assert size < answers._bytes < size + 3 * (ENTRY_OVERHEAD_BYTES + len(path))
-        edge.read_models.facilities.version = unavailable
+        edge.read_models.facilities.listed = unavailable
         told = [client.get(path, headers=key).json() for key in keys]
     assert [one["source"] for one in told] == ["last_known"] * 3
     assert [[row["facility_id"] for row in one["items"]] for one in told] == [ids] * 3
