@@ -34,6 +34,13 @@ def imported_modules(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
             yield from ((node, f"{node.module}.{alias.name}") for alias in node.names)
 
 
+def class_name(called: ast.expr) -> str:
+    """`Pool` of a call of `Pool`, `module.Pool` or `Pool[int]`."""
+    if isinstance(called, ast.Subscript):
+        return class_name(called.value)
+    return called.id if isinstance(called, ast.Name) else getattr(called, "attr", "")
+
+
 def committed_texts() -> list[Path]:
     """Every text file of the project, without caches, environments and data."""
     folders = [*PACKAGES, "tests", "docs", ".ci"]

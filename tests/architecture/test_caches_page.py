@@ -2,12 +2,11 @@
 
 import ast
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 from functools import cache
 from importlib import import_module
 
-from tests.architecture.source_tree import PACKAGES, ROOT, parsed, python_files
+from tests.architecture.source_tree import PACKAGES, ROOT, class_name, parsed, python_files
 from tests.architecture.table_pages import table_rows
 
 GUIDE = ROOT / "docs/guides/operator.md"
@@ -23,19 +22,16 @@ CACHES = {
 }
 
 
-def cache_calls() -> Iterator[tuple[str, str, ast.Call]]:
+@cache
+def cache_calls() -> list[tuple[str, str, ast.Call]]:
     """The name of each cache, the file that makes it, and the call."""
-    for file in python_files(*PACKAGES):
-        for node in ast.walk(parsed(file)):
-            if isinstance(node, ast.Call) and _class_name(node.func) in CACHES and node.args:
-                first = node.args[0]
-                if isinstance(first, ast.Constant) and isinstance(first.value, str):
-                    yield first.value, str(file.relative_to(ROOT)), node
-
-
-def _class_name(function: ast.expr) -> str:
-    """`Cache[str, int](...)` and `Cache(...)`."""
-    return ast.unparse(function.value if isinstance(function, ast.Subscript) else function)
+    return [
+        (node.args[0].value, str(file.relative_to(ROOT)), node)
+        for file in python_files(*PACKAGES)
+        for node in ast.walk(parsed(file))
+        if isinstance(node, ast.Call) and class_name(node.func) in CACHES and node.args
+        if isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str)
+    ]
 
 
 @cache
@@ -51,7 +47,7 @@ def test_the_guide_lists_each_cache_once_with_its_file() -> None:
 
 
 def test_a_size_or_lifetime_in_the_guide_is_that_of_the_code() -> None:
-    classes = {(name, path): _class_name(call.func) for name, path, call in cache_calls()}
+    classes = {(name, path): class_name(call.func) for name, path, call in cache_calls()}
     wrong = [
         f"{name}: {constant} is {value}"
         for name, path, most, lifetime in rows()
@@ -78,4 +74,4 @@ def test_each_cache_states_a_size_and_a_lifetime() -> None:
 
 
 def _expires(call: ast.Call) -> bool:
-    return _class_name(call.func) == "LookupCache" or any(keyword.arg == "ttl_s" for keyword in call.keywords)
+    return class_name(call.func) == "LookupCache" or any(keyword.arg == "ttl_s" for keyword in call.keywords)

@@ -6,16 +6,29 @@ Entries belong to one API key. The cache is bounded in bytes.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
+
+from application.bounded_cache import BoundedCache
+from interfaces.web.caching.body_tag import tag_of
 
 MAX_BYTES = 64_000_000
+"""Half of it for bodies, each once, and half for the entries and documents."""
 MAX_BODY_BYTES = 8_000_000
 """Larger responses are not cached. 500 facilities take 500 kB, 500 DR events of 50 facilities each 6 MB."""
 MAX_AGE_S = 3_600.0
 """Wall seconds; older data is of no use to a viewer of the portfolio."""
 ENTRY_OVERHEAD_BYTES = 500
+DOCUMENT_FACTOR = 4
+"""The memory of a document, in sizes of its encoded form."""
+
+
+class AgingDocument(Protocol):
+    """A document that states ages of its own."""
+
+    def aged(self, since_s: float) -> AgingDocument:
+        """It as of `since_s` clock seconds later, with what it was as the last that is known."""
+        ...
 
 
 class RequestKey(NamedTuple):
@@ -27,78 +40,68 @@ class RequestKey(NamedTuple):
 
 
 class LastResponse(NamedTuple):
-    body: bytes
+    content: bytes | AgingDocument
     media_type: bytes
     age_s: float
     """Wall seconds: the age of its content when it was sent."""
+
+
+class _StoredResponse(NamedTuple):
+    content: bytes | AgingDocument
+    """The tag of a body, which is stored by itself, or a document."""
+    media_type: bytes
+    age_s: float
     sent_at: float
-
-
-class _SharedBody:
-    """A body that `references` entries use; it is stored once."""
-
-    __slots__ = ("content", "references")
-
-    def __init__(self, content: bytes) -> None:
-        self.content = content
-        self.references = 0
+    size: int
 
 
 class StaleIfErrorCache:
-    """In one process; evicts the least recently used entry. Equal bodies are stored and counted once."""
+    """In one process. Equal bodies are stored and counted once."""
 
     def __init__(
         self, *, max_bytes: int = MAX_BYTES, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        self._responses: OrderedDict[RequestKey, LastResponse] = OrderedDict()
-        self._bodies: dict[bytes, _SharedBody] = {}
-        self._max_bytes = max_bytes
-        self._bytes = 0
         self._monotonic = monotonic
+        self._entries = BoundedCache[RequestKey, _StoredResponse](
+            "last responses",
+            max_size=max_bytes // 2,
+            size_of=lambda entry: entry.size,
+            ttl_s=MAX_AGE_S,
+            monotonic=monotonic,
+        )
+        self._bodies = BoundedCache[bytes, bytes](
+            "bodies of last responses", max_size=max_bytes // 2, size_of=len
+        )
 
-    def store(self, key: RequestKey, body: bytes, media_type: bytes, *, age_s: float = 0.0) -> None:
-        """`age_s`: the age of the content, in wall seconds."""
-        self._remove(key)
+    def store(
+        self,
+        key: RequestKey,
+        body: bytes,
+        media_type: bytes,
+        *,
+        age_s: float = 0.0,
+        document: AgingDocument | None = None,
+    ) -> None:
+        """`age_s`: the age of the content, in wall seconds. `document`: what `body` was encoded from."""
         if len(body) > MAX_BODY_BYTES:
+            self._entries.pop(key)
             return
-        self._responses[key] = LastResponse(self._share(body), media_type, age_s, self._monotonic())
-        self._bytes += _entry_bytes(key)
-        while self._bytes > self._max_bytes:
-            self._remove(next(iter(self._responses)))
+        size = len(key.path) + len(key.query) + ENTRY_OVERHEAD_BYTES
+        content: bytes | AgingDocument
+        if document is None:
+            content = tag_of(body)
+            if self._bodies.get(content) is None:
+                self._bodies.put(content, body)
+        else:
+            content, size = document, size + DOCUMENT_FACTOR * len(body)
+        self._entries.put(key, _StoredResponse(content, media_type, age_s, self._monotonic(), size))
 
     def find(self, key: RequestKey) -> tuple[LastResponse, float] | None:
         """The response, and the wall seconds since it was sent."""
-        response = self._responses.get(key)
-        if response is None:
+        entry = self._entries.get(key)
+        if entry is None:
             return None
-        age_s = self._monotonic() - response.sent_at
-        if age_s > MAX_AGE_S:
-            self._remove(key)
+        content = self._bodies.get(entry.content) if isinstance(entry.content, bytes) else entry.content
+        if content is None:
             return None
-        self._responses.move_to_end(key)
-        return response, age_s
-
-    def _share(self, body: bytes) -> bytes:
-        """The stored body that equals `body`, or `body` itself."""
-        shared = self._bodies.get(body)
-        if shared is None:
-            shared = self._bodies[body] = _SharedBody(body)
-            self._bytes += len(body)
-        shared.references += 1
-        return shared.content
-
-    def _remove(self, key: RequestKey) -> None:
-        response = self._responses.pop(key, None)
-        if response is None:
-            return
-        self._bytes -= _entry_bytes(key)
-        shared = self._bodies[response.body]
-        shared.references -= 1
-        if not shared.references:
-            del self._bodies[response.body]
-            self._bytes -= len(response.body)
-
-
-def _entry_bytes(key: RequestKey) -> int:
-    """Without the body."""
-    return len(key.path) + len(key.query) + ENTRY_OVERHEAD_BYTES
+        return LastResponse(content, entry.media_type, entry.age_s), self._monotonic() - entry.sent_at

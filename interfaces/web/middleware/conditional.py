@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
-from base64 import urlsafe_b64encode
-from functools import lru_cache
-from hashlib import blake2b
 from typing import Any
 
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from interfaces.web.caching.body_tag import tag_of
 from interfaces.web.middleware.raw_headers import RawHeaders, header_of, list_header_of
 from interfaces.web.route_policy import policy_in
 
@@ -28,9 +26,6 @@ MAX_CODINGS = 32
 """Codings in `Accept-Encoding` that are read; further ones are ignored."""
 _QUALITY = re.compile(rb"0(\.\d{0,3})?|1(\.0{0,3})?")
 LEVEL = 3
-MAX_TAGS = 16
-MAX_TAGGED_BYTES = 1_000_000
-"""The tag of a longer response is not cached: the cache would keep the whole response."""
 VARY = b"Authorization, Cookie, Accept-Encoding"
 REVALIDATE = b"private, no-cache"
 """`Cache-Control`: a caller may store a response, and revalidates it each time."""
@@ -90,7 +85,7 @@ async def _send_whole(scope: Scope, start: Any, body: bytes, send: Send) -> None
     headers: RawHeaders = [(name.lower(), value) for name, value in start["headers"]]
     tag = header_of(headers, b"etag")
     if not tag:
-        tag = _cached_tag_of(body) if len(body) <= MAX_TAGGED_BYTES else _tag_of(body)
+        tag = tag_of(body)
         headers.append((b"etag", tag))
     headers.append((b"vary", VARY))
     if not header_of(headers, b"cache-control"):
@@ -107,16 +102,6 @@ async def _send_whole(scope: Scope, start: Any, body: bytes, send: Send) -> None
     start["headers"] = headers
     await send(start)
     await send({"type": "http.response.body", "body": body, "more_body": False})
-
-
-@lru_cache(maxsize=MAX_TAGS)
-def _cached_tag_of(body: bytes) -> bytes:
-    """Python caches the hash of the bytes object: a response that many callers share is hashed once."""
-    return _tag_of(body)
-
-
-def _tag_of(body: bytes) -> bytes:
-    return b'W/"' + urlsafe_b64encode(blake2b(body, digest_size=15).digest()) + b'"'
 
 
 def wants_gzip(accept_encoding: bytes, size: int) -> bool:

@@ -7,7 +7,7 @@ The document then contains `stale`, `age_s` (clock seconds) and `source`: `read_
 from __future__ import annotations
 
 import time
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar, cast
 
 import msgspec
 from litestar.middleware import ASGIMiddleware
@@ -16,14 +16,15 @@ from litestar.types import ASGIApp, HTTPResponseStartEvent, Message, Receive, Sc
 from application.ports.access.api_keys import ApiKey
 from application.ports.clock import Clock
 from interfaces.web.broadcast.freshness import BEHIND_S, LiveState
-from interfaces.web.caching.last_responses import RequestKey, StaleIfErrorCache
+from interfaces.web.caching.last_responses import AgingDocument, RequestKey, StaleIfErrorCache
 from interfaces.web.middleware.replica_routing import prefers_newest, replica_age_s
 from interfaces.web.middleware.stale_headers import stale_headers
 from interfaces.web.route_policy import RoutePolicy, policy_in
 from interfaces.web.routes import has_as_of
 from projections.queries.replica import ReplicatedReadModels
 
-_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_DOCUMENT = "gridproof.document"
+TDocument = TypeVar("TDocument", bound=AgingDocument)
 
 
 class _Response(NamedTuple):
@@ -99,12 +100,18 @@ class StaleResponses:
             lag = self._lag(scope, policy)
             # The rows were read some time after the request began; that time counts as age.
             age_wall_s = self._age_wall_s(start, lag) + time.monotonic() - began
-            self._responses.store(key, body, _header(start, b"content-type"), age_s=age_wall_s)
+            self._responses.store(
+                key,
+                body,
+                _header(start, b"content-type"),
+                age_s=age_wall_s,
+                document=cast("dict[str, AgingDocument]", scope).get(_DOCUMENT),
+            )
             age_s, source = self._staleness(lag)
         else:
             age_s, source = replica_s, "replica"
         if age_s or replica_s is not None:
-            body = with_staleness(body, age_s, source)
+            body = with_label(body, age_s, source)
             start["headers"] = _with_stale_headers(start, body, self._clock.wall_seconds(age_s))
         return body
 
@@ -117,7 +124,7 @@ class StaleResponses:
         last, since_wall_s = cached
         wall_s = max(self._clock.wall_seconds(1.0), 1e-9)
         age_wall_s = last.age_s + since_wall_s
-        body = with_age(last.body, since_wall_s / wall_s, content_age_s=age_wall_s / wall_s)
+        body = with_age(last.content, since_wall_s / wall_s, content_age_s=age_wall_s / wall_s)
         start["status"] = 200
         start["headers"] = [(b"content-type", last.media_type)]
         start["headers"] = _with_stale_headers(start, body, age_wall_s)
@@ -153,47 +160,29 @@ class StaleResponseMiddleware(ASGIMiddleware):
         await responses.handle(scope, receive, send, next_app)
 
 
-def with_staleness(body: bytes, age_s: float, source: str) -> bytes:
-    """The document with `stale`, `age_s` and `source`."""
-    members = _members_of(body)
-    return body if members is None else _with_members(members, age_s, source)
+def aging(scope: Scope, document: TDocument) -> TDocument:
+    """`document`, noted as what the response to this request is encoded from."""
+    scope[_DOCUMENT] = document  # type: ignore[literal-required]
+    return document
 
 
-def with_age(body: bytes, since_s: float, *, content_age_s: float) -> bytes:
-    """A response of `since_s` ago, labelled as `last_known`.
+def with_label(body: bytes, age_s: float, source: str) -> bytes:
+    """The document with `stale`, `age_s` and `source` as its last members. What is no object stays as it is."""
+    if not body.startswith(b"{"):
+        return body
+    label = msgspec.json.encode({"stale": True, "age_s": round(age_s, 1), "source": source})
+    return body[:-1] + (b"," if len(body) > len(b"{}") else b"") + label[1:]
 
-    `since_s` is added to the `age_s` of the document and of its items. A document without one is `content_age_s` old.
+
+def with_age(content: bytes | AgingDocument, since_s: float, *, content_age_s: float) -> bytes:
+    """A response of `since_s` ago, labelled as `last_known`. One without an age of its own is `content_age_s` old.
+
     Clock seconds.
     """
-    members = _members_of(body)
-    if members is None:
-        return body
-    before = msgspec.json.decode(members.get("age_s", b"null"))
-    age_s = before + since_s if isinstance(before, int | float) else content_age_s
-    items = bytes(members.get("items", b""))
-    if items.startswith(b"[") and b'"age_s"' in items:
-        members["items"] = msgspec.Raw(
-            msgspec.json.encode([_older(item, since_s) for item in msgspec.json.decode(items)])
-        )
-    return _with_members(members, age_s, "last_known")
-
-
-def _members_of(body: bytes) -> dict[str, msgspec.Raw] | None:
-    """The members of the document, still encoded, since it may have some MB. None if it is no object."""
-    try:
-        return _decode_members(body)
-    except msgspec.ValidationError:
-        return None
-
-
-def _with_members(members: dict[str, msgspec.Raw], age_s: float, source: str) -> bytes:
-    return msgspec.json.encode({**members, "stale": True, "age_s": round(age_s, 1), "source": source})
-
-
-def _older(item: Any, since_s: float) -> Any:
-    if not isinstance(item, dict) or not isinstance(item.get("age_s"), int | float):
-        return item
-    return {**item, "age_s": item["age_s"] + since_s, "stale": True, "source": "last_known"}
+    if isinstance(content, bytes):
+        return with_label(content, content_age_s, "last_known")
+    body = msgspec.json.encode(content.aged(since_s))
+    return body if hasattr(content, "age_s") else with_label(body, content_age_s, "last_known")
 
 
 def _projections_of(scope: Scope, policy: RoutePolicy) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
 """Routes of current values: of one facility, rate-limited; or of many in one response."""
 
+from __future__ import annotations
+
 import asyncio
 from datetime import datetime
 from typing import Annotated, Literal
@@ -7,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from litestar import Controller, Response, get
 from litestar.params import FromPath, QueryParameter
+from msgspec.structs import replace
 
 from application.ports.clock import Clock
 from application.ports.telemetry.store import CurrentValue
@@ -14,6 +17,7 @@ from application.telemetry.cached_reader import CachedAnswer, Source
 from interfaces.web.edge import Web, models_of
 from interfaces.web.guard.access import ApiRequest, check_read_rate
 from interfaces.web.middleware.stale_headers import stale_headers_of
+from interfaces.web.middleware.stale_responses import aging
 from interfaces.web.problems import Problem, try_again
 from interfaces.web.requests.paging import Cursor, Limit, listing_of
 from interfaces.web.requests.visibility import check_visible
@@ -45,6 +49,11 @@ class CurrentDocument(msgspec.Struct, frozen=True, kw_only=True):
     source: Source | Literal["none"]
     """`last_known`: the store does not answer; `none`: no meter has ever reported."""
 
+    def aged(self, since_s: float) -> CurrentDocument:
+        if self.age_s is None:
+            return self
+        return replace(self, age_s=self.age_s + since_s, stale=True, source="last_known")
+
 
 class CurrentListing(msgspec.Struct, frozen=True, kw_only=True):
     """In order of facility ids, or as requested."""
@@ -53,6 +62,9 @@ class CurrentListing(msgspec.Struct, frozen=True, kw_only=True):
     unknown: tuple[str, ...] = ()
     """Requested ids that do not exist."""
     next_cursor: str | None = None
+
+    def aged(self, since_s: float) -> CurrentListing:
+        return replace(self, items=tuple(item.aged(since_s) for item in self.items))
 
 
 class CurrentController(Controller):
@@ -82,7 +94,7 @@ class CurrentController(Controller):
             )
         document = current_document(facility_id, read.answer, web.clock)
         headers = stale_headers_of([read.answer], web.clock)
-        return Response(document, headers={"ETag": tag_of(document), **headers})
+        return Response(aging(request.scope, document), headers={"ETag": tag_of(document), **headers})
 
 
 class CurrentOfAllController(Controller):
@@ -116,7 +128,7 @@ class CurrentOfAllController(Controller):
         clock = web.clock
         items = tuple(current_document(facility_id, answers[facility_id], clock) for facility_id in wanted)
         listing = CurrentListing(items=items, unknown=unknown, next_cursor=next_cursor)
-        return Response(listing, headers=stale_headers_of(answers.values(), clock))
+        return Response(aging(request.scope, listing), headers=stale_headers_of(answers.values(), clock))
 
 
 def _named(ids: str) -> list[str]:

@@ -24,6 +24,7 @@ from domain.time_series.windows import NotAligned, TimeWindow
 from interfaces.web.edge import Web
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.middleware.stale_headers import stale_headers_of
+from interfaces.web.middleware.stale_responses import aging
 from interfaces.web.problems import Problem, ProblemReason
 from interfaces.web.requests.paging import Cursor
 from interfaces.web.requests.visibility import check_visible
@@ -69,7 +70,7 @@ class LoadHistoryController(Controller):
         except NotAligned as error:
             raise Problem("invalid-request", str(error)) from None
         document = document_of(facility_id, found, window, page, web.clock.now())
-        return Response(document, headers=stale_headers_of([found.answer], web.clock))
+        return Response(aging(request.scope, document), headers=stale_headers_of([found.answer], web.clock))
 
 
 class HistoryStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +95,9 @@ class HistoryDocument(msgspec.Struct, frozen=True, kw_only=True):
     stale: bool
     source: Source
     next_cursor: str | None = None
+
+    def aged(self, since_s: float) -> HistoryDocument:
+        return msgspec.structs.replace(self, age_s=self.age_s + since_s, stale=True, source="last_known")
 
 
 def window_of(first: datetime, last: datetime, step_s: int) -> TimeWindow:

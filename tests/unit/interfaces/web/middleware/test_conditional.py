@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from interfaces.web.middleware import conditional
+from interfaces.web.caching import body_tag
 from interfaces.web.middleware.conditional import MAX_CODINGS
 from projections.facility import key_of
 from tests.fakes.read_models import FakeReadModels
@@ -146,13 +146,13 @@ def test_the_tag_of_a_very_long_answer_is_the_same_but_not_cached(
     walk: PortfolioWalk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edge = shown(walk)
-    key, tags = edge.key("operator"), conditional._cached_tag_of
+    key, tags = edge.key("operator"), body_tag._cached_tag_of
     with edge.client() as client:
         tags.cache_clear()
         tag = client.get("/api/facilities", headers=key).headers["etag"]
         assert tags.cache_info().currsize == 1
         tags.cache_clear()
-        monkeypatch.setattr(conditional, "MAX_TAGGED_BYTES", 10)
+        monkeypatch.setattr(body_tag, "MAX_TAGGED_BYTES", 10)
         assert client.get("/api/facilities", headers=key).headers["etag"] == tag
         assert tags.cache_info().currsize == 0
 

@@ -8,10 +8,13 @@ import pytest
 from litestar.testing import TestClient
 
 from application.ports.live_feed import SERVING
+from interfaces.web.api.telemetry.current_value import CurrentDocument, CurrentListing
 from interfaces.web.broadcast.freshness import BEHIND_S
-from interfaces.web.middleware.stale_responses import with_age, with_staleness
+from interfaces.web.middleware.stale_responses import with_age, with_label
+from interfaces.web.route_policy import route_policies
 from projections.portfolio.projection import PortfolioRow
 from projections.queries.views import ReadModelsUnavailable
+from tests.unit.interfaces.web.api.test_facility_values import Watched
 from tests.unit.interfaces.web.api.test_forecast import Foreseen
 from tests.unit.interfaces.web.edge import NOW, Edge, problem_of
 
@@ -76,36 +79,77 @@ def followed(client: TestClient[Any]) -> None:
         client.get("/health")
 
 
+def current(kw: float | None, age_s: float | None) -> CurrentDocument:
+    return CurrentDocument(
+        facility_id="fac-001", kw=kw, measured_at=None, age_s=age_s, stale=False, source="cache"
+    )
+
+
 def test_the_age_within_a_last_answer_is_increased() -> None:
-    body = b'{"kw":1.5,"age_s":7.5,"stale":false,"source":"cache"}'
-    told = with_age(body, 30.0, content_age_s=30.0)
-    assert told == b'{"kw":1.5,"age_s":37.5,"stale":true,"source":"last_known"}'
+    told = json.loads(with_age(current(1.5, 7.5), 30.0, content_age_s=30.0))
+    assert (told["kw"], told["age_s"], told["stale"], told["source"]) == (1.5, 37.5, True, "last_known")
     assert with_age(b"[1]", 30.0, content_age_s=30.0) == b"[1]"
-    assert with_staleness(b"[1]", 30.0, "replica") == b"[1]"
+    assert with_label(b"[1]", 30.0, "replica") == b"[1]"
+    assert json.loads(with_label(b"{}", 30.0, "replica")) == {
+        "stale": True,
+        "age_s": 30.0,
+        "source": "replica",
+    }
 
 
 def test_labelling_an_answer_does_not_change_the_bytes_of_its_rows() -> None:
-    """A page may have some MB: only the labelled fields are parsed."""
+    """A page may have some MB: none of it is parsed."""
     rows = b'[{"kw":1.50,"age":7e0},null]'
     for told in (
-        with_staleness(b'{"items":%s}' % rows, 7.0, "replica"),
+        with_label(b'{"items":%s}' % rows, 7.0, "replica"),
         with_age(b'{"items":%s}' % rows, 0.0, content_age_s=7.0),
     ):
         assert told.startswith(b'{"items":%s,"stale":true,"age_s":7.0,"source":"' % rows)
 
 
 def test_the_age_of_items_within_a_last_answer_is_increased() -> None:
-    body = b'{"items":[{"kw":1.5,"age_s":7.5,"stale":false,"source":"cache"},{"kw":null,"age_s":null},4]}'
-    assert json.loads(with_age(body, 30.0, content_age_s=31.0)) == {
-        "items": [
-            {"kw": 1.5, "age_s": 37.5, "stale": True, "source": "last_known"},
-            {"kw": None, "age_s": None},
-            4,
-        ],
-        "stale": True,
-        "age_s": 31.0,
-        "source": "last_known",
+    listing = CurrentListing(items=(current(1.5, 7.5), current(None, None)))
+    told = json.loads(with_age(listing, 30.0, content_age_s=31.0))
+    ages = [(item["kw"], item["age_s"], item["stale"], item["source"]) for item in told["items"]]
+    assert ages == [(1.5, 37.5, True, "last_known"), (None, None, False, "cache")]
+    assert (told["stale"], told["age_s"], told["source"]) == (True, 31.0, "last_known")
+
+
+def test_no_labelled_document_has_members_of_the_label() -> None:
+    """They would be in it twice. One that states its own age is never behind read models or a replica."""
+    edge = Edge()
+    with edge.client() as client:
+        document, policies = client.get("/schema/openapi.json").json(), route_policies(client.app)
+    labelled = {
+        route: policy
+        for route, policy in policies.items()
+        if route.startswith("GET ") and policy.cache != "now"
     }
+    own = {route for route in labelled if members_of(document, route) & {"stale", "age_s", "source"}}
+    assert own == {"GET /api/facilities/{facility_id}/current", "GET /api/facilities/{facility_id}/history"}
+    assert {(labelled[route].cache, labelled[route].projections) for route in own} == {("stale", ())}
+
+
+def members_of(document: dict[str, Any], route: str) -> set[str]:
+    """The members of the response to a route, by its schema."""
+    content = document["paths"][route.removeprefix("GET ")]["get"]["responses"]["200"]["content"]
+    schema = content["application/json"]["schema"]
+    name = schema.get("$ref", "").rpartition("/")[2]
+    return set(document["components"]["schemas"].get(name, schema).get("properties", ()))
+
+
+def test_current_loads_of_a_last_answer_have_grown_older() -> None:
+    watched = Watched()
+    watched.reading()
+    with watched.edge.client() as client:
+        path = "/api/portfolio/current"
+        fresh = client.get(path, headers=watched.key).json()
+        watched.edge.read_models.facilities.listed = unavailable
+        told = client.get(path, headers=watched.key).json()
+    assert (told["stale"], told["source"], told["next_cursor"]) == (True, "last_known", None)
+    (before,), (item,) = fresh["items"], told["items"]
+    assert (item["stale"], item["source"], item["kw"]) == (True, "last_known", before["kw"])
+    assert item["age_s"] >= before["age_s"]
 
 
 def test_the_age_of_a_last_answer_includes_the_lag_of_its_read_models() -> None:
