@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple
 from uuid import uuid4
 
 import httptools
@@ -40,8 +40,6 @@ IDLE_WHEN_CROWDED_S = 5.0
 REFUSED_RETRY_AFTER_S = 5.0
 ONCE = frozenset({b"host", b"authorization", b"x-signature", b"idempotency-key"})
 """Headers of which a proxy might read another one than we do, if there were several."""
-MOST_COPIED = 16 * 1_024
-_HEAD = b"HTTP/1.1 "
 REFUSED = Counter(
     "gridproof_http_connections_refused",
     "Connections ended with a problem before the API, by its type",
@@ -65,43 +63,6 @@ class AwaitedPart(NamedTuple):
     def check_after_s(self) -> float:
         """Less than the limit where the limit may have become shorter since."""
         return min(self.within_s, IDLE_WHEN_CROWDED_S) if self.part == "first byte" else self.within_s
-
-
-class HeadWithBody:
-    """A transport that sends the head of a response together with the first part of its body, in one system call.
-
-    When no body follows before the next iteration of the event loop, the head is sent by itself.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._head: bytes | None = None
-
-    def write(self, data: bytes) -> None:
-        if self._head is not None:
-            head, self._head = self._head, None
-            if len(data) <= MOST_COPIED:
-                self._transport.write(head + data)
-            else:
-                self._transport.writelines((head, data))
-        elif data.startswith(_HEAD):
-            self._head = data
-            self._loop.call_soon(self._flush)
-        else:
-            self._transport.write(data)
-
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def _flush(self) -> None:
-        if self._head is not None:
-            head, self._head = self._head, None
-            self._transport.write(head)
 
 
 class ObservedFlowControl(FlowControl):
@@ -141,7 +102,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         if self.served_over_https:
             self.scheme = "https"
-        self.transport = cast("asyncio.Transport", HeadWithBody(transport, self.loop))
         self.flow = ObservedFlowControl(transport, self._reading_resumed)
         if self.table.admit(self, self.client[0] if self.client else "unknown"):
             self._await(AwaitedPart("first byte", 0))
