@@ -5,8 +5,8 @@ import asyncio
 import httpx
 import pytest
 
-from interfaces.web.asgi import PLATFORM_PATHS, PlatformApplication
 from interfaces.web.guard.connection_table import ConnectionTable
+from interfaces.web.guard.platform_listener import PLATFORM_PATHS, PlatformApplication
 from interfaces.workers.web import server
 from tests.unit.interfaces.web.edge import Edge
 from tests.unit.interfaces.workers.web.echo_server import echo

@@ -11,10 +11,10 @@ from typing import Any, Literal
 import uvicorn
 from litestar.types import ASGIApp
 
-from interfaces.web.asgi import PlatformApplication
 from interfaces.web.authentication.client_address import TrustedProxies
 from interfaces.web.guard.bounded_protocol import IDLE_S, BoundedHttpProtocol
 from interfaces.web.guard.connection_table import ConnectionTable
+from interfaces.web.guard.platform_listener import PlatformApplication
 
 THREADS = 64
 """Stores are synchronous. asyncio's default executor has six threads on two cores, too few for a group commit."""

@@ -1,4 +1,4 @@
-"""The application for the listener of the platform."""
+"""The application on the listener of the platform: a few routes, without an API key."""
 
 from __future__ import annotations
 
