@@ -1,4 +1,4 @@
-"""One place for each job (the table in docs/architecture.md): a second one is refused."""
+"""Requests, the dependencies of the web process, and signatures (docs/architecture.md, "One place for each job")."""
 
 import ast
 from collections.abc import Callable, Iterator
