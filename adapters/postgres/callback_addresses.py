@@ -7,8 +7,8 @@ from uuid import UUID
 
 from psycopg_pool import ConnectionPool
 
+from adapters.postgres.connection.transaction import transaction
 from adapters.postgres.event_store.acts import WallTime, append_acts
-from adapters.postgres.operations.connection import operations_connection
 from domain.administration import AdministrativeAct
 
 _IS_IN_USE = "SELECT to_regclass('gridproof.callback_addresses') IS NOT NULL"
@@ -29,28 +29,28 @@ class PostgresCallbackAddresses:
         self._wall_time = wall_time
 
     def is_in_use(self) -> bool:
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             row = connection.execute(_IS_IN_USE).fetchone()
         return row is not None and bool(row[0])
 
     def id_of(self, utility_id: str, url: str) -> UUID | None:
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             row = connection.execute(_ID_OF, (utility_id, _digest(url))).fetchone()
         return None if row is None else row[0]
 
     def add(self, utility_id: str, url: str, *, drawn: UUID) -> UUID:
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             connection.execute(_ADD, (drawn, utility_id, _digest(url), url))
             row = connection.execute(_ID_OF, (utility_id, _digest(url))).fetchone()
         return drawn if row is None else row[0]
 
     def url_of(self, address_id: UUID) -> str | None:
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             row = connection.execute(_URL_OF, (address_id,)).fetchone()
         return None if row is None else str(row[0])
 
     def forget(self, utility_id: str, act_of: Callable[[int], AdministrativeAct]) -> int:
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             count = connection.execute(_FORGET, (utility_id,)).rowcount
             if count:
                 append_acts(connection, [act_of(count)], self._wall_time)

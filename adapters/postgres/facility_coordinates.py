@@ -6,8 +6,8 @@ from typing import Any
 import psycopg
 from psycopg_pool import ConnectionPool
 
+from adapters.postgres.connection.transaction import transaction
 from adapters.postgres.event_store.acts import WallTime, append_acts
-from adapters.postgres.operations.connection import operations_connection
 from domain.administration import AdministrativeAct
 from domain.facility import NOT_GIVEN, Coordinates
 
@@ -33,7 +33,7 @@ class PostgresFacilityCoordinates:
         self._wall_time = wall_time
 
     def is_in_use(self) -> bool:
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             row = connection.execute(_IS_IN_USE).fetchone()
         return row is not None and bool(row[0])
 
@@ -44,11 +44,11 @@ class PostgresFacilityCoordinates:
             "latitudes": [coordinates[one].latitude for one in facility_ids],
             "longitudes": [coordinates[one].longitude for one in facility_ids],
         }
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             connection.execute(_PUT, parameters)
 
     def stored(self) -> dict[str, Coordinates | None]:
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             try:
                 rows = connection.execute(_STORED).fetchall()
             except psycopg.errors.UndefinedTable:
@@ -61,7 +61,7 @@ class PostgresFacilityCoordinates:
         }
 
     def forget(self, facility_id: str, act: AdministrativeAct) -> bool:
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             is_forgotten = connection.execute(_FORGET, (facility_id,)).rowcount > 0
             if is_forgotten:
                 append_acts(connection, [act], self._wall_time)

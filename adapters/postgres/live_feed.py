@@ -3,8 +3,7 @@ entries that they cover."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -13,9 +12,9 @@ import msgspec
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.connection.deadline_pool import DeadlinePool
-from adapters.postgres.connection.errors import translate_errors
-from adapters.postgres.connection.pool import autocommit_connection
+from adapters.postgres.connection.pool import PostgresPool
+from adapters.postgres.connection.session import open_session
+from adapters.postgres.connection.transaction import PortErrors, autocommit_connection
 from application.event_store.event_mapper import recorded_at_of
 from application.ports.live_feed import (
     SERVING,
@@ -32,6 +31,7 @@ ANSWER_WITHIN_S = 10
 """By then a connection that hangs is replaced, and a statement that waits for a lock is ended."""
 CHANNEL = "projection_positions"
 """The channel on which projections announce their positions."""
+_ERRORS = PortErrors(LiveLogUnavailable, "the log")
 _POSITIONS = """
 SELECT name, position, stopped_at IS NOT NULL, (
     SELECT state FROM gridproof.demand_response_events
@@ -75,8 +75,9 @@ class PostgresLiveLog:
         """With a small pool of its own, so that it waits for no other reader and detects soon that the server
         is gone."""
         return cls(
-            DeadlinePool(
+            PostgresPool(
                 dsn,
+                application_name="gridproof live log",
                 answer_within_s=ANSWER_WITHIN_S,
                 min_size=1,
                 max_size=MOST_CONNECTIONS,
@@ -107,18 +108,16 @@ class PostgresLiveLog:
         conninfo = self._pool.conninfo
         address = conninfo if isinstance(conninfo, str) else conninfo()
         with (
-            translate_errors(LiveLogUnavailable, "the log"),
-            psycopg.connect(address, autocommit=True, connect_timeout=int(CONNECT_WITHIN_S)),
+            _ERRORS.translated(),
+            open_session(address, "gridproof live log", connect_within_s=int(CONNECT_WITHIN_S)),
         ):
             pass  # a successful login proves that the server answers and can start a process
 
     def close(self) -> None:
         self._pool.close()
 
-    @contextmanager
-    def _connection(self) -> Iterator[psycopg.Connection[Any]]:
-        with translate_errors(LiveLogUnavailable, "the log"), autocommit_connection(self._pool) as connection:
-            yield connection
+    def _connection(self) -> AbstractContextManager[psycopg.Connection[Any]]:
+        return autocommit_connection(self._pool, _ERRORS)
 
 
 def _state(name: str, row: Any) -> ReadModelState:

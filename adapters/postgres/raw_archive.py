@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.operations.connection import operations_connection
+from adapters.postgres.connection.transaction import transaction
 from application.ports.raw_archive.progress import ArchiveProgress
 from domain.telemetry.meter_reading import PARTITIONS
 
@@ -25,11 +25,11 @@ class PostgresRawArchiveProgress:
         self._pool = pool
 
     def report(self, progress: ArchiveProgress) -> None:
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             connection.execute(_UPSERT, msgspec.structs.astuple(progress))
 
     def listed(self) -> list[ArchiveProgress]:
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             rows = connection.execute(_LIST).fetchall()
         return [
             ArchiveProgress(

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.operations.connection import operations_connection
+from adapters.postgres.connection.transaction import transaction
 from application.ports.settlement.documents import SettlementDocumentDamaged
 
 _ADD = """
@@ -28,14 +28,14 @@ class PostgresSettlementDocuments:
 
     def add(self, dr_event_id: UUID, document: bytes, *, revision: int) -> str:
         digest = sha256(document).digest()
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             connection.execute(
                 _ADD, (dr_event_id, digest, revision, zlib.compress(document, _LEVEL)), binary=True
             )
         return digest.hex()
 
     def find(self, dr_event_id: UUID, digest: str) -> bytes | None:
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             row = connection.execute(_FIND, (dr_event_id, bytes.fromhex(digest)), binary=True).fetchone()
         return None if row is None else _checked(dr_event_id, digest, row[0])
 

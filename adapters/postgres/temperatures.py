@@ -5,7 +5,7 @@ from typing import Any
 
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.operations.connection import operations_connection
+from adapters.postgres.connection.transaction import transaction
 from application.ports.weather.temperatures import StoredTemperatures
 from application.weather.cell_days import CellDay, day_rows, days_of, hours_stored, quarter_hours_stored
 from domain.time_series.windows import IntervalSeries, TimeWindow
@@ -39,14 +39,14 @@ class PostgresCellTemperatures:
             (cell, day, list(known.temp_c), known.is_final) for day, known in day_rows(temp_c, final_until)
         ]
         if rows:
-            with operations_connection(self._pool) as connection, connection.cursor() as cursor:
+            with transaction(self._pool) as connection, connection.cursor() as cursor:
                 cursor.executemany(_RECORD, rows)
 
     def delete_before(self, day: date) -> int:
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             return connection.execute(_DELETE, (day,)).rowcount
 
     def _days(self, cell: str, window: TimeWindow) -> dict[date, CellDay]:
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             rows = connection.execute(_OF, (cell, *days_of(window))).fetchall()
         return {day: CellDay(tuple(temp_c), is_final) for day, temp_c, is_final in rows}

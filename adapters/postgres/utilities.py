@@ -6,8 +6,9 @@ from typing import Any
 
 from psycopg_pool import ConnectionPool
 
+from adapters.postgres.connection.transaction import transaction
 from adapters.postgres.event_store.acts import WallTime, append_acts
-from adapters.postgres.operations.connection import operations_connection, storable
+from adapters.postgres.wire_format.text import storable
 from application.facility.portfolio_entries import UtilityEntry
 from domain.administration import AdministrativeAct
 
@@ -33,7 +34,7 @@ class PostgresUtilities:
 
     def keep(self, entries: Sequence[UtilityEntry], *, at: datetime, act: AdministrativeAct) -> int:
         changed = 0
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             for entry in sorted(entries, key=lambda entry: entry.utility_id):  # one order, against deadlocks
                 references = (entry.webhook_secret_ref, entry.callback_secret_ref, entry.webhook_v1_until)
                 row = (entry.utility_id, storable(entry.name), *references, at)
@@ -42,12 +43,12 @@ class PostgresUtilities:
         return changed
 
     def find(self, utility_id: str) -> UtilityEntry | None:
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             row = connection.execute(_FIND, (utility_id,)).fetchone()
         return _entry(row) if row else None
 
     def listed(self) -> list[UtilityEntry]:
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             return [_entry(row) for row in connection.execute(_LIST)]
 
 

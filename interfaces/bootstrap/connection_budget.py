@@ -1,4 +1,6 @@
-"""The PostgreSQL connection budget: how many sessions of each kind a process opens at most (ADR 0058).
+"""The PostgreSQL connection budget: how many sessions of each kind a process opens at most (ADR 0088).
+
+A worker that would open one more gets an error instead (adapters/postgres/connection/budget.py).
 
 Every session has an `application_name`, by which `pg_stat_activity` shows its kind. The read replica is another server
 and is not counted.
@@ -15,60 +17,46 @@ from prometheus_client import REGISTRY, CollectorRegistry, Gauge
 if TYPE_CHECKING:
     from interfaces.settings.settings import Settings
 
-POOL_SIZE, WEB_POOL_SIZE = 8, 16
-"""Sessions of the main pool; it opens one at first, and more while they are needed."""
-EVENT_STORE_POOL_SIZE = 2
-"""Of the eventsourcing library's own pool, which only reads the head of the log."""
-EVENT_STORE_DEDICATED = 6
-"""Group commit, import, stream loader, key loader, log reader and snapshot writer, each when it is first used."""
+POOL_SIZE, AGGREGATE_POOL_SIZE, WEB_POOL_SIZE = 4, 8, 16
+"""Sessions of the main pool; it opens one at first, and more while they are needed. The aggregate worker writes and
+finalizes several partitions at once."""
+EVENT_STORE = 3
+"""Group commit; loads of aggregates; and one for the log, keys and snapshots. Each is opened when it is first used."""
 LIVE_LOG_POOL_SIZE = 3
-WEB_THREADS = 64
-"""A request that waits for a projection holds a thread and a session, for 10 s at most."""
+REBUILD = 3
+"""The session that holds the lock of a rebuild, and the two that it folds with."""
 
 KINDS: Mapping[str, tuple[str, ...]] = {
     "pool": ("gridproof pool",),
-    "event_store_pool": ("gridproof event store",),
-    "event_store": (
-        "gridproof group commit ",
-        "gridproof streams ",
-        "gridproof keys ",
-        "gridproof log ",
-        "gridproof snapshots ",
-    ),
+    "event_store": ("gridproof group commit ", "gridproof streams ", "gridproof log "),
     "locks": ("gridproof locks", "gridproof call slots", "gridproof partitions", "turn "),
     "listen": ("gridproof listen",),
     "live_log": ("gridproof live log",),
     "projections": ("projection ", "ledger"),
+    "rebuilds": ("rebuild ", "verify "),
     "waits": ("gridproof waits",),
+    "replica": ("gridproof replica",),
 }
 """Kind -> the prefixes of its application names."""
 
-_STORES: dict[str, int] = {
-    "pool": POOL_SIZE,
-    "event_store_pool": EVENT_STORE_POOL_SIZE,
-    "event_store": EVENT_STORE_DEDICATED,
-}
-"""What every process opens (`open_stores`)."""
+_STORES: dict[str, int] = {"pool": POOL_SIZE, "event_store": EVENT_STORE}
+"""What a process opens (`open_stores`) that records decisions."""
 _BY_PROCESS: dict[str, dict[str, int]] = {
-    "web": {"pool": WEB_POOL_SIZE, "listen": 1, "live_log": LIVE_LOG_POOL_SIZE + 1, "waits": WEB_THREADS},
+    "web": {"pool": WEB_POOL_SIZE, "listen": 1, "live_log": LIVE_LOG_POOL_SIZE + 1, "waits": 1},
     "relay": {"locks": 1, "listen": 1},
     "schedule": {"locks": 1},
     "dispatch": {"locks": 1},
     "notify": {},
     "measure": {"locks": 1},
-    "project": {},
-    "ingest": {"locks": 1},
-    "aggregate": {"locks": 1},
-    "archive": {"locks": 1},
-    "forecast": {
-        "locks": 1,
-        "event_store_pool": 2 * EVENT_STORE_POOL_SIZE,
-        "event_store": 2 * EVENT_STORE_DEDICATED,
-    },
+    "project": {"event_store": 0},
+    "ingest": {"event_store": 0, "locks": 1},
+    "aggregate": {"pool": AGGREGATE_POOL_SIZE, "event_store": 0, "locks": 1},
+    "archive": {"event_store": 0, "locks": 1},
+    "forecast": {"locks": 1, "event_store": 2 * EVENT_STORE},
     "cli": {"waits": 1},
 }
 """`gridproof worker NAME`, and `cli` for any other command. Beside it `projections rebuild` opens one session, and two
-for each process that it folds in."""
+for each process that it folds in; commands are not held to their budget."""
 DEFAULT_PROCESSES: Mapping[str, int] = dict.fromkeys(_BY_PROCESS, 1) | {"dispatch": 2}
 """What `gridproof up` starts, and one command beside it."""
 
@@ -80,6 +68,7 @@ def connection_budget(process: str, settings: Settings) -> dict[str, int]:
         from projections.registry import PROJECTIONS
 
         budget["projections"] = len(PROJECTIONS) + 1  # and the ledger
+        budget["rebuilds"] = REBUILD * len(PROJECTIONS)  # after an upgrade, all of them at once
     return budget
 
 
@@ -94,6 +83,13 @@ def kind_of(application_name: str) -> str | None:
         if application_name.startswith(prefixes):
             return kind
     return None
+
+
+def enforce_budget(process: str, settings: Settings) -> None:
+    """From now on this process opens no session beyond its budget."""
+    from adapters.postgres.connection.budget import BUDGET
+
+    BUDGET.set_limits(connection_budget(process, settings) | {"replica": WEB_POOL_SIZE}, kind_of)
 
 
 @cache

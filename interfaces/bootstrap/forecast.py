@@ -44,7 +44,7 @@ def forecast_cycle(stores: Stores, *, reached: Failpoint = no_failpoint) -> Iter
     from application.forecast.issue import ForecastIssuing
     from application.forecast.model_registry import ModelRegistry
 
-    store = PostgresEventStore(Forecasts, stores.url_for("event store"), wall_time=wall_time_of(stores.clock))
+    store = PostgresEventStore(Forecasts, stores.database_url, wall_time=wall_time_of(stores.clock))
     with closing(store) as log:
         yield ForecastCycle(
             facilities=lambda: forecast_sites(stores),

@@ -37,15 +37,14 @@ class History:
 @contextmanager
 def opened_history(settings: Settings) -> Iterator[History]:
     """The log and the readings, read-only, for one command."""
-    from psycopg_pool import ConnectionPool
-
     from adapters.forecasting.calendar.public_holidays import RegionalHolidays
     from adapters.postgres.audit.stream_log import PostgresStreamLog
+    from adapters.postgres.connection.pool import PostgresPool
     from adapters.postgres.telemetry.store import PostgresTelemetryStore
     from adapters.postgres.temperatures import PostgresCellTemperatures
     from application.measurement.regression_source import RegressionSource
 
-    with ConnectionPool[Any](
+    with PostgresPool(
         database_url(settings), min_size=1, max_size=1, timeout=10, configure=_read_only
     ) as pool:
         yield History(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from interfaces.bootstrap.clock import measuring
+from interfaces.bootstrap.connection_budget import POOL_SIZE, connection_budget, enforce_budget
 from interfaces.bootstrap.forecast import run_forecast
 from interfaces.bootstrap.gc_tuning import freeze_startup_objects
 from interfaces.bootstrap.lost_work import recovery_monitor, sweep_lost_work
@@ -63,22 +64,24 @@ def run_worker(name: str, settings: Settings) -> None:
     os.umask(0o077)  # the archive and the ledger's key are for this user alone
     settings = replace(settings, migration_database_url=None)  # the owner's role is for `gridproof migrate`
     configure_logs(settings, process=name)
+    enforce_budget(name, settings)
     if name == "web":
         from interfaces.bootstrap.web import run_web
 
         run_web(settings)
         return
-    uvloop.run(run_until_stopped(WORKERS[name], settings))
+    pool_size = connection_budget(name, settings)["pool"]
+    uvloop.run(run_until_stopped(WORKERS[name], settings, pool_size=pool_size))
 
 
-async def run_until_stopped(run: Run, settings: Settings) -> None:
+async def run_until_stopped(run: Run, settings: Settings, *, pool_size: int = POOL_SIZE) -> None:
     """Run with newly opened stores until SIGTERM or SIGINT."""
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(THREADS))
     stop = asyncio.Event()
     for wanted in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(wanted, stop.set)
-    stores = open_stores(settings, is_start=True)
+    stores = open_stores(settings, pool_size=pool_size, is_start=True)
     freeze_startup_objects()
     try:
         async with measuring(stores.clock_monitor):
@@ -129,7 +132,7 @@ async def _relay(stores: Stores, stop: asyncio.Event) -> None:
         commands=CommandBatcher(stores.bus),
         publisher=AlertingPublisher.of(queue, stores.alerts(), stores.clock),
         locks=locks_of(stores),
-        signal=LogListener(stores.url_for("listen"), "demand_response_events"),
+        signal=LogListener(stores.database_url, "demand_response_events"),
         reached=_failpoint(stores),
         alerts=stores.alerts(),
         dead_letters=stores.dead_letters(),

@@ -18,7 +18,7 @@ from interfaces.bootstrap.snapshots import protected_snapshots
 from interfaces.settings.settings import Settings
 
 if TYPE_CHECKING:
-    from adapters.postgres.connection.pool import FastReconnectPool
+    from adapters.postgres.connection.pool import PostgresPool
     from adapters.postgres.event_store.event_store import PostgresEventStore
     from adapters.postgres.event_store.log_listener import LogListener
     from application.ports.access.api_keys import ApiKeys
@@ -48,6 +48,9 @@ if TYPE_CHECKING:
     from projections.facility import FacilityRow
     from projections.queries.views import ReadModels
 
+CONNECT_WITHIN_S = 5.0
+"""For the first connection of the pool."""
+
 
 @dataclass(frozen=True)
 class Stores:
@@ -70,10 +73,6 @@ class Stores:
     @property
     def database_url(self) -> str:
         return database_url(self.settings)
-
-    def url_for(self, purpose: str) -> str:
-        """The database for sessions that `pg_stat_activity` shows as `gridproof PURPOSE` (see connection_budget)."""
-        return _named(self.database_url, purpose)
 
     def alerts(self) -> AlertRegistry:
         from adapters.postgres.operations.alerts import PostgresAlerts
@@ -190,13 +189,13 @@ class Stores:
     def live_log(self) -> LiveLog:
         from adapters.postgres.live_feed import PostgresLiveLog
 
-        return PostgresLiveLog.at(self.url_for("live log"))
+        return PostgresLiveLog.at(self.database_url)
 
     def live_signal(self) -> LogListener:
         from adapters.postgres.event_store.log_listener import LogListener
         from adapters.postgres.live_feed import CHANNEL
 
-        return LogListener(self.url_for("listen"), CHANNEL)
+        return LogListener(self.database_url, CHANNEL)
 
     def projection_maintenance(self) -> ProjectionMaintenance:
         from adapters.postgres.read_model.rebuild.rebuild import PostgresProjectionMaintenance
@@ -206,7 +205,7 @@ class Stores:
     def projection_waits(self) -> ProjectionWaits:
         from adapters.postgres.read_model.waits import PostgresProjectionWaits
 
-        return PostgresProjectionWaits(self.url_for("waits"))
+        return PostgresProjectionWaits(self.database_url)
 
     def existing_programs(self, program_ids: Collection[str]) -> dict[str, Terms | None]:
         """Those of `program_ids` that exist, with their newest terms."""
@@ -244,12 +243,6 @@ def database_url(settings: Settings) -> str:
         return for_failover(settings.database_url)
     except UnreadableAddress as error:
         raise NoRunningSystem(f"{error}: correct GRIDPROOF_DATABASE_URL") from error
-
-
-def _named(url: str, purpose: str) -> str:
-    from psycopg.conninfo import make_conninfo
-
-    return make_conninfo(url, application_name=f"gridproof {purpose}")
 
 
 def replica_url(settings: Settings) -> str | None:
@@ -292,7 +285,7 @@ def open_stores(
     try:
         events = PostgresEventStore(
             DemandResponse,
-            _named(database_url(settings), "event store"),
+            database_url(settings),
             snapshots=protected_snapshots(settings, pool, clock),
             wall_time=wall_time_of(clock),
         )
@@ -321,16 +314,19 @@ def open_stores(
     return stores
 
 
-def _open_pool(settings: Settings, size: int, statement_timeout_s: int | None) -> FastReconnectPool:
-    from adapters.postgres.connection.dsn import with_statement_timeout
-    from adapters.postgres.connection.pool import FastReconnectPool
+def _open_pool(settings: Settings, size: int, statement_timeout_s: int | None) -> PostgresPool:
+    from adapters.postgres.connection.pool import PostgresPool
 
-    address = _named(database_url(settings), "pool")
-    if statement_timeout_s is not None:
-        address = with_statement_timeout(address, statement_timeout_s)
-    return FastReconnectPool(
-        address, min_size=1, max_size=size, open=True, timeout=10, kwargs={"autocommit": False}
+    pool = PostgresPool(
+        database_url(settings),
+        answer_within_s=statement_timeout_s,
+        min_size=1,
+        max_size=size,
+        open=True,
+        timeout=10,
     )
+    pool.wait(CONNECT_WITHIN_S)
+    return pool
 
 
 @contextmanager

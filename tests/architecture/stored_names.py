@@ -61,7 +61,8 @@ DEFINED_IN: dict[str, dict[str, tuple[str | int, ...]]] = {
         "adapters/postgres/schema/migrate.py": (7_214_001,),
     },
     "application_names": {
-        "interfaces/bootstrap/stores.py": ("gridproof ",),
+        "adapters/postgres/connection/pool.py": ("gridproof pool",),
+        "adapters/postgres/live_feed.py": ("gridproof live log",),
         "adapters/postgres/connection/dedicated_connection.py": ("gridproof ",),
         COORDINATION + "call_slots.py": ("gridproof call slots",),
         COORDINATION + "session_locks.py": ("gridproof locks",),
@@ -69,9 +70,8 @@ DEFINED_IN: dict[str, dict[str, tuple[str | int, ...]]] = {
         COORDINATION + "exclusive_lock.py": ("turn ",),
         READ_MODEL + "projector.py": ("projection ",),
         READ_MODEL + "rebuild/rebuild.py": ("rebuild ",),
-        EVENT_STORE + "snapshot_writer.py": ("snapshots",),
-        EVENT_STORE + "log_reader.py": ("log",),
-        EVENT_STORE + "loaders.py": ("keys", "streams"),
+        EVENT_STORE + "event_store.py": ("log",),
+        EVENT_STORE + "loaders.py": ("streams",),
         EVENT_STORE + "batch_writer.py": ("group commit",),
     },
     "jetstream": {

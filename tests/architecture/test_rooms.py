@@ -25,7 +25,6 @@ WHOLE_IDEAS = {
     "adapters/bms/setpoints.py": "the setpoint contract over SOAP",
     "adapters/embedded/ingest_session.py": "the drawn client id of ingest",
     "adapters/postgres/event_store/contracted_releases.py": "whether older processes may still run",
-    "adapters/postgres/event_store/library_factory.py": "the library's factory with our DSN and pool",
     "adapters/postgres/read_model/rebuild/plan_barrier.py": "wait for query plans older than a partition",
     "adapters/postgres/read_model/rebuild/verify.py": "compare live rows with a fresh fold",
     "adapters/postgres/telemetry/rollups/finalize.py": "finalize dirty quarter-hours",

@@ -6,7 +6,7 @@ import itertools
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,8 +104,16 @@ def opened_recorder(url: str, *, is_stock: bool = False) -> Iterator[Any]:
     from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
     from psycopg.conninfo import conninfo_to_dict
 
+    from adapters.postgres.event_store.library_factory import StoreDatastore
     from adapters.postgres.event_store.recorder import GroupCommitRecorder
 
+    table = "demand_response_events"
+    if not is_stock:
+        with closing(
+            GroupCommitRecorder(StoreDatastore(url, lock_timeout_s=10), events_table_name=table)
+        ) as recorder:
+            yield recorder
+        return
     parts = {name: str(value) for name, value in conninfo_to_dict(url).items()}
     datastore = PostgresDatastore(
         **{name: parts[name] for name in ("dbname", "host", "port", "user", "password")},  # type: ignore[arg-type]
@@ -114,14 +122,8 @@ def opened_recorder(url: str, *, is_stock: bool = False) -> Iterator[Any]:
         lock_timeout=10,
         schema="gridproof",
     )
-    kind = PostgresApplicationRecorder if is_stock else GroupCommitRecorder
-    recorder = kind(datastore, events_table_name="demand_response_events")
-    try:
-        yield recorder
-    finally:
-        if isinstance(recorder, GroupCommitRecorder):
-            recorder.close()
-        datastore.close()
+    with closing(datastore):
+        yield PostgresApplicationRecorder(datastore, events_table_name=table)
 
 
 @contextmanager

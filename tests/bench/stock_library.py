@@ -10,6 +10,7 @@ from uuid import UUID
 from eventsourcing.application import AggregateNotFoundError
 from eventsourcing.persistence import IntegrityError, StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder
+from psycopg.conninfo import conninfo_to_dict
 
 from adapters.postgres.event_store.event_store import store_environment
 from application.event_store.demand_response import DemandResponse
@@ -54,7 +55,20 @@ class StockStore:
     RECORDER: ClassVar[str] = "tests.bench.stock_library:StockRecorder"
 
     def __init__(self, url: str) -> None:
-        environment = store_environment(url) | {"APPLICATION_RECORDER_TOPIC": self.RECORDER}
+        parts = {f"POSTGRES_{name.upper()}": str(value) for name, value in conninfo_to_dict(url).items()}
+        environment = (
+            store_environment(url)
+            | parts
+            | {
+                "PERSISTENCE_MODULE": "eventsourcing.postgres",
+                "APPLICATION_RECORDER_TOPIC": self.RECORDER,
+                "POSTGRES_SCHEMA": "gridproof",
+                "POSTGRES_POOL_SIZE": "1",
+                "POSTGRES_MAX_OVERFLOW": "1",
+                "POSTGRES_PRE_PING": "yes",
+                "POSTGRES_LOCK_TIMEOUT": "5",
+            }
+        )
         self._application = DemandResponse(env=environment)
 
     def load(self, aggregate_class: type[TAggregate], stream_id: UUID) -> TAggregate:

@@ -15,7 +15,7 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres import live_feed
-from adapters.postgres.connection import deadline_pool
+from adapters.postgres.connection import pool
 from adapters.postgres.live_feed import PostgresLiveLog
 from application.ports.live_feed import SERVING, LiveEntry, LiveLog, LiveLogUnavailable
 from domain.identifiers import facility_stream_id
@@ -250,7 +250,7 @@ def test_a_hanging_connection_is_given_up_and_replaced(
 
 def test_a_wait_for_a_lock_on_the_log_is_bounded(monkeypatch: pytest.MonkeyPatch, database: Database) -> None:
     monkeypatch.setattr(live_feed, "ANSWER_WITHIN_S", 1)
-    monkeypatch.setattr(deadline_pool, "MARGIN_S", 30.0)  # the server ends the wait, with any delay
+    monkeypatch.setattr(pool, "MARGIN_S", 30.0)  # the server ends the wait, with any delay
     log = at(monkeypatch, database)
     try:
         with psycopg.connect(database.admin_dsn) as owner:

@@ -12,7 +12,7 @@ from psycopg_pool import ConnectionPool
 from adapters.postgres.access import api_keys as postgres_api_keys
 from adapters.postgres.access.api_keys import PostgresApiKeys
 from adapters.postgres.audit.stream_log import PostgresStreamLog
-from adapters.postgres.connection.errors import CONNECTION_ERRORS
+from adapters.postgres.connection.transaction import CONNECTION_ERRORS
 from adapters.postgres.event_store import acts
 from adapters.postgres.event_store.event_store import PostgresEventStore
 from application.access.api_keys import issue, revoke, rotate

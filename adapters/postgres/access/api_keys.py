@@ -1,15 +1,13 @@
 """API keys in PostgreSQL."""
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.connection.errors import translate_errors
-from adapters.postgres.connection.pool import autocommit_connection
+from adapters.postgres.connection.transaction import PortErrors, autocommit_connection, transaction
 from adapters.postgres.event_store.acts import WallTime, append_acts
 from application.ports.access.api_keys import (
     ApiKey,
@@ -21,6 +19,7 @@ from application.ports.access.api_keys import (
 )
 from domain.administration import AdministrativeAct
 
+_ERRORS = PortErrors(ApiKeysUnavailable, "the store of API keys")
 _NOT_FOUND = "no API key {}; list them with `gridproof keys list`"
 
 _COLUMNS = (
@@ -58,7 +57,7 @@ class PostgresApiKeys:
         self._wall_time = wall_time
 
     def add(self, stored: StoredApiKey, act: AdministrativeAct) -> None:
-        with self._connection() as connection:
+        with transaction(self._pool, _ERRORS) as connection:
             _add(connection, stored)
             append_acts(connection, [act], self._wall_time)
 
@@ -66,7 +65,7 @@ class PostgresApiKeys:
         self, key_id: str, successor: StoredApiKey, *, until: datetime, acts: Sequence[AdministrativeAct]
     ) -> None:
         at = successor.api_key.created_at
-        with self._connection() as connection:
+        with transaction(self._pool, _ERRORS) as connection:
             if connection.execute(_EXPIRE, {"until": until, "key_id": key_id, "at": at}).rowcount:
                 _add(connection, successor)
                 append_acts(connection, acts, self._wall_time)
@@ -81,19 +80,16 @@ class PostgresApiKeys:
         return self.among([key_id]).get(key_id)
 
     def among(self, key_ids: Collection[str]) -> dict[str, StoredApiKey]:
-        with (
-            translate_errors(ApiKeysUnavailable, "the store of API keys"),
-            autocommit_connection(self._pool) as connection,
-        ):
+        with autocommit_connection(self._pool, _ERRORS) as connection:
             rows = connection.execute(_FIND, (list(key_ids),)).fetchall()
         return {row[0]: StoredApiKey(api_key=_api_key(row), secret_hash=bytes(row[-1])) for row in rows}
 
     def listed(self) -> list[ApiKey]:
-        with self._connection() as connection:
+        with transaction(self._pool, _ERRORS) as connection:
             return [_api_key(row) for row in connection.execute(_LIST)]
 
     def revoke(self, key_id: str, *, at: datetime, act: AdministrativeAct) -> ApiKey:
-        with self._connection() as connection:
+        with transaction(self._pool, _ERRORS) as connection:
             row = connection.execute(_REVOKE, (at, key_id)).fetchone()
             if row is not None:
                 append_acts(connection, [act], self._wall_time)
@@ -104,21 +100,13 @@ class PostgresApiKeys:
         return found.api_key
 
     def note_use(self, key_id: str, *, at: datetime) -> None:
-        with self._connection() as connection:
+        with transaction(self._pool, _ERRORS) as connection:
             connection.execute(_NOTE_USE, {"key_id": key_id, "at": at})
 
     def forget_name(self, key_id: str) -> None:
-        with self._connection() as connection:
+        with transaction(self._pool, _ERRORS) as connection:
             if not connection.execute(_FORGET, (key_id,)).rowcount:
                 raise ApiKeyNotFound(_NOT_FOUND.format(key_id))
-
-    @contextmanager
-    def _connection(self) -> Iterator[psycopg.Connection[Any]]:
-        with (
-            translate_errors(ApiKeysUnavailable, "the store of API keys"),
-            self._pool.connection() as connection,
-        ):
-            yield connection
 
 
 def _add(connection: psycopg.Connection[Any], stored: StoredApiKey) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.operations.connection import operations_connection
+from adapters.postgres.connection.transaction import transaction
 from application.ports.access.daily_usage import UsageKind
 
 _FORGET = "DELETE FROM gridproof.daily_usage WHERE utility_id = %s AND kind = %s AND day < %s"
@@ -23,6 +23,6 @@ class PostgresDailyUsage:
 
     def add(self, utility_id: str, kind: UsageKind, amount: int, *, day: date, most: int) -> bool:
         given = {"utility_id": utility_id, "kind": kind, "day": day, "amount": amount, "most": most}
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             connection.execute(_FORGET, (utility_id, kind, day))
             return connection.execute(_ADD, given).rowcount > 0

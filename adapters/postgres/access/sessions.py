@@ -1,20 +1,17 @@
 """Sessions in PostgreSQL, timed by its clock, so that every web process sees the same ones."""
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from datetime import UTC
 from typing import Any
 
-import psycopg
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.connection.errors import translate_errors
-from adapters.postgres.connection.pool import autocommit_connection
+from adapters.postgres.connection.transaction import PortErrors, autocommit_connection, transaction
 from application.access.sessions import MAX_SESSIONS_PER_KEY
 from application.ports.access.api_keys import ApiKeysUnavailable
 from application.ports.access.sessions import Session
 
-STORE = "the store of sessions"
+_ERRORS = PortErrors(ApiKeysUnavailable, "the store of sessions")
 _DELETE_ENDED = "DELETE FROM gridproof.sessions WHERE expires_at <= now()"
 _DELETE_OLDEST = """
 DELETE FROM gridproof.sessions WHERE token_hash IN (
@@ -40,24 +37,19 @@ class PostgresSessions:
         self._pool = pool
 
     def begin(self, token_hash: bytes, key_id: str, *, lasts_s: float) -> Session:
-        with self._connection() as connection:
+        with transaction(self._pool, _ERRORS) as connection:
             connection.execute(_DELETE_ENDED)
             connection.execute(_DELETE_OLDEST, (key_id, MAX_SESSIONS_PER_KEY - 1))
             return _session(connection.execute(_BEGIN, (token_hash, key_id, lasts_s)).fetchone())
 
     def among(self, token_hashes: Collection[bytes]) -> dict[bytes, Session]:
-        with translate_errors(ApiKeysUnavailable, STORE), autocommit_connection(self._pool) as connection:
+        with autocommit_connection(self._pool, _ERRORS) as connection:
             rows = connection.execute(_AMONG, (list(token_hashes),)).fetchall()
         return {bytes(row[-1]): _session(row[:-1]) for row in rows}
 
     def end(self, token_hash: bytes) -> None:
-        with self._connection() as connection:
+        with transaction(self._pool, _ERRORS) as connection:
             connection.execute(_END, (token_hash,))
-
-    @contextmanager
-    def _connection(self) -> Iterator[psycopg.Connection[Any]]:
-        with translate_errors(ApiKeysUnavailable, STORE), self._pool.connection() as connection:
-            yield connection
 
 
 def _session(row: Any) -> Session:

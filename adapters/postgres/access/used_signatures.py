@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.operations.connection import operations_connection
+from adapters.postgres.connection.transaction import transaction
 from application.ports.access.used_signatures import KEPT_S
 
 PRUNE_EVERY_S = 60.0
@@ -27,7 +27,7 @@ class PostgresUsedSignatures:
         self._prune_at = 0.0
 
     def claim(self, utility_id: str, signature: bytes, request: bytes) -> bool:
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             if self._monotonic() >= self._prune_at:
                 connection.execute(_PRUNE, (KEPT_S,))
                 self._prune_at = self._monotonic() + PRUNE_EVERY_S

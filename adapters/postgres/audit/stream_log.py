@@ -1,7 +1,6 @@
 """The demand response log read by streams, for audits."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,8 +9,7 @@ import psycopg
 from eventsourcing.utils import get_topic
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.connection.errors import translate_errors
-from adapters.postgres.connection.pool import autocommit_connection
+from adapters.postgres.connection.transaction import PortErrors, autocommit_connection
 from adapters.postgres.wire_format.array_parameters import teach, texts, uuids
 from application.bounded_cache import BoundedCache
 from application.event_store.event_mapper import decode_domain_event
@@ -21,6 +19,7 @@ from projections.audit.stream_log import StreamEntry, StreamLogUnavailable, Stre
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
+_ERRORS = PortErrors(StreamLogUnavailable, "the log")
 _BATCH = 5_000
 _COLUMNS = "SELECT notification_id, topic, originator_id, originator_version, state"
 _OF_STREAMS = f"""
@@ -117,7 +116,7 @@ class PostgresStreamLog:
             "streams": list(stream_ids),
             "topics": None if topics is None else stored_topics(list(topics)),
         }
-        with self._connection() as connection:
+        with autocommit_connection(self._pool, _ERRORS) as connection:
             rows = connection.execute(_OF_STREAMS, parameters).fetchall()
         return self._decoded.of(rows)
 
@@ -130,7 +129,7 @@ class PostgresStreamLog:
             "topics": texts(stored_topics(list(topics))),
             "mentioned": str(mentioned).encode(),
         }
-        with self._connection() as connection:
+        with autocommit_connection(self._pool, _ERRORS) as connection:
             teach(connection)
             *rows, head = connection.execute(_SLICE, parameters).fetchall()
         return StreamSlice(head[0], self._decoded.of(rows))
@@ -138,7 +137,7 @@ class PostgresStreamLog:
     def entries_about(self, topics: Sequence[str], *, until: int, after: int = 0) -> Iterator[StreamEntry]:
         position = after
         while True:  # in batches, so that no connection is held while the caller folds
-            with self._connection() as connection:
+            with autocommit_connection(self._pool, _ERRORS) as connection:
                 rows = connection.execute(
                     _OF_TOPICS, (stored_topics(list(topics)), position, until, _BATCH)
                 ).fetchall()
@@ -148,11 +147,11 @@ class PostgresStreamLog:
             position = rows[-1][0]
 
     def acts(self, *, before: int | None, limit: int) -> list[StreamEntry]:
-        with self._connection() as connection:
+        with autocommit_connection(self._pool, _ERRORS) as connection:
             return [_entry(row) for row in connection.execute(_ACTS, (before, limit)).fetchall()]
 
     def prefix_end(self, as_of: datetime) -> int:
-        with self._connection() as connection:
+        with autocommit_connection(self._pool, _ERRORS) as connection:
             row = connection.execute(SURROUNDING, {"as_of": as_of}).fetchone()
             after, indexed, head = row or (0, None, 0)
             up_to = head if indexed is None else indexed
@@ -166,12 +165,12 @@ class PostgresStreamLog:
         return up_to if later is None else int(later[0]) - 1
 
     def head(self) -> int:
-        with self._connection() as connection:
+        with autocommit_connection(self._pool, _ERRORS) as connection:
             row = connection.execute(_HEAD).fetchone()
         return int(row[0]) if row else 0
 
     def dr_events_called(self, utility_event_id: str) -> list[UUID]:
-        with self._connection() as connection:
+        with autocommit_connection(self._pool, _ERRORS) as connection:
             rows = connection.execute(_OF_TOPIC, (stored_topics([get_topic(DREvent.Opened)]),)).fetchall()
         opened = [_entry(row).domain_event for row in rows]
         return [
@@ -179,14 +178,6 @@ class PostgresStreamLog:
             for happened in opened
             if isinstance(happened, DREvent.Opened) and happened.utility_event_id == utility_event_id
         ]
-
-    @contextmanager
-    def _connection(self) -> Iterator[Connection]:
-        with (
-            translate_errors(StreamLogUnavailable, "the log"),
-            autocommit_connection(self._pool) as connection,
-        ):
-            yield connection
 
 
 def _entry(row: tuple[Any, ...]) -> StreamEntry:

@@ -1,19 +1,20 @@
-"""A persistent connection for one purpose, opened again when the server has closed it."""
+"""A persistent connection of the event store, opened again when the server has closed it."""
 
 from __future__ import annotations
 
 import contextlib
 import secrets
+import threading
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import psycopg
-from eventsourcing.postgres import PostgresDatastore
 from psycopg import Connection
-from psycopg.rows import tuple_row
+from psycopg.pq.abc import PGresult
 
-from adapters.postgres.connection.pipeline import PipelinedStatements
+from adapters.postgres.connection.pipeline import Call, PipelinedStatements
 from adapters.postgres.connection.pool import check_idle
+from adapters.postgres.connection.session import open_session
 
 STATEMENT_TIMEOUT_S = 10
 TRANSACTION_TIMEOUT_S = 15
@@ -36,13 +37,37 @@ class DedicatedSession(NamedTuple):
 
 
 class DedicatedConnection:
-    """A connection to the database of an eventsourcing datastore. Not safe for use by two threads at once."""
+    """A connection to the database of `dsn` for one purpose. `run` may be called by several threads, everything else
+    by one at a time."""
 
-    def __init__(self, datastore: PostgresDatastore, purpose: str, statements: Mapping[bytes, bytes]) -> None:
-        self._datastore = datastore
+    def __init__(
+        self,
+        dsn: str,
+        purpose: str,
+        statements: Mapping[bytes, bytes] | None = None,
+        *,
+        lock_timeout_s: int = 5,
+    ) -> None:
+        self._lock_timeout_s = lock_timeout_s
+        self._dsn = dsn
         self._purpose = purpose
-        self._statements = statements
+        self._statements = dict(statements or {})
         self._session: DedicatedSession | None = None
+        self._one_at_a_time = threading.RLock()
+
+    def add(self, statements: Mapping[bytes, bytes]) -> None:
+        """Add statements: name -> SQL with `$1`. Each is prepared at its first use."""
+        self._statements.update(statements)
+
+    def run(self, *calls: Call) -> list[PGresult]:
+        """Run the calls in one round trip. After an error the connection is closed, since it may be in a transaction.
+        Raises psycopg.Error."""
+        with self._one_at_a_time:
+            try:
+                return self.session().statements.run(*calls)
+            except BaseException:
+                self.close()
+                raise
 
     def session(self) -> DedicatedSession:
         """The current session, opened if necessary. Raises psycopg.Error; nothing was sent in that case."""
@@ -54,29 +79,23 @@ class DedicatedConnection:
 
     def close(self) -> None:
         """Close the connection. Idempotent; the next use opens it again."""
-        session, self._session = self._session, None
-        if session is not None:
-            with contextlib.suppress(psycopg.Error):  # the connection is discarded in any case
-                session.connection.close()
+        with self._one_at_a_time:
+            session, self._session = self._session, None
+            if session is not None:
+                with contextlib.suppress(psycopg.Error):  # the connection is discarded in any case
+                    session.connection.close()
 
     def _connect(self) -> DedicatedSession:
-        pool, lock_timeout_s = self._datastore.pool, self._datastore.lock_timeout or 5
         name = f"gridproof {self._purpose} {secrets.token_hex(8)}"
-        parameters = dict(pool.kwargs) if isinstance(pool.kwargs, dict) else {}
-        if pool.get_password_func is not None:
-            parameters["password"] = pool.get_password_func()
-        parameters |= {
-            "row_factory": tuple_row,
-            "autocommit": True,
-            "connect_timeout": 5,
-            "keepalives_idle": 10,
-            "tcp_user_timeout": TCP_USER_TIMEOUT_MS,
-            "application_name": name,
-            "options": f"-c lock_timeout={lock_timeout_s}s -c statement_timeout={STATEMENT_TIMEOUT_S}s"
+        connection = open_session(
+            self._dsn,
+            name,
+            keepalives_idle=10,
+            tcp_user_timeout=TCP_USER_TIMEOUT_MS,
+            options=f"-c lock_timeout={self._lock_timeout_s}s -c statement_timeout={STATEMENT_TIMEOUT_S}s"
             f" -c transaction_timeout={TRANSACTION_TIMEOUT_S}s -c idle_in_transaction_session_timeout=10s"
             f"{INDEX_LOOKUP_OPTIONS}",
-        }
-        connection = psycopg.connect(pool.conninfo if isinstance(pool.conninfo, str) else "", **parameters)
+        )
         try:
             return DedicatedSession(connection, PipelinedStatements(connection, self._statements), name)
         except BaseException:

@@ -1,4 +1,5 @@
-"""Connection pool that reconnects within half a second and replaces dead idle connections.
+"""Connection pool that reconnects within half a second, replaces dead idle connections, and may set a deadline on
+each answer.
 
 The library's own back-off doubles up to minutes while a server is away: after an outage of ten minutes it may
 wait two more before it tries again. Its connection check is a round trip before every use, which costs more
@@ -10,8 +11,7 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -19,7 +19,13 @@ from psycopg import Connection
 from psycopg_pool import ConnectionPool
 from psycopg_pool.base import AttemptWithBackoff
 
+from adapters.postgres.connection.dsn import with_statement_timeout
+from adapters.postgres.connection.session import Session
+
 RECONNECT_EVERY_S = 0.5
+MARGIN_S = 1.0
+"""Added to the server's statement time-out. A server that still works ends the statement itself, and the
+connection stays usable."""
 
 
 class ConstantBackoff(AttemptWithBackoff):
@@ -27,9 +33,26 @@ class ConstantBackoff(AttemptWithBackoff):
     DELAY_BACKOFF = 1.0
 
 
-class FastReconnectPool(ConnectionPool[Any]):
+class PostgresPool(ConnectionPool[Any]):
     """A pool that tries to reconnect every half second, however long the server is away. A connection that
     died while it was idle is replaced before it is handed out."""
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        application_name: str = "gridproof pool",
+        answer_within_s: int | None = None,
+        **options: Any,
+    ) -> None:
+        """`answer_within_s`: the longest statement, whatever the DSN says; the server ends a longer one, and a
+        second later the client closes the connection. `options` are those of ConnectionPool."""
+        self.answer_within_s = answer_within_s
+        if answer_within_s is not None:
+            dsn = with_statement_timeout(dsn, answer_within_s)
+            options["configure"] = _deadline_setter(answer_within_s + MARGIN_S)
+        kwargs = {"application_name": application_name}
+        super().__init__(dsn, connection_class=Session, kwargs=kwargs, **options)
 
     def getconn(self, timeout: float | None = None) -> psycopg.Connection[Any]:
         deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
@@ -46,17 +69,14 @@ class FastReconnectPool(ConnectionPool[Any]):
         super()._add_connection(attempt or ConstantBackoff(timeout=float("inf")), growing=growing)
 
 
-@contextmanager
-def autocommit_connection(pool: ConnectionPool[Any]) -> Iterator[psycopg.Connection[Any]]:
-    """A pooled connection in autocommit mode, for reads: BEGIN and COMMIT would add two round trips. Two
-    statements in the block may see different states."""
-    with pool.connection() as connection:
-        connection.autocommit = True
-        try:
-            yield connection
-        finally:
-            if not connection.closed:
-                connection.autocommit = False
+def _deadline_setter(within_s: float) -> Callable[[Session], None]:
+    """Not a method of the pool, which would then refer to itself and be closed by the garbage collector in any
+    thread."""
+
+    def configure(session: Session) -> None:
+        session.answer_within_s = within_s
+
+    return configure
 
 
 def check_idle(connection: Connection[Any]) -> None:

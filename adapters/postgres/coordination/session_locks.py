@@ -23,6 +23,8 @@ import psycopg
 from psycopg import AsyncConnection, Connection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from adapters.postgres.connection.session import open_async_session
+
 HEARTBEAT_S = 1.0
 ANSWER_WITHIN_S = 5.0
 """A session that does not answer for this long counts as lost: PostgreSQL may have ended it on its side."""
@@ -214,9 +216,7 @@ class LockSession:
         if self._connection is not None and self._connection.closed:
             await self._drop()
         if self._connection is None:
-            self._connection = await AsyncConnection.connect(
-                self._dsn, autocommit=True, connect_timeout=5, application_name=self._application_name
-            )
+            self._connection = await open_async_session(self._dsn, self._application_name)
         return self._connection
 
     async def _drop(self) -> None:

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 
 import psycopg
 from eventsourcing.persistence import StoredEvent
-from eventsourcing.postgres import PostgresDatastore
 from psycopg.pq.abc import PGresult
 
 from adapters.postgres.connection.dedicated_connection import DedicatedConnection, DedicatedSession
 from adapters.postgres.event_store.commit_recovery import resolve_in_doubt_commit
 from adapters.postgres.event_store.errors import TimeAhead, to_library_error
+from adapters.postgres.event_store.library_factory import StoreDatastore
 from adapters.postgres.event_store.save_request import Save
 from adapters.postgres.event_store.statements import (
     BEGIN,
@@ -38,9 +38,11 @@ IMPORT_CHUNK = 500
 class BatchWriter:
     """Writes batches over its own connection. Not safe for use by two threads at once."""
 
-    def __init__(self, datastore: PostgresDatastore, *, table: str, channel: str) -> None:
+    def __init__(self, datastore: StoreDatastore, *, table: str, channel: str) -> None:
         self._sql = WriteStatements(datastore, table=table, channel=channel)
-        self._dedicated = DedicatedConnection(datastore, "group commit", self._sql.together)
+        self._dedicated = DedicatedConnection(
+            datastore.dsn, "group commit", self._sql.together, lock_timeout_s=datastore.lock_timeout
+        )
 
     def write(self, batch: Sequence[Save]) -> None:
         """Write the batch. Each save gets its `ids` after the commit, or its `error`."""

@@ -5,18 +5,24 @@ from __future__ import annotations
 import time
 from threading import Lock
 
-from eventsourcing.postgres import PostgresDatastore
+from adapters.postgres.connection.dedicated_connection import DedicatedConnection
+from adapters.postgres.connection.pipeline import Call
+from adapters.postgres.event_store.errors import as_library_errors
+from adapters.postgres.wire_format.binary_arrays import TRUE
 
 CHECK_EVERY_S = 60.0
-_EXISTS = "SELECT to_regclass('gridproof.contracted_releases') IS NOT NULL AS is_there"
-_IS_CONTRACTED = "SELECT EXISTS (SELECT FROM gridproof.contracted_releases WHERE release = %s) AS is_there"
+_STATEMENTS = {
+    b"table of releases": b"SELECT to_regclass('gridproof.contracted_releases') IS NOT NULL",
+    b"contracted": b"SELECT EXISTS (SELECT FROM gridproof.contracted_releases WHERE release = $1::text)",
+}
 
 
 class ContractedRelease:
     """Whether every process has `release` or a newer one. Asks at most once a minute, and never again once it is so."""
 
-    def __init__(self, datastore: PostgresDatastore, release: str) -> None:
-        self._datastore = datastore
+    def __init__(self, dedicated: DedicatedConnection, release: str) -> None:
+        dedicated.add(_STATEMENTS)
+        self._dedicated = dedicated
         self._release = release
         self._is_contracted = False
         self._asked_at: float | None = None
@@ -29,15 +35,14 @@ class ContractedRelease:
         with self._lock:
             now = time.monotonic()
             if self._asked_at is None or now - self._asked_at >= CHECK_EVERY_S:
-                self._is_contracted = self._ask()
+                # Not in one round trip: a statement about a table that is not there cannot be prepared.
+                self._is_contracted = self._is_true((b"table of releases", ())) and self._is_true(
+                    (b"contracted", (self._release.encode(),))
+                )
                 self._asked_at = now
         return self._is_contracted
 
-    def _ask(self) -> bool:
-        with self._datastore.transaction(commit=False) as cursor:
-            for statement, values in ((_EXISTS, ()), (_IS_CONTRACTED, (self._release,))):
-                cursor.execute(statement, values)
-                row = cursor.fetchone()
-                if row is None or not row["is_there"]:
-                    return False
-        return True
+    def _is_true(self, call: Call) -> bool:
+        with as_library_errors():
+            [answer] = self._dedicated.run(call)
+        return answer.get_value(0, 0) == TRUE

@@ -49,6 +49,15 @@ def to_library_error(error: psycopg.Error) -> PersistenceError:
     return translated
 
 
+@contextmanager
+def as_library_errors() -> Iterator[None]:
+    """Raise psycopg's errors in the block as the library's."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise to_library_error(error) from error
+
+
 def to_port_error(error: BaseException | None) -> Exception | None:
     """The port's error for an error of eventsourcing: a conflict of keys or versions, a wrong clock, or an
     unavailable store.

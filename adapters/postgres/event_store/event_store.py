@@ -9,8 +9,8 @@ from uuid import UUID
 
 from eventsourcing.application import Application
 from eventsourcing.persistence import StoredEvent
-from psycopg.conninfo import conninfo_to_dict
 
+from adapters.postgres.connection.dedicated_connection import DedicatedConnection
 from adapters.postgres.event_store.contracted_releases import ContractedRelease
 from adapters.postgres.event_store.errors import to_port_error, translate_errors
 from adapters.postgres.event_store.library_factory import StoreFactory
@@ -40,32 +40,18 @@ from application.ports.event_store.event_store import (
 )
 from domain.event_sourcing.aggregate import Aggregate
 
-SCHEMA = "gridproof"
 _Counts = list[tuple[Aggregate[Any], int]]
 """The aggregates of a save, each with its number of new domain events."""
 
 
-def store_environment(database_url: str, *, pool_size: int = 1, lock_timeout_s: int = 5) -> dict[str, str]:
-    """The settings by which eventsourcing connects to PostgreSQL and uses our recorder and mapper."""
-    parts = conninfo_to_dict(database_url)
+def store_environment(database_url: str) -> dict[str, str]:
+    """The settings by which eventsourcing uses our factory, recorder and mapper."""
     return {
         "PERSISTENCE_MODULE": "adapters.postgres.event_store.library_factory:StoreFactory",
         StoreFactory.ADDRESS: database_url,
         "APPLICATION_RECORDER_TOPIC": "adapters.postgres.event_store.recorder:GroupCommitRecorder",
         "MAPPER_TOPIC": "application.event_store.event_mapper:MsgspecMapper",
         "CREATE_TABLE": "no",
-        "POSTGRES_DBNAME": str(parts["dbname"]),
-        "POSTGRES_HOST": str(parts.get("host", "127.0.0.1")),
-        "POSTGRES_PORT": str(parts.get("port", 5432)),
-        "POSTGRES_USER": str(parts.get("user", "")),
-        "POSTGRES_PASSWORD": str(parts.get("password", "")),
-        "POSTGRES_SCHEMA": SCHEMA,
-        "POSTGRES_POOL_SIZE": str(pool_size),
-        "POSTGRES_MAX_OVERFLOW": str(pool_size),
-        "POSTGRES_PRE_PING": "yes",
-        "POSTGRES_LOCK_TIMEOUT": str(lock_timeout_s),
-        "POSTGRES_CONNECT_TIMEOUT": "5",
-        "POSTGRES_IDLE_IN_TRANSACTION_SESSION_TIMEOUT": "10",
     }
 
 
@@ -77,7 +63,6 @@ class PostgresEventStore:
         application: type[Application[UUID]],
         database_url: str,
         *,
-        pool_size: int = 1,
         snapshots: Snapshots | None = None,
         wall_time: Callable[[datetime], datetime] | None = None,
     ) -> None:
@@ -86,7 +71,7 @@ class PostgresEventStore:
         `wall_time`: when the machine's clock shows a time of the system's clock, by which a save is refused that is
         dated ahead of the database's clock. None: saves are not refused for their times.
         """
-        self._application = application(env=store_environment(database_url, pool_size=pool_size))
+        self._application = application(env=store_environment(database_url))
         recorder = self._application.recorder
         if not isinstance(recorder, GroupCommitRecorder):
             raise TypeError(
@@ -94,7 +79,9 @@ class PostgresEventStore:
             )
         self._recorder = recorder
         self._wall_time = wall_time
-        self._contracted = ContractedRelease(recorder.datastore, WRITTEN_FROM)
+        self._shared = DedicatedConnection(database_url, "log")
+        """For short reads of the log and of keys, and for snapshots; each call is one round trip."""
+        self._contracted = ContractedRelease(self._shared, WRITTEN_FROM)
         intervals: Mapping[type[Any], int] = getattr(application, "snapshot_intervals", {})
         tables = {
             "events_table": f"{application.name}_events",
@@ -105,15 +92,15 @@ class PostgresEventStore:
         if intervals and snapshots is not None:
             verifier = SnapshotVerifier(snapshots, intervals)
             self._snapshots = SnapshotWriter(
-                recorder.datastore,
+                self._shared,
                 self._application.mapper,
                 table=tables["snapshots_table"],
                 intervals=intervals,
                 mac=snapshots.mac,
             )
-        self._streams = StreamLoader(recorder.datastore, **tables, verifier=verifier)
-        self._keys = IdempotencyKeyLoader(recorder.datastore)
-        self._log = LogReader(recorder.datastore, table=f"{application.name}_events")
+        self._streams = StreamLoader(database_url, **tables, verifier=verifier)
+        self._keys = IdempotencyKeyLoader(self._shared)
+        self._log = LogReader(self._shared, table=f"{application.name}_events")
         self._stream_reads = batched(self._streams.load)
         self._key_reads = batched(self._keys.load)
 
@@ -226,7 +213,7 @@ class PostgresEventStore:
 
     def head(self) -> int:
         with translate_errors():
-            return self._recorder.max_notification_id() or 0
+            return self._log.head()
 
     def close(self) -> None:
         """Refuse new calls and wait for those in progress. Does nothing in a forked child, whose connections
@@ -236,11 +223,8 @@ class PostgresEventStore:
         self._stream_reads.close()
         self._streams.close()
         self._key_reads.close()
-        self._keys.close()
-        self._log.close()
+        self._shared.close()
         self._recorder.close()
-        if self._snapshots is not None:
-            self._snapshots.close()
         self._application.close()
 
 

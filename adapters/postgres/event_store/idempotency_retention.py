@@ -5,8 +5,10 @@ from typing import Any
 
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.connection.errors import translate_errors
+from adapters.postgres.connection.transaction import PortErrors, transaction
 from application.ports.event_store.event_store import EventStoreUnavailable
+
+_ERRORS = PortErrors(EventStoreUnavailable, "the event store")
 
 
 class PostgresIdempotencyRetention:
@@ -14,10 +16,7 @@ class PostgresIdempotencyRetention:
         self._pool = pool
 
     def drop(self, kept: timedelta, *, most: int) -> int:
-        with (
-            translate_errors(EventStoreUnavailable, "the event store"),
-            self._pool.connection() as connection,
-        ):
+        with transaction(self._pool, _ERRORS) as connection:
             row = connection.execute(
                 "SELECT gridproof.drop_idempotency_keys(%s, %s)", (kept, most)
             ).fetchone()

@@ -1,23 +1,36 @@
-"""Factory that gives eventsourcing the complete DSN and a pool that reconnects fast.
+"""Factory that gives eventsourcing a datastore which knows the complete DSN.
 
 The library uses only five parts of the address. TLS settings and the choice among several hosts would be
-lost.
+lost. Its pool stays closed: all that this project reads and writes goes over dedicated connections.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from eventsourcing.persistence import ApplicationRecorder
-from eventsourcing.postgres import ConnectionPool, PostgresFactory
+from eventsourcing.persistence import BaseInfrastructureFactory
+from eventsourcing.postgres import PostgresDatastore, PostgresFactory
 from eventsourcing.utils import Environment, EnvType
 from psycopg.conninfo import conninfo_to_dict
 
-from adapters.postgres.connection.pool import FastReconnectPool
+SCHEMA = "gridproof"
 
 
-class _FastReconnectLibraryPool(FastReconnectPool, ConnectionPool[Any]):
-    """The library's pool, with our reconnection and idle check."""
+class StoreDatastore(PostgresDatastore):
+    """What our recorder needs to know of the database. `options` are the library's, for its own pool."""
+
+    def __init__(self, dsn: str, *, schema: str = SCHEMA, lock_timeout_s: int = 5, **options: Any) -> None:
+        parts = {name: str(value) for name, value in conninfo_to_dict(dsn).items()}
+        super().__init__(
+            *(parts.get(name, "") for name in ("dbname", "host", "port", "user", "password")),
+            schema=schema,
+            lock_timeout=lock_timeout_s,
+            **options,
+        )
+        self.dsn = dsn
+
+    def register_type_adapters(self) -> None:
+        """Does nothing: only the library's own INSERT, which our recorder replaces, needs them."""
 
 
 class StoreFactory(PostgresFactory):
@@ -27,20 +40,7 @@ class StoreFactory(PostgresFactory):
     """The environment variable of an application that holds the complete DSN."""
 
     def __init__(self, env: Environment | EnvType | None) -> None:
-        super().__init__(env)
-        pool = self.datastore.pool
-        if not isinstance(pool.kwargs, dict):
-            raise TypeError("the library's pool keeps its parameters otherwise: see PostgresDatastore")
-        # The library's check is a round trip before every use, and the library has no option to replace it.
-        pool.__class__ = _FastReconnectLibraryPool
-        pool._check = None
-        pool.kwargs |= conninfo_to_dict(self.env.get(self.ADDRESS) or "")
-
-    def application_recorder(self) -> ApplicationRecorder:
-        """Closes the pool if the database cannot be reached: the garbage collector would close it in any thread, also
-        in one of the pool's own."""
-        try:
-            return super().application_recorder()
-        except Exception:
-            self.close()
-            raise
+        BaseInfrastructureFactory.__init__(
+            self, env
+        )  # not that of PostgresFactory, which makes a datastore of its own
+        self.datastore = StoreDatastore(str(self.env.get(self.ADDRESS)))

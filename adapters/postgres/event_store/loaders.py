@@ -15,12 +15,11 @@ from uuid import UUID
 
 import psycopg
 from eventsourcing.persistence import InterfaceError, OperationalError
-from eventsourcing.postgres import PostgresDatastore
 from psycopg.pq.abc import PGresult
 
 from adapters.postgres.connection.dedicated_connection import DedicatedConnection, DedicatedSession
 from adapters.postgres.connection.pipeline import Call
-from adapters.postgres.event_store.errors import to_library_error
+from adapters.postgres.event_store.errors import as_library_errors
 from adapters.postgres.event_store.snapshot_reader import (
     SnapshotVerifier,
     StoredSnapshot,
@@ -116,7 +115,7 @@ class StreamLoader:
 
     def __init__(
         self,
-        datastore: PostgresDatastore,
+        dsn: str,
         *,
         events_table: str,
         snapshots_table: str = "",
@@ -130,7 +129,7 @@ class StreamLoader:
                 b"older snapshots": select_older_snapshots(events_table, snapshots_table),
             }
         self._verifier = verifier
-        self._dedicated = DedicatedConnection(datastore, "streams", statements)
+        self._dedicated = DedicatedConnection(dsn, "streams", statements)
         self._cached = BoundedCache[UUID, CachedAggregate](
             "aggregates",
             max_size=MAX_CACHED_BYTES,
@@ -177,10 +176,8 @@ class StreamLoader:
             self._session = session
 
     def _connected(self) -> DedicatedSession:
-        try:
+        with as_library_errors():
             return self._dedicated.session()
-        except psycopg.Error as error:
-            raise to_library_error(error) from error
 
     def _from_snapshots(
         self, verifier: SnapshotVerifier, stream_ids: Sequence[UUID]
@@ -200,11 +197,12 @@ class StreamLoader:
         session = self._connected()
         if session.name != self._session:  # replaced since this load began
             raise OperationalError("the connection was replaced in the middle of a load: try again")
-        try:
-            [answer] = session.statements.run(call)
-        except psycopg.Error as error:
-            self.close()
-            raise to_library_error(error) from error
+        with as_library_errors():
+            try:
+                [answer] = session.statements.run(call)
+            except psycopg.Error:
+                self.close()
+                raise
         return answer
 
 
@@ -243,27 +241,21 @@ def _snapshots_of(answer: PGresult) -> list[StoredSnapshot]:
 
 
 class IdempotencyKeyLoader:
-    """Loads idempotency keys over its own connection. Not safe for use by two threads at once."""
+    """Loads idempotency keys."""
 
-    def __init__(self, datastore: PostgresDatastore) -> None:
-        self._dedicated = DedicatedConnection(datastore, "keys", {b"find": _KEYS})
+    def __init__(self, dedicated: DedicatedConnection) -> None:
+        dedicated.add({b"find": _KEYS})
+        self._dedicated = dedicated
 
     def load(self, keys: Sequence[ScopedKey]) -> Mapping[ScopedKey, IdempotencyRecord]:
         """The keys that are stored. Raises the library's errors."""
         scopes = array(TEXT, [element(scope.encode()) for scope, _ in keys])
         names = array(TEXT, [element(key.encode()) for _, key in keys])
-        try:
-            [answer] = self._dedicated.session().statements.run((b"find", (scopes, names)))
-        except psycopg.Error as error:
-            self.close()
-            raise to_library_error(error) from error
+        with as_library_errors():
+            [answer] = self._dedicated.run((b"find", (scopes, names)))
         loaded = {}
         for row in range(answer.ntuples):
             scope, key, body_hash, reply = (answer.get_value(row, column) or b"" for column in range(4))
             record = IdempotencyRecord(scope.decode(), key.decode(), body_hash.decode(), reply)
             loaded[record.scope, record.key] = record
         return loaded
-
-    def close(self) -> None:
-        """Idempotent."""
-        self._dedicated.close()

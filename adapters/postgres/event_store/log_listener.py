@@ -9,9 +9,9 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection, sql
 
+from adapters.postgres.connection.session import open_async_session
+
 RECONNECT_S = 0.25
-CONNECT_WITHIN_S = 5
-"""For each host of the address."""
 LISTEN_WITHIN_S = 5.0
 MIN_CONNECT_WAIT_S = 1.0
 """A shorter wait is extended to this while there is no connection."""
@@ -70,9 +70,7 @@ class LogListener:
         return connecting.result()
 
     async def _connect_and_listen(self) -> AsyncConnection[Any]:
-        connection = await AsyncConnection.connect(
-            self._database_url, autocommit=True, connect_timeout=CONNECT_WITHIN_S
-        )
+        connection = await open_async_session(self._database_url, "gridproof listen")
         listen = sql.SQL("LISTEN {}").format(sql.Identifier(self._channel))
         listening = asyncio.create_task(connection.execute(listen))
         try:

@@ -3,23 +3,23 @@ longer than to read it."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
 import psycopg
-from eventsourcing.persistence import InterfaceError, OperationalError
-from eventsourcing.postgres import PostgresDatastore
+from psycopg.pq.abc import PGresult
 
 from adapters.postgres.connection.dedicated_connection import DedicatedConnection
-from adapters.postgres.event_store.errors import to_library_error
+from adapters.postgres.connection.pipeline import Call
+from adapters.postgres.event_store.errors import as_library_errors
 from adapters.postgres.wire_format.binary_arrays import bigint, bigint_of
 
 _AFTER = """
 SELECT notification_id, originator_id, originator_version, topic, state FROM gridproof.{table}
 WHERE notification_id > $1::bigint ORDER BY notification_id LIMIT $2::bigint
 """
+_HEAD = "SELECT coalesce(max(notification_id), 0) FROM gridproof.{table}"
 
 
 class LogRow(NamedTuple):
@@ -33,34 +33,17 @@ class LogRow(NamedTuple):
 
 
 class LogReader:
-    """Reads over its own connection, one caller at a time."""
+    """Reads the log over a connection that others may use too."""
 
-    def __init__(self, datastore: PostgresDatastore, *, table: str) -> None:
-        self._dedicated = DedicatedConnection(
-            datastore, "log", {b"after": _AFTER.format(table=table).encode()}
+    def __init__(self, dedicated: DedicatedConnection, *, table: str) -> None:
+        dedicated.add(
+            {b"after": _AFTER.format(table=table).encode(), b"head": _HEAD.format(table=table).encode()}
         )
-        self._lock = threading.Lock()
+        self._dedicated = dedicated
 
     def after(self, position: int, limit: int) -> Sequence[LogRow]:
         """Rows after a position, in order, at most `limit`. Raises the library's errors."""
-        with self._lock:
-            try:
-                return self._after(position, limit)
-            except (OperationalError, InterfaceError):
-                # The server may have closed this connection just now; the second attempt opens a new one.
-                return self._after(position, limit)
-
-    def close(self) -> None:
-        """Idempotent."""
-        with self._lock:
-            self._dedicated.close()
-
-    def _after(self, position: int, limit: int) -> list[LogRow]:
-        try:
-            [answer] = self._dedicated.session().statements.run((b"after", (bigint(position), bigint(limit))))
-        except psycopg.Error as error:
-            self._dedicated.close()
-            raise to_library_error(error) from error
+        answer = self._run((b"after", (bigint(position), bigint(limit))))
         value = answer.get_value
         return [
             LogRow(
@@ -72,3 +55,16 @@ class LogReader:
             )
             for row in range(answer.ntuples)
         ]
+
+    def head(self) -> int:
+        """The position of the newest domain event, 0 for an empty log. Raises the library's errors."""
+        return bigint_of(self._run((b"head", ())).get_value(0, 0) or b"")
+
+    def _run(self, call: Call) -> PGresult:
+        with as_library_errors():
+            try:
+                [answer] = self._dedicated.run(call)
+            except (psycopg.OperationalError, psycopg.InterfaceError):
+                # The server may have closed this connection just now; the second attempt opens a new one.
+                [answer] = self._dedicated.run(call)
+        return answer

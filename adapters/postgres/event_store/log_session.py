@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 
+from adapters.postgres.connection.session import open_session
 from adapters.postgres.coordination.session_locks import lock_session_dsn, try_lock
 from application.command_bus.retry import Stopped
 
@@ -43,14 +44,8 @@ def log_session(
 
 def connect(dsn: str, name: str) -> Connection:
     """A connection that notices within a quarter of a minute that its server is gone."""
-    return psycopg.connect(
-        lock_session_dsn(dsn),
-        autocommit=True,
-        connect_timeout=5,
-        application_name=name,
-        keepalives_idle=5,
-        keepalives_interval=2,
-        keepalives_count=3,
+    return open_session(
+        lock_session_dsn(dsn), name, keepalives_idle=5, keepalives_interval=2, keepalives_count=3
     )
 
 

@@ -14,9 +14,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from eventsourcing.persistence import IntegrityError, InterfaceError, StoredEvent
-from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
+from eventsourcing.postgres import PostgresApplicationRecorder
 
 from adapters.postgres.event_store.batch_writer import IMPORT_CHUNK, BatchWriter
+from adapters.postgres.event_store.library_factory import StoreDatastore
 from adapters.postgres.event_store.save_request import Save
 from adapters.postgres.thread_batcher import ThreadBatcher
 from application.event_store.save_limits import SHARED_TRANSACTION
@@ -26,7 +27,9 @@ from application.ports.event_store.event_store import ONE_DECISION, IdempotencyR
 class GroupCommitRecorder(PostgresApplicationRecorder):
     """Stores domain events, and idempotency keys with them, in transactions that concurrent callers share."""
 
-    def __init__(self, datastore: PostgresDatastore, *, events_table_name: str = "stored_events") -> None:
+    datastore: StoreDatastore
+
+    def __init__(self, datastore: StoreDatastore, *, events_table_name: str = "stored_events") -> None:
         super().__init__(datastore, events_table_name=events_table_name)
         self._writer = BatchWriter(datastore, table=events_table_name, channel=self.channel_name)
         self._importer = BatchWriter(datastore, table=events_table_name, channel=self.channel_name)

@@ -10,8 +10,7 @@ from uuid import UUID
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.connection.errors import translate_errors
-from adapters.postgres.connection.pool import autocommit_connection
+from adapters.postgres.connection.transaction import PortErrors, autocommit_connection
 from adapters.postgres.event_store.snapshot_reader import StoredSnapshot, readable_snapshot
 from application.event_store.event_mapper import decode_domain_event
 from application.event_store.snapshot_mac import SnapshotMac
@@ -59,10 +58,7 @@ class SnapshotVerification:
         Raises EventStoreUnavailable, or UnreadableDomainEvent for a stream that cannot be folded.
         """
         report, after, done = SnapshotReport(), _FIRST, 0
-        with (
-            translate_errors(EventStoreUnavailable, "PostgreSQL"),
-            autocommit_connection(self._pool) as connection,
-        ):
+        with autocommit_connection(self._pool, PortErrors(EventStoreUnavailable)) as connection:
             [(total,)] = connection.execute(_COUNT).fetchall()
             while streams := [i for (i,) in connection.execute(_STREAMS, (after, _STREAMS_AT_ONCE))]:
                 rows = [StoredSnapshot(*row) for row in connection.execute(_SNAPSHOTS, (streams,))]

@@ -8,7 +8,6 @@ seconds. Each stream therefore also has its own offset within the interval.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 from uuid import UUID
@@ -16,7 +15,6 @@ from uuid import UUID
 import psycopg
 import structlog
 from eventsourcing.persistence import Mapper, StoredEvent
-from eventsourcing.postgres import PostgresDatastore
 
 from adapters.postgres.connection.dedicated_connection import DedicatedConnection
 from adapters.postgres.wire_format import binary_arrays
@@ -41,11 +39,11 @@ ON CONFLICT DO NOTHING
 
 
 class SnapshotWriter:
-    """Writes over its own connection, one caller at a time."""
+    """Writes over a connection that others may use too."""
 
     def __init__(
         self,
-        datastore: PostgresDatastore,
+        dedicated: DedicatedConnection,
         mapper: Mapper[Any],
         *,
         table: str,
@@ -57,9 +55,8 @@ class SnapshotWriter:
         self._mapper = mapper
         self._mac = mac
         self._intervals = intervals
-        statements = {b"lazily": _LAZILY, b"insert": _INSERT.format(table=table).encode()}
-        self._dedicated = DedicatedConnection(datastore, "snapshots", statements)
-        self._lock = threading.Lock()
+        dedicated.add({b"lazily": _LAZILY, b"snapshots": _INSERT.format(table=table).encode()})
+        self._dedicated = dedicated
 
     def write_due(self, saved: Sequence[tuple[Aggregate[Any], int]]) -> None:
         """Write the snapshots that are due. `saved`: each aggregate with its number of newly saved domain
@@ -79,11 +76,6 @@ class SnapshotWriter:
                 _log.exception("snapshots were not taken", streams=len(due) - first)
                 return
 
-    def close(self) -> None:
-        """Idempotent."""
-        with self._lock:
-            self._dedicated.close()
-
     def _is_due(self, aggregate: Aggregate[Any], count: int) -> bool:
         interval = self._intervals.get(type(aggregate))
         if interval is None or aggregate.version < interval:
@@ -99,12 +91,7 @@ class SnapshotWriter:
             array(BYTEA, [element(snapshot.state) for snapshot in stored]),
             array(BYTEA, [element(self._mac_of(snapshot)) for snapshot in stored]),
         )
-        with self._lock:
-            try:
-                self._dedicated.session().statements.run((b"lazily", ()), (b"insert", columns))
-            except BaseException:
-                self._dedicated.close()
-                raise
+        self._dedicated.run((b"lazily", ()), (b"snapshots", columns))
 
     def _mac_of(self, stored: StoredEvent) -> bytes:
         stream_id = cast("UUID", stored.originator_id)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from eventsourcing.postgres import PostgresDatastore
 from eventsourcing.utils import get_topic
 from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
 from adapters.postgres.connection.pipeline import Call
+from adapters.postgres.event_store.library_factory import StoreDatastore
 from adapters.postgres.event_store.save_request import Save
 from adapters.postgres.wire_format.binary_arrays import BIGINT, BYTEA, TEXT, UUID, array, bigint, element
 from domain.administration import ACTS_ON_DR_EVENTS
@@ -68,7 +68,7 @@ class WriteStatements:
     """The statements for one table of domain events: those sent in a pipeline, by name, and those that
     psycopg sends."""
 
-    def __init__(self, datastore: PostgresDatastore, *, table: str, channel: str) -> None:
+    def __init__(self, datastore: StoreDatastore, *, table: str, channel: str) -> None:
         is_uuid = datastore.originator_id_type == "uuid"
         names: dict[str, Composable] = {
             "table": Identifier(datastore.schema, table),

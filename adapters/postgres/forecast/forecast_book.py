@@ -1,15 +1,13 @@
 """Forecast book on PostgreSQL: reads the newest forecasts from the forecasts' event log."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-import psycopg
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.connection.errors import CONNECTION_ERRORS
+from adapters.postgres.connection.transaction import PortErrors, autocommit_connection
 from application.bounded_cache import BoundedCache
 from application.event_store.event_mapper import decode_domain_event
 from application.ports.event_store.event_store import EventStoreUnavailable
@@ -20,6 +18,7 @@ from domain.identifiers import forecast_stream_id
 CYCLES_BACK = 8
 """Two hours; a plan has no use for an older forecast."""
 MAX_CACHED = 4_000
+_ERRORS = PortErrors(EventStoreUnavailable, "the forecasts' log")
 
 # The stream ids follow from facility and cycle, so that the primary key is the only index needed. The query
 # always returns a row, because it identifies the server: after a restart, or for another database of that
@@ -120,25 +119,11 @@ class PostgresForecastBook:
 
     def _rows(self, stream_ids: list[UUID], versions: list[int]) -> tuple[str, list[_Row]]:
         """The server that answered, and its rows of these streams after these versions."""
-        try:
-            with self._pool.connection() as connection, _autocommit(connection):
-                answered = connection.execute(
-                    _SINCE, (stream_ids, versions), prepare=True, binary=True
-                ).fetchall()
-        except CONNECTION_ERRORS as error:
-            raise EventStoreUnavailable(f"the forecasts' log did not answer: {error}") from error
+        with autocommit_connection(self._pool, _ERRORS) as connection:
+            answered = connection.execute(
+                _SINCE, (stream_ids, versions), prepare=True, binary=True
+            ).fetchall()
         return answered[0][0], [row[1:] for row in answered if row[1] is not None]
-
-
-@contextmanager
-def _autocommit(connection: psycopg.Connection[Any]) -> Iterator[None]:
-    """Autocommit mode: one round trip per statement, instead of three with BEGIN and COMMIT."""
-    connection.autocommit = True
-    try:
-        yield
-    finally:
-        if not connection.broken:
-            connection.autocommit = False
 
 
 def _last(rows: Sequence[_Row], place: _Place, at: datetime) -> _CachedForecast | None:

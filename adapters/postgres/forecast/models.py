@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.operations.connection import operations_connection
+from adapters.postgres.connection.transaction import transaction
 from application.ports.forecast.load_forecaster import TrainedModel
 
 _OF = """
@@ -32,7 +32,7 @@ class PostgresForecastModels:
         self._pool = pool
 
     def of(self, facility_ids: Sequence[str]) -> dict[str, TrainedModel]:
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             rows = connection.execute(_OF, (list(facility_ids),), binary=True).fetchall()
         return {
             facility_id: TrainedModel(
@@ -47,7 +47,7 @@ class PostgresForecastModels:
         }
 
     def trained_at(self, facility_ids: Sequence[str]) -> dict[str, datetime]:
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             rows = connection.execute(_TRAINED_AT, (list(facility_ids),), binary=True).fetchall()
         return {facility_id: trained_at.astimezone(UTC) for facility_id, trained_at in rows}
 
@@ -66,5 +66,5 @@ class PostgresForecastModels:
             )
             for facility_id, one in sorted(models.items())
         ]
-        with operations_connection(self._pool) as connection, connection.cursor() as cursor:
+        with transaction(self._pool) as connection, connection.cursor() as cursor:
             cursor.executemany(_UPSERT, rows)

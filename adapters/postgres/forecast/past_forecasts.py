@@ -9,7 +9,7 @@ from uuid import UUID
 
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.connection.errors import CONNECTION_ERRORS
+from adapters.postgres.connection.transaction import PortErrors, autocommit_connection
 from application.event_store.event_mapper import decode_domain_event
 from application.ports.event_store.event_store import EventStoreUnavailable
 from application.ports.forecast.past_forecasts import ForecastKey
@@ -18,6 +18,7 @@ from domain.identifiers import forecast_stream_id
 
 STREAMS_PER_QUERY = 1_000
 """Streams per round trip: a few megabytes."""
+_ERRORS = PortErrors(EventStoreUnavailable, "the forecasts' log")
 # By stream ids, as in forecast_book.py: the primary key is the only index needed.
 _STREAMS = """
 SELECT e.originator_id, e.originator_version, e.topic, e.state
@@ -44,14 +45,11 @@ class PostgresPastForecasts:
         return states
 
     def _batches(self, stream_ids: Sequence[UUID]) -> Iterator[list[_Row]]:
-        try:
-            for start in range(0, len(stream_ids), STREAMS_PER_QUERY):
-                with self._pool.connection() as connection:
-                    parameters = (list(stream_ids[start : start + STREAMS_PER_QUERY]),)
-                    rows = connection.execute(_STREAMS, parameters, binary=True).fetchall()
-                yield rows
-        except CONNECTION_ERRORS as error:
-            raise EventStoreUnavailable(f"the forecasts' log did not answer: {error}") from error
+        for start in range(0, len(stream_ids), STREAMS_PER_QUERY):
+            with autocommit_connection(self._pool, _ERRORS) as connection:
+                parameters = (list(stream_ids[start : start + STREAMS_PER_QUERY]),)
+                rows = connection.execute(_STREAMS, parameters, binary=True).fetchall()
+            yield rows
 
 
 def _folded(rows: Iterator[_Row], at: datetime) -> ForecastState | None:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.operations.connection import operations_connection
+from adapters.postgres.connection.transaction import transaction
 from application.ports.forecast.scores import ErrorCorrelation, ForecastScore
 
 HOUR = timedelta(hours=1)
@@ -60,7 +60,7 @@ class PostgresForecastScores:
         self._pool = pool
 
     def scored_through(self) -> datetime | None:
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             row = connection.execute(
                 "SELECT scored_through FROM gridproof.forecast_scoring_progress"
             ).fetchone()
@@ -75,7 +75,7 @@ class PostgresForecastScores:
         after: datetime | None,
     ) -> bool:
         ends_at = hour + HOUR
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             if after is None:
                 moved = connection.execute(_BEGIN, (ends_at,)).fetchone()
             else:
@@ -92,7 +92,7 @@ class PostgresForecastScores:
     def totals(
         self, first: date, last: date, facility_ids: Collection[str] | None = None
     ) -> list[ForecastScore]:
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             if facility_ids is None:
                 rows = connection.execute(_TOTALS, (first, last)).fetchall()
             else:
@@ -101,13 +101,13 @@ class PostgresForecastScores:
         return [ForecastScore(**dict(zip(names, row, strict=True))) for row in rows]
 
     def correlations(self, first: date, last: date) -> list[ErrorCorrelation]:
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             rows = connection.execute(_PAIRS, (first, last)).fetchall()
         names = (*_PAIR_KEY, *_PAIR_SUMS)
         return [ErrorCorrelation(**dict(zip(names, row, strict=True))) for row in rows]
 
     def delete_before(self, day: date) -> int:
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             deleted = connection.execute(
                 "DELETE FROM gridproof.forecast_scores WHERE day < %s", (day,)
             ).rowcount

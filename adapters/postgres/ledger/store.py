@@ -11,7 +11,7 @@ from uuid import UUID
 import psycopg
 from psycopg import sql
 
-from adapters.postgres.connection.errors import RETRY_ADVICE, translate_errors
+from adapters.postgres.connection.transaction import RETRY_ADVICE, PortErrors
 from adapters.postgres.ledger.stream_map_tables import TABLES, StreamMapTables, store_map_change
 from adapters.postgres.ledger.tree_tables import TreeTables
 from adapters.postgres.wire_format.copy_format import COPY_SIGNATURE, COPY_TRAILER
@@ -28,6 +28,7 @@ from domain.ledger.map_pages import MapChange
 
 Connection = psycopg.Connection[Any]
 
+_ERRORS = PortErrors(LedgerUnavailable, advice=RETRY_ADVICE)
 _FIELDS = "notification_id, originator_id, originator_version, topic, state"
 _COPY = """
 COPY (
@@ -162,10 +163,7 @@ class PostgresLedgerStore(TreeTables, StreamMapTables):
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
-        with (
-            translate_errors(LedgerUnavailable, "PostgreSQL", advice=RETRY_ADVICE),
-            self._connect() as connection,
-        ):
+        with _ERRORS.translated(), self._connect() as connection:
             yield connection
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import psycopg
 from psycopg_pool import ConnectionPool
 
+from adapters.postgres.connection.transaction import transaction
 from adapters.postgres.event_store.acts import WallTime, append_acts
-from adapters.postgres.operations.connection import operations_connection
 from application.ports.operations.act_log import AppliedMigration
 from application.ports.operations.unavailable import OperationsUnavailable
 from domain.administration import AdministrativeAct
@@ -28,7 +28,7 @@ class PostgresActLog:
 
     def record(self, acts: Sequence[AdministrativeAct]) -> int:
         try:
-            with operations_connection(self._pool) as connection:
+            with transaction(self._pool) as connection:
                 known = {row[0] for row in connection.execute(_RECORDED, ([act.id for act in acts],))}
                 new = [act for act in acts if act.id not in known]
                 append_acts(connection, new, self._wall_time)
@@ -39,6 +39,6 @@ class PostgresActLog:
         return len(new)
 
     def migrations(self) -> list[AppliedMigration]:
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             rows = connection.execute(_MIGRATIONS).fetchall()
         return [AppliedMigration(name, applied_at.astimezone(UTC)) for name, applied_at in rows]

@@ -5,7 +5,8 @@ from typing import Any
 
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.operations.connection import operations_connection, storable
+from adapters.postgres.connection.transaction import transaction
+from adapters.postgres.wire_format.text import storable
 from application.operations.alert_catalogue import ALERTS
 from application.ports.operations.alerts import Alert, AlertCursor
 
@@ -49,20 +50,20 @@ class PostgresAlerts:
             "detail": storable(detail),
             "at": at,
         }
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             connection.execute(_RAISE, row)
 
     def clear(self, name: str, subject: str, *, at: datetime) -> None:
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             connection.execute(_CLEAR, (at, name, storable(subject)))
 
     def open_by_name(self) -> dict[str, int]:
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             return dict(connection.execute(_COUNT).fetchall())
 
     def open_about(self, subject: str, *, limit: int = 100) -> list[Alert]:
         parameters = {"subject": storable(subject), "limit": limit}
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             return [_alert(row) for row in connection.execute(_ABOUT, parameters)]
 
     def listed(
@@ -74,7 +75,7 @@ class PostgresAlerts:
             "raised_at": None if after is None else after.raised_at,
             "alert_id": None if after is None else after.alert_id,
         }
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             return [_alert(row) for row in connection.execute(_LIST, parameters)]
 
 

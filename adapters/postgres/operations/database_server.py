@@ -4,7 +4,7 @@ from typing import Any
 
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.operations.connection import operations_connection
+from adapters.postgres.connection.transaction import transaction
 from application.ports.operations.database_server import ServerIdentity
 from application.ports.operations.unavailable import OperationsUnavailable
 
@@ -23,7 +23,7 @@ class PostgresDatabaseServer:
         self._pool = pool
 
     def place(self) -> ServerIdentity:
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             row = connection.execute(_PLACE).fetchone()  # fails on a standby, which writes no WAL of its own
         if row is None:
             raise OperationsUnavailable("PostgreSQL did not say where it is")

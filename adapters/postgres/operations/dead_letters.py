@@ -7,8 +7,9 @@ from uuid import UUID
 
 from psycopg_pool import ConnectionPool
 
+from adapters.postgres.connection.transaction import transaction
 from adapters.postgres.event_store.acts import WallTime, append_acts
-from adapters.postgres.operations.connection import operations_connection, storable
+from adapters.postgres.wire_format.text import storable
 from application.ports.operations.dead_letters import (
     DeadLetter,
     DeadLetterCursor,
@@ -82,7 +83,7 @@ class PostgresDeadLetters:
             [letter.body for letter in ordered],
             [letter.parked_at for letter in ordered],
         )
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             connection.execute(_PARK, columns)
 
     def listed(
@@ -100,7 +101,7 @@ class PostgresDeadLetters:
             "at": None if after is None else after.parked_at,
             "id": None if after is None else after.dead_letter_id,
         }
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             return [_letter(row) for row in connection.execute(_LIST, parameters)]
 
     def open_before(
@@ -118,20 +119,20 @@ class PostgresDeadLetters:
             "after_id": None if after is None else after.dead_letter_id,
             "limit": limit,
         }
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             return [_letter(row) for row in connection.execute(_OPEN_BEFORE, parameters)]
 
     def open_about(self, subject: str, *, queue: DeadLetterQueue, limit: int = 1_000) -> list[DeadLetter]:
         parameters = (queue, storable(subject), limit)
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             return [_letter(row) for row in connection.execute(_OPEN_ABOUT, parameters)]
 
     def open_subjects(self, queue: DeadLetterQueue) -> set[str]:
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             return {subject for (subject,) in connection.execute(_OPEN_SUBJECTS, (queue,))}
 
     def open_by_queue(self) -> list[OpenDeadLetters]:
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             rows = connection.execute(_OPEN).fetchall()
         return [
             OpenDeadLetters(queue=queue, open=count, oldest_at=oldest_at.astimezone(UTC))
@@ -139,7 +140,7 @@ class PostgresDeadLetters:
         ]
 
     def get(self, dead_letter_id: UUID) -> DeadLetter:
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             row = connection.execute(_GET, (dead_letter_id,)).fetchone()
         if row is None:
             raise DeadLetterNotFound(
@@ -160,7 +161,7 @@ class PostgresDeadLetters:
         if status == "discarded" and not reason.strip():
             raise ReasonRequired("discarding a dead letter needs a reason")
         decision = (status, at, storable(by), storable(reason), dead_letter_id)
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             row = connection.execute(_DECIDE, decision).fetchone()
             if row is not None and act is not None:
                 append_acts(connection, [act], self._wall_time)
@@ -180,7 +181,7 @@ class PostgresDeadLetters:
         act_of: Callable[[Sequence[UUID]], AdministrativeAct],
     ) -> list[UUID]:
         decision = (status, at, storable(by), storable(reason), list(dead_letter_ids))
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             decided = sorted(row[0] for row in connection.execute(_DECIDE_ALL, decision))
             if decided:
                 append_acts(connection, [act_of(decided)], self._wall_time)

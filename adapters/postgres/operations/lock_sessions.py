@@ -5,8 +5,8 @@ from typing import Any
 
 from psycopg_pool import ConnectionPool
 
+from adapters.postgres.connection.transaction import transaction
 from adapters.postgres.coordination.session_locks import lock_key
-from adapters.postgres.operations.connection import operations_connection
 
 # A projection makes the key of its lock in PostgreSQL, every other holder with `lock_key`. The holder's name is its pid
 # alone: PostgreSQL does not show when a session of another role began, and workers have roles of their own.
@@ -26,7 +26,7 @@ class PostgresLockSessions:
         self._pool = pool
 
     def holders(self, names: Sequence[str]) -> Mapping[str, str]:
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             return dict(
                 connection.execute(_HOLDERS, (list(names), [lock_key(name) for name in names])).fetchall()
             )

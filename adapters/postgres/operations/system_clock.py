@@ -8,8 +8,7 @@ from typing import Any
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.connection.errors import RETRY_ADVICE, translate_errors
-from adapters.postgres.operations.connection import operations_connection
+from adapters.postgres.connection.transaction import transaction
 from application.operations.system_clock import ClockDefinition
 from application.ports.operations.unavailable import OperationsUnavailable
 
@@ -30,10 +29,7 @@ class PostgresSystemClock:
 
     def database_time(self) -> datetime:
         """What the database's clock shows. Raises OperationsUnavailable."""
-        with (
-            translate_errors(OperationsUnavailable, "PostgreSQL", advice=RETRY_ADVICE),
-            self._pool.connection(timeout=WITHIN_S) as connection,
-        ):
+        with transaction(self._pool, within_s=WITHIN_S) as connection:
             asked = connection.execute(_TIME)
             asked.nextset()
             row = asked.fetchone()
@@ -44,7 +40,7 @@ class PostgresSystemClock:
     def stored(self) -> ClockDefinition | None:
         """None before the first start. Raises OperationsUnavailable."""
         try:
-            with operations_connection(self._pool) as connection:
+            with transaction(self._pool) as connection:
                 row = connection.execute(_STORED).fetchone()
         except psycopg.errors.UndefinedTable:
             return None  # the database is not migrated to this release yet
@@ -59,7 +55,7 @@ class PostgresSystemClock:
 
     def store_first(self, clock: ClockDefinition) -> None:
         """Store the clock, unless one is stored. Raises OperationsUnavailable."""
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             connection.execute(_STORE, (clock.epoch, clock.started_at, clock.speed))
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from psycopg_pool import ConnectionPool
 
+from adapters.postgres.connection.transaction import transaction
 from adapters.postgres.coordination.session_locks import lock_key
-from adapters.postgres.operations.connection import operations_connection
 from application.ports.operations.system_state import Rebuild
 
 # A finished part stands at the end. The whole rebuild is as far as its slowest part.
@@ -35,7 +35,7 @@ class PostgresSystemState:
         self._pool = pool
 
     def rebuilds(self) -> list[Rebuild]:
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             rebuilds = connection.execute(_REBUILDS).fetchall()
         return [
             Rebuild(
@@ -50,11 +50,11 @@ class PostgresSystemState:
         ]
 
     def sessions(self) -> Mapping[str, int]:
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             return dict(connection.execute(_SESSIONS).fetchall())
 
     def held(self, locks: Collection[str]) -> frozenset[str]:
         names = {lock_key(name): name for name in locks}
-        with operations_connection(self._pool) as connection:
+        with transaction(self._pool) as connection:
             rows = connection.execute(_HELD, (list(names),)).fetchall()
         return frozenset(names[key] for (key,) in rows)

@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Mapping
 
-from adapters.postgres.read_model.view import Pool, PostgresView, read_connection
+from adapters.postgres.connection.transaction import autocommit_connection
+from adapters.postgres.read_model.view import ERRORS, Pool, PostgresView
 from application.event_store.event_mapper import UnreadableDomainEvent, decode_domain_event
 from domain.event_sourcing.aggregate import DomainEvent
 from projections.audit.steps import AuditTrailRow, resolve_steps
@@ -50,7 +51,7 @@ class PostgresAuditTrailView:
     def _refuse_older_rows(self) -> None:
         """Raise an error if the rows are still those of an older release in its own table; the result would
         be empty."""
-        with read_connection(self._pool) as connection:
+        with autocommit_connection(self._pool, ERRORS) as connection:
             older = connection.execute(
                 _OLDER, (AuditTrailProjection.name, AuditTrailProjection.version)
             ).fetchone()
@@ -63,7 +64,7 @@ class PostgresAuditTrailView:
     def domain_events_at(self, positions: Collection[int]) -> Mapping[int, DomainEvent]:
         if not positions:
             return {}
-        with read_connection(self._pool) as connection:
+        with autocommit_connection(self._pool, ERRORS) as connection:
             rows = connection.execute(_HAPPENED, (list(positions),)).fetchall()
         try:
             return {position: decode_domain_event(*stored) for position, *stored in rows}

@@ -7,8 +7,9 @@ from typing import Any
 
 from psycopg import sql
 
+from adapters.postgres.connection.transaction import autocommit_connection
 from adapters.postgres.read_model.audit_trail_view import PostgresAuditTrailView
-from adapters.postgres.read_model.view import Pool, PostgresView, read_connection
+from adapters.postgres.read_model.view import ERRORS, Pool, PostgresView
 from application.event_store.event_mapper import recorded_at_of
 from projections.audit.steps import AuditTrailRow
 from projections.deadlines import DeadlineKind, DeadlineRow, DeadlinesProjection, open_work_sort_key
@@ -81,12 +82,12 @@ class PostgresReadModels:
 
     def planning_queue(self, *, tenant: str | None, limit: int) -> PlanningQueue:
         statement = _OF_ALL if tenant is None else _OF_ONE
-        with read_connection(self._pool) as connection:
+        with autocommit_connection(self._pool, ERRORS) as connection:
             rows = connection.execute(statement, {"tenant": tenant, "limit": limit})
             return PlanningQueue(*next(iter(rows)))
 
     def positions(self) -> list[ProjectionPosition]:
-        with read_connection(self._pool) as connection:
+        with autocommit_connection(self._pool, ERRORS) as connection:
             rows: dict[str, tuple[Any, ...]] = {row[0]: row for row in connection.execute(_POSITIONS)}
             head = next(iter(connection.execute(_HEAD)))[0]
         return [_position(projection, rows.get(projection.name), head) for projection in PROJECTIONS]

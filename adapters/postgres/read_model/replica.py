@@ -14,9 +14,10 @@ from typing import Any, Generic, TypeVar
 import structlog
 from psycopg.errors import QueryCanceled
 
-from adapters.postgres.connection.deadline_pool import DeadlinePool
+from adapters.postgres.connection.pool import PostgresPool
+from adapters.postgres.connection.transaction import autocommit_connection
 from adapters.postgres.read_model.read_models import PostgresReadModels
-from adapters.postgres.read_model.view import Pool, read_connection
+from adapters.postgres.read_model.view import ERRORS, Pool
 from projections.audit.steps import AuditTrailRow
 from projections.dispatch.projection import DispatchRow
 from projections.dr_event.projection import DREventRow
@@ -59,10 +60,11 @@ END::float8
 """
 
 
-def replica_pool(dsn: str, *, size: int, connect_within_s: float) -> DeadlinePool:
+def replica_pool(dsn: str, *, size: int, connect_within_s: float) -> PostgresPool:
     """Pool for ReplicaReadModels: a replica that hangs blocks no thread permanently."""
-    return DeadlinePool(
+    return PostgresPool(
         dsn,
+        application_name="gridproof replica",
         answer_within_s=ANSWER_WITHIN_S,
         min_size=1,
         max_size=size,
@@ -137,7 +139,7 @@ class ReplicaReadModels:
         try:
             if self._is_time(at_once=at_once):
                 began = self._check_began = self._monotonic()
-                with read_connection(self._pool) as connection:
+                with autocommit_connection(self._pool, ERRORS) as connection:
                     row = connection.execute(_LAG).fetchone()
                 self._record_lag(began, row)
                 self._checked_at = self._monotonic()

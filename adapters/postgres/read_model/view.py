@@ -1,15 +1,13 @@
 """View of one read model's live rows. Its layout defines the columns."""
 
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from typing import Generic
 
 import msgspec
 from psycopg import sql
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.connection.errors import translate_errors
-from adapters.postgres.connection.pool import autocommit_connection
+from adapters.postgres.connection.transaction import PortErrors, autocommit_connection
 from adapters.postgres.read_model.row_table import Connection, layout_of
 from domain.event_sourcing.json_decoders import json_decoder
 from projections.engine.cursors import checked_filters, cursor_after, read_cursor
@@ -25,13 +23,7 @@ _VERSION = "SELECT generation, position, updated_at FROM gridproof.projection_po
 Pool = ConnectionPool[Connection]
 
 
-@contextmanager
-def read_connection(pool: Pool) -> Iterator[Connection]:
-    with (
-        translate_errors(ReadModelsUnavailable, "the read models"),
-        autocommit_connection(pool) as connection,
-    ):
-        yield connection
+ERRORS = PortErrors(ReadModelsUnavailable, "the read models")
 
 
 class PostgresView(Generic[Row]):
@@ -89,7 +81,7 @@ class PostgresView(Generic[Row]):
         return {key: row for _, key, row in self._fetch(self._among_keys, (names,))}
 
     def version(self) -> RowsVersion | None:
-        with read_connection(self._pool) as connection:
+        with autocommit_connection(self._pool, ERRORS) as connection:
             row = connection.execute(_VERSION, (self._projection.name,)).fetchone()
         return None if row is None else RowsVersion(*row)
 
@@ -113,7 +105,7 @@ class PostgresView(Generic[Row]):
     def _fetch(
         self, statement: bytes | sql.Composed, parameters: tuple[object, ...] | None = None
     ) -> list[tuple[str, str, Row]]:
-        with read_connection(self._pool) as connection:
+        with autocommit_connection(self._pool, ERRORS) as connection:
             fetched = connection.execute(statement, parameters).fetchall()
         return [(sort_key, key, self._decoder.decode(text)) for sort_key, key, text in fetched]
 

@@ -12,10 +12,12 @@ from typing import Literal
 import msgspec
 import psycopg
 
+from adapters.postgres.connection.session import open_session
 from adapters.postgres.coordination.session_locks import NUMBERS, lock_session_dsn, wait_for_lock
 from adapters.postgres.schema.worker_roles import grant_to_worker_roles
 
 LOCK_KEY = 7_214_001
+MIGRATE = "gridproof migrate"
 APP_ROLE = "gridproof_app"
 """The role that the files name in their grants."""
 _BOOKKEEPING = """
@@ -58,8 +60,7 @@ def applied_digests(owner_dsn: str) -> dict[str, str]:
     """Name -> SHA-256 of the applied migrations. Changes nothing, not even in an empty database. Raises
     MigrationError."""
     try:
-        with psycopg.connect(owner_dsn, connect_timeout=10) as connection:
-            connection.read_only = True
+        with open_session(owner_dsn, MIGRATE, connect_within_s=10) as connection:
             if connection.execute("SELECT to_regclass('gridproof.migrations')").fetchone() == (None,):
                 return {}
             rows = connection.execute("SELECT name, sha256 FROM gridproof.migrations").fetchall()
@@ -122,7 +123,7 @@ def _before(due: Sequence[tuple[str, str]], held_back: dict[str, str]) -> list[t
 
 def _connected(owner_dsn: str) -> psycopg.Connection[tuple[object, ...]]:
     try:
-        connection = psycopg.connect(lock_session_dsn(owner_dsn), autocommit=True, connect_timeout=10)
+        connection = open_session(lock_session_dsn(owner_dsn), MIGRATE, connect_within_s=10)
     except psycopg.OperationalError as error:
         raise _unreachable(error) from error
     # The lock is released with the connection. It is taken before the first statement, since even CREATE ...

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import ConnectionPool
 
+from adapters.postgres.connection.transaction import PortErrors
 from adapters.postgres.telemetry.rollups.compute import compute_dirty
 from adapters.postgres.telemetry.transaction import telemetry_transaction
 from application.ports.telemetry.progress import Quarter
@@ -53,21 +54,22 @@ class PostgresStoredReadings:
         self._pool = pool
 
     def seqs(self, facility_prefix: str, since: datetime, until: datetime) -> Iterator[MeterSeqs]:
-        try:
-            with self._pool.connection() as connection, connection.cursor(name="stored_readings") as cursor:
-                cursor.itersize = 10_000
-                cursor.execute(_SEQS, {"prefix": facility_prefix, "since": since, "until": until})
-                for facility_id, meter_id, rows, distinct, lowest, highest in cursor:
-                    yield MeterSeqs(
-                        facility_id=facility_id,
-                        meter_id=meter_id,
-                        rows=rows,
-                        distinct_seqs=distinct,
-                        lowest_seq=lowest,
-                        highest_seq=highest,
-                    )
-        except (psycopg.OperationalError, PoolTimeout) as error:
-            raise TelemetryStoreUnavailable(f"readings not counted: {error}") from error
+        with (
+            PortErrors(TelemetryStoreUnavailable).translated(),
+            self._pool.connection() as connection,  # without a time-out: this may take minutes
+            connection.cursor(name="stored_readings") as cursor,
+        ):
+            cursor.itersize = 10_000
+            cursor.execute(_SEQS, {"prefix": facility_prefix, "since": since, "until": until})
+            for facility_id, meter_id, rows, distinct, lowest, highest in cursor:
+                yield MeterSeqs(
+                    facility_id=facility_id,
+                    meter_id=meter_id,
+                    rows=rows,
+                    distinct_seqs=distinct,
+                    lowest_seq=lowest,
+                    highest_seq=highest,
+                )
 
     def rolled_up(
         self, facility_prefix: str, since: datetime, until: datetime

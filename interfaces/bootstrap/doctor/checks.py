@@ -173,8 +173,7 @@ def _database_roles(url: str) -> CheckResult:
 
 def _clock(settings: Settings, url: str) -> str:
     """The machine's clock against the database's, and the settings' clock against that of the first start."""
-    from psycopg_pool import ConnectionPool
-
+    from adapters.postgres.connection.pool import PostgresPool
     from application.operations.system_clock import ClockMismatch
 
     skew: timedelta
@@ -185,7 +184,7 @@ def _clock(settings: Settings, url: str) -> str:
             f"{skew.total_seconds():+.1f} s from the database's; above {MAX_SKEW_S:.0f} s nothing is decided",
             "set both machines' clocks by NTP",
         )
-    with ConnectionPool(url, min_size=1, max_size=1) as pool:
+    with PostgresPool(url, min_size=1, max_size=1) as pool:
         try:
             check_system_clock(settings, pool, is_start=False)
         except ClockMismatch as error:
@@ -213,9 +212,9 @@ def _snapshots(settings: Settings, url: str) -> CheckResult:
 
 def _query(url: str, sql: str, *parameters: Any) -> tuple[Any, ...]:
     """The first row of the answer, and the duration of a second query in ms."""
-    import psycopg
+    from adapters.postgres.connection.session import open_session
 
-    with psycopg.connect(url, connect_timeout=int(WITHIN_S), autocommit=True) as connection:
+    with open_session(url, "gridproof doctor", connect_within_s=int(WITHIN_S)) as connection:
         connection.execute(sql.encode(), parameters)
         started = time.perf_counter()
         row = connection.execute(sql.encode(), parameters).fetchone()

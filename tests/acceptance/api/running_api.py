@@ -23,7 +23,7 @@ from adapters.postgres.access.api_keys import PostgresApiKeys
 from adapters.postgres.access.sessions import PostgresSessions
 from adapters.postgres.access.used_signatures import PostgresUsedSignatures
 from adapters.postgres.audit.stream_log import PostgresStreamLog
-from adapters.postgres.connection.pool import FastReconnectPool
+from adapters.postgres.connection.pool import PostgresPool
 from adapters.postgres.event_store.event_store import PostgresEventStore
 from adapters.postgres.event_store.log_listener import LogListener
 from adapters.postgres.forecast.forecast_book import PostgresForecastBook
@@ -208,9 +208,9 @@ def running_door(
     read_rates: ReadRates | None = None,
 ) -> Iterator[Door]:
     """`data_dir`: the folder with the ledger's key."""
-    store = PostgresEventStore(DemandResponse, database.app_dsn, pool_size=8)
+    store = PostgresEventStore(DemandResponse, database.app_dsn)
     # As in production: a connection that died with its server is replaced instead of being handed out.
-    with FastReconnectPool(database.app_dsn, min_size=2, max_size=8, timeout=10) as pool:
+    with PostgresPool(database.app_dsn, min_size=2, max_size=8, timeout=10) as pool:
         bus = CommandBus(
             store,
             CLOCK,

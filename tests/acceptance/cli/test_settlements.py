@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from adapters.clock import SystemClock
-from adapters.postgres.connection.pool import FastReconnectPool
+from adapters.postgres.connection.pool import PostgresPool
 from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from domain.program import BaselineTerms
 from domain.program.settlement_rule import Energy, SettlementRule
@@ -36,7 +36,7 @@ def terminal(database: Database, tmp_path: Path, portfolio: MeasuredPortfolio) -
     store_entries(database.admin_dsn, portfolio.walk.entries)
     with psycopg.connect(database.admin_dsn) as connection:
         connection.execute(_CONTINUE, (portfolio.walk.log.head(),))
-    with FastReconnectPool(database.app_dsn, min_size=1, max_size=2, timeout=10) as pool:
+    with PostgresPool(database.app_dsn, min_size=1, max_size=2, timeout=10) as pool:
         telemetry = cast("Any", PostgresTelemetryStore(pool, SystemClock()))
         for number, facility_id in enumerate(portfolio.walk.facilities):
             meter(telemetry, facility_id, 500.0 + 100.0 * number)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.postgres.connection.pool import FastReconnectPool
+from adapters.postgres.connection.pool import PostgresPool
 from tests import servers
 from tests.acceptance.cli.terminal import Terminal
 from tests.acceptance.degradation.callers import Callers
@@ -79,9 +79,9 @@ class SystemBuilder:
         self.processes.append(process)
         return process
 
-    def pool(self) -> FastReconnectPool:
+    def pool(self) -> PostgresPool:
         """A pool for test code that writes telemetry instead of workers: short time-outs, with retries."""
-        pool = FastReconnectPool(self.database.app_dsn, min_size=1, max_size=2, timeout=1)
+        pool = PostgresPool(self.database.app_dsn, min_size=1, max_size=2, timeout=1)
         self.stack.enter_context(pool)
         return pool
 

@@ -6,9 +6,9 @@ from uuid import UUID
 
 import psycopg
 from eventsourcing.persistence import StoredEvent
-from eventsourcing.postgres import PostgresDatastore
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import make_conninfo
 
+from adapters.postgres.event_store.library_factory import StoreDatastore
 from application.ports.event_store.event_store import IdempotencyRecord
 from tests.servers import Database
 
@@ -17,13 +17,10 @@ LOG = f"SELECT originator_id, originator_version FROM gridproof.{TABLE} ORDER BY
 PATIENCE_S = 60.0
 
 
-def datastore(dsn: str, *, port: int | None = None) -> PostgresDatastore:
+def datastore(dsn: str, *, port: int | None = None, lock_timeout_s: int = 5) -> StoreDatastore:
     """A datastore that connects as the application; `port` selects a proxy."""
-    parts = {name: str(value) for name, value in conninfo_to_dict(dsn).items()}
-    return PostgresDatastore(
-        parts["dbname"], parts["host"], port or parts["port"], parts["user"], parts["password"],
-        pool_size=2, max_overflow=20, lock_timeout=5, schema="gridproof",
-    )  # fmt: skip
+    address = dsn if port is None else make_conninfo(dsn, port=port)
+    return StoreDatastore(address, lock_timeout_s=lock_timeout_s)
 
 
 def stored(stream: UUID, version: int = 1, state: bytes = b"{}") -> StoredEvent:

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from psycopg_pool import PoolTimeout
 
-from adapters.postgres.connection.pool import RECONNECT_EVERY_S, FastReconnectPool
+from adapters.postgres.connection.pool import RECONNECT_EVERY_S, PostgresPool
 from tests.servers import Database, PostgresServer
 
 
-class Watched(FastReconnectPool):
+class Watched(PostgresPool):
     """A pool that records its pauses."""
 
     pauses_s: list[float]

@@ -8,6 +8,7 @@ import textwrap
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -19,7 +20,7 @@ from adapters.postgres.event_store.errors import KeyConflict, StreamConflict
 from adapters.postgres.event_store.recorder import GroupCommitRecorder
 from adapters.postgres.event_store.save_request import Save
 from application.ports.event_store.event_store import ONE_DECISION, SaveTooLarge
-from tests.integration.event_store.stored_events import TABLE, key, log_of, stored, until
+from tests.integration.event_store.stored_events import TABLE, datastore, key, log_of, stored, until
 from tests.servers import Database, PostgresServer
 
 ROOT = Path(__file__).parents[3]
@@ -104,14 +105,15 @@ def test_a_closed_recorder_refuses(recorder: GroupCommitRecorder) -> None:
 
 
 def test_a_save_blocked_by_another_sessions_lock_times_out_and_saves_nothing(
-    recorder: GroupCommitRecorder, database: Database
+    database: Database,
 ) -> None:
-    recorder.datastore.lock_timeout = 1
-    with psycopg.connect(database.app_dsn) as other:
-        other.execute(f"LOCK TABLE gridproof.{TABLE} IN EXCLUSIVE MODE".encode())
-        with pytest.raises(OperationalError, match="lock timeout"):
-            recorder.insert_events([stored(uuid4())])
-    recorder.insert_events([stored(uuid4())])
+    recorder = GroupCommitRecorder(datastore(database.app_dsn, lock_timeout_s=1), events_table_name=TABLE)
+    with closing(recorder):
+        with psycopg.connect(database.app_dsn) as other:
+            other.execute(f"LOCK TABLE gridproof.{TABLE} IN EXCLUSIVE MODE".encode())
+            with pytest.raises(OperationalError, match="lock timeout"):
+                recorder.insert_events([stored(uuid4())])
+        recorder.insert_events([stored(uuid4())])
     assert len(log_of(database)) == 1
 
 

@@ -8,7 +8,7 @@ import psycopg_pool.pool
 import pytest
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.connection.pool import FastReconnectPool, check_idle
+from adapters.postgres.connection.pool import PostgresPool, check_idle
 from adapters.postgres.event_store.event_store import PostgresEventStore
 from application.event_store.demand_response import DemandResponse
 from tests.servers import Database, PostgresServer
@@ -31,7 +31,7 @@ def answers(pool: ConnectionPool[Any]) -> bool:
 
 
 def test_connections_terminated_by_the_server_are_not_handed_out(database: Database) -> None:
-    with FastReconnectPool(database.app_dsn, min_size=3, max_size=3, timeout=30) as pool:
+    with PostgresPool(database.app_dsn, min_size=3, max_size=3, timeout=30) as pool:
         pool.wait()
         for _ in range(3):
             terminate_all(database)
@@ -46,7 +46,7 @@ def test_many_dead_connections_are_replaced_without_a_pause(
 
     store = PostgresEventStore(DemandResponse, database.app_dsn)
     try:
-        with FastReconnectPool(database.app_dsn, min_size=4, max_size=4, timeout=30) as pool:
+        with PostgresPool(database.app_dsn, min_size=4, max_size=4, timeout=30) as pool:
             pool.wait()
             assert store.find_reply("scope", "key") is None
             monkeypatch.setattr(psycopg_pool.pool, "sleep", waited)
@@ -60,7 +60,7 @@ def test_many_dead_connections_are_replaced_without_a_pause(
 def test_a_killed_server_is_used_again_after_its_restart(
     database: Database, postgres_server: PostgresServer
 ) -> None:
-    with FastReconnectPool(database.app_dsn, min_size=2, max_size=2, timeout=60) as pool:
+    with PostgresPool(database.app_dsn, min_size=2, max_size=2, timeout=60) as pool:
         pool.wait()
         postgres_server.kill()
         postgres_server.start()

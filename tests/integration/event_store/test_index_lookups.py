@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import psycopg
 
 from adapters.postgres.event_store.loaders import StreamLoader
-from tests.integration.event_store.stored_events import TABLE, datastore
+from tests.integration.event_store.stored_events import TABLE
 from tests.servers import Database
 
 PLANNED_FOR_GOOD_AFTER = 6
@@ -15,8 +15,7 @@ PLANNED_FOR_GOOD_AFTER = 6
 
 
 def test_loading_an_aggregate_never_scans_the_whole_log(database: Database) -> None:
-    store = datastore(database.app_dsn)
-    loader = StreamLoader(store, events_table=TABLE)
+    loader = StreamLoader(database.app_dsn, events_table=TABLE)
     try:
         for _ in range(PLANNED_FOR_GOOD_AFTER):
             loader.load([uuid4() for _ in range(50)])
@@ -26,7 +25,6 @@ def test_loading_an_aggregate_never_scans_the_whole_log(database: Database) -> N
             loader.load([uuid4() for _ in range(50)])
     finally:
         loader.close()
-        store.close()
     assert scanned(database) == before
 
 

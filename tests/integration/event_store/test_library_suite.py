@@ -6,9 +6,8 @@ from unittest import TestCase
 from uuid import UUID, uuid4
 
 import pytest
-from eventsourcing.postgres import PostgresDatastore
-from psycopg.conninfo import conninfo_to_dict
 
+from adapters.postgres.event_store.library_factory import StoreDatastore
 from adapters.postgres.event_store.recorder import GroupCommitRecorder
 from application.ports.event_store.event_store import ONE_DECISION
 from tests.servers import Database
@@ -39,17 +38,9 @@ class OnPostgres(TestCase):
         return uuid4()
 
     def create_recorder(self) -> Any:
-        parts = conninfo_to_dict(self.database.admin_dsn)
-        datastore = PostgresDatastore(
-            dbname=str(parts["dbname"]),
-            host=str(parts["host"]),
-            port=str(parts["port"]),
-            user=str(parts["user"]),
-            password=str(parts["password"]),
-            pool_size=4,
-            max_overflow=16,
+        recorder = GroupCommitRecorder(
+            StoreDatastore(self.database.admin_dsn, schema="public", max_overflow=16)
         )
-        recorder = GroupCommitRecorder(datastore)
         recorder.create_table()
         self.recorders.append(recorder)
         return recorder

@@ -1,13 +1,15 @@
 """A batch has the same outcomes as single saves: each save is atomic and fails only by its own conflict."""
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import pytest
 from eventsourcing.persistence import DataError, IntegrityError, StoredEvent
-from eventsourcing.postgres import PostgresApplicationRecorder
+from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from psycopg.conninfo import conninfo_to_dict
 
 from adapters.postgres.event_store.errors import KeyConflict, StreamConflict
 from adapters.postgres.event_store.recorder import GroupCommitRecorder
@@ -30,12 +32,21 @@ KEYED_SAVES = st.lists(
 FEW = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
+@pytest.fixture
+def plain(database: Database) -> Iterator[PostgresApplicationRecorder]:
+    """The library's own recorder."""
+    parts: dict[str, Any] = conninfo_to_dict(database.app_dsn)
+    names = ("dbname", "host", "port", "user", "password")
+    datastore = PostgresDatastore(*(parts[name] for name in names), schema="gridproof")
+    yield PostgresApplicationRecorder(datastore, events_table_name=TABLE)
+    datastore.close()
+
+
 @FEW
 @given(saves=SAVES)
 def test_a_batch_has_the_same_outcomes_as_single_saves_by_the_plain_recorder(
-    recorder: GroupCommitRecorder, saves: list[list[tuple[int, int]]]
+    recorder: GroupCommitRecorder, plain: PostgresApplicationRecorder, saves: list[list[tuple[int, int]]]
 ) -> None:
-    plain = PostgresApplicationRecorder(recorder.datastore, events_table_name=TABLE)
     ours, theirs = [uuid4() for _ in range(3)], [uuid4() for _ in range(3)]
     batch = [Save([stored(ours[stream], version) for stream, version in save]) for save in saves]
     recorder._writer.write(batch)

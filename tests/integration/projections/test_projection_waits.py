@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import random
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 
 from adapters.postgres.read_model.waits import PostgresProjectionWaits
 from application.ports.event_store.event_log import LogEntry
 from projections.dr_event.projection import DREventsProjection
 from projections.engine.waits import ReadModelBehind
+from projections.queries.views import ReadModelsUnavailable
+from tests.integration.event_store.stored_events import until
 from tests.integration.projections.conftest import ReadSide, running
 from tests.integration.projections.stored_log import StoppedClock
 from tests.property.projections.projected_logs import walked
+
+OF_WAITS = "FROM pg_stat_activity WHERE datname = %s AND application_name = 'gridproof waits'"
+
+
+def sessions(read_side: ReadSide) -> int:
+    with psycopg.connect(read_side.database.admin_dsn) as connection:
+        rows = connection.execute(f"SELECT pid {OF_WAITS}".encode(), (read_side.database.name,)).fetchall()
+    return len(rows)
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +53,35 @@ def test_a_wait_times_out_and_reports_the_position_of_the_read_model(
     read_side.store(entries)
     with pytest.raises(ReadModelBehind, match="dr_events is at 0, not yet at 5"):
         PostgresProjectionWaits(read_side.database.app_dsn).wait_for("dr_events", 5, timeout_s=0.05)
+
+
+def test_all_waits_share_one_session_which_ends_with_the_last(
+    read_side: ReadSide, entries: list[LogEntry]
+) -> None:
+    waits, head = PostgresProjectionWaits(read_side.database.app_dsn), entries[-1].position
+    with ThreadPoolExecutor(16) as threads:
+        reached = [
+            threads.submit(waits.wait_for, "dr_events", head - number, timeout_s=30) for number in range(16)
+        ]
+        until(lambda: sessions(read_side) == 1)
+        with running(read_side.projector(DREventsProjection())):
+            read_side.store(entries)
+            assert all(one.result(40) >= head - number for number, one in enumerate(reached))
+    until(lambda: sessions(read_side) == 0)
+
+
+def test_waits_end_at_once_when_postgresql_ends_their_session(read_side: ReadSide) -> None:
+    waits = PostgresProjectionWaits(read_side.database.app_dsn)
+    with ThreadPoolExecutor(4) as threads:
+        waiting = [threads.submit(waits.wait_for, "dr_events", 5, timeout_s=60) for _ in range(4)]
+        until(lambda: waits._shared is not None and waits._shared.waiting == 4 and sessions(read_side) == 1)
+        with psycopg.connect(read_side.database.admin_dsn) as connection:
+            connection.execute(f"SELECT pg_terminate_backend(pid) {OF_WAITS}", (read_side.database.name,))
+        for one in waiting:
+            with pytest.raises(ReadModelsUnavailable):
+                one.result(20)
+    with pytest.raises(ReadModelBehind):
+        waits.wait_for("dr_events", 5, timeout_s=0.05)
 
 
 def test_a_read_model_reports_since_when_it_is_behind(read_side: ReadSide, entries: list[LogEntry]) -> None:

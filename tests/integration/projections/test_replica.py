@@ -8,10 +8,11 @@ from threading import Thread
 import pytest
 
 from adapters.postgres.connection.dsn import for_reading
-from adapters.postgres.connection.pool import FastReconnectPool
+from adapters.postgres.connection.pool import PostgresPool
+from adapters.postgres.connection.transaction import autocommit_connection
 from adapters.postgres.read_model import replica
 from adapters.postgres.read_model.replica import ReplicaReadModels, replica_pool
-from adapters.postgres.read_model.view import read_connection
+from adapters.postgres.read_model.view import ERRORS
 from projections.facility import key_of
 from projections.queries.views import ReadModelsUnavailable
 from tests.integration.projections.replica_pair import (
@@ -72,7 +73,7 @@ def test_reads_use_the_replica_with_its_lag_or_fall_back_to_the_primary(
 
 
 def test_reads_use_the_primary_if_the_replica_never_answered(pair: Pair) -> None:
-    pool = FastReconnectPool(
+    pool = PostgresPool(
         for_reading("postgresql://nobody@127.0.0.1:9/none"), min_size=1, max_size=1, open=True, timeout=0.2
     )
     try:
@@ -84,7 +85,7 @@ def test_reads_use_the_primary_if_the_replica_never_answered(pair: Pair) -> None
 
 
 def test_the_age_of_replica_data_grows_until_a_check_and_the_lowest_age_counts(pair: Pair) -> None:
-    pool = FastReconnectPool(pair.standby_url, min_size=1, max_size=1, open=True, timeout=5.0)
+    pool = PostgresPool(pair.standby_url, min_size=1, max_size=1, open=True, timeout=5.0)
     seconds = [0.0]
     try:
         models = ReplicaReadModels(pool, pair.primary, monotonic=lambda: seconds[0])
@@ -130,7 +131,7 @@ def test_a_standby_without_its_primary_is_no_younger_than_its_last_checkpoint(pa
         standby.start()
         with standby.connect() as connection:
             assert connection.execute("SELECT pg_last_xact_replay_timestamp()").fetchone() == (None,)
-        pool = FastReconnectPool(pair.standby_url, min_size=1, max_size=1, open=True, timeout=5.0)
+        pool = PostgresPool(pair.standby_url, min_size=1, max_size=1, open=True, timeout=5.0)
         try:
             models = ReplicaReadModels(pool, pair.primary)
             models.check_replica()
@@ -144,7 +145,7 @@ def test_a_failed_replica_is_retried_at_once_while_the_primary_is_down(
 ) -> None:
     monkeypatch.setattr(replica, "CHECK_EVERY_S", 0.05)
     monkeypatch.setattr(replica, "RETRY_AFTER_S", 0.2)
-    pool = FastReconnectPool(pair.standby_url, min_size=1, max_size=1, open=True, timeout=2.0)
+    pool = PostgresPool(pair.standby_url, min_size=1, max_size=1, open=True, timeout=2.0)
     with read_from(pair, pool) as models, killed(pair.pair.primary):
         for pause in ("CHECK_EVERY_S", "RETRY_AFTER_S"):
             monkeypatch.setattr(replica, pause, 3600.0)
@@ -200,7 +201,7 @@ def test_one_slow_read_falls_back_to_the_primary_and_the_replica_stays_in_use(
     pool = replica_pool(pair.standby_url, size=2, connect_within_s=5.0)
 
     def too_long() -> str:
-        with read_connection(pool) as connection:
+        with autocommit_connection(pool, ERRORS) as connection:
             connection.execute("SELECT pg_sleep(30)")
         return "replica"
 

@@ -7,9 +7,9 @@ from tests.servers import Database
 
 PROGRAM = """
 import sys
-from adapters.postgres.connection.pool import FastReconnectPool
+from adapters.postgres.connection.pool import PostgresPool
 
-with FastReconnectPool(sys.argv[1], min_size=1, max_size=1) as pool:
+with PostgresPool(sys.argv[1], min_size=1, max_size=1) as pool:
     class Name(str):
         pass
 

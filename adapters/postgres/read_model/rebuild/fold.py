@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import psycopg
 
+from adapters.postgres.connection.session import open_session
 from adapters.postgres.coordination.session_locks import lock_session_dsn
 from adapters.postgres.read_model.log_copy import ProjectedLog, Shard
 from adapters.postgres.read_model.rebuild.generation_table import GenerationTable
@@ -65,8 +66,8 @@ def fold_part(
 ) -> None:
     """Fold the part from its position to its end, and store it. Raises FoldFailed or RebuildOvertaken."""
     with (
-        psycopg.connect(dsn, autocommit=True, connect_timeout=10) as reading,
-        psycopg.connect(lock_session_dsn(dsn), autocommit=True, connect_timeout=10) as writing,
+        open_session(dsn, f"rebuild {projection.name}", connect_within_s=10) as reading,
+        open_session(lock_session_dsn(dsn), f"rebuild {projection.name}", connect_within_s=10) as writing,
         _gc_disabled(),
     ):
         share_parts_lock(writing, projection)

@@ -15,6 +15,7 @@ import msgspec
 import psycopg
 import structlog
 
+from adapters.postgres.connection.session import open_session
 from adapters.postgres.coordination.session_locks import lock_session_dsn
 from adapters.postgres.read_model.log_batches import Batch, LogBatches, fold_batch
 from adapters.postgres.read_model.log_copy import Shard, log_head
@@ -84,11 +85,8 @@ class PostgresProjectionMaintenance:
                 f"{projection.name} joins rows of several streams: rebuild it without --workers"
             )
         try:
-            with psycopg.connect(
-                lock_session_dsn(self._dsn),
-                autocommit=True,
-                connect_timeout=10,
-                application_name=f"rebuild {projection.name}",
+            with open_session(
+                lock_session_dsn(self._dsn), f"rebuild {projection.name}", connect_within_s=10
             ) as connection:
                 acquire_rebuild_lock(connection, projection, wait_s=self._lock_wait_s)
                 # The live rows of an older release may be in a table with another name, and would not be

@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from adapters.postgres.connection.session import open_session
 from adapters.postgres.read_model.log_copy import ProjectedLog
 from adapters.postgres.read_model.positions import LivePosition, live_position
 from adapters.postgres.read_model.row_table import RowTable, layout_of
@@ -26,7 +27,7 @@ def verify_rows(
     live, stored = _snapshot(dsn, projection, at)
     fresh: MemoryRows[Any] = MemoryRows(projection)
     with (
-        psycopg.connect(dsn, autocommit=True, connect_timeout=10) as connection,
+        open_session(dsn, f"verify {projection.name}", connect_within_s=10) as connection,
         closing(ProjectedLog(projection).entries(connection, after=0, up_to=live.position)) as entries,
     ):
         for number, entry in enumerate(entries):
@@ -40,7 +41,7 @@ def verify_rows(
 
 def _snapshot(dsn: str, projection: AnyProjection, at: datetime) -> tuple[LivePosition, dict[str, bytes]]:
     """The live rows and their position in one snapshot."""
-    with psycopg.connect(dsn, autocommit=True, connect_timeout=10) as connection:
+    with open_session(dsn, f"verify {projection.name}", connect_within_s=10) as connection:
         live_position(connection, projection, at=at)
         connection.autocommit = False
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ

@@ -15,12 +15,11 @@ import pytest
 from eventsourcing.application import Application
 from eventsourcing.domain import BaseAggregate, CanInitAggregate, CanMutateAggregate
 from eventsourcing.persistence import Mapper
-from eventsourcing.postgres import ConnectionPool as LibraryPool
-from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
+from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore, PostgresFactory
 from psycopg_pool.base import AttemptWithBackoff
 
-from adapters.postgres.connection.pool import RECONNECT_EVERY_S, ConstantBackoff, FastReconnectPool
-from adapters.postgres.event_store.library_factory import _FastReconnectLibraryPool
+from adapters.postgres.connection.pool import RECONNECT_EVERY_S, ConstantBackoff, PostgresPool
+from adapters.postgres.event_store.library_factory import StoreDatastore, StoreFactory
 from adapters.postgres.event_store.recorder import GroupCommitRecorder
 from application.event_store.demand_response import DemandResponse
 from application.event_store.event_mapper import MsgspecMapper
@@ -43,7 +42,7 @@ def test_a_library_whose_internals_we_override_is_pinned_to_the_installed_versio
 
 def test_the_pool_connects_by_the_method_that_we_override() -> None:
     assert parameters(psycopg_pool.ConnectionPool._add_connection) == ["self", "attempt", "growing"]
-    assert parameters(FastReconnectPool._add_connection) == ["self", "attempt", "growing"]
+    assert parameters(PostgresPool._add_connection) == ["self", "attempt", "growing"]
     source = inspect.getsource(psycopg_pool.ConnectionPool._add_connection)
     assert "AttemptWithBackoff" in source, "the pool retries with the base class of ours"
     assert "attempt.update_delay" in source
@@ -67,39 +66,22 @@ def test_the_pool_has_the_attributes_and_methods_that_we_use() -> None:
     assert parameters(psycopg_pool.ConnectionPool.putconn) == ["self", "conn"]
     pool = psycopg_pool.ConnectionPool("host=nowhere", open=False, timeout=3.0, kwargs={"port": 1})
     assert (pool.timeout, pool.conninfo, pool.kwargs) == (3.0, "host=nowhere", {"port": 1})
-    assert pool._check is None, "StoreFactory sets it to None"
 
 
 def test_the_datastore_has_the_attributes_that_we_use() -> None:
-    datastore = PostgresDatastore(
-        dbname="none",
-        host="nowhere",
-        port="1",
-        user="nobody",
-        password="none",
-        schema="gridproof",
-        lock_timeout=7,
-        pool_open_timeout=None,
-    )
-    try:
-        assert type(datastore.pool) is LibraryPool
-        assert isinstance(datastore.pool.kwargs, dict), "StoreFactory adds the DSN to it"
-        assert datastore.pool.get_password_func is None
-        assert (datastore.schema, datastore.lock_timeout) == ("gridproof", 7)
-        assert datastore.originator_id_type == "uuid"
-        # StoreFactory changes the class of this object.
-        datastore.pool.__class__ = _FastReconnectLibraryPool
-        assert isinstance(datastore.pool, FastReconnectPool)
-    finally:
-        datastore.pool.close()
+    datastore = StoreDatastore("postgresql://nobody:none@nowhere:1/none", lock_timeout_s=7)
+    assert datastore.pool.closed, "it opens its pool at the first use only"
+    assert (datastore.schema, datastore.lock_timeout) == ("gridproof", 7)
+    assert datastore.originator_id_type == "uuid"
+    assert parameters(PostgresDatastore.__init__)[1:6] == ["dbname", "host", "port", "user", "password"]
+    assert "register_type_adapters" in vars(PostgresDatastore), "StoreDatastore overrides it"
 
 
-def test_our_pool_uses_the_connect_method_of_the_library() -> None:
-    order = [one.__name__ for one in _FastReconnectLibraryPool.__mro__[:4]]
-    assert order == ["_FastReconnectLibraryPool", "FastReconnectPool", "ConnectionPool", "ConnectionPool"]
-    assert _FastReconnectLibraryPool._connect is LibraryPool._connect, (
-        "the method of the library sets the password"
-    )
+def test_the_factory_needs_no_more_than_a_datastore() -> None:
+    factory = StoreFactory({StoreFactory.ADDRESS: "postgresql://nobody@nowhere/none", "CREATE_TABLE": "no"})
+    assert isinstance(factory.datastore, StoreDatastore)
+    source = inspect.getsource(PostgresFactory.application_recorder)
+    assert "datastore=self.datastore" in source
 
 
 def test_the_recorder_inserts_by_the_method_that_we_override() -> None:
@@ -108,7 +90,6 @@ def test_the_recorder_inserts_by_the_method_that_we_override() -> None:
     assert "events_table_name" in parameters(PostgresApplicationRecorder.__init__)
     assert issubclass(GroupCommitRecorder, PostgresApplicationRecorder)
     assert "self.channel_name" in inspect.getsource(PostgresApplicationRecorder.__init__)
-    assert "max_notification_id" in vars(PostgresApplicationRecorder)
 
 
 def test_the_mapper_maps_by_the_two_methods_that_we_override() -> None:

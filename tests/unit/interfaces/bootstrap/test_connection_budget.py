@@ -1,21 +1,24 @@
 """The connection budget covers every process, and fits into the embedded server."""
 
+from unittest.mock import Mock
+
 import pytest
 from prometheus_client import CollectorRegistry
 
 from adapters.embedded.postgres import SETTINGS as EMBEDDED
+from adapters.postgres.connection.budget import BUDGET, BudgetExceeded
 from interfaces.bootstrap import WORKERS
 from interfaces.bootstrap.connection_budget import (
     DEFAULT_PROCESSES,
     KINDS,
     connection_budget,
+    enforce_budget,
     kind_of,
     show_budget,
     total_budget,
 )
 from interfaces.settings.settings import Settings
 from interfaces.system.running_system import PROCESSES
-from interfaces.workers.web import server
 
 RESERVED = 3
 """PostgreSQL's default number of connections reserved for superusers."""
@@ -38,8 +41,22 @@ def test_a_process_holds_its_locks_in_one_session() -> None:
     assert {connection_budget(name, Settings()).get("locks", 1) for name in DEFAULT_PROCESSES} == {1}
 
 
-def test_the_budget_for_projection_waits_equals_the_web_thread_count() -> None:
-    assert connection_budget("web", Settings())["waits"] == server.THREADS
+def test_a_default_system_needs_less_than_half_of_what_it_did() -> None:
+    assert total_budget(Settings()) <= 313 / 2
+
+
+def test_a_worker_that_would_exceed_its_budget_is_refused() -> None:
+    enforce_budget("relay", Settings())
+    try:
+        session = Mock(closed=False)
+        with BUDGET.place("gridproof listen") as place:
+            place.hold(session)
+        with pytest.raises(BudgetExceeded), BUDGET.place("gridproof listen"):
+            pass
+        with pytest.raises(BudgetExceeded), BUDGET.place("gridproof live log"):
+            pass
+    finally:
+        BUDGET.set_limits(None, kind_of)
 
 
 @pytest.mark.parametrize(
@@ -62,4 +79,4 @@ def test_the_metric_shows_the_budget_of_the_process() -> None:
     show_budget("dispatch", Settings(), registry)
     name = "gridproof_postgres_connections_budget"
     assert registry.get_sample_value(name, {"kind": "locks"}) == 1
-    assert registry.get_sample_value(name, {"kind": "pool"}) == 8
+    assert registry.get_sample_value(name, {"kind": "pool"}) == 4

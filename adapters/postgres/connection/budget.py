@@ -1,0 +1,85 @@
+"""Budget of PostgreSQL sessions: counts those that this process has open, and refuses one too many.
+
+A session is counted from before it is opened until it is closed or no longer referenced. Its `application_name` says
+which kind it is of. Limits are set once, when a process begins (interfaces/bootstrap/connection_budget.py).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from weakref import ref
+
+import psycopg
+from psycopg import BaseConnection
+
+
+class BudgetExceeded(psycopg.OperationalError):
+    """This process has as many sessions of the kind open as its budget allows."""
+
+
+class _Place:
+    """A session that is being opened, or is open."""
+
+    def __init__(self) -> None:
+        self._session: Callable[[], BaseConnection[Any] | None] | None = None
+
+    def hold(self, session: BaseConnection[Any]) -> None:
+        self._session = ref(session)
+
+    @property
+    def is_free(self) -> bool:
+        if self._session is None:
+            return False
+        session = self._session()
+        return session is None or session.closed
+
+
+class SessionBudget:
+    """Counts the sessions of one process by kind. Without limits it refuses none."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kind_of: Callable[[str], str | None] = lambda application_name: application_name
+        self._limits: Mapping[str, int] | None = None
+        self._places: dict[str, list[_Place]] = defaultdict(list)
+
+    def set_limits(self, limits: Mapping[str, int] | None, kind_of: Callable[[str], str | None]) -> None:
+        """`limits`: kind -> sessions at most; a kind without a limit is refused. None: no limits."""
+        with self._lock:
+            self._limits, self._kind_of = limits, kind_of
+
+    def open_sessions(self) -> dict[str, int]:
+        """Kind -> sessions, with those that are being opened."""
+        with self._lock:
+            return {kind: count for kind in list(self._places) if (count := len(self._taken(kind)))}
+
+    @contextmanager
+    def place(self, application_name: str) -> Iterator[_Place]:
+        """A place for a session that the block opens. Raises BudgetExceeded."""
+        kind = self._kind_of(application_name) or f"{application_name!r}, which no budget names"
+        with self._lock:
+            taken, place = self._taken(kind), _Place()
+            if self._limits is not None and len(taken) >= self._limits.get(kind, 0):
+                raise BudgetExceeded(
+                    f"this process may have {self._limits.get(kind, 0)} PostgreSQL sessions for {kind} and has "
+                    f"{len(taken)} (ADR 0088)"
+                )
+            taken.append(place)
+        try:
+            yield place
+        except BaseException:
+            with self._lock:
+                self._places[kind].remove(place)
+            raise
+
+    def _taken(self, kind: str) -> list[_Place]:
+        self._places[kind] = [place for place in self._places[kind] if not place.is_free]
+        return self._places[kind]
+
+
+BUDGET = SessionBudget()
+"""Of this process."""
