@@ -98,12 +98,6 @@ class LookupCache(Generic[TName, TFound]):
         self._breaker.record_success()
         return found
 
-    def cached(self, name: TName) -> TFound | None:
-        """The fresh entry; None if the store would have to be read."""
-        now = self._monotonic()
-        entry = self._touch(name, now)
-        return None if entry is None or now >= entry.looked_at + LOOKUP_FRESH_S else entry.found
-
     def invalidate(self, name: TName) -> None:
         """Remove the entry. The result of a look-up that runs now is discarded, since it may be older."""
         self._invalidations += 1
