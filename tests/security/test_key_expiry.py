@@ -29,12 +29,13 @@ def test_an_expired_key_is_refused_although_it_is_cached() -> None:
     async def scenario() -> None:
         authenticator = Authenticator(keys, now=clock.now)
         assert (await authenticator.principal(header)).key_id == issued.api_key.key_id
+        asked = keys.asked
         clock.advance(seconds=2)
-        assert issued.api_key.key_id in authenticator._keys._entries
         with pytest.raises(Problem):
             await authenticator.principal(header)
         with pytest.raises(Problem):
             await authenticator.key_in_force(issued.api_key.key_id)
+        assert keys.asked == asked, "the cached key itself says when it ends"
 
     asyncio.run(scenario())
 

@@ -122,7 +122,7 @@ class PortfolioController(Controller):
     ) -> Response[GroupsDocument]:
         """The groups are the labels that the portfolio gives its facilities; `/api/facilities?group=` lists one."""
         view = await facilities_of(request, parse_as_of(as_of))
-        return await shared_document(web, view, "groups", _groups_document)
+        return await shared_document(web.coalescer, view, "groups", _groups_document)
 
     @get(
         "/forecast",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 from litestar import MediaType, Response
@@ -29,13 +29,6 @@ class Place(NamedTuple):
 
     at: datetime
     key: str
-
-
-class ReadPages(Protocol):
-    """The part of the edge that a page needs."""
-
-    @property
-    def coalescer(self) -> ReadCoalescer: ...
 
 
 class Listing(msgspec.Struct, Generic[Item], frozen=True, kw_only=True):
@@ -70,7 +63,7 @@ def newest_of(
 
 
 async def shared_listing(
-    web: ReadPages,
+    coalescer: ReadCoalescer,
     view: View[Row],
     *,
     filters: Mapping[str, str | None],
@@ -90,11 +83,11 @@ async def shared_listing(
         items: tuple[Any, ...] = page.rows if as_item is None else tuple(map(as_item, page.rows))
         return Listing(items=items, next_cursor=page.next_cursor)
 
-    return await shared_document(web, view, name, listing)
+    return await shared_document(coalescer, view, name, listing)
 
 
 async def shared_document(
-    web: ReadPages, view: View[Row], name: Hashable, document: Callable[[View[Row]], msgspec.Struct]
+    coalescer: ReadCoalescer, view: View[Row], name: Hashable, document: Callable[[View[Row]], msgspec.Struct]
 ) -> Response[Any]:
     """A document of the rows of `view`, read and encoded once for all concurrent callers of the same `name`, which
     contains everything else that it depends on."""
@@ -104,7 +97,7 @@ async def shared_document(
     def read(at_one: View[Row]) -> bytes:
         return msgspec.json.encode(document(at_one))
 
-    body = await web.coalescer.read(of_view, lambda: read_consistently(view, read))
+    body = await coalescer.read(of_view, lambda: read_consistently(view, read))
     return Response(body, media_type=MediaType.JSON)
 
 

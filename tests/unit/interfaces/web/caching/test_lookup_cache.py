@@ -50,7 +50,7 @@ def store() -> Store:
 
 
 def fresh(lookups: LookupCache[str, str], name: str) -> str | None:
-    """What `find` would return without a look-up. It counts as a use."""
+    """The entry that `find` would return at once, used now; None if it would read the store."""
     now = lookups._monotonic()
     entry = lookups._touch(name, now)
     return None if entry is None or now >= entry.looked_at + LOOKUP_FRESH_S else entry.found

@@ -22,12 +22,11 @@ AT = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
 def test_the_same_rows_in_another_form_are_shared_separately() -> None:
     view: ListedRows[FacilityRow] = ListedRows({"fac-001": facility("fac-001")})
 
-    class Pages:
-        coalescer = ReadCoalescer()
+    coalescer = ReadCoalescer()
 
     async def listed(**form: Callable[[FacilityRow], object]) -> list[object]:
         asked: dict[str, Any] = {"filters": {}, "tenant": None, "cursor": None, "limit": 10, **form}
-        body: bytes = (await shared_listing(Pages(), view, **asked)).content
+        body: bytes = (await shared_listing(coalescer, view, **asked)).content
         items: list[object] = msgspec.json.decode(body)["items"]
         return items
 
