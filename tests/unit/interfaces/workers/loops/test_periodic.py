@@ -5,10 +5,12 @@ from collections.abc import Callable
 
 import pytest
 
+from application.ports.coordination.locks import LockLost
 from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.workers.loops import periodic
 from interfaces.workers.loops.periodic import PeriodicCheck
 from projections.queries.views import ReadModelsUnavailable
+from tests.fakes.coordination.locks import FakeLocks
 
 
 def pauses_of(
@@ -59,3 +61,20 @@ def test_another_error_is_raised_unless_it_is_listed(monkeypatch: pytest.MonkeyP
     with pytest.raises(KeyError):
         pauses_of([KeyError("x")], monkeypatch)
     assert pauses_of([KeyError("x"), None], monkeypatch, also=(KeyError,)) == [3.0, 3.0]
+
+
+def test_each_time_that_its_lock_is_taken_a_check_is_reset() -> None:
+    seen: list[str] = []
+    stop = asyncio.Event()
+
+    async def check() -> None:
+        seen.append("check")
+        if len(seen) == 2:
+            raise LockLost("the session was ended")
+        stop.set()
+
+    repeated = PeriodicCheck("test", check, every_s=0.0, lock="a lock", reset=lambda: seen.append("reset"))
+    asyncio.run(repeated.run(stop, FakeLocks()))
+    assert seen == ["reset", "check", "reset", "check"]
+    with pytest.raises(ValueError, match="needs locks"):
+        asyncio.run(repeated.run(stop))
