@@ -41,11 +41,9 @@ async def monitored_telemetry(stores: Stores, process: str) -> AsyncIterator[Non
     from interfaces.workers.loops.telemetry_metrics import show_health
     from interfaces.workers.loops.telemetry_monitor import TelemetryMonitor
 
-    stop = asyncio.Event()
-    show_health(stores.telemetry_health, process)
-    monitor = TelemetryMonitor(
-        health=stores.telemetry_health, alerts=stores.alerts(), clock=stores.clock, process=process
-    )
+    health, stop = stores.telemetry_health, asyncio.Event()
+    show_health(health, process)
+    monitor = TelemetryMonitor(health, stores.alerts(), stores.clock, process)
     running = asyncio.create_task(monitor.run(stop), name="telemetry watch")
     try:
         yield
