@@ -24,7 +24,8 @@ from application.ports.dispatch.building_control import (
 from application.ports.dispatch.call_slots import CallSlots
 
 CONSECUTIVE_S = 0.1
-"""Wall seconds. A call that follows the last response of its BMS within this time belongs to the same command."""
+"""Wall seconds. A call that follows the last response of its BMS within this time belongs to the same command. Without
+it a commit phase of 500 buildings took 10.1 s instead of 7.4 s on a busy machine (ADR 0092)."""
 CallListener = Callable[[str, str, str, float], None]
 """`(facility_id, operation, outcome, seconds)`: `answered`, `refused`, or the name of the BmsError; clock seconds."""
 

@@ -25,9 +25,9 @@ from projections.queries.views import ReadModelsUnavailable
 
 WAIT_S = 30.0
 GIVE_BACK_FROM = 16
-"""Pieces of work under way. From that number on the worker gives every other new delivery back, once. The queue hands
-it to whichever worker has waited longest for that facility, so that one worker does not get the work of all facilities
-that start together."""
+"""Pieces of work under way, without checks that wait for commands. From that number on the worker gives every other
+new delivery back, once. The queue hands it to whichever worker has waited longest for that facility, so that one worker
+does not get the work of all facilities that start together."""
 GIVE_BACK_PAUSE_S = 0.02
 """Before a worker that gave work back asks for that facility's work again: enough for another worker to get it."""
 REFRESH_S = 2.0
@@ -93,7 +93,7 @@ class DispatchWorker:
             await self._work(facility_id, item)
 
     async def _given_back(self, item: WorkItem) -> bool:
-        if self._under_way < GIVE_BACK_FROM or item.deliveries > 1:
+        if self._under_way - self.calls.waiting < GIVE_BACK_FROM or item.deliveries > 1:
             return False
         give_back = self._gave_back = not self._gave_back
         if give_back:

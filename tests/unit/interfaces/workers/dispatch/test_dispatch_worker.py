@@ -32,6 +32,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 class Calls:
     """Stands for DispatchExecutor: counts calls, and may be slow or fail."""
 
+    waiting = 0
+
     def __init__(self, *, takes_s: float = 0.0) -> None:
         self.takes_s = takes_s
         self.begun: list[str] = []
