@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import psycopg
-from eventsourcing.persistence import StoredEvent
 from psycopg.pq.abc import PGresult
 
 from adapters.postgres.connection.dedicated_connection import DedicatedConnection, DedicatedSession
@@ -31,8 +30,6 @@ from adapters.postgres.event_store.statements import (
     WriteStatements,
 )
 from adapters.postgres.wire_format.binary_arrays import bigint_of
-
-IMPORT_CHUNK = 500
 
 
 class BatchWriter:
@@ -62,25 +59,6 @@ class BatchWriter:
                 resolve_in_doubt_commit(self._dedicated, self._sql, batch, lost_session=session.name)
         except BaseException:
             self.close()  # the connection may be in a transaction
-            raise
-
-    def copy(self, stored_events: Sequence[StoredEvent]) -> None:
-        """Write all events by COPY in one transaction, or none. Raises the library's errors."""
-        try:
-            connection = self._dedicated.session().connection
-            connection.execute("BEGIN")
-            connection.execute(self._sql.lock)
-            with connection.cursor() as cursor, cursor.copy(self._sql.copy) as copying:
-                copying.set_types(self._sql.copied_types)
-                for e in stored_events:
-                    copying.write_row((e.originator_id, e.originator_version, e.topic, e.state))
-            connection.execute(self._sql.notify)
-            _check_committed(connection.execute("COMMIT").statusmessage)
-        except psycopg.Error as error:
-            self.close()
-            raise to_library_error(error) from error
-        except BaseException:
-            self.close()
             raise
 
     def close(self) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
 from eventsourcing.application import Application
-from eventsourcing.persistence import StoredEvent
 
 from adapters.postgres.connection.dedicated_connection import DedicatedConnection
 from adapters.postgres.event_store.contracted_releases import ContractedRelease
@@ -188,16 +187,6 @@ class PostgresEventStore:
     def writes_newer_topics(self) -> bool:
         with translate_errors():
             return self._contracted.is_contracted()
-
-    def import_rows(self, rows: Iterable[tuple[UUID, int, str, bytes]]) -> int:
-        """Import domain events from another log (stream, version, topic, state) in their order. Returns their
-        number.
-
-        Uses COPY with 500 events per transaction and checks no rules. Raises VersionConflict, whose message
-        says how many events were imported before it.
-        """
-        with translate_errors():
-            return self._recorder.append_many(StoredEvent(*row) for row in rows)
 
     def find_reply(self, scope: str, key: str) -> IdempotencyRecord | None:
         return self.find_replies([(scope, key)]).get((scope, key))

@@ -8,15 +8,13 @@ own events (a conflict) or nothing.
 
 from __future__ import annotations
 
-import itertools
-import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from eventsourcing.persistence import IntegrityError, InterfaceError, StoredEvent
+from eventsourcing.persistence import InterfaceError, StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder
 
-from adapters.postgres.event_store.batch_writer import IMPORT_CHUNK, BatchWriter
+from adapters.postgres.event_store.batch_writer import BatchWriter
 from adapters.postgres.event_store.library_factory import StoreDatastore
 from adapters.postgres.event_store.save_request import Save
 from adapters.postgres.thread_batcher import ThreadBatcher
@@ -32,8 +30,6 @@ class GroupCommitRecorder(PostgresApplicationRecorder):
     def __init__(self, datastore: StoreDatastore, *, events_table_name: str = "stored_events") -> None:
         super().__init__(datastore, events_table_name=events_table_name)
         self._writer = BatchWriter(datastore, table=events_table_name, channel=self.channel_name)
-        self._importer = BatchWriter(datastore, table=events_table_name, channel=self.channel_name)
-        self._importing = threading.Lock()
         self._saves: ThreadBatcher[Save, Sequence[int]] = ThreadBatcher(
             self._write, sizes=lambda save: save.sizes, limits=SHARED_TRANSACTION
         )
@@ -66,30 +62,12 @@ class GroupCommitRecorder(PostgresApplicationRecorder):
         self._writer.write(saves)
         return [_outcome(save) for save in saves]
 
-    def append_many(self, stored_events: Iterable[StoredEvent]) -> int:
-        """Import domain events in their order by COPY, 500 per transaction. Returns their number.
-
-        Raises StreamConflict: earlier transactions stay committed, and the message says how many events they
-        hold.
-        """
-        done, remaining = 0, iter(stored_events)
-        while chunk := list(itertools.islice(remaining, IMPORT_CHUNK)):
-            try:
-                with self._importing:
-                    self._importer.copy(chunk)
-            except IntegrityError as error:
-                raise type(error)(f"{error}; {done} events were imported before") from error
-            done += len(chunk)
-        return done
-
     def close(self) -> None:
         """Refuse new saves and write those that wait. Idempotent; does nothing in a forked child."""
         if self._saves.is_inherited:
             return
         self._saves.close()
         self._writer.close()
-        with self._importing:
-            self._importer.close()
 
 
 def _outcome(save: Save) -> Sequence[int] | Exception:

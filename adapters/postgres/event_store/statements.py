@@ -57,7 +57,6 @@ _KEYS = SQL(
     "INSERT INTO {keys} (scope, key, body_hash, reply)"
     " SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) WHERE {in_time}"
 )
-_COPY = SQL("COPY {table} (originator_id, originator_version, topic, state) FROM STDIN (FORMAT binary)")
 _FIND_EVENT = SQL(
     "SELECT notification_id, topic, state FROM {table} WHERE originator_id = %s AND originator_version = %s"
 )
@@ -80,10 +79,8 @@ class WriteStatements:
             "id": SQL("uuid" if is_uuid else "text"),
         }
         self._id_type = UUID if is_uuid else TEXT
-        self.copied_types = ["uuid" if is_uuid else "text", "int8", "text", "bytea"]
         self.lock: Composed = _LOCK.format(**names)
         self.notify: Composed = SQL("NOTIFY {channel}").format(**names)
-        self.copy: Composed = _COPY.format(**names)
         self.find_event: Composed = _FIND_EVENT.format(**names)
         self.find_key: Composed = _FIND_KEY.format(**names)
         together: dict[bytes, Composable] = {

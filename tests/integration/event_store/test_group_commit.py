@@ -85,18 +85,6 @@ def test_a_save_over_the_limits_is_refused_with_a_specific_error(
     assert log_of(database) == []
 
 
-def test_an_import_keeps_the_order_and_stops_at_a_conflict(
-    recorder: GroupCommitRecorder, database: Database
-) -> None:
-    stream = uuid4()
-    assert recorder.append_many(stored(stream, number) for number in range(1, 1202)) == 1201
-    assert log_of(database) == [(stream, number) for number in range(1, 1202)]
-    others = [stored(uuid4()) for _ in range(500)]
-    with pytest.raises(StreamConflict, match="500 events were imported before"):
-        recorder.append_many([*others, stored(stream, 7)])
-    assert len(log_of(database)) == 1701
-
-
 def test_a_closed_recorder_refuses(recorder: GroupCommitRecorder) -> None:
     recorder.insert_events([stored(uuid4())])
     recorder.close()
