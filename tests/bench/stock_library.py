@@ -25,7 +25,7 @@ from application.ports.event_store.event_store import (
     VersionConflict,
 )
 from domain.event_sourcing.aggregate import Aggregate
-from tests.fakes.event_store.saved_one_by_one import saved_one_by_one
+from tests.saved_one_by_one import saved_one_by_one
 
 _INSERT_KEY = "INSERT INTO gridproof.idempotency_keys (scope, key, body_hash, reply) VALUES (%s, %s, %s, %s)"
 _FIND_KEY = (

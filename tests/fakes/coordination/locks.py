@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from application.ports.coordination.locks import LockLost
-from tests.fakes.waking import complete_future
+from tests.waking import complete_future
 
 
 @dataclass(eq=False)

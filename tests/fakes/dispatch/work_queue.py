@@ -17,7 +17,7 @@ from application.ports.dispatch.work_queue import (
     callback_id_of,
     encode_work,
 )
-from tests.fakes.waking import complete_future
+from tests.waking import complete_future
 
 CALLBACKS_AT_ONCE = 10_000
 CALLBACK_SHARE = 500

@@ -26,7 +26,7 @@ from application.ports.event_store.event_store import (
     VersionConflict,
 )
 from domain.event_sourcing.aggregate import Aggregate, DomainEvent
-from tests.fakes.event_store.saved_one_by_one import saved_one_by_one
+from tests.saved_one_by_one import saved_one_by_one
 
 
 class FakeEventStore:

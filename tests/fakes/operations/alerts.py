@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from application.operations.alert_catalogue import ALERTS
 from application.ports.operations.alerts import Alert, AlertCursor
-from tests.fakes.operations.stored_text import stored_text
+from tests.stored_text import stored_text
 
 
 class FakeAlertRegistry:

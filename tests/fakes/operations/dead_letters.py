@@ -20,7 +20,7 @@ from application.ports.operations.dead_letters import (
 )
 from domain.administration import AdministrativeAct
 from domain.errors import ReasonRequired
-from tests.fakes.operations.stored_text import stored_text
+from tests.stored_text import stored_text
 
 
 class FakeDeadLetters:

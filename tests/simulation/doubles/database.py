@@ -29,15 +29,15 @@ from projections.queries.views import ReadModelsUnavailable
 from tests.fakes.coordination.locks import LockBoard
 from tests.fakes.event_store.event_store import FakeEventStore
 from tests.fakes.event_store.reader_positions import FakeReaderPositions
-from tests.fakes.event_store.saved_one_by_one import saved_one_by_one
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.dead_letters import FakeDeadLetters
 from tests.fakes.read_models import FakeReadModels
-from tests.fakes.waking import complete_future
+from tests.saved_one_by_one import saved_one_by_one
 from tests.simulation.doubles.clock import VirtualClock
 from tests.simulation.runtime.processes import Process
 from tests.simulation.runtime.virtual_loop import Killed, VirtualLoop
 from tests.simulation.scenario.fault_injection import FaultInjector
+from tests.waking import complete_future
 
 LOSS_NOTICED_S = 6.0
 """The longest time until a process notices that its session is gone, in wall seconds."""
