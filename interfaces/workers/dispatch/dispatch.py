@@ -27,7 +27,7 @@ WAIT_S = 30.0
 GIVE_BACK_FROM = 16
 """Pieces of work under way, without checks that wait for commands. From that number on the worker gives every other
 new delivery back, once. The queue hands it to whichever worker has waited longest for that facility, so that one worker
-does not get the work of all facilities that start together."""
+does not get the work of all facilities that start together (ADR 0092 has the figures)."""
 GIVE_BACK_PAUSE_S = 0.02
 """Before a worker that gave work back asks for that facility's work again: enough for another worker to get it."""
 REFRESH_S = 2.0
