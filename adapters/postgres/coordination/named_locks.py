@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 
 import psycopg
 
 from adapters.postgres.coordination.session_locks import NUMBERS, LockSession, lock_key
+from application.async_batcher import AsyncBatcher
 from application.ports.coordination.locks import LockLost
 
 POLL_S = 0.05
 
 
 class AdvisoryLocks:
-    """Locks. Requests and releases of the same moment are sent in one round trip. Retries every 50 ms.
+    """Locks. Requests of the same moment are sent in one round trip, and so are releases. Retries every 50 ms.
 
     If the session is lost, the blocks that run under its locks are cancelled.
     """
@@ -26,9 +27,8 @@ class AdvisoryLocks:
         session.when_lost(self._stop_holders)
         self._busy: set[str] = set()
         """Names that are held, requested, or being released."""
-        self._requests: list[tuple[str, asyncio.Future[bool]]] = []
-        self._releases: list[tuple[str, asyncio.Future[None]]] = []
-        self._exchange: asyncio.Task[None] | None = None
+        self._requests = AsyncBatcher(self._acquire)
+        self._releases = AsyncBatcher(self._release)
         self._scopes: dict[str, asyncio.Timeout] = {}
 
     @asynccontextmanager
@@ -71,71 +71,42 @@ class AdvisoryLocks:
         if self._scopes.pop(name, None) is None:  # the session is gone and has released it already
             self._busy.discard(name)
             return
-        await self._release_soon(name)
-
-    def _release_soon(self, name: str) -> asyncio.Future[None]:
-        released: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._releases.append((name, released))
-        self._exchange_soon()
-        return released
+        await self._releases.get(name)
 
     async def _try_acquire(self, name: str) -> bool:
         if name in self._busy:  # by another task of this process
             return False
         self._busy.add(name)
-        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._requests.append((name, future))
-        self._exchange_soon()
+        request = self._requests.put(name)
         try:
-            return await future
+            is_granted = await asyncio.shield(request)
         except asyncio.CancelledError:
-            if future.done() and not future.cancelled() and future.result():
-                self._release_soon(name)  # it was granted at the same moment
+            request.add_done_callback(partial(self._hand_back, name))
             raise
-
-    def _exchange_soon(self) -> None:
-        if self._exchange is None or self._exchange.done():
-            self._exchange = asyncio.create_task(self._exchange_with_database())
-
-    async def _exchange_with_database(self) -> None:
-        while self._requests or self._releases:
-            await self._release()
-            await self._acquire()
-
-    async def _release(self) -> None:
-        releases, self._releases = self._releases, []
-        if not releases:
-            return
-        with _raised_in(releases):
-            await self._session.release(NUMBERS, [lock_key(name) for name, _ in releases])
-        for name, future in releases:
+        except BaseException:
             self._busy.discard(name)
-            if not future.done():
-                future.set_result(None)
+            raise
+        if not is_granted:
+            self._busy.discard(name)
+        return is_granted
 
-    async def _acquire(self) -> None:
-        requests, self._requests = self._requests, []
-        if not requests:
-            return
-        acquired: set[int] = set()
-        with _raised_in(requests), suppress(psycopg.OperationalError):  # the next attempt reconnects
-            acquired = set(await self._session.acquire(NUMBERS, [lock_key(name) for name, _ in requests]))
-        for name, future in requests:
-            is_granted = lock_key(name) in acquired
-            if not is_granted:
-                self._busy.discard(name)
-            if not future.done():
-                future.set_result(is_granted)
-            elif is_granted:  # the requesting task was cancelled meanwhile
-                self._release_soon(name)
+    def _hand_back(self, name: str, request: asyncio.Future[bool]) -> None:
+        """The task that requested the lock was cancelled."""
+        if not request.cancelled() and request.exception() is None and request.result():
+            self._releases.put(name)
+        else:
+            self._busy.discard(name)
 
+    async def _acquire(self, names: Sequence[str]) -> list[bool]:
+        try:
+            acquired = set(await self._session.acquire(NUMBERS, map(lock_key, names)))
+        except psycopg.OperationalError:  # the next attempt reconnects
+            acquired = set()
+        return [lock_key(name) in acquired for name in names]
 
-@contextmanager
-def _raised_in(requests: Sequence[tuple[str, asyncio.Future[Any]]]) -> Iterator[None]:
-    """Raise an error of the block in each task that waits for one of `requests`."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - nothing is lost: it is raised there
-        for _, future in requests:
-            if not future.done():
-                future.set_exception(error)
+    async def _release(self, names: Sequence[str]) -> list[None]:
+        try:
+            await self._session.release(NUMBERS, map(lock_key, names))
+        finally:
+            self._busy.difference_update(names)
+        return [None] * len(names)
