@@ -39,7 +39,7 @@ def test_a_request_under_way_is_answered_before_the_worker_ends() -> None:
             )
         )
         url = await started
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             asking = asyncio.create_task(client.get(f"{url}/slow"))
             await begun.wait()
             stop.set()
@@ -73,7 +73,7 @@ def test_more_threads_work_at_once_than_asyncio_has_by_default() -> None:
             run(app, listener=listening("127.0.0.1", 0), stop=stop, started=started.set_result)
         )
         url = await started
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             await asyncio.gather(*(client.get(f"{url}/work") for _ in range(40)))
         stop.set()
         await serving
@@ -116,7 +116,7 @@ def test_the_process_serves_and_ends_at_sigterm_even_with_a_connection_open(data
     }
     process = subprocess.Popen([sys.executable, "-m", "interfaces.cli", "serve"], env=environ, cwd=ROOT)
     try:
-        with httpx.Client(base_url=url) as client:
+        with httpx.Client(base_url=url, timeout=60) as client:
             readiness = first_answer(client, "/ready", process)
             assert (readiness.status_code, readiness.json()["status"]) == (200, "ready")
             process.send_signal(signal.SIGTERM)
