@@ -59,15 +59,18 @@ class DedicatedConnection:
         """Add statements: name -> SQL with `$1`. Each is prepared at its first use."""
         self._statements.update(statements)
 
-    def run(self, *calls: Call) -> list[PGresult]:
+    def run(self, *calls: Call, turn_within_s: float | None = None) -> list[PGresult]:
         """Run the calls in one round trip. After an error the connection is closed, since it may be in a transaction.
-        Raises psycopg.Error."""
-        with self._one_at_a_time:
-            try:
-                return self.session().statements.run(*calls)
-            except BaseException:
-                self.close()
-                raise
+        `turn_within_s`: the longest wait for other threads. Raises psycopg.Error."""
+        if not self._one_at_a_time.acquire(timeout=-1 if turn_within_s is None else turn_within_s):
+            raise psycopg.OperationalError(f"the connection was busy for {turn_within_s:g} s")
+        try:
+            return self.session().statements.run(*calls)
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            self._one_at_a_time.release()
 
     def session(self) -> DedicatedSession:
         """The current session, opened if necessary. Raises psycopg.Error; nothing was sent in that case."""

@@ -28,9 +28,13 @@ MAX_PER_STATEMENT = 200
 
 _log = structlog.get_logger(__name__)
 
-# A snapshot that is lost in a crash is written again after the next interval, so no caller waits for the
-# disk.
-_LAZILY = b"SELECT set_config('synchronous_commit', 'off', true)"
+YIELD_AFTER_S = 0.1
+"""A snapshot waits so long for the connection and for a lock: others look up keys on that connection."""
+# A snapshot that is lost in a crash, or was not taken, is taken after the next interval: no caller waits for the disk
+# or for a lock.
+_LAZILY = f"""
+SELECT set_config('synchronous_commit', 'off', true), set_config('lock_timeout', '{YIELD_AFTER_S * 1_000:g}ms', true)
+""".encode()
 _INSERT = """
 INSERT INTO gridproof.{table} (originator_id, originator_version, topic, state, mac)
 SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::bytea[], $5::bytea[])
@@ -91,7 +95,7 @@ class SnapshotWriter:
             array(BYTEA, [element(snapshot.state) for snapshot in stored]),
             array(BYTEA, [element(self._mac_of(snapshot)) for snapshot in stored]),
         )
-        self._dedicated.run((b"lazily", ()), (b"snapshots", columns))
+        self._dedicated.run((b"lazily", ()), (b"snapshots", columns), turn_within_s=YIELD_AFTER_S)
 
     def _mac_of(self, stored: StoredEvent) -> bytes:
         stream_id = cast("UUID", stored.originator_id)
