@@ -7,7 +7,6 @@ which kind it is of. Limits are set once, when a process begins (interfaces/boot
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -45,7 +44,7 @@ class SessionBudget:
         self._lock = threading.Lock()
         self._kind_of: Callable[[str], str | None] = lambda application_name: application_name
         self._limits: Mapping[str, int] | None = None
-        self._places: dict[str, list[_Place]] = defaultdict(list)
+        self._places: dict[str, list[_Place]] = {}
 
     def set_limits(self, limits: Mapping[str, int] | None, kind_of: Callable[[str], str | None]) -> None:
         """`limits`: kind -> sessions at most; a kind without a limit is refused. None: no limits."""
@@ -55,20 +54,20 @@ class SessionBudget:
     def open_sessions(self) -> dict[str, int]:
         """Kind -> sessions, with those that are being opened."""
         with self._lock:
-            return {kind: count for kind in list(self._places) if (count := len(self._taken(kind)))}
+            return {kind: count for kind in list(self._places) if (count := len(self._in_use(kind)))}
 
     @contextmanager
     def place(self, application_name: str) -> Iterator[_Place]:
         """A place for a session that the block opens. Raises BudgetExceeded."""
         kind = self._kind_of(application_name) or f"{application_name!r}, which no budget names"
         with self._lock:
-            taken, place = self._taken(kind), _Place()
+            taken, place = self._in_use(kind), _Place()
             if self._limits is not None and len(taken) >= self._limits.get(kind, 0):
                 raise BudgetExceeded(
                     f"this process may have {self._limits.get(kind, 0)} PostgreSQL sessions for {kind} and has "
                     f"{len(taken)} (ADR 0088)"
                 )
-            taken.append(place)
+            self._places[kind] = [*taken, place]
         try:
             yield place
         except BaseException:
@@ -76,9 +75,14 @@ class SessionBudget:
                 self._places[kind].remove(place)
             raise
 
-    def _taken(self, kind: str) -> list[_Place]:
-        self._places[kind] = [place for place in self._places[kind] if not place.is_free]
-        return self._places[kind]
+    def _in_use(self, kind: str) -> list[_Place]:
+        """Those of the kind; free ones of any kind are dropped, since without limits each name is a kind."""
+        for one, places in list(self._places.items()):
+            if not (used := [place for place in places if not place.is_free]):
+                del self._places[one]
+            else:
+                self._places[one] = used
+        return self._places.get(kind, [])
 
 
 BUDGET = SessionBudget()

@@ -65,3 +65,11 @@ def test_without_limits_sessions_are_only_counted() -> None:
     budget = SessionBudget()
     sessions = [opened(budget, "psql") for _ in range(100)]
     assert budget.open_sessions() == {"psql": len(sessions)}
+
+
+def test_closed_sessions_of_ever_new_names_leave_nothing() -> None:
+    budget = SessionBudget()
+    for number in range(100):
+        opened(budget, f"gridproof event store {number}").closed = True
+    assert budget.open_sessions() == {}
+    assert budget._places == {}
