@@ -15,7 +15,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -121,12 +121,14 @@ def suspended(server: EmbeddedPostgres) -> Iterator[None]:
     try:
         freeze(server.pid)
         for pid in _children(server.pid):
-            freeze(pid)
-            found.append(pid)
+            with suppress(ProcessLookupError):  # a session that has just ended
+                freeze(pid)
+                found.append(pid)
         yield
     finally:
         for pid in found:
-            os.kill(pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):  # the server, which goes on first, has collected it
+                os.kill(pid, signal.SIGCONT)
 
 
 def _children(parent: int | None) -> list[int]:

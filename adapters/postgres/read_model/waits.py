@@ -1,4 +1,4 @@
-"""Wait for a projection to reach a position. Runners announce their positions after each commit."""
+"""Wait for a projection to reach a position. Projectors announce their positions after each commit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 
-from adapters.postgres.connection.session import open_session
+from adapters.postgres.connection.session import CONNECT_WITHIN_S, open_session
 from adapters.postgres.read_model.view import ERRORS
 from projections.engine.waits import ReadModelBehind
 
@@ -20,6 +20,8 @@ CHANNEL = "projection_positions"
 _ANNOUNCE = "SELECT pg_notify(%s, %s)"
 READ_EVERY_S = 1.0
 """A notification may be lost with the process that was to send it."""
+ANSWER_WITHIN_S = 2 * READ_EVERY_S
+"""A session that is silent for longer is replaced: all waits of the process share it."""
 _READ = "SELECT name, position FROM gridproof.projection_positions"
 
 
@@ -36,6 +38,8 @@ class _SharedSession:
 
     def __init__(self) -> None:
         self.reached: dict[str, int] = {}
+        self.reads = 0
+        """How many have ended."""
         self.waiting = 0
         self.is_being_read = False
         self.error: psycopg.Error | None = None
@@ -45,6 +49,7 @@ class _SharedSession:
         """The next positions: all of them at first and every second, otherwise the announced one."""
         if self.connection is None:
             connection = open_session(dsn, "gridproof waits")
+            connection.answer_within_s = ANSWER_WITHIN_S
             try:
                 connection.execute(f"LISTEN {CHANNEL}")  # before the positions are read, to miss nothing
                 positions = _positions(connection)
@@ -70,14 +75,17 @@ class PostgresProjectionWaits:
     def wait_for(self, projection: str, position: int, *, timeout_s: float) -> int:
         deadline = time.monotonic() + timeout_s
         with ERRORS.translated(), self._joined() as shared:
-            while (reached := shared.reached.get(projection, 0)) < position:
-                if shared.connection is not None and time.monotonic() >= deadline:
+            while True:
+                reads = shared.reads
+                if (reached := shared.reached.get(projection, 0)) >= position:
+                    return reached
+                first_read_s = CONNECT_WITHIN_S if shared.connection is None else 0.0
+                if time.monotonic() >= deadline + first_read_s:
                     raise ReadModelBehind(
                         f"{projection} is at {reached}, not yet at {position}, after {timeout_s:g} s; "
                         "try again, or see `gridproof projections list`"
                     )
-                self._read_or_wait(shared, deadline)
-            return reached
+                self._read_or_wait(shared, reads, deadline)
 
     @contextmanager
     def _joined(self) -> Iterator[_SharedSession]:
@@ -92,11 +100,14 @@ class PostgresProjectionWaits:
                 if not shared.waiting:
                     self._leave(shared)
 
-    def _read_or_wait(self, shared: _SharedSession, deadline: float) -> None:
-        """Read the next positions, or wait until another thread has. Raises psycopg.Error."""
+    def _read_or_wait(self, shared: _SharedSession, reads: int, deadline: float) -> None:
+        """Read the next positions, or wait until another thread has: more than `reads` have ended. Raises
+        psycopg.Error."""
         with self._changed:
             if shared.error is not None:
                 raise psycopg.OperationalError(str(shared.error))
+            if shared.reads != reads:
+                return
             if shared.is_being_read:
                 self._changed.wait(max(deadline - time.monotonic(), 0.01))
                 return
@@ -110,6 +121,7 @@ class PostgresProjectionWaits:
         finally:
             with self._changed:
                 shared.reached |= positions
+                shared.reads += 1
                 shared.is_being_read = False
                 if shared.error is not None and self._shared is shared:
                     self._shared = None  # whoever comes next opens another one

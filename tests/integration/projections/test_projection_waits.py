@@ -18,6 +18,7 @@ from tests.integration.event_store.stored_events import until
 from tests.integration.projections.conftest import ReadSide, running
 from tests.integration.projections.stored_log import StoppedClock
 from tests.property.projections.projected_logs import walked
+from tests.servers import PostgresServer, suspended
 
 OF_WAITS = "FROM pg_stat_activity WHERE datname = %s AND application_name = 'gridproof waits'"
 
@@ -80,6 +81,21 @@ def test_waits_end_at_once_when_postgresql_ends_their_session(read_side: ReadSid
         for one in waiting:
             with pytest.raises(ReadModelsUnavailable):
                 one.result(20)
+    with pytest.raises(ReadModelBehind):
+        waits.wait_for("dr_events", 5, timeout_s=0.05)
+
+
+def test_a_session_of_a_silent_server_is_replaced(
+    read_side: ReadSide, postgres_server: PostgresServer
+) -> None:
+    waits = PostgresProjectionWaits(read_side.database.app_dsn)
+    with ThreadPoolExecutor(4) as threads:
+        waiting = [threads.submit(waits.wait_for, "dr_events", 5, timeout_s=300) for _ in range(4)]
+        until(lambda: waits._shared is not None and waits._shared.waiting == 4 and sessions(read_side) == 1)
+        with suspended(postgres_server.embedded):
+            for one in waiting:
+                with pytest.raises(ReadModelsUnavailable, match="no answer"):
+                    one.result(120)
     with pytest.raises(ReadModelBehind):
         waits.wait_for("dr_events", 5, timeout_s=0.05)
 
