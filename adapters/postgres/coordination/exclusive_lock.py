@@ -70,7 +70,10 @@ class PostgresExclusiveLock:
 
     async def _watch(self, lost: asyncio.Event) -> None:
         while not lost.is_set():
-            await asyncio.sleep(_WATCH_EVERY_S)
+            held = self._session.holds(NAMES, self._name)
+            await asyncio.sleep(
+                _WATCH_EVERY_S if held else min(_WATCH_EVERY_S, max(self._session.patience_s, 0.0))
+            )
             if not self._session.holds(NAMES, self._name) and not await self._is_reacquired():
                 lost.set()
 
