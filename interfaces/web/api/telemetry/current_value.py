@@ -82,7 +82,10 @@ class CurrentController(Controller):
         self, request: ApiRequest, web: Web, facility_id: FromPath[str]
     ) -> Response[CurrentDocument]:
         """A key may read one facility once a second; /api/portfolio/current returns many."""
-        if not web.facilities.is_cached(facility_id):  # others have the limit of their own below
+        may_see = request.user.facility_id in (None, facility_id)
+        if not (
+            may_see and web.facilities.is_cached(facility_id)
+        ):  # others have the limit of their own below
             check_read_rate(web, request.user)
         await check_visible(request, facility_id)
         read = await web.current_reads.read(request.user.key_id, facility_id)

@@ -123,6 +123,19 @@ def test_current_values_have_their_own_limit_and_unknown_facilities_that_of_othe
     assert [answer.status_code for answer in unknown] == [404, 429, 429]
 
 
+@pytest.mark.parametrize("foreign", ["fac-002", "fac-404"])
+def test_a_key_of_one_facility_learns_of_no_other_whether_it_exists(foreign: str) -> None:
+    made = watched()
+    made.edge.read_rates = ReadRates(current_per_s=1e9, others_per_s=0.01)
+    owner = made.edge.key("owner", facility="fac-001")
+    with made.edge.client() as client:
+        assert (
+            client.get("/api/facilities/fac-002/current", headers=made.key).status_code == 200
+        )  # now cached
+        asked = [client.get(f"/api/facilities/{foreign}/current", headers=owner) for _ in range(3)]
+    assert [answer.status_code for answer in asked] == [404, 429, 429]
+
+
 def test_other_reads_have_a_higher_rate_limit_per_key() -> None:
     made = watched()
     made.edge.read_rates = ReadRates(current_per_s=1e9, others_per_s=1.0)
