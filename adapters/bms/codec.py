@@ -1,5 +1,6 @@
 """Encodes SOAP requests and decodes responses by zeep, without its transport."""
 
+import logging
 from datetime import UTC, datetime
 from importlib.resources import as_file
 from typing import Any, cast
@@ -19,6 +20,9 @@ from adapters.bms.messages import (
     parse_envelope,
     validate,
 )
+
+# zeep logs a traceback for each time that it cannot convert; `_readable` refuses it with a named error.
+logging.getLogger("zeep.xsd.types.simple").setLevel(logging.CRITICAL)
 
 
 class DeclaredFault(Exception):
