@@ -49,7 +49,7 @@ class BmsTimeLimits:
     def longest_delivery_s(self) -> float:
         """All tries of one delivery, each with the longest calls and the longest pause, and one wait of a busy BMS."""
         read_back_s = self.read_backs * self.call_s + (self.read_backs - 1) * self.read_back_pause_s
-        longest_try_s = self.call_s + read_back_s
+        longest_try_s = 2 * self.call_s + read_back_s  # a query whose answer is "unknown" precedes the call
         return self.max_tries * (longest_try_s + self.longest_backoff_s) + self.longest_busy_wait_s
 
     def check(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
@@ -93,10 +94,8 @@ def command_succeeded(
         setpoint=setpoint,
         learned_by=learned_by,
     )
-    if overtaken and command.zone_id in state.zones:
-        zone = [state.zones[command.zone_id]]
-        for request in command_requests(state, zone, "restore", not_after=None):
-            state = yield request
+    if overtaken:
+        state = yield from _restore_again(state, command.zone_id)
     yield from _conclude(state, now)
 
 
@@ -116,11 +115,9 @@ def command_refused(
         code=code,
         reason=reason,
     )
-    if command.phase == "abort" and code == STILL_CURTAILED and command.zone_id in state.zones:
-        # A commit that was assumed to have failed was carried out: restore the zone.
-        zone = [state.zones[command.zone_id]]
-        for request in command_requests(state, zone, "restore", not_after=None):
-            state = yield request
+    if command.phase == "abort" and code == STILL_CURTAILED:
+        # A commit that was assumed to have failed was carried out.
+        state = yield from _restore_again(state, command.zone_id)
     yield from _conclude(state, now)
 
 
@@ -146,8 +143,12 @@ def command_gave_up(
 
 def reissued(record: CommandRecord, reason: str) -> PendingEvent:
     """The same command, issued once more under its id."""
-    fields = {"command_id": record.command.command_id, "issue": record.issue + 1, "reason": reason}
-    return command_events.BmsCommandReissued, fields
+    return pending(
+        command_events.BmsCommandReissued,
+        command_id=record.command.command_id,
+        issue=record.issue + 1,
+        reason=reason,
+    )
 
 
 def retry_restore(state: DispatchState, *, reason: str) -> DispatchDecision:
@@ -160,11 +161,19 @@ def retry_restore(state: DispatchState, *, reason: str) -> DispatchDecision:
         return
     for zone_id, record in sorted(state.latest("restore").items()):
         if record.state == "refused":
-            zone = [state.zones[zone_id]]
-            for request in command_requests(state, zone, "restore", not_after=None):
-                state = yield request
+            state = yield from _restore_again(state, zone_id)
         elif record.state == "gave_up":
             state = yield reissued(record, reason)
+
+
+def _restore_again(
+    state: DispatchState, zone_id: str
+) -> Generator[PendingEvent, DispatchState, DispatchState]:
+    """Request the restore of a zone, if it is still in the plan. Returns the state after it."""
+    if zone_id in state.zones:
+        for request in command_requests(state, [state.zones[zone_id]], "restore", not_after=None):
+            state = yield request
+    return state
 
 
 def _conclude(state: DispatchState, now: datetime) -> DispatchDecision:

@@ -9,7 +9,7 @@ from application.dispatch.time_limits import TIME_LIMITS, TimeLimitsConflict
 
 def test_the_default_time_limits_are_consistent() -> None:
     TIME_LIMITS.check()
-    assert TIME_LIMITS.longest_delivery_s == 4 * (30.0 + 5 * 30.0 + 4 * 1.0 + 30.0) + 120.0
+    assert TIME_LIMITS.longest_delivery_s == 4 * (2 * 30.0 + 5 * 30.0 + 4 * 1.0 + 30.0) + 120.0
 
 
 @pytest.mark.parametrize(
