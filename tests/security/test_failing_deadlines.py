@@ -191,6 +191,9 @@ def test_a_failing_pass_of_corrections_ends_neither_the_worker_nor_the_measureme
     class Corrections:
         passes = 0
 
+        def reset(self) -> None:
+            pass
+
         def pass_once(self) -> int:
             self.passes += 1
             if self.passes == 1:
@@ -204,6 +207,9 @@ def test_a_failing_pass_of_corrections_ends_neither_the_worker_nor_the_measureme
 
         def __init__(self) -> None:
             self.alerts = alerts
+
+        def reset(self) -> None:
+            pass
 
         def pass_once(self) -> int:
             self.passes += 1

@@ -38,6 +38,11 @@ class FailingDeadlines:
         self._retry_at: dict[str, float] = {}
         self._alerted: set[str] | None = None
 
+    def reset(self) -> None:
+        """Read the open alerts anew: another process worked meanwhile."""
+        self._retry_at.clear()
+        self._alerted = None
+
     def to_try(self, due: Sequence[DeadlineRow]) -> list[DeadlineRow]:
         """Those of all deadlines that are due which did not fail a short time ago. Clears the alerts of the others
         that are no longer due."""

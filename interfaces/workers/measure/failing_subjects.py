@@ -19,7 +19,8 @@ class TooManyFailing(Exception):
 
 
 class FailingSubjects:
-    """Those of `alert` (synchronous). After a restart its open alerts are what is tried again.
+    """Those of `alert` (synchronous). After a restart, and after another process worked, its open alerts are what is
+    tried again.
 
     A subject that failed is tried again after `retry_s` wall seconds. All methods raise OperationsUnavailable.
     """
@@ -38,6 +39,10 @@ class FailingSubjects:
         self._alert, self._retry_s = alert, retry_s
         self._monotonic = monotonic
         self._retry_at: dict[str, float] | None = None
+
+    def reset(self) -> None:
+        """Read the open alerts anew: another process worked meanwhile."""
+        self._retry_at = None
 
     def to_try(self) -> list[str]:
         """Those that did not fail a short time ago."""

@@ -96,6 +96,9 @@ class Measuring:
         running = [one for one in deadlines if one.kind == "end" and one.due_at > now]
         return given + sum(self._isolated(self._verify, one, now) for one in running)
 
+    def reset(self) -> None:
+        self._failing.reset()
+
     @cached_property
     def _failing(self) -> FailingDeadlines:
         return FailingDeadlines(self.alerts, self.clock, {"measure"})
@@ -223,9 +226,12 @@ def _window_of(states: Sequence[DispatchState], until: datetime | None) -> TimeW
 
 
 class MeasurementPass(Protocol):
-    """Work that is repeated; `pass_once` returns the number of commands."""
+    """Work that is repeated; `pass_once` returns the number of commands. `reset` is called when this process takes the
+    lock: another one worked meanwhile."""
 
     def pass_once(self) -> int: ...
+
+    def reset(self) -> None: ...
 
 
 _PacedPass = tuple[MeasurementPass, float]
@@ -255,7 +261,7 @@ async def _measure(measuring: Measuring, passes: Sequence[_PacedPass], stop: asy
             name = type(one).__name__.lower()
             alert = AlertSwitch(measuring.alerts, measuring.clock, ALERT, f"pass/{name}")
             isolated = partial(_isolated_pass, one, alert)
-            tasks.create_task(PeriodicCheck(name, isolated, every_s=every_s).run(stop))
+            tasks.create_task(PeriodicCheck(name, isolated, every_s=every_s, reset=one.reset).run(stop))
 
 
 async def _isolated_pass(one: MeasurementPass, alert: AlertSwitch) -> None:

@@ -74,6 +74,9 @@ class Remeasuring:
     _until: int | None = None
     """The last of those corrections: none is added while some of them fail, so that what is parked stays the same."""
 
+    def reset(self) -> None:
+        self._failed, self._until = {}, None
+
     def pass_once(self) -> int:
         """Measure again what the next corrections concern; returns the number of commands.
 

@@ -77,6 +77,9 @@ class Sealing:
     _seals_again: bool = False
     """Whether days that have a seal are compared with it: it may be of a clock that was ahead."""
 
+    def reset(self) -> None:
+        self.failing.reset()
+
     def pass_once(self) -> int:
         """Seal what is due; returns the number of seals.
 

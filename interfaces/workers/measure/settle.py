@@ -63,6 +63,9 @@ class Settling:
     def __post_init__(self) -> None:
         self.waiting = WaitingSettlements(self.positions)
 
+    def reset(self) -> None:
+        self.failing.reset()
+
     def pass_once(self) -> int:
         """Settle what is due; returns the number of commands.
 

@@ -78,12 +78,14 @@ class Schedule:
 
     async def _work(self, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as tasks:
-            for name, work, clock_s in (
-                ("schedule", self._propose_due, TICK_S),
-                ("planning again", self._plan_again, PLAN_TICK_S),
+            for name, work, clock_s, failing in (
+                ("schedule", self._propose_due, TICK_S, self._failing),
+                ("planning again", self._plan_again, PLAN_TICK_S, self._failing_plans),
             ):
                 tick_s = max(LEAST_TICK_S, self.clock.wall_seconds(clock_s))
-                rounds = PeriodicCheck(name, work, every_s=tick_s, retry_s=RETRY_S + tick_s)
+                rounds = PeriodicCheck(
+                    name, work, every_s=tick_s, retry_s=RETRY_S + tick_s, reset=failing.reset
+                )
                 tasks.create_task(rounds.run(stop), name=name)
 
     async def _propose_due(self) -> None:

@@ -34,6 +34,9 @@ def test_a_temporary_error_delays_the_work_until_the_next_pass(error: Exception)
         alerts = FakeAlertRegistry()
         passes = 0
 
+        def reset(self) -> None:
+            pass
+
         def pass_once(self) -> int:
             self.passes += 1
             if self.passes == 1:
