@@ -78,17 +78,23 @@ class MeasurementsRead(NamedTuple):
     def as_read(self, entries: Sequence[LogEntry], facility_id: str) -> Sequence[LogEntry]:
         """The entries of a dispatch without later measurements that were recorded while the settlement was computed."""
         named, since = self.of.get(facility_id), self.settled_at - READ_BEFORE
-        read = next(
-            (n for n, one in enumerate(entries) if str(one.domain_event.domain_event_id) == named),
-            len(entries),
-        )
+        places = [n for n, one in enumerate(entries) if isinstance(one.domain_event, MEASUREMENTS)]
+        if not places or named == _measurement(entries[places[-1]]):
+            return entries
+        read = next((n for n in places if _measurement(entries[n]) == named), None if named else -1)
+        if read is None:
+            return entries
         return [
             one
-            for number, one in enumerate(entries)
-            if number <= read
-            or one.domain_event.recorded_at <= since
-            or not isinstance(one.domain_event, MEASUREMENTS)
+            for n, one in enumerate(entries)
+            if n <= read or n not in places or one.domain_event.recorded_at <= since
         ]
+
+
+def _measurement(entry: LogEntry) -> str | None:
+    """The domain event of the measurement that is in force after the entry."""
+    withdrawn = isinstance(entry.domain_event, Dispatch.MeasurementWithdrawn)
+    return None if withdrawn else str(entry.domain_event.domain_event_id)
 
 
 class StatesInLog:
@@ -144,8 +150,7 @@ class StatesInLog:
         dispatches = {
             facility_id: state
             for facility_id, entries in self._dispatches.items()
-            if (state := folded(entries if read is None else read.as_read(entries, facility_id), until))
-            is not None
+            if (state := _folded_as_read(entries, until, read, facility_id)) is not None
         }
         return StatesAt(dr_event, terms, dispatches)
 
@@ -166,6 +171,14 @@ class StatesInLog:
         states = {name: folded(entries, until) for name, entries in by_facility.items()}
         starts_at = dr_event.judged_notice.starts_at
         return {name: state.tz_at(starts_at) for name, state in states.items() if state is not None}
+
+
+def _folded_as_read(
+    entries: Sequence[LogEntry], until: int, read: MeasurementsRead | None, facility_id: str
+) -> Any:
+    if read is None:
+        return folded(entries, until)
+    return folded(read.as_read([one for one in entries if one.position <= until], facility_id), None)
 
 
 def folded(entries: Sequence[LogEntry], until: int | None) -> Any:

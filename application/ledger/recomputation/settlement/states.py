@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -13,21 +13,18 @@ from application.ledger.proof_check import NamedStreams, named_streams
 from application.ledger.proof_document import ProofDocument
 from application.ledger.proof_measurements import decoded_row
 from application.ledger.proof_settlements import Settlement
-from application.settlement.log_states import READ_BEFORE
-from domain.dispatch import Dispatch, DispatchState, MeasuredLoad
+from application.settlement.log_states import MeasurementsRead, folded
+from domain.dispatch import DispatchState
 from domain.dr_event import DREvent, DREventState
-from domain.event_sourcing.aggregate import CreationEvent
+from domain.event_sourcing.aggregate import CreationEvent, DomainEvent
 from domain.program import ProgramState
 
-MEASUREMENT = Dispatch.Measured | Dispatch.Remeasured | Dispatch.MeasurementWithdrawn
 
+class DispatchEntry(NamedTuple):
+    """A domain event of a dispatch, at its position in the log."""
 
-class Superseded(NamedTuple):
-    """The state of a dispatch before its newest measurement."""
-
-    at: datetime
-    """When that measurement was recorded."""
-    before: DispatchState
+    position: int
+    domain_event: DomainEvent
 
 
 class LogStates(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,19 +34,21 @@ class LogStates(msgspec.Struct, frozen=True, kw_only=True):
     dispatches: Mapping[str, DispatchState]
     """Facility -> its dispatch, of those that were ever in the plan."""
     programs: Mapping[str, ProgramState]
-    superseded: Mapping[str, Superseded]
+    entries: Mapping[str, Sequence[DispatchEntry]]
+    """Facility -> the domain events of its dispatch, also later ones."""
+    until: int
+    """The position of the newest domain event in these states."""
 
     def as_read(self, measurements: Mapping[str, str], settled_at: datetime) -> LogStates:
-        """With the earlier measurement of a facility where `measurements` (facility -> domain event id) names that one,
-        and the newer one was recorded while the settlement was computed."""
-        earlier = {
-            facility_id: found.before
-            for facility_id, found in self.superseded.items()
-            if found.at > settled_at - READ_BEFORE
-            and _measurement(self.dispatches[facility_id]) != measurements.get(facility_id)
-            and _measurement(found.before) == measurements.get(facility_id)
-        }
-        return msgspec.structs.replace(self, dispatches={**self.dispatches, **earlier}) if earlier else self
+        """With the measurements that a settlement names (facility -> domain event id), where newer ones were recorded
+        while it was computed."""
+        read = MeasurementsRead(measurements, settled_at)
+        earlier = {}
+        for facility_id in self.dispatches:
+            entries = [one for one in self.entries[facility_id] if one.position <= self.until]
+            if (without_later := read.as_read(entries, facility_id)) is not entries:
+                earlier[facility_id] = folded(without_later, None)
+        return msgspec.structs.replace(self, dispatches={**self.dispatches, **earlier})
 
 
 class RecordedSettlement(NamedTuple):
@@ -82,7 +81,8 @@ class _Fold:
         self._dr_event_id, self._named = dr_event_id, named
         self._wanted = set(named.whole(dr_event_id))
         self.known: dict[UUID, Any] = {}
-        self._superseded: dict[str, Superseded] = {}
+        self._entries: dict[str, list[DispatchEntry]] = {}
+        self._position = 0
 
     def settlements(self, document: ProofDocument) -> Iterator[RecordedSettlement]:
         for proven in document.domain_events:
@@ -91,13 +91,14 @@ class _Fold:
             domain_event = decoded_row(proven.row())
             if isinstance(domain_event, DREvent.Settled | DREvent.Resettled):
                 yield RecordedSettlement(proven.position, domain_event, self.states())
+            self._position = proven.position
+            if (facility_id := self._named.dispatches.get(stream)) is not None:
+                entry = DispatchEntry(proven.position, domain_event)
+                self._entries.setdefault(facility_id, []).append(entry)
             if isinstance(domain_event, CreationEvent):
                 self.known[stream] = domain_event.initial_state()
-                continue
-            if isinstance(domain_event, MEASUREMENT):
-                facility_id = self._named.dispatches[stream]
-                self._superseded[facility_id] = Superseded(domain_event.recorded_at, self.known[stream])
-            self.known[stream] = domain_event.evolve(self.known[stream])
+            else:
+                self.known[stream] = domain_event.evolve(self.known[stream])
 
     def states(self) -> LogStates:
         dr_event: DREventState = self.known[self._dr_event_id]
@@ -114,10 +115,6 @@ class _Fold:
                 for stream, program_id in self._named.programs.items()
                 if stream in self.known
             },
-            superseded=dict(self._superseded),
+            entries=self._entries,
+            until=self._position,
         )
-
-
-def _measurement(dispatch: DispatchState) -> str | None:
-    load: MeasuredLoad | None = dispatch.measured_load
-    return None if load is None else str(load.domain_event_id)

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from application.commands.dispatch import RecordNotMeasurable
 from application.settlement.document import canonical_bytes, read_document
+from application.settlement.log_states import MeasurementsRead
 from application.settlement.restoration import restore_documents
 from application.settlement.verification import EARLIER_STATES, SettlementReport, verify_settlements
 from domain.dispatch import Dispatch
@@ -182,3 +183,44 @@ def test_only_settlements_of_the_span_are_verified() -> None:
     )
     assert verified(there, until=first).settlements == 1
     assert verified(there, after=first).settlements == 1
+
+
+@pytest.mark.parametrize(
+    ("named", "kept"),
+    [
+        (0, ["measured"]),
+        (1, ["measured", "corrected"]),
+        (None, ["measured", "corrected", "withdrawn"]),
+    ],
+)
+def test_measurements_after_those_that_were_read_are_left_out(named: int | None, kept: list[str]) -> None:
+    """Measured, corrected and withdrawn within a minute before the settlement."""
+    there = measured()
+    there.scenario.after(corrected_to("fac-002", 470.0))
+    of_dispatch = [
+        one
+        for one in log_of(there).entries
+        if isinstance(one.domain_event, Dispatch.Measured | Dispatch.Remeasured)
+        and one.domain_event.facility_id == "fac-002"
+    ]
+    last = of_dispatch[-1]
+    fact: Any = last.domain_event
+    withdrawn = Dispatch.MeasurementWithdrawn(
+        **{
+            name: getattr(fact, name)
+            for name in ("originator_id", "correlation_id", "causation_id", "actor", "tenant", "trace_id")
+        },
+        originator_version=fact.originator_version + 1,
+        timestamp=fact.recorded_at,
+        dr_event_id=fact.dr_event_id,
+        facility_id=fact.facility_id,
+        revision=2,
+        corrected_at=fact.recorded_at,
+        previous_kw=30.0,
+        reason="readings were removed",
+    )
+    entries = [*of_dispatch, StreamEntry(last.position + 1, withdrawn)]
+    measurements = {} if named is None else {"fac-002": str(of_dispatch[named].domain_event.domain_event_id)}
+    read = MeasurementsRead(measurements, fact.recorded_at).as_read(entries, "fac-002")
+    names = {Dispatch.Measured: "measured", Dispatch.Remeasured: "corrected"}
+    assert [names.get(type(one.domain_event), "withdrawn") for one in read] == kept
