@@ -81,20 +81,23 @@ class StaleIfErrorCache:
         *,
         age_s: float = 0.0,
         document: AgingDocument | None = None,
-    ) -> None:
-        """`age_s`: the age of the content, in wall seconds. `document`: what `body` was encoded from."""
+    ) -> bytes | None:
+        """`age_s`: the age of the content, in wall seconds. `document`: what `body` was encoded from. Returns the tag
+        of the body, if it was made."""
         if len(body) > MAX_BODY_BYTES:
             self._entries.pop(key)
-            return
+            return None
         size = len(key.path) + len(key.query) + ENTRY_OVERHEAD_BYTES
+        tag: bytes | None = None
         content: bytes | AgingDocument
         if document is None:
-            content = tag_of(body)
-            if self._bodies.get(content) is None:
-                self._bodies.put(content, body)
+            tag = content = tag_of(body)
+            if self._bodies.get(tag) is None:
+                self._bodies.put(tag, body)
         else:
             content, size = document, size + DOCUMENT_FACTOR * len(body)
         self._entries.put(key, _StoredResponse(content, media_type, age_s, self._monotonic(), size))
+        return tag
 
     def find(self, key: RequestKey) -> tuple[LastResponse, float] | None:
         """The response, and the wall seconds since it was sent."""

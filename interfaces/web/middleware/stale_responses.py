@@ -95,12 +95,12 @@ class StaleResponses:
     def _label_and_store(self, scope: Scope, response: _Response, key: RequestKey) -> bytes:
         """The body to send; its headers are completed in place."""
         policy, began, start, body = response
-        replica_s = replica_age_s(scope, self._clock)
+        replica_s, tag = replica_age_s(scope, self._clock), None
         if replica_s is None:
             lag = self._lag(scope, policy)
             # The rows were read some time after the request began; that time counts as age.
             age_wall_s = self._age_wall_s(start, lag) + time.monotonic() - began
-            self._responses.store(
+            tag = self._responses.store(
                 key,
                 body,
                 _header(start, b"content-type"),
@@ -113,6 +113,8 @@ class StaleResponses:
         if age_s or replica_s is not None:
             body = with_label(body, age_s, source)
             start["headers"] = _with_stale_headers(start, body, self._clock.wall_seconds(age_s))
+        elif tag is not None and policy.has_etag and not _header(start, b"etag"):
+            start["headers"] = [*start["headers"], (b"etag", tag)]  # a page of megabytes is hashed once
         return body
 
     def _last_response(self, response: _Response, key: RequestKey) -> bytes:

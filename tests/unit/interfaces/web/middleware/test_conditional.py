@@ -142,7 +142,7 @@ def test_a_long_answer_is_compressed_if_the_client_accepts_gzip(
     assert plain.count(b'"facility_id"') == count
 
 
-def test_the_tag_of_a_very_long_answer_is_the_same_but_not_cached(
+def test_the_tag_of_a_very_long_answer_is_the_same_and_made_once_but_not_cached(
     walk: PortfolioWalk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edge = shown(walk)
@@ -153,8 +153,12 @@ def test_the_tag_of_a_very_long_answer_is_the_same_but_not_cached(
         assert tags.cache_info().currsize == 1
         tags.cache_clear()
         monkeypatch.setattr(body_tag, "MAX_TAGGED_BYTES", 10)
+        hashed: list[bytes] = []
+        make_tag = body_tag._tag_of
+        monkeypatch.setattr(body_tag, "_tag_of", lambda body: hashed.append(body) or make_tag(body))
         assert client.get("/api/facilities", headers=key).headers["etag"] == tag
         assert tags.cache_info().currsize == 0
+        assert len(hashed) == 1
 
 
 @pytest.mark.parametrize(
