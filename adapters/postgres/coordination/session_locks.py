@@ -48,7 +48,7 @@ TKey = TypeVar("TKey", int, str)
 
 
 class KeySpace(NamedTuple):
-    """Locks of two key spaces do not affect each other. `arguments` are those of PostgreSQL's lock functions."""
+    """How the keys of locks are made. `arguments` are those of PostgreSQL's lock functions."""
 
     key_type: str
     arguments: str

@@ -17,9 +17,10 @@ Examples:
   gridproof settlement run UTIL-2026-0042 --reason "the program's rate was corrected"
   gridproof settlement run UTIL-2026-0042 --rule same --json
 
-A DR event is settled by itself once each of its facilities is measured, or known to be not measurable, and again after
-a remeasurement. This does it now: after a new version of the program's rule, or where a rule was missing. ID is ours,
-or the utility's own. Exit status: 0 also where nothing changed; 1 where it cannot be settled yet, or is final.
+A DR event is settled by itself once each of its facilities is measured, or known to be not measurable, and again
+after corrections, ever further apart, at most a day. This does it now: after a new version of the program's rule, or
+where a rule was missing. ID is ours, or the utility's own. Exit status: 0 also where nothing changed; 1 where it
+cannot be settled yet, or is final.
 """
 
 

@@ -15,7 +15,7 @@ REFRESH_S = 2.0
 
 
 class StoredCoordinates:
-    """The coordinates at one moment. Compared by identity, so that it can be part of the name of a cached page."""
+    """The coordinates at one moment. Compared by identity, so that it can be part of the name of a shared read."""
 
     def __init__(self, stored: Mapping[str, Coordinates | None]) -> None:
         self.stored = stored

@@ -19,7 +19,7 @@ async def wait_for_projections(request: ApiRequest, *projections: str) -> dict[s
     """The headers of the response: `Preference-Applied` if the read models have caught up (RFC 7240).
 
     Without that header the response may lack recent writes: the caller did not ask to wait, the time was over, or too
-    many requests wait already (each holds a session of the database).
+    many requests wait already (each holds a thread).
     """
     web, preference = web_of(request), _WAIT.search(request.headers.get("prefer", ""))
     if preference is None or web.wait_limit.locked() or is_away(request.scope, web.live.state):

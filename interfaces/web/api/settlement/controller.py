@@ -44,7 +44,6 @@ from interfaces.web.requests.read_your_writes import wait_for_projections
 from interfaces.web.route_policy import EVERY_KEY, OPERATOR, RoutePolicy
 from projections.dr_event.projection import DREventRow, SettlementRow
 
-"""Of what is written once."""
 MOST_OWN_REVISIONS = 20
 """Of which a facility's part is read: each takes a document."""
 Reason = Annotated[str, Meta(min_length=1, max_length=1_000, pattern=r"^[^\x00]*\S[^\x00]*$")]
