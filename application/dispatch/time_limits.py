@@ -21,7 +21,7 @@ class BmsTimeLimits:
     call_s: float = 30.0
     """For a whole call, the connection included: GRIDPROOF_BMS_TOTAL_TIMEOUT_S."""
     check_wait_s: float = 20.0
-    """Before a check of a building, for commands of the same process to other buildings: one of them may hang."""
+    """Before the calls of a check, for commands of the same process to other buildings: one of them may hang."""
     read_backs: int = 5
     """Reads after a write to a BMS without commands, until the zone shows it."""
     read_back_pause_s: float = 1.0

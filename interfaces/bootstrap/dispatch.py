@@ -34,6 +34,7 @@ async def run_dispatch(
     from adapters.postgres.coordination.session_locks import LockSession
     from application.command_bus.batching import CommandBatcher
     from application.dispatch.execution.executor import DispatchExecutor
+    from application.dispatch.time_limits import TIME_LIMITS
     from interfaces.workers.dispatch.dispatch import DispatchWorker
     from interfaces.workers.dispatch.metrics import BmsHealth, serve_metrics
     from interfaces.workers.dispatch.reconcile import Reconciler
@@ -46,7 +47,8 @@ async def run_dispatch(
         replicas=settings.nats_replicas,
     )
     session = LockSession(stores.database_url, SESSION)
-    slots = PostgresCallSlots(session, settings.bms_max_concurrent)
+    check_wait_s = stores.clock.wall_seconds(TIME_LIMITS.check_wait_s)
+    slots = PostgresCallSlots(session, settings.bms_max_concurrent, check_wait_s=check_wait_s)
     health = BmsHealth(stores.clock, stores.alerts())
     show_budget("dispatch", settings, health.registry)
     show_caches(health.registry)
@@ -64,7 +66,7 @@ async def run_dispatch(
         confirm_clock=stores.clock_monitor.confirm,
     )
     locks = AdvisoryLocks(session)
-    worker = DispatchWorker(source=queue, calls=calls, locks=locks, facilities=facilities)
+    worker = DispatchWorker(source=queue, calls=calls, slots=slots, locks=locks, facilities=facilities)
     reconciler = Reconciler(
         curtailed=lambda: curtailed_dispatches(stores),
         publisher=queue,

@@ -30,7 +30,6 @@ WHOLE_IDEAS = {
     "adapters/postgres/telemetry/rollups/finalize.py": "finalize dirty quarter-hours",
     "adapters/weather/http_source.py": "the plain weather service",
     "application/command_bus/prefetch.py": "load what a batch of commands needs at once",
-    "application/dispatch/execution/command_priority.py": "commands before status checks",
     "application/handlers/measurement.py": "handlers of one capability",
     "application/handlers/program.py": "handlers of one capability",
     "application/history_import/dst_hours.py": "energy around a clock change",

@@ -26,6 +26,7 @@ from interfaces.workers.dispatch.dispatch import DispatchWorker
 from interfaces.workers.relay.relay import READER
 from interfaces.workers.schedule.lost_work_sweeper import LostWorkSweeper
 from tests.fakes.coordination.locks import FakeLocks
+from tests.fakes.dispatch.call_slots import FakeCallSlots
 from tests.fakes.event_store.reader_positions import FakeReaderPositions
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.telemetry.listed_meters import FakeListedMeters
@@ -72,7 +73,11 @@ def relayed(world: InProcessSystem) -> InProcessSystem:
 def work_off(world: InProcessSystem) -> None:
     """Relay, and run a dispatch worker until nothing waits."""
     worker = DispatchWorker(
-        source=world.queue, calls=world.calls, locks=FakeLocks(), facilities=lambda: [POISON, HEALTHY]
+        source=world.queue,
+        calls=world.calls,
+        slots=FakeCallSlots(),
+        locks=FakeLocks(),
+        facilities=lambda: [POISON, HEALTHY],
     )
 
     async def scenario() -> None:

@@ -18,6 +18,7 @@ from application.commands.facility import RegisterFacility
 from application.commands.program import AgreeProgram
 from application.dispatch.time_limits import TIME_LIMITS
 from application.handlers import HANDLERS
+from application.ports.dispatch.call_slots import CallSlots
 from application.ports.dispatch.work_queue import MAX_WORK_BYTES, WorkQueueUnavailable
 from application.ports.event_store.event_store import EventStoreUnavailable
 from application.ports.operations.unavailable import OperationsUnavailable
@@ -259,10 +260,10 @@ class Storm:
         self.journal.append(entry)
         self.trace.note("building", f"{entry.facility_id}/{entry.zone_id} {entry.action}")
 
-    def _control(self) -> SimulatedBuildingControl:
-        """The building control of one process, with its own breakers."""
+    def _control(self, slots: CallSlots) -> SimulatedBuildingControl:
+        """The building control of one process, with its own breakers and the call slots of this process."""
         breakers = self.wiring.bug.breakers()(self.clock, self._breaker_changed)
-        return SimulatedBuildingControl(GuardedNetwork(self.network, breakers), self.clock)
+        return SimulatedBuildingControl(GuardedNetwork(self.network, breakers, slots), self.clock)
 
     def _breaker_changed(self, facility_id: str, state: str) -> None:
         self.trace.note("breaker", f"of {facility_id} is {state}")

@@ -14,8 +14,10 @@ from application.command_bus.batching import CommandBatcher
 from application.command_bus.bus import CommandBus
 from application.dispatch.callback_parking import CallbackParking
 from application.dispatch.execution.executor import DispatchExecutor
+from application.dispatch.time_limits import TIME_LIMITS
 from application.operations.clock_monitor import ClockMonitor, DecisionClock, SkewAlert, measure_skew
 from application.ports.clock import Clock
+from application.ports.dispatch.call_slots import CallSlots
 from interfaces.workers.dispatch.dispatch import DispatchWorker
 from interfaces.workers.dispatch.reconcile import Reconciler
 from interfaces.workers.measure import measure
@@ -27,6 +29,7 @@ from interfaces.workers.schedule.lost_work_sweeper import LostWorkSweeper
 from interfaces.workers.schedule.schedule import Schedule
 from tests.fakes.callback import FakeCallbackAddresses
 from tests.fakes.coordination.locks import FakeLocks
+from tests.fakes.dispatch.call_slots import FakeCallSlots
 from tests.fakes.public_holidays import FakePublicHolidays
 from tests.simulation.doubles.building_control import SimulatedBuildingControl
 from tests.simulation.doubles.clock import VirtualClock
@@ -52,7 +55,7 @@ class Wiring:
     plan: StormPlan
     database: Database
     queue: SimulatedWorkQueue
-    control: Callable[[], SimulatedBuildingControl]
+    control: Callable[[CallSlots], SimulatedBuildingControl]
     """Makes the control of one process; each has its own breakers."""
     notifier: SimulatedUtilityNotifier
     forecasts: SimulatedForecasts
@@ -208,10 +211,12 @@ class Wiring:
     async def _dispatch(self, process: Process) -> None:
         session = self.session(process)
         store = self.bug.store(session)
+        wait_s = self.clock(process).wall_seconds(TIME_LIMITS.check_wait_s)
+        slots = FakeCallSlots(check_wait_s=wait_s)
         calls = DispatchExecutor(
             store=store,
             commands=CommandBatcher(self.bus(process, store)),
-            control=self.bug.control(self.defects.control(self.control()), self.clock(process)),
+            control=self.bug.control(self.defects.control(self.control(slots)), self.clock(process)),
             clock=self.decision_clock(process),
             dead_letters=session.dead_letters,
             alerts=session.alerts,
@@ -221,6 +226,7 @@ class Wiring:
         worker = DispatchWorker(
             source=self.bug.queue(self.queue),
             calls=calls,
+            slots=slots,
             locks=self.locks(process),
             facilities=lambda: [entry.facility_id for entry in self.plan.facilities],
         )

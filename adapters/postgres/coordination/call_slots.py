@@ -1,4 +1,4 @@
-"""Call slots: of n locks each caller holds one, whichever is free.
+"""Call slots: of n locks each caller holds one, whichever is free. Commands to buildings are urgent, checks are not.
 
 A returned slot goes to the next caller in this process, so that a busy worker seldom asks the database. After
 `REUSE_S` it is released, so that callers in other processes get it. Slots that are lost with the session of the locks
@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 
 import psycopg
 
 from adapters.postgres.coordination.session_locks import KeySpace, LockSession
+from application.dispatch.time_limits import TIME_LIMITS
 
 POLL_S, POLL_WHILE_SERVED_S = 0.02, 0.1
 """Pauses between two attempts to get more slots: without any slot, and while the held slots still serve
@@ -75,10 +76,46 @@ class _WaitingQueue:
                     future.set_exception(error)
 
 
+class _UrgentCallers:
+    """The urgent callers of this process that hold a slot or wait for one, and the others that are deferred by them."""
+
+    def __init__(self) -> None:
+        self.deferred = 0
+        self._number = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        self._number += 1
+        self._none.clear()
+        try:
+            yield
+        finally:
+            self._number -= 1
+            if not self._number:
+                self._none.set()
+
+    async def defer(self, at_most_s: float) -> None:
+        """Wait until there is none, at most `at_most_s` wall seconds: its call may hang."""
+        self.deferred += 1
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(at_most_s):
+                    await self._none.wait()
+        finally:
+            self.deferred -= 1
+
+
 class PostgresCallSlots:
     """`number` slots, shared by all processes on one database."""
 
-    def __init__(self, session: LockSession, number: int) -> None:
+    def __init__(
+        self, session: LockSession, number: int, *, check_wait_s: float = TIME_LIMITS.check_wait_s
+    ) -> None:
+        """`check_wait_s`: wall seconds for which a caller is deferred at most."""
+        self._check_wait_s = check_wait_s
+        self._urgent = _UrgentCallers()
         self._session = session
         session.when_lost(self._forget)
         self._number = number
@@ -87,13 +124,20 @@ class PostgresCallSlots:
         self._surplus: list[int] = []
         self._exchange: asyncio.Task[None] | None = None
 
+    @property
+    def deferred(self) -> int:
+        return self._urgent.deferred
+
     @asynccontextmanager
     async def held(self, *, urgent: bool = True, continues: bool = False) -> AsyncIterator[None]:
-        slot = await self._granted(self._waiting.join(urgent=urgent, continues=continues))
-        try:
-            yield
-        finally:
-            self._hand_back(slot)
+        if not urgent and not continues:
+            await self._urgent.defer(self._check_wait_s)
+        with self._urgent.counted() if urgent else nullcontext():
+            slot = await self._granted(self._waiting.join(urgent=urgent, continues=continues))
+            try:
+                yield
+            finally:
+                self._hand_back(slot)
 
     async def aclose(self) -> None:
         """Close the session of the locks."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import uniform
 from typing import Any
 from uuid import UUID, uuid5
@@ -24,7 +24,6 @@ from application.commands.dispatch import (
 )
 from application.commands.dispatch_batch import AttemptBmsCommands, BmsSuccess, RecordedAttempts
 from application.dispatch.execution.bms_work_parking import ALERT, BmsWorkParking
-from application.dispatch.execution.command_priority import CommandPriority
 from application.dispatch.execution.command_progress import CommandProgress
 from application.dispatch.execution.outcome_batcher import OutcomeBatcher
 from application.dispatch.execution.reported_failures import has_open_dead_letter
@@ -67,12 +66,6 @@ class DispatchExecutor:
     reached: Failpoint
     confirm_clock: Callable[[], None] = lambda: None
     """Compares the clock with the database's at once. Raises ClockSkewed if it is wrong."""
-    priority: CommandPriority = field(default_factory=CommandPriority)
-
-    @property
-    def waiting(self) -> int:
-        """Checks that wait for commands."""
-        return self.priority.waiting
 
     async def do(self, work: BmsWork) -> None:
         """Do the task of `work`."""
@@ -81,17 +74,11 @@ class DispatchExecutor:
             return
         match work.task:
             case "command":
-                with self.priority.command():
-                    await self.carry_out(work)
+                await self.carry_out(work)
             case "verify":
-                await self._wait_for_commands()
                 await self.verify(work)
             case "reconcile":
-                await self._wait_for_commands()
                 await self.reconcile(work)
-
-    async def _wait_for_commands(self) -> None:
-        await self.priority.wait_for_commands(self.clock.wall_seconds(TIME_LIMITS.check_wait_s))
 
     async def carry_out(self, work: BmsWork) -> None:
         """Bring the commands of `work` to a recorded outcome, in their order. Commands with an outcome are

@@ -7,11 +7,17 @@ from typing import Protocol
 class CallSlots(Protocol):
     """At most a fixed number of blocks hold a slot at a time; a dead process holds none."""
 
+    @property
+    def deferred(self) -> int:
+        """The callers of this process that are not urgent and wait for the end of urgent calls."""
+        ...
+
     def held(self, *, urgent: bool = True, continues: bool = False) -> AbstractAsyncContextManager[None]:
         """Wait for a slot and hold it inside the block.
 
         Within a process, urgent calls get a slot before the others. Of the urgent ones, those that continue a
-        piece of work (`continues`) get a slot before those that begin one.
+        piece of work (`continues`) get a slot before those that begin one. A call that is not urgent and begins a
+        piece of work asks for no slot while urgent calls hold or want one, for a limited time: these may hang.
         """
         ...
 

@@ -15,6 +15,7 @@ from application.dispatch.execution.executor import DispatchExecutor
 from application.dispatch.time_limits import TIME_LIMITS
 from application.event_store.event_mapper import UnreadableDomainEvent
 from application.ports.coordination.locks import LockLost, Locks
+from application.ports.dispatch.call_slots import CallSlots
 from application.ports.dispatch.work_queue import BmsWork, WorkItem, WorkSource
 from application.ports.event_store.event_store import StreamNotFound
 from domain.errors import DomainError, NotAllowedNow
@@ -25,8 +26,8 @@ from projections.queries.views import ReadModelsUnavailable
 
 WAIT_S = 30.0
 GIVE_BACK_FROM = 16
-"""Pieces of work under way, without checks that wait for commands. From that number on the worker gives every other
-new delivery back, once. The queue hands it to whichever worker has waited longest for that facility, so that one worker
+"""Pieces of work under way, without checks that commands defer. From that number on the worker gives every other new
+delivery back, once. The queue hands it to whichever worker has waited longest for that facility, so that one worker
 does not get the work of all facilities that start together (ADR 0092 has the figures)."""
 GIVE_BACK_PAUSE_S = 0.02
 """Before a worker that gave work back asks for that facility's work again: enough for another worker to get it."""
@@ -48,6 +49,7 @@ class DispatchWorker:
 
     source: WorkSource
     calls: DispatchExecutor
+    slots: CallSlots
     locks: Locks
     facilities: Callable[[], list[str]]
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
@@ -93,7 +95,7 @@ class DispatchWorker:
             await self._work(facility_id, item)
 
     async def _given_back(self, item: WorkItem) -> bool:
-        if self._under_way - self.calls.waiting < GIVE_BACK_FROM or item.deliveries > 1:
+        if self._under_way - self.slots.deferred < GIVE_BACK_FROM or item.deliveries > 1:
             return False
         give_back = self._gave_back = not self._gave_back
         if give_back:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from typing import Protocol
 
 import pytest
 
@@ -12,8 +13,13 @@ from application.ports.dispatch.call_slots import CallSlots
 from tests.fakes.dispatch.call_slots import FakeCallSlots
 from tests.servers import Database
 
-Opened = Callable[[int], CallSlots]
 PATIENCE_S = 60.0
+
+
+class Opened(Protocol):
+    """Opens the slots under test."""
+
+    def __call__(self, number: int, *, check_wait_s: float = PATIENCE_S) -> CallSlots: ...
 
 
 @pytest.fixture(params=["fake", "postgres"])
@@ -22,7 +28,7 @@ def opened(request: pytest.FixtureRequest) -> Opened:
     if request.param == "fake":
         return FakeCallSlots
     database: Database = request.getfixturevalue("database")
-    return lambda number: PostgresCallSlots(LockSession(database.app_dsn), number)
+    return lambda number, **options: PostgresCallSlots(LockSession(database.app_dsn), number, **options)
 
 
 @contextlib.asynccontextmanager
@@ -119,13 +125,14 @@ def test_the_slots_of_an_ended_process_are_released(database: Database) -> None:
     asyncio.run(scenario())
 
 
-def test_the_urgent_callers_of_a_process_are_served_first(opened: Opened) -> None:
+@pytest.mark.parametrize("continues", [False, True])
+def test_the_urgent_callers_of_a_process_are_served_first(opened: Opened, *, continues: bool) -> None:
     async def scenario() -> None:
         slots = opened(1)
         order: list[str] = []
 
         async def hold(name: str, *, urgent: bool) -> None:
-            async with slots.held(urgent=urgent):
+            async with slots.held(urgent=urgent, continues=continues):
                 order.append(name)
 
         async with closing(slots):
@@ -136,6 +143,131 @@ def test_the_urgent_callers_of_a_process_are_served_first(opened: Opened) -> Non
                 await asyncio.sleep(0)
             await asyncio.gather(*polls, *commands)
         assert order == ["command", "command", "poll", "poll"]
+
+    asyncio.run(scenario())
+
+
+class Checks:
+    """Callers that are not urgent, and the order in which they got a slot."""
+
+    def __init__(self, slots: CallSlots) -> None:
+        self.slots = slots
+        self.served: list[str] = []
+
+    async def begin(self, *names: str, continues: bool = False) -> list[asyncio.Task[None]]:
+        """Start a check of each name, in this order, and let each ask for its slot."""
+        tasks = [asyncio.create_task(self._check(name, continues=continues)) for name in names]
+        await asyncio.sleep(0)
+        return tasks
+
+    async def _check(self, name: str, *, continues: bool) -> None:
+        async with self.slots.held(urgent=False, continues=continues):
+            self.served.append(name)
+
+
+async def until(there: Callable[[], bool]) -> None:
+    while not there():  # noqa: ASYNC110 - another task changes the condition
+        await asyncio.sleep(0.002)
+
+
+def test_checks_take_no_free_slot_while_a_command_holds_one(opened: Opened) -> None:
+    async def scenario() -> None:
+        slots = opened(3)
+        checks = Checks(slots)
+        async with closing(slots):
+            async with slots.held():
+                async with slots.held():
+                    begun = await checks.begin("first", "second")
+                await asyncio.sleep(0.05)
+                assert (checks.served, slots.deferred) == ([], 2), "one command is over, the other is not"
+            await asyncio.gather(*begun)
+        assert (checks.served, slots.deferred) == (["first", "second"], 0)
+
+    asyncio.run(scenario())
+
+
+def test_a_check_is_deferred_by_a_command_that_waits_for_a_slot(opened: Opened) -> None:
+    async def scenario() -> None:
+        slots = opened(1)
+        checks = Checks(slots)
+
+        async def command() -> None:
+            async with slots.held():
+                assert (checks.served, slots.deferred) == ([], 1)
+
+        async with closing(slots):
+            async with slots.held(urgent=False):
+                commanding = asyncio.create_task(command())
+                await asyncio.sleep(0)
+                begun = await checks.begin("check")
+            await asyncio.gather(commanding, *begun)
+        assert checks.served == ["check"]
+
+    asyncio.run(scenario())
+
+
+def test_a_command_that_hangs_defers_checks_only_for_a_limited_time(opened: Opened) -> None:
+    async def scenario() -> None:
+        slots = opened(2, check_wait_s=0.05)
+        checks = Checks(slots)
+        async with closing(slots), slots.held():
+            await asyncio.gather(*await checks.begin("first", "second"))
+        assert sorted(checks.served) == ["first", "second"]
+
+    asyncio.run(scenario())
+
+
+def test_a_check_that_continues_is_not_deferred_again(opened: Opened) -> None:
+    async def scenario() -> None:
+        slots = opened(2)
+        checks = Checks(slots)
+        async with closing(slots), slots.held():
+            await asyncio.gather(*await checks.begin("next zone", continues=True))
+        assert checks.served == ["next zone"]
+
+    asyncio.run(scenario())
+
+
+def test_a_deferred_check_that_is_cancelled_delays_nobody(opened: Opened) -> None:
+    async def scenario() -> None:
+        slots = opened(1)
+        checks = Checks(slots)
+        async with closing(slots):
+            async with slots.held():
+                cancelled, *others = await checks.begin("cancelled", "second", "third")
+                await until(lambda: slots.deferred == 3)
+                cancelled.cancel()
+                await until(lambda: slots.deferred == 2)
+            await asyncio.gather(*others)
+        assert (checks.served, slots.deferred) == (["second", "third"], 0)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("ending", ["fails", "is cancelled", "is cancelled before it has a slot"])
+def test_a_command_that_ends_in_any_way_defers_no_further_check(opened: Opened, ending: str) -> None:
+    async def scenario() -> None:
+        slots = opened(2)
+        checks, holds = Checks(slots), asyncio.Event()
+
+        async def command() -> None:
+            async with slots.held():
+                holds.set()
+                await asyncio.sleep(0 if ending == "fails" else PATIENCE_S)
+                raise RuntimeError("inside")
+
+        async with closing(slots):
+            commanding = asyncio.create_task(command())
+            if ending == "is cancelled before it has a slot":
+                await asyncio.sleep(0)
+            else:
+                await holds.wait()
+            begun = await checks.begin("check")
+            if ending != "fails":
+                commanding.cancel()
+            await asyncio.gather(commanding, return_exceptions=True)
+            await asyncio.gather(*begun)
+        assert checks.served == ["check"]
 
     asyncio.run(scenario())
 

@@ -11,6 +11,7 @@ from application.ports.dispatch.work_queue import BmsWork
 from domain.dispatch import Dispatch
 from interfaces.workers.dispatch.dispatch import DispatchWorker
 from tests.fakes.coordination.locks import FakeLocks
+from tests.fakes.dispatch.call_slots import FakeCallSlots
 from tests.in_process_system import InProcessSystem
 from tests.sample_values import DR_EVENT_ID
 from tests.servers import nats_server
@@ -47,7 +48,11 @@ def test_a_poison_message_is_parked_and_the_next_message_is_processed() -> None:
         await queue.publish_bms(work_of(requested), message_id="good")
         stop = asyncio.Event()
         worker = DispatchWorker(
-            source=queue, calls=world.calls, locks=FakeLocks(), facilities=lambda: ["fac-001"]
+            source=queue,
+            calls=world.calls,
+            slots=FakeCallSlots(),
+            locks=FakeLocks(),
+            facilities=lambda: ["fac-001"],
         )
         running = asyncio.create_task(worker.run(stop))
         while not running.done():

@@ -25,6 +25,7 @@ from application.ports.dispatch.building_control import (
     BmsTimedOut,
     BmsUnreachable,
 )
+from application.ports.dispatch.call_slots import CallSlots
 from interfaces.simulators.bms.building import Building, Refusal
 from tests.simulation.runtime.virtual_loop import OWNER
 from tests.simulation.scenario.fault_injection import FaultInjector
@@ -198,10 +199,11 @@ class BmsNetwork:
 
 @dataclass(frozen=True)
 class GuardedNetwork:
-    """The network as one process uses it, behind its own breakers."""
+    """The network as one process uses it, behind its own breakers and call slots."""
 
     network: BmsNetwork
     breakers: Breakers
+    slots: CallSlots
 
     @property
     def bms(self) -> dict[str, SimulatedBms]:
@@ -217,7 +219,10 @@ class GuardedNetwork:
         command_id: UUID | None,
         act: Callable[[Building, datetime], TAnswer],
     ) -> TAnswer:
-        async with self.breakers.guarding(connection.facility_id):
+        async with (
+            self.breakers.guarding(connection.facility_id),
+            self.slots.held(urgent=operation != "state"),
+        ):
             return await self.network.call(connection, operation, command_id, act)
 
 

@@ -1,6 +1,7 @@
 """The dispatch worker has one task and one lock per facility. An unexpected error ends it without loss of work."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,6 +18,7 @@ from domain.errors import NotAllowedNow
 from interfaces.workers.dispatch import dispatch as worker_module
 from interfaces.workers.dispatch.dispatch import DispatchWorker
 from tests.fakes.coordination.locks import FakeLocks, LockBoard
+from tests.fakes.dispatch.call_slots import FakeCallSlots
 from tests.fakes.dispatch.work_queue import FakeWorkQueue
 
 PATIENCE_S = 20.0
@@ -31,8 +33,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 class Calls:
     """Stands for DispatchExecutor: counts calls, and may be slow or fail."""
-
-    waiting = 0
 
     def __init__(self, *, takes_s: float = 0.0) -> None:
         self.takes_s = takes_s
@@ -79,10 +79,17 @@ async def until(there: Callable[[], bool]) -> None:
             await asyncio.sleep(0.002)
 
 
-def worker(queue: FakeWorkQueue, calls: Calls, facilities: list[str], locks: Any = None) -> DispatchWorker:
+def worker(
+    queue: FakeWorkQueue,
+    calls: Calls,
+    facilities: list[str],
+    locks: Any = None,
+    slots: FakeCallSlots | None = None,
+) -> DispatchWorker:
     return DispatchWorker(
         source=queue,
         calls=cast("Any", calls),
+        slots=slots or FakeCallSlots(),
         locks=locks or FakeLocks(),
         facilities=lambda: list(facilities),
     )
@@ -231,6 +238,38 @@ def test_a_single_worker_does_all_work_in_order(monkeypatch: pytest.MonkeyPatch)
 
     asyncio.run(scenario())
     assert [number for _, _, number in calls.done] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(("is_deferred", "deliveries"), [(True, 1), (False, 2)])
+def test_a_check_counts_as_work_under_way_unless_it_is_deferred(
+    monkeypatch: pytest.MonkeyPatch, *, is_deferred: bool, deliveries: int
+) -> None:
+    """A command that arrives then is given back, or carried out at once."""
+    monkeypatch.setattr(worker_module, "GIVE_BACK_FROM", 1)
+    queue, slots = FakeWorkQueue(), FakeCallSlots()
+
+    class Checks(Calls):
+        async def do(self, work: BmsWork) -> None:
+            if work.task == "verify":
+                self.begun.append(work.facility_id)
+                async with slots.held(urgent=False):
+                    await asyncio.sleep(PATIENCE_S)
+            await super().do(work)
+
+    async def scenario() -> int:
+        calls, stop = Checks(), asyncio.Event()
+        await publish(queue, work("fac-1", 1, "verify"))
+        running = asyncio.create_task(worker(queue, calls, ["fac-1", "fac-2"], slots=slots).run(stop))
+        async with slots.held() if is_deferred else contextlib.nullcontext():
+            await until(lambda: calls.begun == ["fac-1"])
+            await publish(queue, work("fac-2", 2))
+            [command] = queue.waiting["bms fac-2"]
+            await until(lambda: len(calls.done) == 1)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        return command.times
+
+    assert asyncio.run(scenario()) == deliveries
 
 
 def test_work_that_failed_with_an_unexpected_error_is_delivered_again_by_the_same_worker() -> None:
