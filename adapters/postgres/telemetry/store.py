@@ -12,12 +12,7 @@ from psycopg_pool import ConnectionPool
 
 from adapters.postgres.telemetry.current_values import current_values
 from adapters.postgres.telemetry.imported_intervals import put_imported, stored_intervals
-from adapters.postgres.telemetry.readings.insert import (
-    MarkedIntervals,
-    ReadingBatch,
-    add_batches,
-    batch_of,
-)
+from adapters.postgres.telemetry.readings.insert import ReadingWriter
 from adapters.postgres.telemetry.readings.recent import days_of_recent, newest_of, recent_readings
 from adapters.postgres.telemetry.transaction import telemetry_transaction
 from adapters.postgres.thread_batcher import ThreadBatcher
@@ -80,13 +75,11 @@ class PostgresTelemetryStore:
         self._clock = clock
         self._health = health or TelemetryHealth()
         self._days_ready: set[datetime] = set()
-        self._marks: dict[int, MarkedIntervals] = {}
-        """By partition. Used only inside a write."""
-        self._finalized_by: dict[int, datetime] = {}
-        """By partition, as of the last write."""
-        self._server = ""
+        self._writer = ReadingWriter(pool, clock, self._health)
         # A transaction per partition would cost more than its rows. A refused batch fails no other.
-        self._grouped = ThreadBatcher(self._write, unavailable=(TelemetryStoreUnavailable,), repeats=True)
+        self._grouped = ThreadBatcher(
+            self._writer.write, unavailable=(TelemetryStoreUnavailable,), repeats=True
+        )
 
     def write_readings(self, partition: int, stream_seq: int, readings: Sequence[MeterReading]) -> int:
         try:
@@ -94,12 +87,10 @@ class PostgresTelemetryStore:
         except UnjoinableId as error:
             raise ReadingsRefused(str(error)) from error
         self._prepare(sorted(_days_of(block) - self._days_ready))
-        marks = self._marks.setdefault(partition, MarkedIntervals())
-        finalized_at = self._finalized_by.get(partition) or self._clock.now()
-        batch = batch_of(partition, stream_seq, block, marks, at=finalized_at)
+        batch = self._writer.batch_of(partition, stream_seq, block)
         try:
             # Readings that must be compared with stored ones take longer, so they are written separately.
-            return self._write([batch])[0] if batch.encoded is None else self._grouped.get(batch)
+            return self._writer.write([batch])[0] if batch.encoded is None else self._grouped.get(batch)
         except (InterfaceError, OperationalError) as error:  # not begun, or its leader was stopped
             raise TelemetryStoreUnavailable(str(error)) from error
         except ReadingsRefused as error:
@@ -110,29 +101,6 @@ class PostgresTelemetryStore:
                 days = days_of_recent(conn, partition)
             self._prepare(days)
             raise TelemetryStoreUnavailable("a day's partition was dropped; it is made again") from error
-
-    def _write(self, batches: Sequence[ReadingBatch]) -> list[int]:
-        partitions = [batch.partition for batch in batches]
-        try:
-            timer = self._health.timed("write readings", is_write=True)
-            with telemetry_transaction(self._pool, timer, partitions=partitions, waits="5s") as conn:
-                self._check_server(f"{conn.info.host}:{conn.info.port}")
-                results = add_batches(conn, batches, at=self._clock.now())
-        except TelemetryStoreUnavailable:
-            self._check_server("")
-            raise
-        for batch, added in zip(batches, results, strict=True):
-            batch.marks.add(added.marked)
-            if added.finalized_by is not None:
-                self._finalized_by[batch.partition] = added.finalized_by
-        return [added.readings for added in results]
-
-    def _check_server(self, server: str) -> None:
-        """Clear the marks if the server changed, since another server may have lost them."""
-        if server != self._server:
-            self._server = server
-            for marks in list(self._marks.values()):
-                marks.clear()
 
     def position(self, partition: int) -> int:
         with telemetry_transaction(self._pool) as conn:

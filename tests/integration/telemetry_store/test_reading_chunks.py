@@ -331,4 +331,4 @@ def test_a_failing_store_clears_its_cached_marks(pool: ConnectionPool[Any], cloc
     pool.close()
     with pytest.raises(TelemetryStoreUnavailable):
         store.write_readings(0, 2, [said(15, 10.0)])
-    assert store._marks[0].missing({int(T0.timestamp()): {"fac"}}, clock.now())
+    assert store._writer._marks[0].missing({int(T0.timestamp()): {"fac"}}, clock.now())

@@ -14,7 +14,7 @@ from psycopg_pool import ConnectionPool
 
 from adapters.postgres.telemetry.meter_powers import PostgresMeterPowers
 from adapters.postgres.telemetry.reading_counts import PostgresStoredReadings
-from adapters.postgres.telemetry.readings import chunk_query, recent
+from adapters.postgres.telemetry.readings import chunk_query, insert
 from adapters.postgres.telemetry.readings.chunk_query import ChunkRange, readings_in
 from adapters.postgres.telemetry.readings.deduplication import novel_readings
 from adapters.postgres.telemetry.readings.insert import flush_buffer
@@ -234,7 +234,7 @@ def test_readings_buffered_for_15_seconds_become_one_chunk_per_minute(setup: Sto
 def test_the_number_of_buffered_readings_is_limited(
     setup: StoreSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recent, "MAX_BUFFERED", 5)
+    monkeypatch.setattr(insert, "MAX_BUFFERED", 5)
     for second in range(7):
         setup.write([said(second)])
     assert (setup.waiting(), setup.chunks()) == (3, [4])

@@ -1,4 +1,4 @@
-"""Insertion of readings in the caller's transaction, and marking of the quarter-hours that they affect.
+"""Insertion of readings, and marking of the quarter-hours that they affect.
 
 Readings are appended as they come. A repeat or a correction is stored beside the earlier reading. Readers use
 the one with the highest rank (domain.telemetry.reading_arrays), and finalization deletes the others.
@@ -7,13 +7,14 @@ the one with the highest rank (domain.telemetry.reading_arrays), and finalizatio
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
 import psycopg
+from psycopg_pool import ConnectionPool
 
 from adapters.postgres.telemetry.dirty_intervals import DirtyIntervals, mark_dirty
 from adapters.postgres.telemetry.readings.chunk_encoder import Chunks, chunks_of, copy_chunks
@@ -21,12 +22,14 @@ from adapters.postgres.telemetry.readings.deduplication import novel_readings
 from adapters.postgres.telemetry.readings.recent import (
     RecentRow,
     add_recent,
-    are_due,
     drain,
-    is_buffered,
-    recent_row,
     record_drained,
+    split,
 )
+from adapters.postgres.telemetry.transaction import telemetry_transaction
+from application.ports.clock import Clock
+from application.ports.telemetry.store import TelemetryStoreUnavailable
+from application.telemetry.store_health import TelemetryHealth
 from domain.telemetry.facility_rollups import FINALIZED_AFTER, LOOK_AHEAD_S
 from domain.telemetry.intervals import INTERVAL, INTERVAL_S
 from domain.telemetry.reading_arrays import BoolArray
@@ -46,6 +49,10 @@ ON CONFLICT (partition) DO UPDATE
 RETURNING p.partition, p.settled_by, p.recent, p.recent_since
 """
 _HAS_BUFFERED = "SELECT FROM telemetry_positions WHERE partition = %s AND recent > 0"
+BUFFER_FOR = timedelta(seconds=15)
+"""How long a reading is buffered; a typical meter sends once in this time."""
+MAX_BUFFERED = 32_768
+"""Buffered readings per partition; moving this many into chunks takes 0.1 s."""
 _MAX_CLOCK_SKEW = timedelta(seconds=60)
 """Largest assumed difference between the clocks of two workers."""
 
@@ -95,7 +102,6 @@ class ReadingBatch(NamedTuple):
     readings: ReadingBlock
     encoded: EncodedReadings | None
     """None if the readings have to be compared with stored ones."""
-    marks: MarkedIntervals
 
     @property
     def recent(self) -> int:
@@ -113,26 +119,58 @@ class InsertResult(NamedTuple):
     """Time up to which quarter-hours of the partition may have been finalized."""
 
 
-def batch_of(
-    partition: int, stream_seq: int, readings: ReadingBlock, marks: MarkedIntervals, *, at: datetime
-) -> ReadingBatch:
-    """Prepare a batch before any lock is taken. `at`: the last known time of a finalization."""
-    encoded = None if has_late(readings, at) else _encode(partition, readings)
-    return ReadingBatch(partition, stream_seq, readings, encoded, marks)
+class ReadingWriter:
+    """Writes batches of readings, those of one call in one transaction. Calls at once have no partition in common."""
+
+    def __init__(self, pool: ConnectionPool[Any], clock: Clock, health: TelemetryHealth) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._health = health
+        self._marks: defaultdict[int, MarkedIntervals] = defaultdict(MarkedIntervals)
+        """By partition."""
+        self._finalized_by: dict[int, datetime] = {}
+        """By partition, as of the last write."""
+        self._server = ""
+
+    def batch_of(self, partition: int, stream_seq: int, readings: ReadingBlock) -> ReadingBatch:
+        """Prepare a batch before any lock is taken."""
+        finalized_at = self._finalized_by.get(partition) or self._clock.now()
+        encoded = None if has_late(readings, finalized_at) else _encode(partition, readings)
+        return ReadingBatch(partition, stream_seq, readings, encoded)
+
+    def write(self, batches: Sequence[ReadingBatch]) -> list[int]:
+        """The number of readings stored of each batch. Raises ReadingsRefused, TelemetryStoreUnavailable."""
+        partitions = [batch.partition for batch in batches]
+        try:
+            timer = self._health.timed("write readings", is_write=True)
+            with telemetry_transaction(self._pool, timer, partitions=partitions, waits="5s") as conn:
+                self._check_server(f"{conn.info.host}:{conn.info.port}")
+                results = _add_batches(conn, batches, self._marks, at=self._clock.now())
+        except TelemetryStoreUnavailable:
+            self._check_server("")
+            raise
+        for partition, added in zip(partitions, results, strict=True):
+            self._marks[partition].add(added.marked)
+            if added.finalized_by is not None:
+                self._finalized_by[partition] = added.finalized_by
+        return [added.readings for added in results]
+
+    def _check_server(self, server: str) -> None:
+        """Clear the marks if the server changed, since another server may have lost them."""
+        if server != self._server:
+            self._server = server
+            for marks in list(self._marks.values()):
+                marks.clear()
 
 
 def _encode(partition: int, readings: ReadingBlock) -> EncodedReadings:
-    buffered = is_buffered(partition, readings)
-    if not buffered.any():
-        return EncodedReadings(chunks_of(readings), None)
-    if buffered.all():
-        return EncodedReadings(None, recent_row(partition, readings))
-    return EncodedReadings(
-        chunks_of(readings.chosen(~buffered)), recent_row(partition, readings.chosen(buffered))
-    )
+    recent, others = split(partition, readings)
+    return EncodedReadings(None if others is None else chunks_of(others), recent)
 
 
-def add_batches(conn: Connection, batches: Sequence[ReadingBatch], *, at: datetime) -> list[InsertResult]:
+def _add_batches(
+    conn: Connection, batches: Sequence[ReadingBatch], marks: Mapping[int, MarkedIntervals], *, at: datetime
+) -> list[InsertResult]:
     """Move the positions, insert the readings and mark their quarter-hours. The caller holds the partitions'
     locks.
 
@@ -154,7 +192,7 @@ def add_batches(conn: Connection, batches: Sequence[ReadingBatch], *, at: dateti
             encoded = EncodedReadings(chunks_of(readings), None)
         missing: DirtyIntervals = {}
         if len(readings):
-            missing = batch.marks.missing(_dirtied_by(encoded), finalized_at)
+            missing = marks[batch.partition].missing(_dirtied_by(encoded), finalized_at)
             to_mark.append((batch.partition, missing))
         if encoded.chunks is not None:
             chunks.append(encoded.chunks)
@@ -199,7 +237,7 @@ def _move_positions(
     for partition, finalized_at, buffered, since in conn.execute(_MOVE_POSITIONS, params):
         if finalized_at is not None:
             finalized_by[partition] = finalized_at
-        if are_due(buffered, since, at):
+        if buffered > 0 and (buffered >= MAX_BUFFERED or since is None or since <= at - BUFFER_FOR):
             due.append((buffered, partition))
     return finalized_by, max(due)[1] if due else None
 

@@ -36,10 +36,6 @@ from domain.telemetry.reading_block import SEPARATOR, ReadingBlock
 
 Connection = psycopg.Connection[Any]
 
-BUFFER_FOR = timedelta(seconds=15)
-"""How long a reading is buffered; a typical meter sends once in this time."""
-MAX_BUFFERED = 32_768
-"""Buffered readings per partition; moving this many into chunks takes 0.1 s."""
 MIN_FOR_A_CHUNK = 4
 """Fewer readings of a facility in one batch are buffered."""
 
@@ -83,9 +79,18 @@ class RecentRow(msgspec.Struct, frozen=True):
     """Time of each reading, in Unix seconds."""
 
 
-def is_buffered(partition: int, block: ReadingBlock) -> BoolArray:
-    """For each reading, whether it is buffered. Facilities of another partition are not, because readers
-    would not find them here."""
+def split(partition: int, block: ReadingBlock) -> tuple[RecentRow | None, ReadingBlock | None]:
+    """The readings of a batch that are buffered, encoded, and the others. None: there are none."""
+    buffered = _are_buffered(partition, block)
+    if not buffered.any():
+        return None, block
+    if buffered.all():
+        return _row(partition, block), None
+    return _row(partition, block.chosen(buffered)), block.chosen(~buffered)
+
+
+def _are_buffered(partition: int, block: ReadingBlock) -> BoolArray:
+    """Facilities of another partition are not buffered, because readers would not find them here."""
     few = block.counts < MIN_FOR_A_CHUNK
     if few.any():
         few &= _places(block.facility_ids) % PARTITIONS == partition
@@ -95,8 +100,8 @@ def is_buffered(partition: int, block: ReadingBlock) -> BoolArray:
     return buffered
 
 
-def recent_row(partition: int, block: ReadingBlock) -> RecentRow:
-    """Encode `block`, which holds the readings selected by `is_buffered` for one partition and is not empty."""
+def _row(partition: int, block: ReadingBlock) -> RecentRow:
+    """`block` is not empty."""
     count, facility_ids = len(block), block.facility_of_each()
     arrays = [
         (_INTEGER, elements_of(">i4", _signed(_places(facility_ids)))),
@@ -117,11 +122,6 @@ def add_recent(conn: Connection, rows: Sequence[RecentRow]) -> None:
     """Add rows in the caller's transaction, which also updates the buffered counts of the partitions."""
     with conn.cursor().copy(_COPY.encode()) as copy:
         copy.write(b"".join([COPY_SIGNATURE, *(one.row for one in rows), COPY_TRAILER]))
-
-
-def are_due(recent: int, since: datetime | None, at: datetime) -> bool:
-    """Whether the buffer of a partition is to be drained."""
-    return recent > 0 and (recent >= MAX_BUFFERED or since is None or since <= at - BUFFER_FOR)
 
 
 def drain(conn: Connection, partition: int) -> ReadingBlock:
