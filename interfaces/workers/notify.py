@@ -89,7 +89,7 @@ class NotifyWorker:
         sends it. One that fails with any other error is parked after some tries; it must not stop those behind it.
         """
         pauses = Pauses(RETRY_S, LONGEST_RETRY_S)
-        async with renewing_lease(item, self.source.redelivery_s):
+        async with renewing_lease(item.extend_lease, self.source.redelivery_s):
             try:
                 await retry_limited(
                     partial(self._carry_out_or_leave, item),

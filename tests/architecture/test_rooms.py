@@ -46,7 +46,6 @@ WHOLE_IDEAS = {
     "interfaces/web/api/webhook/callback_address.py": "the check of a callback address by its text",
     "interfaces/web/broadcast/unlogged_state.py": "state of the live feed outside the log",
     "interfaces/web/openapi/examples.py": "examples of the OpenAPI document",
-    "interfaces/workers/aggregate/batch_lease.py": "the lease of delivered batches",
     "interfaces/workers/aggregate/maintenance.py": "partitions of the coming days",
     "interfaces/workers/dispatch/breaker_alerts.py": "an alert for each open breaker of a building",
     "projections/audit/descriptions.py": "one sentence for each domain event",

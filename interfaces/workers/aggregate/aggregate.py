@@ -1,11 +1,10 @@
 """The aggregate worker: stores the telemetry log, partition by partition, and parks batches that cannot be stored."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from functools import partial
-from typing import Any, TypeVar
 
 import structlog
 
@@ -26,11 +25,12 @@ from application.ports.telemetry.stream import StreamedBatch, StreamUnavailable,
 from application.telemetry.ingest.batch_codec import MalformedBatch, unpack
 from domain.telemetry.meter_reading import ALL_PARTITIONS, MALFORMED, MeterReading
 from domain.telemetry.reading_block import joined
-from interfaces.workers.aggregate.batch_lease import run_leased
 from interfaces.workers.aggregate.maintenance import maintain_storage
 from interfaces.workers.aggregate.partition_runner import run_assigned_partitions
 from interfaces.workers.aggregate.poison_batches import PoisonBatches
 from interfaces.workers.aggregate.rollup_finalizing import FinalizingLock, PartitionFinalizing
+from interfaces.workers.loops.lease_renewal import renewing_lease
+from interfaces.workers.loops.periodic import PeriodicCheck
 
 _log = structlog.get_logger(__name__)
 
@@ -44,14 +44,15 @@ them can be the cause.
 BATCHES_AT_ONCE = 64
 WRITE_EVERY_S = 0.25
 """Wall seconds between two writes of a partition that is not behind. Smaller, more frequent writes cost more."""
+REDELIVERY_S = 1.5
+"""Wall seconds: less than the time after which the log delivers again what nobody has renewed."""
 _PULL_FOR_S = 1.0
 _THREADS = 2 * len(ALL_PARTITIONS)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 0.5
 
 MAX_DOUBLINGS = 10
 """Of a pause: a poison batch that cannot be parked is tried without end, and 2**1024 is no float."""
-TAnswer = TypeVar("TAnswer")
-Handling = Callable[[StreamedBatch], Coroutine[Any, Any, None]]
+Handling = Callable[[StreamedBatch], Awaitable[None]]
 
 
 def _ignore(readings: Sequence[MeterReading]) -> None:
@@ -75,17 +76,16 @@ class Aggregator:
         first_pause_s: float = _FIRST_PAUSE_S,
         stored: Callable[[Sequence[MeterReading]], None] = _ignore,
     ) -> None:
-        """`stored` is called with what was written, in the writing thread."""
+        """`stored` is called with what was written."""
         self._partition = partition
         self._stream = stream
         self._store = store
         self._stored = stored
         self._poison = PoisonBatches(partition, dead_letters, alerts, clock)
         self._pauses = Pauses(first_pause_s, _LONGEST_PAUSE_S)
-        self._lock = lock or FinalizingLock()
         self._finalizing: PartitionFinalizing | None = None
         if rollups is not None and partition != MALFORMED:
-            self._finalizing = PartitionFinalizing(partition, rollups, self._lock)
+            self._finalizing = PartitionFinalizing(partition, rollups, lock or FinalizingLock())
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop`; a batch that is being stored is finished first."""
@@ -93,7 +93,8 @@ class Aggregator:
         if self._finalizing is not None:
             background.append(asyncio.create_task(self._finalizing.run(stop)))
         try:
-            await self._work(stop)
+            name, pull = f"storing of partition {self._partition}", partial(self._pull_and_store, stop)
+            await PeriodicCheck(name, pull, every_s=WRITE_EVERY_S).run(stop)
             await asyncio.gather(*background)
         finally:
             for task in background:
@@ -102,27 +103,21 @@ class Aggregator:
             with suppress(StreamUnavailable):  # then no batch is assigned to this worker either
                 await self._stream.stop_consuming(self._partition)
 
-    async def _work(self, stop: asyncio.Event) -> None:
-        loop = asyncio.get_running_loop()
-        while not stop.is_set():
-            with suppress(Stopped):
-                if await self._repeated(partial(self._pull_and_store, stop), stop) < BATCHES_AT_ONCE:
-                    # All partitions at the same moment: their writes then go into one transaction.
-                    await sleep_or_stop(stop, WRITE_EVERY_S - loop.time() % WRITE_EVERY_S)
-
-    async def _pull_and_store(self, stop: asyncio.Event) -> int:
-        """Returns the number of batches. Raises StreamUnavailable."""
+    async def _pull_and_store(self, stop: asyncio.Event) -> float:
+        """Returns the pause until the next pull, wall seconds. Raises StreamUnavailable."""
         batches = await self._stream.pull(self._partition, limit=BATCHES_AT_ONCE, timeout_s=_PULL_FOR_S)
-        if self._finalizing is not None:
-            is_behind = bool(batches) and batches[-1].left >= BATCHES_AT_ONCE
-            self._finalizing.note(is_behind=is_behind)
-        await self.store(batches, stop)
-        return len(batches)
+        is_behind = bool(batches) and batches[-1].left >= BATCHES_AT_ONCE
+        with nullcontext() if self._finalizing is None else self._finalizing.writing(is_behind=is_behind):
+            await self.store(batches, stop)
+        if len(batches) == BATCHES_AT_ONCE:
+            return 0.0
+        # All partitions at the same moment: their writes then go into one transaction.
+        return WRITE_EVERY_S - asyncio.get_running_loop().time() % WRITE_EVERY_S
 
-    async def _repeated(self, call: Callable[[], Awaitable[TAnswer]], stop: asyncio.Event) -> TAnswer:
+    async def _repeated(self, call: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
         """`call` until the stores it needs answer. Raises Stopped."""
         log = partial(log_retry, partition=self._partition)
-        return await retry_while_unavailable(call, stop=stop, pauses=self._pauses, on_retry=log)
+        await retry_while_unavailable(call, stop=stop, pauses=self._pauses, on_retry=log)
 
     async def store(self, batches: Sequence[StreamedBatch], stop: asyncio.Event) -> None:
         """Store and acknowledge `batches`, in one transaction where possible. Raises StreamUnavailable.
@@ -143,7 +138,8 @@ class Aggregator:
         try:
             readings = joined([unpack(batch.body).readings for batch in batches])
             write = partial(self._write, batches[-1].stream_seq, readings)
-            await run_leased(self._stream, batches, self._repeated(write, stop), stop)
+            async with self._leased(batches, stop):
+                await self._repeated(write, stop)
         except (StreamUnavailable, Stopped):
             raise
         except Exception as error:  # noqa: BLE001 - whatever failed, each batch is now tried by itself
@@ -162,9 +158,29 @@ class Aggregator:
     ) -> None:
         for number, batch in enumerate(batches):
             crashes = batch is suspected and batch.deliveries > MAX_DELIVERIES
-            handling = self._handle_or_park(batch, _refuse if crashes else handle, stop)
-            await run_leased(self._stream, batches[number:], handling, stop)
+            async with self._leased(batches[number:], stop):
+                await self._handle_or_park(batch, _refuse if crashes else handle, stop)
             await self._stream.acknowledge(batch)
+
+    @asynccontextmanager
+    async def _leased(self, batches: Sequence[StreamedBatch], stop: asyncio.Event) -> AsyncIterator[None]:
+        """Inside the block no other worker is handed `batches`. When it raises Stopped, they are handed back.
+
+        From `stop` on the lease is no longer renewed: a store that hangs delays only its own worker.
+        """
+
+        async def extend() -> None:
+            with suppress(StreamUnavailable):  # delivered twice, a batch is stored once all the same
+                for batch in [] if stop.is_set() else batches:
+                    await self._stream.extend_lease(batch)
+
+        try:
+            async with renewing_lease(extend, REDELIVERY_S):
+                yield
+        except Stopped:
+            for batch in batches:
+                await self._stream.return_batch(batch)
+            raise
 
     async def _handle_or_park(self, batch: StreamedBatch, handle: Handling, stop: asyncio.Event) -> None:
         """Handle `batch`; park it when it is malformed or has failed MAX_TRIES times. Raises Stopped."""
@@ -192,11 +208,7 @@ class Aggregator:
         await self._write(batch.stream_seq, unpack(batch.body).readings)
 
     async def _write(self, stream_seq: int, readings: Sequence[MeterReading]) -> None:
-        with self._lock.writing():
-            await asyncio.to_thread(self._write_now, stream_seq, readings)
-
-    def _write_now(self, stream_seq: int, readings: Sequence[MeterReading]) -> None:
-        self._store.write_readings(self._partition, stream_seq, readings)
+        await asyncio.to_thread(self._store.write_readings, self._partition, stream_seq, readings)
         self._stored(readings)
 
 

@@ -96,6 +96,13 @@ class PartitionFinalizing:
         await self.finalize_if_due(loop.time())
         return max(0.0, self._due_at_s - loop.time())
 
+    @contextmanager
+    def writing(self, *, is_behind: bool) -> Iterator[None]:
+        """Held while readings of the partition are being written. See `note`."""
+        self.note(is_behind=is_behind)
+        with self._lock.writing():
+            yield
+
     def note(self, *, is_behind: bool) -> None:
         """Note whether more is left in the log than is pulled at once."""
         if not is_behind:

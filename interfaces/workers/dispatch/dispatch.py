@@ -111,7 +111,10 @@ class DispatchWorker:
             self._under_way -= 1
 
     async def _carry_out(self, facility_id: str, item: WorkItem) -> None:
-        async with renewing_lease(item, self.source.redelivery_s), self.locks.held(f"bms:{facility_id}"):
+        async with (
+            renewing_lease(item.extend_lease, self.source.redelivery_s),
+            self.locks.held(f"bms:{facility_id}"),
+        ):
             try:
                 work = json_decoder(BmsWork).decode(item.body)
             except UNREADABLE as error:

@@ -1,18 +1,16 @@
-"""Renews the lease of a delivery of the work queue while the work on it lasts."""
+"""Renews the lease of deliveries while the work on them lasts: nobody else is handed them meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-
-from application.ports.dispatch.work_queue import WorkItem
 
 
 @asynccontextmanager
-async def renewing_lease(item: WorkItem, redelivery_s: float) -> AsyncIterator[None]:
-    """Inside the block `item` is not delivered again: its lease is renewed three times in each `redelivery_s`."""
-    renewing = asyncio.create_task(_renew(item, redelivery_s / 3))
+async def renewing_lease(extend: Callable[[], Awaitable[None]], redelivery_s: float) -> AsyncIterator[None]:
+    """Inside the block `extend` is called three times in each `redelivery_s`, until it raises an error."""
+    renewing = asyncio.create_task(_renew(extend, redelivery_s / 3))
     try:
         yield
     finally:
@@ -21,7 +19,7 @@ async def renewing_lease(item: WorkItem, redelivery_s: float) -> AsyncIterator[N
         await asyncio.gather(renewing, return_exceptions=True)
 
 
-async def _renew(item: WorkItem, every_s: float) -> None:
+async def _renew(extend: Callable[[], Awaitable[None]], every_s: float) -> None:
     while True:
         await asyncio.sleep(every_s)
-        await item.extend_lease()
+        await extend()

@@ -14,7 +14,7 @@ from application.ports.telemetry.stream import StreamedBatch, StreamUnavailable
 from application.telemetry.ingest.batch_codec import MalformedMessages, ReadingBatch, pack
 from application.telemetry.ingest.message_parser import MalformedReading
 from domain.telemetry.meter_reading import MALFORMED, MeterReading, partition_of
-from interfaces.workers.aggregate import batch_lease
+from interfaces.workers.aggregate import aggregate
 from interfaces.workers.aggregate import rollup_finalizing as settling
 from interfaces.workers.aggregate.aggregate import BATCHES_AT_ONCE, MAX_TRIES, Aggregator
 from interfaces.workers.aggregate.maintenance import maintain_storage
@@ -174,7 +174,7 @@ class HeldStore(FakeTelemetryStore):
 def test_batches_are_not_delivered_again_while_they_are_being_written(
     monkeypatch: pytest.MonkeyPatch, deliveries: int
 ) -> None:
-    monkeypatch.setattr(batch_lease, "RENEW_EVERY_S", 0.02)
+    monkeypatch.setattr(aggregate, "REDELIVERY_S", 0.06)
 
     async def scenario() -> None:
         told = Aggregating(store := HeldStore())
@@ -194,7 +194,7 @@ def test_batches_are_not_delivered_again_while_they_are_being_written(
 def test_batches_of_a_hanging_write_are_redelivered_after_the_partition_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(batch_lease, "RENEW_EVERY_S", 0.02)
+    monkeypatch.setattr(aggregate, "REDELIVERY_S", 0.06)
 
     async def scenario() -> None:
         told, given_up = Aggregating(store := HeldStore()), asyncio.Event()
@@ -211,7 +211,7 @@ def test_batches_of_a_hanging_write_are_redelivered_after_the_partition_is_given
 
 
 def test_a_write_is_completed_although_the_log_becomes_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_lease, "RENEW_EVERY_S", 0.01)
+    monkeypatch.setattr(aggregate, "REDELIVERY_S", 0.03)
 
     async def scenario() -> None:
         told = Aggregating(store := HeldStore())

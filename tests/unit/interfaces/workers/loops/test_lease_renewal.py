@@ -34,7 +34,7 @@ def test_a_cancellation_during_the_release_of_a_delivery_is_not_lost() -> None:
         item = SlowToLetGo()
 
         async def work() -> None:
-            async with renewing_lease(item, 0.003):
+            async with renewing_lease(item.extend_lease, 0.003):
                 await item.asked.wait()
             await asyncio.Event().wait()
 
