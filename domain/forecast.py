@@ -111,9 +111,8 @@ def is_better(quality: DataQuality, than: DataQuality) -> bool:
     return BEST_FIRST.index(quality) < BEST_FIRST.index(than)
 
 
-def cycle_start_of(moment: datetime) -> datetime:
-    """The start of the forecast cycle that contains `moment`; each quarter-hour has one."""
-    return interval_start(moment)
+cycle_start_of = interval_start
+"""The start of the forecast cycle that contains a moment: each quarter-hour has one."""
 
 
 class ForecastInputs(msgspec.Struct, frozen=True, kw_only=True):

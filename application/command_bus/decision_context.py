@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 
 from application.ports.clock import Clock
-from application.ports.event_store.event_store import EventStreams, StreamNotFound, TAggregate
+from application.ports.event_store.event_store import EventStreams, TAggregate
 from application.ports.forecast.forecast_book import ForecastBook
 from application.ports.public_holidays import PublicHolidays
 from application.ports.settlement.documents import SettlementDocuments
@@ -171,7 +171,4 @@ class DecisionContext:
         return {facility_id: found[stream_id] for facility_id, stream_id in streams.items()}
 
     def _load(self, kind: type[TAggregate], stream_id: UUID) -> TAggregate | None:
-        try:
-            return self.store.load(kind, stream_id)
-        except StreamNotFound:
-            return None
+        return self.store.load_many(kind, [stream_id]).get(stream_id)

@@ -50,4 +50,7 @@ class PrefetchedStreams:
     def load_many(
         self, aggregate_class: type[TAggregate], stream_ids: Sequence[UUID]
     ) -> dict[UUID, TAggregate]:
-        return self._store.load_many(aggregate_class, stream_ids)
+        found = {i: self._aggregates[i] for i in stream_ids if i in self._aggregates}
+        if len(found) < len(stream_ids):  # all of them are to be of one moment
+            return self._store.load_many(aggregate_class, stream_ids)
+        return {stream_id: cast("TAggregate", one.copy()) for stream_id, one in found.items()}

@@ -149,10 +149,6 @@ class Feasibility(msgspec.Struct, frozen=True):
     degraded: tuple[str, ...] = ()
     capacity_degraded_kw: float = 0.0
 
-    @property
-    def feasible(self) -> bool:
-        return not self.reasons
-
 
 def assess_feasibility(
     request: DREventRequest, *, now: datetime, program: ProgramTerms, facilities: Mapping[str, FacilityFacts]

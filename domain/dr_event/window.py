@@ -11,11 +11,11 @@ from msgspec.structs import replace
 from domain.dr_event.state import Notice
 
 
-def with_offset(notice: Notice, offset_s: int | None) -> Notice:
+def with_offset(notice: Notice, offset_s: int) -> Notice:
     """The window delayed by the drawn offset, at most by what the notice allows; its length is unchanged (as
     in OpenADR).
     """
-    offset = timedelta(seconds=min(offset_s or 0, notice.randomize_start_s))
+    offset = timedelta(seconds=min(offset_s, notice.randomize_start_s))
     if not offset:
         return notice
     return replace(

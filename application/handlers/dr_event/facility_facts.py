@@ -1,7 +1,7 @@
-"""The facts about a facility for judging and planning, from its aggregate and its forecast."""
+"""The facts about a facility for judging and planning: from its aggregate, its forecast and the program's contract."""
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime, timedelta
 from functools import cache, partial
 from math import fsum
 from typing import NamedTuple
@@ -11,17 +11,18 @@ from application.command_bus.decision_context import DecisionContext
 from application.ports.forecast.forecast_book import IssuedForecast
 from domain.allocation.zone_offers import fitting_zones
 from domain.dr_event import DREvent, Notice
-from domain.dr_event.feasibility import FacilityFacts, HeldWindow
-from domain.facility import Facility, FacilityState, Limits, Zone
+from domain.dr_event.feasibility import FacilityFacts, HeldWindow, RefusalCode
+from domain.facility import Enrolment, Facility, FacilityState, Limits, Zone
 from domain.forecast import quality_at
 from domain.identifiers import program_stream_id
-from domain.program import Program
+from domain.program import Program, Terms, ViolationCode, depends_on_holidays, violations
 from domain.time_series.windows import TimeWindow, local_date, local_day
 
 _NO_LIMITS = Limits(
     dr_events_per_day=1_000, dr_events_per_season=100_000, longest_dr_event_s=86_400, notification_lead_s=0
 )
 """Of a facility with which nothing was agreed."""
+_NOTHING_AGREED = Enrolment()
 
 
 def facilities_of_utility(
@@ -39,13 +40,20 @@ def facilities_of_utility(
 
 
 def facts_of(
-    dr_event: DREvent, notice: Notice, facilities: Mapping[str, Facility], context: DecisionContext
+    dr_event: DREvent,
+    notice: Notice,
+    terms: Terms,
+    facilities: Mapping[str, Facility],
+    context: DecisionContext,
+    *,
+    start_stands: bool,
 ) -> dict[str, FacilityFacts]:
     """The facts of each facility. Capacity comes from the forecast where its horizon suffices, else from the
     declared limits."""
     forecasts = context.forecasts.newest_of(tuple(facilities), at=context.now)
     duration_s = (notice.ends_at - notice.starts_at).total_seconds()
     calendar_in = cache(partial(_calendar, notice.starts_at))  # most facilities share a time zone
+    violations_at = _contract_check(dr_event, notice, terms, context, start_stands=start_stands)
     facts = {}
     for facility_id, facility in facilities.items():
         forecast = forecasts.get(facility_id)
@@ -62,6 +70,7 @@ def facts_of(
             declared_kw,
             quality,
             calendar=calendar_in(facility.state.tz_at(notice.starts_at)),
+            against=violations_at(facility.state),
         )
     return facts
 
@@ -106,6 +115,7 @@ def _facts(
     quality: str | None,
     *,
     calendar: _Calendar,
+    against: dict[RefusalCode, str],
 ) -> FacilityFacts:
     this, utility_id = str(dr_event.id), dr_event.state.utility_id
     season, that_day = calendar.season, calendar.day
@@ -147,4 +157,52 @@ def _facts(
         dr_events_per_season=limits.dr_events_per_season,
         longest_dr_event_s=float(limits.longest_dr_event_s),
         notification_lead_s=float(limits.notification_lead_s),
+        violations=against,
     )
+
+
+def _contract_check(
+    dr_event: DREvent, notice: Notice, terms: Terms, context: DecisionContext, *, start_stands: bool
+) -> Callable[[FacilityState], dict[RefusalCode, str]]:
+    """What the contract of the program has against the window at a facility.
+
+    A facility that the DR event has reserved was judged when it was accepted: while the start stands, a change is not
+    refused for its day, and only a later end is judged by the hours.
+    """
+    if notice.ends_at <= notice.starts_at:
+        return lambda _: {}
+    window = TimeWindow(notice.starts_at, notice.ends_at)
+
+    @cache  # most facilities have the same calendar
+    def of_calendar(tz: str, region: str | None, level_kw: str | None) -> dict[ViolationCode, str]:
+        zone = ZoneInfo(tz)
+        holidays = _holidays(terms, tz, region, local_date(window.starts_at, zone), context)
+        return violations(terms, window, tz=zone, holidays=holidays, level_kw=level_kw)
+
+    def at(state: FacilityState) -> dict[RefusalCode, str]:
+        held = state.reservations.get(str(dr_event.id)) if start_stands else None
+        if held is not None and notice.ends_at <= held.ends_at:
+            return {}
+        tz = state.tz_at(window.starts_at)
+        region = state.region_on(local_date(window.starts_at, ZoneInfo(tz)))
+        enrolment = state.enrolments.get(notice.program_id, _NOTHING_AGREED)
+        found = of_calendar(tz, region, enrolment.level_kw)
+        return {code: detail for code, detail in found.items() if held is None or code == "outside_hours"}
+
+    return at
+
+
+def _holidays(
+    terms: Terms, tz: str, region: str | None, day: date, context: DecisionContext
+) -> frozenset[date]:
+    """Those of the program, else the public ones of the facility's region. A window may reach into the next year.
+
+    The first look at public holidays loads the calendars, which takes longer than a notification may.
+    """
+    if not depends_on_holidays(terms):
+        return frozenset()
+    if terms.holidays is not None:
+        return frozenset(terms.holidays)
+    if (calendar := context.public_holidays) is None:
+        return frozenset()
+    return calendar.in_years(calendar.region_of(tz, region), day.year - 1, day.year + 1)

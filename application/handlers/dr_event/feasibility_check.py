@@ -2,22 +2,19 @@
 yield."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Self
 from uuid import UUID
 
 import msgspec
 from msgspec.structs import replace
 
 from application.command_bus.decision_context import DecisionContext
-from application.handlers.dr_event.contract_check import with_violations
 from application.handlers.dr_event.facility_facts import facts_of
 from application.handlers.dr_event.guardrail import blocked_by_forecast
-from application.handlers.dr_event.preemption import losses, with_yielding
+from application.handlers.dr_event.preemption import yielding_to
 from domain.dr_event import DREvent, Notice, Reason
 from domain.dr_event.feasibility import (
     DREventRequest,
     FacilityFacts,
-    Feasibility,
     ProgramTerms,
     Refusal,
     assess_feasibility,
@@ -33,7 +30,11 @@ class FeasibilityResult(msgspec.Struct, frozen=True, kw_only=True):
 
     notice: Notice
     start_offset_s: int | None
-    feasibility: Feasibility
+    reasons: tuple[Reason, ...]
+    """Against it; without one it can be accepted."""
+    capacity_kw: float
+    capacity_degraded_kw: float
+    shortfall_kw: float
     capacity_source: str
     losing: dict[UUID, tuple[str, ...]]
     """Weaker DR event -> the facilities that it loses if this one is accepted."""
@@ -41,18 +42,6 @@ class FeasibilityResult(msgspec.Struct, frozen=True, kw_only=True):
     """How many forecasts block under the program's guardrail now."""
     at_risk_facilities: int
     """How many others have a degraded forecast, or none though forecasts reach the window."""
-
-    @property
-    def reasons(self) -> tuple[Reason, ...]:
-        return tuple(
-            Reason(code=refusal.code, detail=refusal.detail, facility_id=refusal.facility_id)
-            for refusal in self.feasibility.reasons
-        )
-
-    def with_refusals(self, refusals: Iterable[Refusal]) -> Self:
-        """The result with more reasons against the notice."""
-        reasons = (*self.feasibility.reasons, *refusals)
-        return replace(self, feasibility=replace(self.feasibility, reasons=reasons))
 
 
 def terms_of(dr_event: DREvent, context: DecisionContext) -> Terms:
@@ -76,7 +65,7 @@ def judge_new(
     offset_s = dr_event.state.start_offset_s
     if offset_s is None and notice.randomize_start_s > 0:
         offset_s = context.draw_s(notice.randomize_start_s)
-    in_force = with_offset(notice, offset_s)
+    in_force = notice if offset_s is None else with_offset(notice, offset_s)
     if terms.notification_lead_s == 0:  # a program with a notification lead does not accept a late DR event
         in_force = remaining_window(in_force, now=context.now, minimum_duration_s=terms.minimum_duration_s)
     return _judged(dr_event, in_force, offset_s, terms, facilities, context, start_stands=False)
@@ -90,7 +79,7 @@ def judge_changed(
     context: DecisionContext,
 ) -> FeasibilityResult:
     """Judge a changed notice of an accepted DR event. An unchanged start stays in force, however near it is."""
-    state, refusals = dr_event.state, tuple(_unchangeable(dr_event, notice))
+    state, unchangeable = dr_event.state, _reasons(_unchangeable(dr_event, notice))
     # Judged under its own program: another one may belong to another utility.
     notice = replace(notice, program_id=state.judged_notice.program_id)
     if notice.notified_starts_at == state.judged_notice.notified_starts_at:
@@ -99,8 +88,7 @@ def judge_changed(
         judged = _judged(dr_event, in_force, offset_s, terms, facilities, context, start_stands=True)
     else:
         judged = judge_new(dr_event, notice, terms, facilities, context)
-    reasons = (*refusals, *judged.feasibility.reasons)
-    return replace(judged, feasibility=replace(judged.feasibility, reasons=reasons))
+    return replace(judged, reasons=unchangeable + judged.reasons)
 
 
 def _unchangeable(dr_event: DREvent, notice: Notice) -> Iterator[Refusal]:
@@ -122,26 +110,34 @@ def _judged(  # noqa: PLR0917 - the subject, then the facts
     *,
     start_stands: bool,
 ) -> FeasibilityResult:
-    known = facts_of(dr_event, notice, facilities, context)
-    judged = with_violations(
-        known, dr_event, notice, terms, facilities=facilities, context=context, start_stands=start_stands
-    )
-    facts = with_yielding(judged, dr_event, notice, terms, context)
+    known = facts_of(dr_event, notice, terms, facilities, context, start_stands=start_stands)
+    facts, losing = yielding_to(dr_event, notice, terms, known, context)
     in_reach = notice.ends_at - context.now <= SHORTEST_HORIZON
     blocked, at_risk = _readiness(facts.values(), terms, context, in_reach=in_reach)
+    feasibility = assess_feasibility(
+        _request(dr_event, notice, start_stands=start_stands),
+        now=context.now,
+        program=_program_terms(terms, context.maximum_lead_s),
+        facilities=facts,
+    )
     return FeasibilityResult(
         notice=notice,
         start_offset_s=offset_s,
-        feasibility=assess_feasibility(
-            _request(dr_event, notice, start_stands=start_stands),
-            now=context.now,
-            program=_program_terms(terms, context.maximum_lead_s),
-            facilities=facts,
-        ),
+        reasons=_reasons(feasibility.reasons),
+        capacity_kw=feasibility.capacity_kw,
+        capacity_degraded_kw=feasibility.capacity_degraded_kw,
+        shortfall_kw=feasibility.shortfall_kw,
         capacity_source=_source(facts.values()),
-        losing=losses(facts, dr_event, notice),
+        losing=losing,
         blocked_facilities=blocked,
         at_risk_facilities=at_risk,
+    )
+
+
+def _reasons(refusals: Iterable[Refusal]) -> tuple[Reason, ...]:
+    return tuple(
+        Reason(code=refusal.code, detail=refusal.detail, facility_id=refusal.facility_id)
+        for refusal in refusals
     )
 
 

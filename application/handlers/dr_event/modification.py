@@ -9,12 +9,8 @@ from application.commands.dr_event import Modification, ModifyDREvent
 from application.handlers.dr_event.facility_facts import facilities_of_utility
 from application.handlers.dr_event.feasibility_check import FeasibilityResult, judge_changed, terms_of
 from application.handlers.dr_event.preemption import hand_over_facilities
-from application.handlers.dr_event.repricing import (
-    over_reason,
-    repriced_notice,
-    settlement_refusals,
-    stated_by,
-)
+from application.handlers.dr_event.repricing import over_reason, repriced_notice, stated_by
+from application.handlers.dr_event.settlement_check import rule_in_force, settlement_reasons
 from domain.dr_event import RUNNING, DREvent, Notice, Reason
 from domain.dr_event.reasons import summarized
 from domain.errors import UnknownDREvent
@@ -42,10 +38,9 @@ def modify_dr_event(command: ModifyDREvent, context: DecisionContext) -> Decisio
     existing = context.facilities(command.notice.facility_ids)
     facilities = facilities_of_utility(existing, command.utility_id, in_force.program_id, context)
     judged = judge_changed(dr_event, command.notice, terms_of(dr_event, context), facilities, context)
-    judged = judged.with_refusals(settlement_refusals(dr_event, command, judged.notice, context))
-    if not judged.feasibility.feasible:
-        dr_event.refuse_modification(context.provenance, notice=command.notice, reasons=judged.reasons)
-        return Decision(dr_event, reply=_modification(dr_event, "refused", judged.reasons))
+    rule = rule_in_force(in_force.program_id, context)
+    if reasons := judged.reasons + settlement_reasons(dr_event, command, judged.notice, rule):
+        return _refused(dr_event, command, reasons, context)
     losers = hand_over_facilities(judged.losing, facilities, dr_event, context)
     _take_over(dr_event, judged, command, facilities, context)
     dropped = _dropped(dr_event, dropped_before, context)
@@ -56,13 +51,19 @@ def modify_dr_event(command: ModifyDREvent, context: DecisionContext) -> Decisio
 
 def _reprice(dr_event: DREvent, command: ModifyDREvent, notice: Notice, context: DecisionContext) -> Decision:
     """Of an unchanged request, kind and prices alone are judged: it keeps its plan and its reservations."""
-    refusals = settlement_refusals(dr_event, command, notice, context)
-    if reasons := tuple(Reason(code=one.code, detail=one.detail) for one in refusals):
-        dr_event.refuse_modification(context.provenance, notice=command.notice, reasons=reasons)
-        return Decision(dr_event, reply=_modification(dr_event, "refused", reasons))
+    rule = rule_in_force(dr_event.state.judged_notice.program_id, context)
+    if reasons := settlement_reasons(dr_event, command, notice, rule):
+        return _refused(dr_event, command, reasons, context)
     stated = stated_by(command, dr_event)
     dr_event.reprice(context.provenance, notice=notice, kind=stated.kind, prices=stated.prices)
     return Decision(dr_event, reply=_modification(dr_event, "modified"))
+
+
+def _refused(
+    dr_event: DREvent, command: ModifyDREvent, reasons: tuple[Reason, ...], context: DecisionContext
+) -> Decision:
+    dr_event.refuse_modification(context.provenance, notice=command.notice, reasons=reasons)
+    return Decision(dr_event, reply=_modification(dr_event, "refused", reasons))
 
 
 def _unchanged(
@@ -87,15 +88,15 @@ def _take_over(
     facilities: Mapping[str, Facility],
     context: DecisionContext,
 ) -> None:
-    notice, feasibility = judged.notice, judged.feasibility
+    notice = judged.notice
     stated = stated_by(command, dr_event)
     dr_event.modify(
         context.provenance,
         notice=notice,
-        capacity_kw=feasibility.capacity_kw,
+        capacity_kw=judged.capacity_kw,
         capacity_source=judged.capacity_source,
-        capacity_degraded_kw=feasibility.capacity_degraded_kw,
-        shortfall_kw=feasibility.shortfall_kw,
+        capacity_degraded_kw=judged.capacity_degraded_kw,
+        shortfall_kw=judged.shortfall_kw,
         start_offset_s=judged.start_offset_s,
         blocked_facilities=judged.blocked_facilities,
         at_risk_facilities=judged.at_risk_facilities,

@@ -7,7 +7,7 @@ from application.commands.dr_event import Judgement, JudgeNotification
 from application.handlers.dr_event.facility_facts import facilities_of_utility
 from application.handlers.dr_event.feasibility_check import FeasibilityResult, judge_new
 from application.handlers.dr_event.preemption import hand_over_facilities
-from application.handlers.dr_event.settlement_check import kind_refusals, price_refusals
+from application.handlers.dr_event.settlement_check import settlement_reasons
 from domain.dr_event import DREvent, Notice, Reason
 from domain.facility import Facility
 from domain.identifiers import dr_event_id
@@ -33,12 +33,8 @@ def judge_notification(command: JudgeNotification, context: DecisionContext) -> 
     existing = context.facilities(notice.facility_ids)
     facilities = facilities_of_utility(existing, command.utility_id, notice.program_id, context)
     judged = judge_new(dr_event, notice, terms, facilities, context)
-    rule = terms.settlement
-    judged = judged.with_refusals(
-        (*kind_refusals(command.kind, rule), *price_refusals(command.prices, judged.notice, rule))
-    )
-    if not judged.feasibility.feasible:
-        return _rejected(dr_event, notice, judged.reasons, context)
+    if reasons := judged.reasons + settlement_reasons(dr_event, command, judged.notice, terms.settlement):
+        return _rejected(dr_event, notice, reasons, context)
     losers = hand_over_facilities(judged.losing, facilities, dr_event, context)
     _accept(command, dr_event, judged, facilities, context, program_version=program.state.version)
     # The losers first: their buildings are released before the winner's commands reach them.
@@ -60,10 +56,10 @@ def _accept(
         context.provenance,
         notice=notice,
         program_version=program_version,
-        capacity_kw=judged.feasibility.capacity_kw,
+        capacity_kw=judged.capacity_kw,
         capacity_source=judged.capacity_source,
-        shortfall_kw=judged.feasibility.shortfall_kw,
-        capacity_degraded_kw=judged.feasibility.capacity_degraded_kw,
+        shortfall_kw=judged.shortfall_kw,
+        capacity_degraded_kw=judged.capacity_degraded_kw,
         start_offset_s=judged.start_offset_s,
         blocked_facilities=judged.blocked_facilities,
         at_risk_facilities=judged.at_risk_facilities,

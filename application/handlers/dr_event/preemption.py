@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -16,30 +17,39 @@ from domain.program import Terms
 from domain.time_series.windows import TimeWindow
 
 
-def with_yielding(
-    facts: Mapping[str, FacilityFacts],
+class Yielding(NamedTuple):
+    """Which reservations yield to a DR event."""
+
+    facts: Mapping[str, FacilityFacts]
+    """Those of each facility, with every overlapping reservation marked that yields."""
+    losing: dict[UUID, tuple[str, ...]]
+    """Weaker DR event -> the facilities that it loses if this one is accepted."""
+
+
+def yielding_to(
     dr_event: DREvent,
     notice: Notice,
     terms: Terms,
+    facts: Mapping[str, FacilityFacts],
     context: DecisionContext,
-) -> dict[str, FacilityFacts]:
-    """The facts, with every overlapping reservation marked that yields to this DR event.
-
-    A curtailed building that cannot be released before this one's start, by its minimum off times, does not
+) -> Yielding:
+    """A curtailed building that cannot be released before this one's start, by its minimum off times, does not
     yield.
     """
     claim = Claim(dr_event.state.utility_id, notice.priority, terms.rank)
-    in_the_way: dict[UUID, list[str]] = {}
-    for facility_id, known in facts.items():
-        for held in _overlapping(known, dr_event, notice):
-            in_the_way.setdefault(held.dr_event_id, []).append(facility_id)
     free_at: dict[tuple[UUID, str], datetime] = {}
-    for other_id, facility_ids in in_the_way.items():
+    for other_id, facility_ids in _in_the_way(facts, dr_event, notice).items():
         other = _weaker(other_id, claim, context)
         if other is not None:
             free_at.update(_free_at(other, facility_ids, context))
+    if not free_at:
+        return Yielding(facts, {})
     begins_at = max(notice.starts_at, context.now)
-    return {
+    losing: dict[UUID, tuple[str, ...]] = {}
+    for (other_id, facility_id), free in free_at.items():
+        if free <= begins_at:
+            losing[other_id] = (*losing.get(other_id, ()), facility_id)
+    marked = {
         facility_id: replace(
             known,
             reservations=tuple(
@@ -49,6 +59,22 @@ def with_yielding(
         )
         for facility_id, known in facts.items()
     }
+    return Yielding(marked, losing)
+
+
+def _in_the_way(
+    facts: Mapping[str, FacilityFacts], dr_event: DREvent, notice: Notice
+) -> dict[UUID, list[str]]:
+    """Other DR event -> the facilities that it has reserved for an overlapping window."""
+    in_the_way: dict[UUID, list[str]] = {}
+    if notice.ends_at <= notice.starts_at:
+        return in_the_way
+    window = TimeWindow(notice.starts_at, notice.ends_at)
+    for facility_id, known in facts.items():
+        for held in known.reservations:
+            if held.dr_event_id != dr_event.id and held.window.overlaps(window):
+                in_the_way.setdefault(held.dr_event_id, []).append(facility_id)
+    return in_the_way
 
 
 def _marked(held: HeldWindow, free_at: datetime | None, begins_at: datetime) -> HeldWindow:
@@ -72,18 +98,6 @@ def _free_at(
         yield (other.id, facility_id), free_at
 
 
-def losses(
-    facts: Mapping[str, FacilityFacts], dr_event: DREvent, notice: Notice
-) -> dict[UUID, tuple[str, ...]]:
-    """Weaker DR event -> the facilities that it loses if this one is accepted."""
-    losing: dict[UUID, tuple[str, ...]] = {}
-    for facility_id, known in facts.items():
-        for held in _overlapping(known, dr_event, notice):
-            if held.yields:
-                losing[held.dr_event_id] = (*losing.get(held.dr_event_id, ()), facility_id)
-    return losing
-
-
 def hand_over_facilities(
     losing: Mapping[UUID, tuple[str, ...]],
     facilities: Mapping[str, Facility],
@@ -102,13 +116,6 @@ def hand_over_facilities(
             facilities[facility_id].release(context.provenance, dr_event_id=dr_event_id, served=served)
         losers.append(loser)
     return losers
-
-
-def _overlapping(known: FacilityFacts, dr_event: DREvent, notice: Notice) -> list[HeldWindow]:
-    if notice.ends_at <= notice.starts_at:
-        return []
-    window = TimeWindow(notice.starts_at, notice.ends_at)
-    return [h for h in known.reservations if h.dr_event_id != dr_event.id and h.window.overlaps(window)]
 
 
 def _curtailing(loser: DREvent, facility_ids: tuple[str, ...], context: DecisionContext) -> set[str]:

@@ -1,19 +1,12 @@
 """What a modification says of kind and prices. They alone may change without another plan; prices also after the
 window, as long as the DR event can be settled again."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from application.command_bus.decision_context import DecisionContext
 from application.commands.dr_event import ModifyDREvent
-from application.handlers.dr_event.settlement_check import (
-    earlier_price_refusals,
-    kind_refusals,
-    price_refusals,
-    rule_in_force,
-)
+from application.handlers.dr_event.settlement_check import rule_in_force
 from domain.dr_event import ENDED, RUNNING, DREvent, EventPrice, Notice, Reason
-from domain.dr_event.feasibility import Refusal
 from domain.dr_event.window import requests_the_same, with_effective_start
 from domain.settlement.inputs import EndedEvent
 from domain.settlement.resettlement import DeadlinePassed, check_deadline
@@ -50,20 +43,6 @@ def repriced_notice(dr_event: DREvent, command: ModifyDREvent) -> Notice | None:
         return None
     notice = with_effective_start(command.notice, in_force, state.start_offset_s)
     return notice if requests_the_same(notice, in_force) else None
-
-
-def settlement_refusals(
-    dr_event: DREvent, command: ModifyDREvent, notice: Notice, context: DecisionContext
-) -> Iterator[Refusal]:
-    """What the program's rule has against kind and prices; `notice` has the window that would be in force."""
-    in_force = dr_event.state.judged_notice
-    rule = rule_in_force(in_force.program_id, context)
-    if command.kind is not None:
-        yield from kind_refusals(command.kind, rule)
-    if command.prices is not None:
-        yield from price_refusals(command.prices, notice, rule)
-    else:
-        yield from earlier_price_refusals(dr_event.state.prices, notice, in_force, rule)
 
 
 def over_reason(dr_event: DREvent, repriced: Notice | None, context: DecisionContext) -> Reason | None:

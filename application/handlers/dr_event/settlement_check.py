@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from application.command_bus.decision_context import DecisionContext
-from domain.dr_event import ORDINARY_KIND, EventPrice, Notice
+from application.commands.dr_event import JudgeNotification, ModifyDREvent
+from domain.dr_event import ORDINARY_KIND, DREvent, EventPrice, Notice, Reason
 from domain.dr_event.feasibility import Refusal
 from domain.program import SettlementRule
 from domain.settlement.inputs import StepWindow, step_window
@@ -21,7 +22,23 @@ def rule_in_force(program_id: str, context: DecisionContext) -> SettlementRule |
     return None if terms is None else terms.settlement
 
 
-def kind_refusals(kind: str, rule: SettlementRule | None) -> Iterator[Refusal]:
+def settlement_reasons(
+    dr_event: DREvent,
+    command: JudgeNotification | ModifyDREvent,
+    notice: Notice,
+    rule: SettlementRule | None,
+) -> tuple[Reason, ...]:
+    """What the rule has against kind and prices of the command; `notice` has the window that would be in force."""
+    refusals = [] if command.kind is None else [*_kind_refusals(command.kind, rule)]
+    if command.prices is not None:
+        refusals += price_refusals(command.prices, notice, rule)
+    else:
+        state = dr_event.state
+        refusals += _earlier_price_refusals(state.prices, notice, state.judged_notice, rule)
+    return tuple(Reason(code=refusal.code, detail=refusal.detail) for refusal in refusals)
+
+
+def _kind_refusals(kind: str, rule: SettlementRule | None) -> Iterator[Refusal]:
     """A kind that the rule does not name would never be settled."""
     kinds = [ORDINARY_KIND] if rule is None else [ORDINARY_KIND, *rule.kinds]
     if kind not in kinds:
@@ -60,7 +77,7 @@ def price_refusals(
         seen.add(price.starts_at)
 
 
-def earlier_price_refusals(
+def _earlier_price_refusals(
     prices: tuple[EventPrice, ...], notice: Notice, in_force: Notice, rule: SettlementRule | None
 ) -> Iterator[Refusal]:
     """Prices of a DR event whose window a modification moves, without prices for the new one."""

@@ -50,7 +50,7 @@ def codes(found: Feasibility) -> list[tuple[str, str | None]]:
 
 def test_a_request_that_meets_every_term_is_feasible() -> None:
     found = judged()
-    assert found.feasible
+    assert not found.reasons
     assert (found.reasons, found.capacity_kw, found.shortfall_kw) == ((), 120, 0)
 
 
@@ -130,9 +130,9 @@ def test_a_facility_serves_one_dr_event_at_a_time() -> None:
     overlapping = facts("fac-001", reservations=(held(THEIRS, 1.9, 3), held(THEIRS, -1, 0.1)))
     assert codes(judged(REQUEST, overlapping))[:2] == [("overlap", "fac-001")] * 2
     touching = facts("fac-001", reservations=(held(THEIRS, 2, 3), held(THEIRS, -1, 0)))
-    assert judged(REQUEST, touching).feasible
+    assert not judged(REQUEST, touching).reasons
     our_own = facts("fac-001", reservations=(held(OURS, 0, 2),))
-    assert judged(REQUEST, our_own).feasible
+    assert not judged(REQUEST, our_own).reasons
 
 
 def test_an_overlap_does_not_reveal_the_other_dr_event() -> None:
@@ -170,7 +170,7 @@ def test_the_shortfall_of_the_capacity_against_the_target_is_stated(
     target_kw: float, feasible: bool, shortfall_kw: float
 ) -> None:
     found = judged(replace(REQUEST, target_kw=target_kw))
-    assert found.feasible is feasible
+    assert (not found.reasons) is feasible
     assert found.shortfall_kw == pytest.approx(shortfall_kw)
     if not feasible:
         assert codes(found) == [("insufficient_capacity", None)]
@@ -184,7 +184,7 @@ def test_if_every_facility_is_refused_only_the_reasons_of_facilities_are_given()
 def test_a_degraded_forecast_is_reported_and_the_request_stays_feasible() -> None:
     stale = facts("fac-002", capacity_source="forecast", data_quality="degraded_stale_data")
     found = judged(REQUEST, stale, facts("fac-001", capacity_source="forecast", data_quality="full"))
-    assert found.feasible
+    assert not found.reasons
     assert found.degraded == ("fac-002",)
 
 
