@@ -160,12 +160,6 @@ def check_older_forms(domain_events: Iterable[DomainEvent]) -> None:
         storable(stored, with_newer_topics=False)
 
 
-def has_older_form(stored: Iterable[StoredEvent]) -> bool:
-    """Whether any of them was stored in the older form of a newer topic."""
-    older_topics = {downcaster.to for downcaster in DOWNCASTERS.values()}
-    return any(one.topic in older_topics for one in stored)
-
-
 def check_writes_newer_topics(what: str, *, writes_newer_topics: bool) -> None:
     """Raises NewerTopicRefused where `what` cannot be recorded yet, before anything is done about it."""
     if not writes_newer_topics:

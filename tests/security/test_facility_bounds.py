@@ -10,9 +10,8 @@ from eventsourcing.utils import get_topic
 
 from application.commands.dispatch import PrepareDispatch
 from application.event_store.event_mapper import encode_state
-from application.event_store.save_limits import EVENT_OVERHEAD_BYTES, check_save_size
 from application.facility.portfolio_validation import PortfolioInvalid, read_portfolio
-from application.ports.event_store.event_store import ONE_DECISION
+from application.ports.event_store.event_store import EVENT_OVERHEAD_BYTES, ONE_DECISION
 from domain.dispatch import Dispatch, ZonePlan
 from domain.dispatch.state import Setpoint
 from domain.dr_event import DREvent
@@ -120,7 +119,7 @@ def fits(dispatch: Dispatch, decide: Callable[[], object]) -> None:
     events = recorded(dispatch)
     size = sum(len(encode_state(one)) + len(get_topic(type(one))) + EVENT_OVERHEAD_BYTES for one in events)
     assert len(events) >= MOST_ZONES
-    check_save_size(len(events), size, ONE_DECISION)
+    ONE_DECISION.check(len(events), size)
 
 
 def succeed(dispatch: Dispatch) -> None:

@@ -41,8 +41,16 @@ class BatchWriter:
             datastore.dsn, "group commit", self._sql.together, lock_timeout_s=datastore.lock_timeout
         )
 
-    def write(self, batch: Sequence[Save]) -> None:
-        """Write the batch. Each save gets its `ids` after the commit, or its `error`."""
+    def write(self, batch: Sequence[Save]) -> list[list[int] | Exception]:
+        """Write the batch. Each save gets its `ids` after the commit, or its `error`; returns their outcomes."""
+        self._write(batch)
+        return [save.outcome for save in batch]
+
+    def close(self) -> None:
+        """Idempotent; the next write connects again."""
+        self._dedicated.close()
+
+    def _write(self, batch: Sequence[Save]) -> None:
         try:
             session = self._dedicated.session()
         except psycopg.Error as error:
@@ -60,10 +68,6 @@ class BatchWriter:
         except BaseException:
             self.close()  # the connection may be in a transaction
             raise
-
-    def close(self) -> None:
-        """Idempotent; the next write connects again."""
-        self._dedicated.close()
 
     def _write_together(self, session: DedicatedSession, batch: Sequence[Save]) -> bool:
         """False if one of the saves was refused: nothing is written then, and the connection is ready again."""

@@ -25,7 +25,7 @@ from adapters.postgres.event_store.save_request import LONG_AGO, Save, timestamp
 from adapters.postgres.event_store.snapshot_reader import Snapshots, SnapshotVerifier
 from adapters.postgres.event_store.snapshot_writer import SnapshotWriter
 from application.event_store.event_mapper import UnreadableDomainEvent, decode_domain_event
-from application.event_store.newer_topics import NEWER_TOPICS, WRITTEN_FROM, has_older_form, storable
+from application.event_store.newer_topics import NEWER_TOPICS, WRITTEN_FROM, storable
 from application.ports.event_store.event_log import LogEntry, LogEntryUnreadable
 from application.ports.event_store.event_store import (
     ONE_DECISION,
@@ -153,17 +153,15 @@ class PostgresEventStore:
                     )
                 )
         with translate_errors():
-            self._recorder.insert_each([save for _, save, _ in pending])
-        for number, save, _ in pending:
-            outcomes[number] = to_port_error(save.error)
+            answers = self._recorder.saves.get_each([save for _, save, _ in pending])
+        saved: _Counts = []
+        for (number, save, counts), answer in zip(pending, answers, strict=True):
+            if isinstance(answer, Exception):
+                outcomes[number] = to_port_error(answer)
+            elif not save.in_older_form:  # else the aggregate knows more than the log
+                saved += counts
         if self._snapshots is not None:
-            # An aggregate whose domain events were stored in an older form knows more than the log.
-            saved = [
-                counts
-                for number, save, counts in pending
-                if outcomes[number] is None and not has_older_form(save.stored_events)
-            ]
-            self._snapshots.write_due([count for counts in saved for count in counts])
+            self._snapshots.write_due(saved)
         return outcomes
 
     def _to_save(
@@ -176,10 +174,11 @@ class PostgresEventStore:
             if self._wall_time is not None:
                 latest_at = timestamp_of(self._wall_time(max(e.timestamp for e in domain_events)))
             stored_events = [to_stored_event(domain_event) for domain_event in domain_events]
-            if any(stored.topic in NEWER_TOPICS for stored in stored_events):
-                newer = self._contracted.is_contracted()
-                stored_events = [storable(stored, with_newer_topics=newer) for stored in stored_events]
-            return Save(stored_events, idempotency, bounds, latest_at)
+            has_newer_topics = any(stored.topic in NEWER_TOPICS for stored in stored_events)
+            in_older_form = has_newer_topics and not self._contracted.is_contracted()
+            if in_older_form:
+                stored_events = [storable(stored, with_newer_topics=False) for stored in stored_events]
+            return Save(stored_events, idempotency, bounds, latest_at, in_older_form=in_older_form)
         if idempotency is not None:
             raise KeyWithoutDomainEvents(f"nothing to save beside the key {idempotency.key!r}")
         return None

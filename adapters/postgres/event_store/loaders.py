@@ -184,6 +184,8 @@ class StreamLoader:
     ) -> dict[UUID, CachedAggregate]:
         """The streams that have a usable snapshot. Older ones are read only where the newest is not usable."""
         newest = _snapshots_of(self._run((b"snapshots", (_ids(stream_ids),))))
+        if not newest:
+            return {}
         usable = dict(verifier.newest_usable(newest))
         refused = [row.stream_id for row in newest if row.stream_id not in usable]
         if refused:

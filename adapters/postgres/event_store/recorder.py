@@ -11,15 +11,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from eventsourcing.persistence import InterfaceError, StoredEvent
+from eventsourcing.persistence import StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder
 
 from adapters.postgres.event_store.batch_writer import BatchWriter
 from adapters.postgres.event_store.library_factory import StoreDatastore
 from adapters.postgres.event_store.save_request import Save
 from adapters.postgres.thread_batcher import ThreadBatcher
-from application.event_store.save_limits import SHARED_TRANSACTION
 from application.ports.event_store.event_store import ONE_DECISION, IdempotencyRecord, SaveBounds
+
+SHARED_TRANSACTION = ONE_DECISION
+"""The most that saves in a shared transaction hold: larger ones would delay each other for little gain. A
+larger save has a transaction of its own."""
 
 
 class GroupCommitRecorder(PostgresApplicationRecorder):
@@ -30,9 +33,10 @@ class GroupCommitRecorder(PostgresApplicationRecorder):
     def __init__(self, datastore: StoreDatastore, *, events_table_name: str = "stored_events") -> None:
         super().__init__(datastore, events_table_name=events_table_name)
         self._writer = BatchWriter(datastore, table=events_table_name, channel=self.channel_name)
-        self._saves: ThreadBatcher[Save, Sequence[int]] = ThreadBatcher(
-            self._write, sizes=lambda save: save.sizes, limits=SHARED_TRANSACTION
+        self.saves: ThreadBatcher[Save, list[int]] = ThreadBatcher(
+            self._writer.write, sizes=lambda save: save.sizes, limits=SHARED_TRANSACTION
         )
+        """Each answer has the positions of a save, after the commit."""
 
     def insert_events(
         self,
@@ -49,28 +53,11 @@ class GroupCommitRecorder(PostgresApplicationRecorder):
         """
         if not stored_events:
             return None
-        return self._saves.get(Save(stored_events, idempotency, bounds))
-
-    def insert_each(self, saves: Sequence[Save]) -> None:
-        """Save each with its own outcome in `ids` or `error`, as by `insert_events`. Raises InterfaceError in
-        a forked child."""
-        for save, outcome in zip(saves, self._saves.get_each(saves), strict=True):
-            if isinstance(outcome, Exception):
-                save.error = outcome
-
-    def _write(self, saves: Sequence[Save]) -> list[Sequence[int] | Exception]:
-        self._writer.write(saves)
-        return [_outcome(save) for save in saves]
+        return self.saves.get(Save(stored_events, idempotency, bounds))
 
     def close(self) -> None:
         """Refuse new saves and write those that wait. Idempotent; does nothing in a forked child."""
-        if self._saves.is_inherited:
+        if self.saves.is_inherited:
             return
-        self._saves.close()
+        self.saves.close()
         self._writer.close()
-
-
-def _outcome(save: Save) -> Sequence[int] | Exception:
-    if save.error is None and save.ids is not None:
-        return save.ids
-    return save.error or InterfaceError("the save was never answered: the outcome is unknown")

@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from eventsourcing.persistence import DataError, StoredEvent
+from eventsourcing.persistence import DataError, InterfaceError, StoredEvent
 
 from adapters.postgres.wire_format.binary_arrays import bigint, element
-from application.event_store.save_limits import EVENT_OVERHEAD_BYTES, check_save_size
-from application.ports.event_store.event_store import ONE_DECISION, IdempotencyRecord, SaveBounds
+from application.ports.event_store.event_store import (
+    EVENT_OVERHEAD_BYTES,
+    ONE_DECISION,
+    IdempotencyRecord,
+    SaveBounds,
+)
 
 LONG_AGO = -(2**63)
 """A timestamp before every other: PostgreSQL's -infinity."""
@@ -26,7 +30,17 @@ def timestamp_of(moment: datetime) -> int:
 class Save:
     """The domain events of one caller, saved all or none."""
 
-    __slots__ = ("byte_count", "error", "idempotency", "ids", "key_row", "latest_at", "rows", "stored_events")
+    __slots__ = (
+        "byte_count",
+        "error",
+        "idempotency",
+        "ids",
+        "in_older_form",
+        "key_row",
+        "latest_at",
+        "rows",
+        "stored_events",
+    )
 
     def __init__(
         self,
@@ -34,15 +48,20 @@ class Save:
         idempotency: IdempotencyRecord | None = None,
         bounds: SaveBounds = ONE_DECISION,
         latest_at: int = LONG_AGO,
+        *,
+        in_older_form: bool = False,
     ) -> None:
         """`latest_at`: the latest wall time of a domain event, as `timestamp_of` it; it is held against the database's
-        clock. Raises SaveTooLarge, and DataError for values that PostgreSQL cannot store. Raised here, before the
-        save can fail those of other callers."""
+        clock. `in_older_form`: whether a domain event of a newer topic is stored in its older form.
+
+        Raises SaveTooLarge, and DataError for values that PostgreSQL cannot store. Raised here, before the save can
+        fail those of other callers."""
         self.stored_events = stored_events
         self.idempotency = idempotency
         self.latest_at = latest_at
+        self.in_older_form = in_older_form
         self.byte_count = sum(len(e.topic) + len(e.state) + EVENT_OVERHEAD_BYTES for e in stored_events)
-        check_save_size(len(stored_events), self.byte_count, bounds)
+        bounds.check(len(stored_events), self.byte_count)
         self.ids: list[int] | None = None
         self.error: Exception | None = None
         try:
@@ -55,6 +74,13 @@ class Save:
     def sizes(self) -> tuple[int, int]:
         """What it adds to a shared transaction, by which SaveBounds limits it."""
         return len(self.stored_events), self.byte_count
+
+    @property
+    def outcome(self) -> list[int] | Exception:
+        """The positions, or the error, once it was written."""
+        if self.error is None and self.ids is not None:
+            return self.ids
+        return self.error or InterfaceError("the save was never answered: the outcome is unknown")
 
 
 def _row(stored: StoredEvent) -> tuple[bytes, bytes, bytes, bytes]:

@@ -37,21 +37,32 @@ class KeyWithoutDomainEvents(ValueError):
     them again."""
 
 
+class SaveTooLarge(ValueError):
+    """One save holds more domain events or bytes than allowed. Nothing was saved. Split the command."""
+
+
 class SaveBounds(NamedTuple):
-    """The largest allowed save."""
+    """The largest allowed save: it holds the lock of the log while it is written, so every other save waits."""
 
     domain_events: int
     byte_count: int
+    """Of the topics and states, and EVENT_OVERHEAD_BYTES for each domain event."""
+
+    def check(self, domain_events: int, byte_count: int) -> None:
+        """Raises SaveTooLarge."""
+        if domain_events > self.domain_events or byte_count > self.byte_count:
+            raise SaveTooLarge(
+                f"{domain_events} domain events of {byte_count} bytes in one save, "
+                f"at most {self.domain_events} of {self.byte_count}: split the command"
+            )
 
 
+EVENT_OVERHEAD_BYTES = 32
+"""The id, version and lengths of one domain event."""
 ONE_DECISION = SaveBounds(500, 128 * 1024)
 WHOLE_DR_EVENT = SaveBounds(5_000, 8 * 1024 * 1024)
 """A decision over all facilities of a DR event cannot be split. A DR event over 2,000 facilities, the most
 that the webhook accepts, is accepted, planned and modified in one save each."""
-
-
-class SaveTooLarge(ValueError):
-    """One save holds more domain events or bytes than allowed. Nothing was saved. Split the command."""
 
 
 class NewerTopicRefused(Exception):

@@ -11,9 +11,9 @@ from eventsourcing.utils import get_topic
 
 from application.event_store.event_mapper import UnreadableDomainEvent, decode_domain_event, encode_state
 from application.event_store.newer_topics import storable
-from application.event_store.save_limits import EVENT_OVERHEAD_BYTES, check_save_size
 from application.ports.event_store.event_log import LogEntry, LogEntryUnreadable
 from application.ports.event_store.event_store import (
+    EVENT_OVERHEAD_BYTES,
     ONE_DECISION,
     IdempotencyKeyTaken,
     IdempotencyRecord,
@@ -81,7 +81,7 @@ class FakeEventStore:
             for domain_event in pending
         ]
         size = sum(len(item.topic) + len(item.state) + EVENT_OVERHEAD_BYTES for item in stored)
-        check_save_size(len(stored), size, bounds)
+        bounds.check(len(stored), size)
         with self._lock:
             if idempotency is not None and (idempotency.scope, idempotency.key) in self._replies:
                 raise IdempotencyKeyTaken(idempotency.key)

@@ -30,14 +30,14 @@ ROOT = Path(__file__).parents[3]
 def test_a_full_queue_refuses_new_requests_and_loses_no_waiting_request(
     recorder: GroupCommitRecorder, database: Database
 ) -> None:
-    recorder._saves._max_waiting = 3
+    recorder.saves._max_waiting = 3
     streams = [uuid4() for _ in range(4)]
     with ThreadPoolExecutor(4) as threads, psycopg.connect(database.app_dsn) as other:
         other.execute(f"LOCK TABLE gridproof.{TABLE} IN EXCLUSIVE MODE".encode())
         saves: list[Future[object]] = []
         for number, stream in enumerate(streams):
             saves.append(threads.submit(recorder.insert_events, [stored(stream)]))
-            until(lambda number=number: len(recorder._saves._waiting) == number)  # type: ignore[misc]
+            until(lambda number=number: len(recorder.saves._waiting) == number)  # type: ignore[misc]
         with pytest.raises(QueueFull, match="3 callers wait already"):
             recorder.insert_events([stored(uuid4())])
         other.rollback()
