@@ -203,7 +203,7 @@ class Connection(asyncio.Protocol):
         done = []
         # In the order of arrival, as MQTT requires.
         while waiting and waiting[0].is_stored:
-            done.append(packets.puback(waiting.popleft().packet_id))
+            done.append(packets.PUBACK + waiting.popleft().packet_id)
         if done and self._transport is not None:
             self._transport.write(b"".join(done))
         if not waiting:

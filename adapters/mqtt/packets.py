@@ -9,6 +9,8 @@ Version = Literal["3.1.1", "5"]
 
 CONNACK, PUBLISH, SUBACK, DISCONNECT = 2, 3, 9, 14
 PINGREQ = b"\xc0\x00"
+PUBACK = b"\x40\x02"
+"""Before the two bytes of the packet id: the same in both versions."""
 DISCONNECT_PACKET = b"\xe0\x00"
 """DISCONNECT without a reason: the session persists for its expiry interval."""
 REFUSED_FROM = 0x80
@@ -78,11 +80,6 @@ def subscribe(version: Version, topic_filter: str) -> bytes:
     body = _SUBSCRIPTION_ID.to_bytes(2, "big") + (b"\x00" if version == "5" else b"")
     body += _text(topic_filter) + b"\x01"
     return b"\x82" + varint(len(body)) + body
-
-
-def puback(packet_id: bytes) -> bytes:
-    """PUBACK of the two bytes of `packet_id`: the same in both versions."""
-    return b"\x40\x02" + packet_id
 
 
 def connack(version: Version, body: bytes) -> BrokerResponse:

@@ -35,7 +35,6 @@ from application.telemetry.ingest.batch_codec import (
     unpack,
     unpack_malformed,
 )
-from application.telemetry.ingest.fast_parser import facility_of
 from application.telemetry.ingest.message_parser import ParsedMessage, parse_message
 from application.telemetry.ingest.meter_admission import UNKNOWN_METER, MeterAdmission
 from domain.errors import ReasonRequired
@@ -121,10 +120,10 @@ class DeadLetterReplay:
         done, by_partition = [], dict[int, list[MeterReading]]()
         for letter in letters:
             parsed = self._parsed(letter, now)
-            if parsed.malformed or admission.unknown_meters(parsed.readings):
+            if parsed.malformed or admission.unknown_meters(parsed):
                 continue
             done.append(letter.dead_letter_id)
-            by_partition.setdefault(partition_of(facility_of(parsed.readings)), []).extend(parsed.readings)
+            by_partition.setdefault(partition_of(parsed.facility_id), []).extend(parsed.readings)
         if not done:
             return 0
         name = uuid5(done[0], "".join(map(str, done)))  # the same page again has the same message ids
@@ -260,14 +259,14 @@ class DeadLetterReplay:
         if parsed.malformed:
             raise NotReplayable(f"it is still malformed ({parsed.malformed[0].reason}); discard it")
         admission = MeterAdmission(self.meters)
-        await admission.reload_some({facility_of(parsed.readings)})
-        if unknown := admission.unknown_meters(parsed.readings):
+        await admission.reload_some({parsed.facility_id})
+        if unknown := admission.unknown_meters(parsed):
             named = ", ".join(sorted(unknown)[:3])
             raise NotReplayable(
                 f"the portfolio still does not list {named}; list the meter first, or discard it"
             )
         batch = pack(ReadingBatch(received_at=now, readings=list(parsed.readings)))
-        await self._publish(partition_of(parsed.readings[0].facility_id), batch, letter)
+        await self._publish(partition_of(parsed.facility_id), batch, letter)
 
     def _measure_again(self, letter: DeadLetter) -> None:
         corrections = _decoded(letter, FacilityCorrections)

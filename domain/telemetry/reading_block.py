@@ -233,14 +233,6 @@ _ARRAYS = ("counts", "ts_us", "kw", "kwh_total", "seq")
 _RARE_ARRAYS = ("trust", "revision", "incomplete")
 
 
-def joined(parts: Sequence[Sequence[MeterReading]]) -> Sequence[MeterReading]:
-    """The parts, concatenated; a block if all parts are blocks."""
-    blocks = [part for part in parts if isinstance(part, ReadingBlock)]
-    if len(blocks) == len(parts):
-        return ReadingBlock.joined(blocks)
-    return [reading for part in parts for reading in part]
-
-
 def columns_of_meter(readings: Iterable[MeterReading]) -> ReadingColumns:
     """The columns of readings of one meter; `ts_us` is after 1970, UTC. Raises UnjoinableId."""
     block = ReadingBlock.of(readings)

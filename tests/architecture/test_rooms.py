@@ -34,7 +34,6 @@ WHOLE_IDEAS = {
     "application/handlers/program.py": "handlers of one capability",
     "application/history_import/dst_hours.py": "energy around a clock change",
     "application/ledger/map_verification.py": "the map of streams against the log",
-    "application/telemetry/ingest/late_days.py": "the quota for days of the past",
     "application/telemetry/ingest/slow_period.py": "detect a slow period",
     "interfaces/bootstrap/doctor/raw_archive.py": "one check of the doctor",
     "interfaces/bootstrap/doctor/signatures.py": "one check of the doctor",

@@ -9,6 +9,10 @@ import msgspec
 MAX_PAYLOAD_BYTES = 65_536
 """A feed hands over at most this much of a longer message, and holds no more of it in memory."""
 
+UNKNOWN_FACILITY = "unknown"
+"""Of messages whose topic names none."""
+_MAX_ID_LENGTH = 63
+
 Confirm = Callable[[], None]
 """Confirms that a message is stored durably; called at most once, from the feed's own event loop."""
 
@@ -25,6 +29,12 @@ class MeterMessage(msgspec.Struct, frozen=True, gc=False):
     """As the transport carried it, beside the payload."""
     is_retained: bool = False
     """Whether the broker sends it only because it was retained; it was delivered when its sender published it."""
+
+    @property
+    def facility_id(self) -> str:
+        """The second level of the topic, unchecked. UNKNOWN_FACILITY where it cannot be an id."""
+        parts = self.topic.split("/", 2)
+        return parts[1] if len(parts) == 3 and 0 < len(parts[1]) <= _MAX_ID_LENGTH else UNKNOWN_FACILITY
 
 
 class MessageConsumer(Protocol):

@@ -8,14 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from application.telemetry.ingest.fast_parser import PlainReadings, ReadingMessage
+from application.telemetry.ingest.lenient_parser import QUALITY_WORDS
 from application.telemetry.ingest.message_parser import MalformedReading
 from domain.telemetry.meter_reading import TRUST, MeterReading
-from domain.telemetry.reading_block import RareColumns, ReadingBlock, UnjoinableId
+from domain.telemetry.reading_block import (
+    SEPARATOR,
+    RareColumns,
+    ReadingBlock,
+    UnjoinableId,
+    microseconds,
+)
+
+_TRUST = {word: TRUST.index(quality) for word, quality in QUALITY_WORDS.items()}
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the difference of two times without an offset
 _EARLIEST_US, _LATEST_US = (
@@ -94,6 +105,13 @@ def pack(batch: ReadingBatch | MalformedMessages) -> bytes:
     return _encode(msgspec.structs.replace(packed, originals=batch.originals))
 
 
+def pack_messages(
+    parts: Sequence[Sequence[MeterReading]], *, received_at: datetime, originals: bytes | None
+) -> bytes:
+    """Encode the readings of messages, one part each, as one message of the telemetry log."""
+    return pack(ReadingBatch(received_at=received_at, readings=in_columns(parts), originals=originals))
+
+
 def unpack(body: bytes) -> ReadingBatch:
     """The inverse of `pack`. Raises MalformedBatch."""
     try:
@@ -106,12 +124,66 @@ def unpack(body: bytes) -> ReadingBatch:
     return ReadingBatch(received_at=packed.received_at, readings=readings, originals=packed.originals)
 
 
+def unpack_readings(bodies: Sequence[bytes]) -> Sequence[MeterReading]:
+    """The readings of several messages of the log, as a block where all of them are. Raises MalformedBatch."""
+    parts = [unpack(body).readings for body in bodies]
+    blocks = [part for part in parts if isinstance(part, ReadingBlock)]
+    if len(blocks) == len(parts):
+        return ReadingBlock.joined(blocks)
+    return list(chain.from_iterable(parts))
+
+
 def unpack_malformed(body: bytes) -> MalformedMessages:
     """Like `unpack`, for the malformed partition. Raises MalformedBatch."""
     try:
         return _decode_malformed(body)
     except (msgspec.DecodeError, ValueError) as error:
         raise MalformedBatch(f"not a packed batch of malformed messages: {error}") from error
+
+
+def in_columns(parts: Sequence[Sequence[MeterReading]]) -> Sequence[MeterReading]:
+    """All of `parts`, each of one message, in columns where possible. Plain readings come first."""
+    plain = [part for part in parts if isinstance(part, PlainReadings)]
+    others = [reading for part in parts if not isinstance(part, PlainReadings) for reading in part]
+    try:
+        return ReadingBlock.joined([_block_of(plain), ReadingBlock.of(others)])
+    except UnjoinableId:  # an id contains the separator: no columns
+        return [*chain.from_iterable(plain), *others]
+
+
+def _block_of(parts: Sequence[PlainReadings]) -> ReadingBlock:
+    items = list(chain.from_iterable([part.items for part in parts]))
+    facility_ids: list[str] = []
+    counts: list[int] = []
+    for part in parts:
+        if facility_ids and facility_ids[-1] == part.facility_id:
+            counts[-1] += len(part.items)
+        else:
+            facility_ids.append(part.facility_id)
+            counts.append(len(part.items))
+    return ReadingBlock(
+        facility_ids=facility_ids,
+        counts=np.array(counts, dtype=np.int64),
+        meter_ids=SEPARATOR.join([part.meter_ids for part in parts]),
+        ts_us=microseconds([item.ts for item in items]),
+        kw=np.array([item.kw for item in items], dtype=np.float64),
+        kwh_total=np.array([item.kwh_total for item in items], dtype=np.float64),
+        seq=np.array([-1 if item.seq is None else item.seq for item in items], dtype=np.int64),
+        rare=_rare_of(items),
+    )
+
+
+def _rare_of(items: Sequence[ReadingMessage]) -> RareColumns | None:
+    words, revisions = [item.quality for item in items], [item.revision for item in items]
+    measured = words.count("measured")
+    if (measured < len(words) and measured + words.count("OK") < len(words)) or any(revisions):
+        rare = RareColumns.defaults(len(items))
+        return msgspec.structs.replace(
+            rare,
+            trust=np.array([_TRUST[word] for word in words], dtype=np.int64),
+            revision=np.array(revisions, dtype=np.int64),
+        )
+    return None
 
 
 def _columns(block: ReadingBlock) -> _Columns:

@@ -8,15 +8,15 @@ from datetime import datetime
 from functools import partial
 from hashlib import blake2b
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import structlog
 
 from application.command_bus.retry import Pauses, retry_while_unavailable
 from application.ports.telemetry.meter_feed import Confirm
 from application.ports.telemetry.stream import TelemetryStream
-from application.telemetry.ingest.batch_codec import MalformedMessages, ReadingBatch, pack
-from application.telemetry.ingest.fast_parser import PlainReadings, facility_of, in_columns
+from application.telemetry.ingest.batch_codec import MalformedMessages, pack, pack_messages
+from application.telemetry.ingest.fast_parser import PlainReadings
 from application.telemetry.ingest.message_parser import MalformedReading
 from application.telemetry.ingest.original_payloads import ReceivedPayload, pack_payloads
 from application.telemetry.ingest.slow_period import SlowPeriod
@@ -65,8 +65,7 @@ class _Pack:
         if self.partition == MALFORMED:
             return pack(MalformedMessages(received_at=self.received_at, malformed=self.items))
         originals = pack_payloads(self.originals) if self.originals else None
-        readings = in_columns(self.items)
-        return pack(ReadingBatch(received_at=self.received_at, readings=readings, originals=originals))
+        return pack_messages(self.items, received_at=self.received_at, originals=originals)
 
 
 class CountdownCallback:
@@ -145,6 +144,7 @@ class ReadingPacker:
 
     def put(
         self,
+        facility_id: str,
         readings: Sequence[MeterReading],
         malformed: Sequence[MalformedReading],
         confirm: Confirm,
@@ -153,7 +153,7 @@ class ReadingPacker:
         traceparent: str | None = None,
         original: ReceivedPayload | None = None,
     ) -> None:
-        """Buffer a message, and call `confirm` once the log holds it. `readings` are of one facility, `at` is now.
+        """Buffer a message, and call `confirm` once the log holds it. `readings` are of `facility_id`, `at` is now.
 
         `original` is stored beside its readings, in the same message of the log.
         """
@@ -163,7 +163,7 @@ class ReadingPacker:
             size = _READING_BYTES * len(readings)
             if not isinstance(readings, PlainReadings):
                 size += sum(len(reading.extra) for reading in readings if reading.extra is not None)
-            held = self._opened(partition_of(facility_of(readings)), at)
+            held = self._opened(partition_of(facility_id), at)
             held.items.append(readings)
             if original is not None:
                 held.originals.append(original)
@@ -216,20 +216,7 @@ class ReadingPacker:
         while self._ready and len(self._publishing) < _PACKS_AT_ONCE:
             task = asyncio.get_running_loop().create_task(self._publish(self._ready.popleft()))
             self._publishing.add(task)
-            task.add_done_callback(self._published)
-
-    def _published(self, task: asyncio.Task[None]) -> None:
-        self._publishing.discard(task)
-        if task.cancelled():
-            return
-        if (error := task.exception()) is not None:
-            if self._failed is not None and not self._failed.done():
-                self._failed.set_exception(error)
-            _log.error("batch not stored", error=str(error))
-            return
-        self._start()
-        if self._is_overdue:
-            self._flush()
+            task.add_done_callback(self._publishing.discard)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set. Unpublished packs are then dropped unconfirmed, and their senders send
@@ -260,8 +247,22 @@ class ReadingPacker:
         self._slow_from.clear()
 
     async def _publish(self, held: _Pack) -> None:
-        """Publish until the log holds the pack. The message id is a hash of the content, so a repeat after a
-        lost answer is stored once."""
+        """Publish the pack, then those that wait for their turn."""
+        try:
+            await self._publish_until_held(held)
+        except Exception as error:  # noqa: BLE001 - raised by `run`
+            _log.error("batch not stored", error=str(error))
+            if self._failed is not None and not self._failed.done():
+                self._failed.set_exception(error)
+            return
+        self._publishing.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+        self._start()
+        if self._is_overdue:
+            self._flush()
+
+    async def _publish_until_held(self, held: _Pack) -> None:
+        """Publish until the log holds the pack, and confirm its messages. The message id is a hash of the content, so
+        a repeat after a lost answer is stored once."""
         body = held.packed()
         held.items, held.originals = (
             [],

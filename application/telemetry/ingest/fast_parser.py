@@ -6,11 +6,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import chain, compress
+from itertools import compress
 from typing import Annotated, Literal
 
 import msgspec
-import numpy as np
 
 from application.command_bus.trace_context import USUAL_CHARACTERS
 from application.telemetry.ingest.lenient_parser import MAX_REVISION, QUALITY_WORDS, SCHEMA_MAJOR
@@ -20,22 +19,12 @@ from domain.telemetry.meter_reading import (
     MAX_KWH_TOTAL,
     NEWEST_READING,
     OLDEST_READING,
-    TRUST,
     MeterReading,
     Quality,
 )
-from domain.telemetry.reading_block import (
-    SEPARATOR,
-    LazyReadings,
-    RareColumns,
-    ReadingBlock,
-    UnjoinableId,
-    joined,
-    microseconds,
-)
+from domain.telemetry.reading_block import SEPARATOR, LazyReadings
 
 _METER_IDS = re.compile(rf"(?:{IDENTIFIER.pattern}{SEPARATOR})*{IDENTIFIER.pattern}")
-_TRUST = {word: TRUST.index(quality) for word, quality in QUALITY_WORDS.items()}
 
 
 class ReadingMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -57,7 +46,7 @@ class ReadingMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc
 
 
 class PlainReadings(LazyReadings):
-    """The readings of one message, at least one. Iterates as readings; `in_columns` reads it as columns."""
+    """The readings of one message, at least one. Iterates as readings; batch_codec.py reads it as columns."""
 
     __slots__ = ("facility_id", "items", "meter_ids", "oldest_at")
 
@@ -122,48 +111,3 @@ def parse_plain_readings(
 def facility_of(readings: Sequence[MeterReading]) -> str:
     """The facility of the readings of one message, at least one."""
     return readings.facility_id if isinstance(readings, PlainReadings) else readings[0].facility_id
-
-
-def in_columns(parts: Sequence[Sequence[MeterReading]]) -> Sequence[MeterReading]:
-    """All of `parts`, each of one message, in columns where possible. Plain readings come first."""
-    plain = [part for part in parts if isinstance(part, PlainReadings)]
-    others = [reading for part in parts if not isinstance(part, PlainReadings) for reading in part]
-    try:
-        return joined([_block(plain), ReadingBlock.of(others)])
-    except UnjoinableId:  # an id contains the separator: no columns
-        return [*chain.from_iterable(plain), *others]
-
-
-def _block(parts: Sequence[PlainReadings]) -> ReadingBlock:
-    items = list(chain.from_iterable([part.items for part in parts]))
-    facility_ids: list[str] = []
-    counts: list[int] = []
-    for part in parts:
-        if facility_ids and facility_ids[-1] == part.facility_id:
-            counts[-1] += len(part.items)
-        else:
-            facility_ids.append(part.facility_id)
-            counts.append(len(part.items))
-    return ReadingBlock(
-        facility_ids=facility_ids,
-        counts=np.array(counts, dtype=np.int64),
-        meter_ids=SEPARATOR.join([part.meter_ids for part in parts]),
-        ts_us=microseconds([item.ts for item in items]),
-        kw=np.array([item.kw for item in items], dtype=np.float64),
-        kwh_total=np.array([item.kwh_total for item in items], dtype=np.float64),
-        seq=np.array([-1 if item.seq is None else item.seq for item in items], dtype=np.int64),
-        rare=_rare(items),
-    )
-
-
-def _rare(items: Sequence[ReadingMessage]) -> RareColumns | None:
-    words, revisions = [item.quality for item in items], [item.revision for item in items]
-    measured = words.count("measured")
-    if (measured < len(words) and measured + words.count("OK") < len(words)) or any(revisions):
-        rare = RareColumns.defaults(len(items))
-        return msgspec.structs.replace(
-            rare,
-            trust=np.array([_TRUST[word] for word in words], dtype=np.int64),
-            revision=np.array(revisions, dtype=np.int64),
-        )
-    return None

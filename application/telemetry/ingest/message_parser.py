@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 import msgspec
 
 from application.command_bus.trace_context import trace_id_in
-from application.ports.telemetry.meter_feed import MAX_PAYLOAD_BYTES
-from application.telemetry.ingest.fast_parser import ReadingMessage, parse_plain_readings
+from application.ports.telemetry.meter_feed import MAX_PAYLOAD_BYTES, UNKNOWN_FACILITY
+from application.telemetry.ingest.fast_parser import PlainReadings, ReadingMessage, parse_plain_readings
 from application.telemetry.ingest.lenient_parser import (
     UnusableReading,
     lenient_reading,
@@ -33,7 +33,6 @@ MAX_READINGS_PER_MESSAGE = 1_000
 MAX_PARKED_BYTES = MAX_MESSAGE_BYTES
 """The stored part of an oversized message in its dead letter."""
 
-_MAX_ID_LENGTH = 63
 _TOPIC = re.compile(rf"meters/({IDENTIFIER.pattern})/({IDENTIFIER.pattern})/readings")
 
 
@@ -49,12 +48,18 @@ class MalformedReading(msgspec.Struct, frozen=True):
 class ParsedMessage(msgspec.Struct, frozen=True):
     """The content of a meter message, all of the topic's facility. For a list both parts may be non-empty."""
 
-    facility_id: str | None
-    """None: the topic names none."""
+    facility_id: str
+    """UNKNOWN_FACILITY where the topic names none."""
     readings: Sequence[MeterReading]
     malformed: Sequence[MalformedReading]
     traceparent: str | None = None
     """As stated in the message, well-formed or not."""
+
+    def has_older_than(self, moment: datetime) -> bool:
+        readings = self.readings
+        if isinstance(readings, PlainReadings):
+            return readings.oldest_at < moment  # the usual case, without an object per reading
+        return any(reading.ts < moment for reading in readings)
 
 
 _decode_message = msgspec.json.Decoder(ReadingMessage | list[ReadingMessage]).decode
@@ -116,15 +121,9 @@ def items_of_readings(
     return b"[" + b",".join(items) + b"]"
 
 
-def facility_in(topic: str) -> str | None:
-    """The second level of the topic, without a check of what it names; None where that cannot be an id."""
-    parts = topic.split("/", 2)
-    return parts[1] if len(parts) == 3 and len(parts[1]) <= _MAX_ID_LENGTH else None
-
-
 def unread_message(topic: str, payload: bytes, reason: str) -> ParsedMessage:
     """The message as a malformed one, without a look at its payload."""
-    facility_id = None
+    facility_id = UNKNOWN_FACILITY
     with suppress(UnusableReading):
         facility_id, _ = _addressed(topic)
     return _unusable(facility_id, topic, reason, payload[:MAX_PARKED_BYTES])
@@ -149,7 +148,7 @@ def first_valid_trace(*traces: str | None) -> str | None:
 
 
 def _unreadable(topic: str, payload: bytes, size: int) -> ParsedMessage:
-    facility_id = None
+    facility_id = UNKNOWN_FACILITY
     try:
         facility_id, _ = _addressed(topic)
         reason = f"the message has {size} bytes; at most {MAX_MESSAGE_BYTES} are read"
@@ -158,7 +157,7 @@ def _unreadable(topic: str, payload: bytes, size: int) -> ParsedMessage:
     return _unusable(facility_id, topic, reason, payload[:MAX_PARKED_BYTES])
 
 
-def _unusable(facility_id: str | None, topic: str, reason: str, payload: bytes) -> ParsedMessage:
+def _unusable(facility_id: str, topic: str, reason: str, payload: bytes) -> ParsedMessage:
     return ParsedMessage(facility_id, (), (MalformedReading(topic, reason, payload),))
 
 

@@ -4,7 +4,7 @@ Ingest gets the messages of all facilities in the order of their arrival. Withou
 more than ingest can read would delay the readings of every other facility.
 """
 
-from application.access.token_bucket import Allowance, TokenBuckets
+from application.access.token_bucket import Allowance, TokenBucket, TokenBuckets
 
 LEAST = Allowance(64e6, 256e3)
 """Of a facility, however few meters it has."""
@@ -31,16 +31,29 @@ class MessageQuota:
     """The quota of one process. `now_s` is monotonic wall time, since it is about the time that reading takes."""
 
     def __init__(self) -> None:
-        self._facilities = TokenBuckets("message quotas")
+        self._listed: dict[str, TokenBucket] = {}
+        """Of facilities that were listed: a dict is faster than a cache, and the portfolio bounds it."""
+        self._others = TokenBuckets("message quotas")
 
-    def takes(self, facility_id: str, size: int, *, meters: int, now_s: float) -> bool:
-        """Whether a message with a payload of `size` bytes is read, of a facility that lists `meters` meters."""
-        left = self._facilities.filled(facility_id, allowance_of(meters), now_s)
+    def takes(self, facility_id: str, size: int, *, meters: int | None, now_s: float) -> bool:
+        """Whether a message with a payload of `size` bytes is read, of a facility that lists `meters` meters. None: the
+        portfolio does not list the facility."""
+        if meters is None:
+            left = self._others.filled(facility_id, LEAST, now_s)
+        else:
+            left = self._of_listed(facility_id, allowance_of(meters), now_s)
         cost = MESSAGE_BYTES + size
         if left.size < cost:
             return False
         left.size -= cost
         return True
+
+    def _of_listed(self, facility_id: str, allowance: Allowance, now_s: float) -> TokenBucket:
+        bucket = self._listed.get(facility_id)
+        if bucket is None:
+            bucket = self._listed[facility_id] = TokenBucket(allowance.at_once, now_s)
+        bucket.filled(allowance, now_s)
+        return bucket
 
 
 def excess_reason(meters: int) -> str:

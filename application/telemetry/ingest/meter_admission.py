@@ -13,8 +13,8 @@ from itertools import compress
 import msgspec
 
 from application.ports.telemetry.listed_meters import ListedMeters, Listing
-from application.telemetry.ingest.fast_parser import PlainReadings, facility_of
-from application.telemetry.ingest.late_days import ALWAYS_OPEN, LateDayQuota
+from application.telemetry.ingest.fast_parser import PlainReadings
+from application.telemetry.ingest.late_days import LateDayQuota
 from application.telemetry.ingest.message_parser import (
     MalformedReading,
     ParsedMessage,
@@ -43,7 +43,8 @@ class MeterAdmission:
         max_unlisted_meters: int = MAX_UNLISTED_METERS,
     ) -> None:
         self._listed = listed
-        self._listing: dict[str, frozenset[str]] = {}
+        self.listing: dict[str, frozenset[str]] = {}
+        """The meters of each facility, as last read."""
         self._version: Hashable = None
         self._max_unlisted_meters = max_unlisted_meters
         self._unlisted: dict[str, set[str]] = {}
@@ -54,7 +55,7 @@ class MeterAdmission:
         """Read the portfolio if it changed. Raises ListedMetersUnavailable; what was read last then stays."""
         version = await asyncio.to_thread(self._listed.version)
         if version is None or version != self._version:
-            self._listing = await asyncio.to_thread(self._listed.everything)
+            self.listing = await asyncio.to_thread(self._listed.everything)
             self._version = version
 
     async def reload_some(self, facility_ids: Collection[str]) -> None:
@@ -62,26 +63,23 @@ class MeterAdmission:
         found: Listing = await asyncio.to_thread(self._listed.among, facility_ids)
         for facility_id in facility_ids:
             if facility_id in found:
-                self._listing[facility_id] = found[facility_id]
+                self.listing[facility_id] = found[facility_id]
             else:
-                self._listing.pop(facility_id, None)
+                self.listing.pop(facility_id, None)
 
-    def meter_count(self, facility_id: str) -> int:
-        """How many meters the portfolio lists for the facility."""
-        return len(self._listing.get(facility_id, ()))
-
-    def unknown_meters(self, readings: Sequence[MeterReading]) -> frozenset[str]:
-        """The meters of one message, at least one reading, that do not count."""
+    def unknown_meters(self, parsed: ParsedMessage) -> frozenset[str]:
+        """The meters of one message that do not count."""
+        readings = parsed.readings
         if isinstance(readings, PlainReadings):
-            facility_id, joined = readings.facility_id, readings.meter_ids
-            meters = self._listing.get(facility_id)
+            joined = readings.meter_ids
+            meters = self.listing.get(parsed.facility_id)
             if meters and (joined in meters or meters.issuperset(joined.split(SEPARATOR))):
                 return frozenset()
-            return self._unknown(facility_id, joined.split(SEPARATOR))
-        return self._unknown(readings[0].facility_id, [reading.meter_id for reading in readings])
+            return self._unknown(parsed.facility_id, joined.split(SEPARATOR))
+        return self._unknown(parsed.facility_id, [reading.meter_id for reading in readings])
 
     def _unknown(self, facility_id: str, meter_ids: Iterable[str]) -> frozenset[str]:
-        meters = self._listing.get(facility_id)
+        meters = self.listing.get(facility_id)
         if meters is None:
             return frozenset(meter_ids)
         if meters:
@@ -101,13 +99,8 @@ class MeterAdmission:
         self, parsed: ParsedMessage, topic: str, payload: bytes, *, now: datetime, now_s: float
     ) -> ParsedMessage:
         """`parsed` with the readings of days that cannot be opened now as one malformed message."""
-        readings = parsed.readings
-        if isinstance(readings, PlainReadings) and readings.oldest_at >= now - ALWAYS_OPEN:
-            return parsed  # the usual case, without an object per reading
-        if not readings:
-            return parsed
-        moments = [reading.ts for reading in readings]
-        days = self._late_days.refused(facility_of(readings), moments, now=now, now_s=now_s)
+        moments = [reading.ts for reading in parsed.readings]
+        days = self._late_days.refused(parsed.facility_id, moments, now=now, now_s=now_s)
         if not days:
             return parsed
         return _without(parsed, [moment.date() in days for moment in moments], LATE, topic, payload)
@@ -118,10 +111,10 @@ class MeterAdmission:
         """`parsed` with the readings of the meters in `unknown` as one malformed message, which can be replayed."""
         readings = parsed.readings
         is_unknown = [reading.meter_id in unknown for reading in readings]
-        return _without(parsed, is_unknown, self._reason(facility_of(readings), unknown), topic, payload)
+        return _without(parsed, is_unknown, self._reason(parsed.facility_id, unknown), topic, payload)
 
     def _reason(self, facility_id: str, unknown: frozenset[str]) -> str:
-        meters = self._listing.get(facility_id)
+        meters = self.listing.get(facility_id)
         if meters is None:
             return (
                 f"{UNKNOWN_METER}: the portfolio has no facility {facility_id}, or it is deactivated; import or "

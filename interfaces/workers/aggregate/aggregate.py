@@ -22,9 +22,8 @@ from application.ports.operations.dead_letters import DeadLetters
 from application.ports.telemetry.rollups import TelemetryRollups
 from application.ports.telemetry.store import TelemetryStore
 from application.ports.telemetry.stream import StreamedBatch, StreamUnavailable, TelemetryStream
-from application.telemetry.ingest.batch_codec import MalformedBatch, unpack
+from application.telemetry.ingest.batch_codec import MalformedBatch, unpack, unpack_readings
 from domain.telemetry.meter_reading import ALL_PARTITIONS, MALFORMED, MeterReading
-from domain.telemetry.reading_block import joined
 from interfaces.workers.aggregate.maintenance import maintain_storage
 from interfaces.workers.aggregate.partition_runner import run_assigned_partitions
 from interfaces.workers.aggregate.poison_batches import PoisonBatches
@@ -114,7 +113,7 @@ class Aggregator:
         # All partitions at the same moment: their writes then go into one transaction.
         return WRITE_EVERY_S - asyncio.get_running_loop().time() % WRITE_EVERY_S
 
-    async def _repeated(self, call: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
+    async def _repeated(self, call: Callable[[], Awaitable[object]], stop: asyncio.Event) -> None:
         """`call` until the stores it needs answer. Raises Stopped."""
         log = partial(log_retry, partition=self._partition)
         await retry_while_unavailable(call, stop=stop, pauses=self._pauses, on_retry=log)
@@ -136,10 +135,10 @@ class Aggregator:
 
     async def _store_together(self, batches: Sequence[StreamedBatch], stop: asyncio.Event) -> None:
         try:
-            readings = joined([unpack(batch.body).readings for batch in batches])
-            write = partial(self._write, batches[-1].stream_seq, readings)
+            readings = unpack_readings([batch.body for batch in batches])
             async with self._leased(batches, stop):
-                await self._repeated(write, stop)
+                await self._repeated(self._writing(batches[-1], readings), stop)
+            self._stored(readings)
         except (StreamUnavailable, Stopped):
             raise
         except Exception as error:  # noqa: BLE001 - whatever failed, each batch is now tried by itself
@@ -205,11 +204,15 @@ class Aggregator:
                 raise Stopped
 
     async def _store_one(self, batch: StreamedBatch) -> None:
-        await self._write(batch.stream_seq, unpack(batch.body).readings)
-
-    async def _write(self, stream_seq: int, readings: Sequence[MeterReading]) -> None:
-        await asyncio.to_thread(self._store.write_readings, self._partition, stream_seq, readings)
+        readings = unpack(batch.body).readings
+        await self._writing(batch, readings)()
         self._stored(readings)
+
+    def _writing(self, last: StreamedBatch, readings: Sequence[MeterReading]) -> Callable[[], Awaitable[int]]:
+        """What stores `readings`, of batches up to `last`."""
+        return partial(
+            asyncio.to_thread, self._store.write_readings, self._partition, last.stream_seq, readings
+        )
 
 
 async def _refuse(batch: StreamedBatch) -> None:

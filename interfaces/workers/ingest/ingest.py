@@ -16,15 +16,15 @@ from application.ports.clock import Clock
 from application.ports.coordination.lock_holders import LockHolders
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.telemetry.listed_meters import ListedMeters
-from application.ports.telemetry.meter_feed import Confirm, MeterMessage
+from application.ports.telemetry.meter_feed import UNKNOWN_FACILITY, Confirm, MeterMessage
 from application.ports.telemetry.stream import TelemetryStream
 from application.telemetry.ingest.batcher import ReadingPacker
+from application.telemetry.ingest.late_days import ALWAYS_OPEN
 from application.telemetry.ingest.malformed_quota import MalformedBudget
 from application.telemetry.ingest.malformed_rate import ALERT_SHARE, MAX_FACILITIES, MalformedRate
 from application.telemetry.ingest.message_parser import (
     MalformedReading,
     ParsedMessage,
-    facility_in,
     first_valid_trace,
     parse_message,
     unread_message,
@@ -48,9 +48,8 @@ _CHECK_EVERY_S = 1.0
 _COUNTS_EVERY_S = 60.0
 _FINISH_WITHIN_S = 2.0
 """A log that takes nothing must not delay the end of the worker."""
-_UNKNOWN_FACILITY = "unknown"
-_Admitted = tuple[Sequence[MeterReading], Sequence[MalformedReading], datetime, str | None]
-"""Readings, malformed parts, the time of admission, and the trace."""
+_Admitted = tuple[str, Sequence[MeterReading], Sequence[MalformedReading], datetime, str | None]
+"""The facility, its readings, malformed parts, the time of admission, and the trace."""
 
 
 class IngestCounts(msgspec.Struct):
@@ -83,6 +82,7 @@ class MeterIngest:
         stores_originals: bool = True,
     ) -> None:
         self._packer = packer
+        self.has_room = packer.has_room
         self._stores_originals = stores_originals
         self._admission = admission
         self._held = MessageHoldQueue(admission, self._decide_held)
@@ -104,9 +104,6 @@ class MeterIngest:
         self._has_adopted_alerts = False
         self._next_counts_at = 0.0
 
-    def has_room(self) -> bool:
-        return self._packer.has_room()
-
     def take(self, message: MeterMessage, confirm: Confirm) -> None:
         """Pass the message to the packer, its malformed parts included; call `confirm` once the log has all of it.
 
@@ -114,7 +111,7 @@ class MeterIngest:
         """
         try:
             parsed = self._parsed(message)
-            if parsed.readings and self._admission.unknown_meters(parsed.readings):
+            if parsed.readings and self._admission.unknown_meters(parsed):
                 if self._held.put(message, parsed, confirm):
                     return
                 parsed = self._listed_part(message, parsed)
@@ -125,11 +122,11 @@ class MeterIngest:
 
     def _parsed(self, message: MeterMessage) -> ParsedMessage:
         """The content of the message; beyond the quota of its facility it is malformed, whatever is in it."""
-        facility_id = facility_in(message.topic) or _UNKNOWN_FACILITY
-        meters = self._admission.meter_count(facility_id)
-        now_s = asyncio.get_running_loop().time()
+        facility_id, now_s = message.facility_id, asyncio.get_running_loop().time()
+        listed = self._admission.listing.get(facility_id)
+        meters = None if listed is None else len(listed)
         if not self._quota.takes(facility_id, message.size, meters=meters, now_s=now_s):
-            return unread_message(message.topic, message.payload, excess_reason(meters))
+            return unread_message(message.topic, message.payload, excess_reason(meters or 0))
         return parse_message(
             message.topic, message.payload, now=self._clock.now(), size=message.size, oldest=self._oldest
         )
@@ -143,7 +140,7 @@ class MeterIngest:
 
     def _listed_part(self, message: MeterMessage, parsed: ParsedMessage) -> ParsedMessage:
         """The message without the readings of unknown meters, which become malformed."""
-        unknown = self._admission.unknown_meters(parsed.readings)
+        unknown = self._admission.unknown_meters(parsed)
         if not unknown:
             return parsed
         return self._admission.refusal(parsed, unknown, message.topic, message.payload)
@@ -151,30 +148,30 @@ class MeterIngest:
     def _admit(self, message: MeterMessage, parsed: ParsedMessage) -> _Admitted:
         """Count the message. Returns what is put into the log of it."""
         now, now_s = self._clock.now(), asyncio.get_running_loop().time()
-        parsed = self._admission.without_late_days(
-            parsed, message.topic, message.payload, now=now, now_s=now_s
-        )
+        if parsed.has_older_than(now - ALWAYS_OPEN):
+            parsed = self._admission.without_late_days(
+                parsed, message.topic, message.payload, now=now, now_s=now_s
+            )
         readings, malformed = parsed.readings, parsed.malformed
         trace = None
         if parsed.traceparent is not None or message.traceparent is not None:
             trace = first_valid_trace(parsed.traceparent, message.traceparent)
-        facility_id = parsed.facility_id or _UNKNOWN_FACILITY
-        self._rate.note(facility_id, malformed=bool(malformed), at=now)
+        self._rate.note(parsed.facility_id, malformed=bool(malformed), at=now)
         if malformed:
-            self._suspect(facility_id)
-        stored = self._within_quota(facility_id, malformed, now_s)
+            self._suspect(parsed.facility_id)
+        stored = self._within_quota(parsed.facility_id, malformed, now_s)
         # Last, since `_undecided` counts the message if anything above fails.
         self._count(len(readings), len(malformed), omitted=len(malformed) - len(stored))
-        return readings, stored, now, trace
+        return parsed.facility_id, readings, stored, now, trace
 
     def _undecided(self, message: MeterMessage, error: Exception) -> _Admitted:
         """The message as a malformed one, for a person to look at."""
         _log.error("a message of a meter cannot be decided", topic=message.topic, exc_info=error)
         reason = f"cannot be decided: {type(error).__name__}: {str(error)[:200]}"
         malformed = (MalformedReading(message.topic, reason, message.payload),)
-        stored = self._within_quota(_UNKNOWN_FACILITY, malformed, asyncio.get_running_loop().time())
+        stored = self._within_quota(UNKNOWN_FACILITY, malformed, asyncio.get_running_loop().time())
         self._count(0, 1, omitted=1 - len(stored))
-        return (), stored, self._clock.now(), None
+        return UNKNOWN_FACILITY, (), stored, self._clock.now(), None
 
     def _within_quota(
         self, facility_id: str, malformed: Sequence[MalformedReading], now_s: float
@@ -189,17 +186,19 @@ class MeterIngest:
         self.counts.omitted += omitted
 
     def _put(self, message: MeterMessage, admitted: _Admitted, confirm: Confirm) -> None:
-        readings, malformed, at, trace = admitted
+        facility_id, readings, malformed, at, trace = admitted
         if readings or malformed:
             original = self._original(message, at) if readings and self._stores_originals else None
-            self._packer.put(readings, malformed, confirm, at=at, traceparent=trace, original=original)
+            self._packer.put(
+                facility_id, readings, malformed, confirm, at=at, traceparent=trace, original=original
+            )
         else:
             confirm()  # unacknowledged, it would block the messages behind it
 
     def _original(self, message: MeterMessage, at: datetime) -> ReceivedPayload | None:
         """The message as it was sent; None beyond the quota: then only its readings are stored."""
-        facility_id = facility_in(message.topic) or _UNKNOWN_FACILITY
-        meters, now_s = self._admission.meter_count(facility_id), asyncio.get_running_loop().time()
+        facility_id, now_s = message.facility_id, asyncio.get_running_loop().time()
+        meters = len(self._admission.listing.get(facility_id, ()))
         if self._originals.keeps(facility_id, len(message.payload), meters=meters, now_s=now_s):
             return ReceivedPayload(message.topic, at, message.payload)
         self.counts.without_original += 1
@@ -261,7 +260,7 @@ class MeterIngest:
         for one in self._budget.omitted(at=now):
             _log.warning("malformed messages not stored", topic=one.topic, why=one.reason)
             waits.append(asyncio.get_running_loop().create_future())
-            self._packer.put((), (one,), partial(waits[-1].set_result, None), at=now)
+            self._packer.put(UNKNOWN_FACILITY, (), (one,), partial(waits[-1].set_result, None), at=now)
         return waits
 
     def _totals(self) -> tuple[int, int, int]:

@@ -6,7 +6,6 @@ from functools import partial
 from typing import NamedTuple
 
 from application.ports.telemetry.meter_feed import Confirm, MeterMessage
-from application.telemetry.ingest.fast_parser import facility_of
 from application.telemetry.ingest.message_parser import ParsedMessage
 from application.telemetry.ingest.meter_admission import MeterAdmission
 from interfaces.workers.loops.periodic import PeriodicCheck
@@ -49,7 +48,7 @@ class MessageHoldQueue:
     def put(self, message: MeterMessage, parsed: ParsedMessage, confirm: Confirm) -> bool:
         """False where the message cannot wait: it is to be decided now."""
         if len(self._to_read) < MAX_MESSAGES:
-            self._to_read.add(facility_of(parsed.readings))
+            self._to_read.add(parsed.facility_id)
         now_s = asyncio.get_running_loop().time()
         if now_s >= self._next_grace_at:
             self._grace_ends, self._next_grace_at = now_s + GRACE_S, now_s + GRACE_EVERY_S
@@ -84,13 +83,13 @@ class MessageHoldQueue:
             if is_over or self._is_listed(one):
                 self._decide(one)
             else:
-                self._to_read.add(facility_of(one.parsed.readings))
+                self._to_read.add(one.parsed.facility_id)
                 self._waiting.append(one)
                 self._bytes += len(one.message.payload)
 
     def _is_listed(self, one: HeldMessage) -> bool:
         """True also of one that cannot be compared: to `decide` it is like every other that fails."""
         try:
-            return not self._admission.unknown_meters(one.parsed.readings)
+            return not self._admission.unknown_meters(one.parsed)
         except Exception:  # noqa: BLE001 - it must not end the loop over those behind it
             return True

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from application.telemetry.ingest import message_parser
-from application.telemetry.ingest.fast_parser import PlainReadings, facility_of, in_columns
+from application.telemetry.ingest.batch_codec import in_columns
+from application.telemetry.ingest.fast_parser import PlainReadings
 from application.telemetry.ingest.lenient_parser import QUALITY_WORDS
 from application.telemetry.ingest.message_parser import ParsedMessage, parse_message
 from domain.telemetry.meter_reading import OLDEST_READING, MeterReading
@@ -61,7 +62,7 @@ def test_the_fast_parser_gives_the_readings_of_field_by_field_parsing(message: t
     assert list(quick.malformed) == list(slow.malformed)
     assert isinstance(quick.readings, PlainReadings) == (not slow.malformed)
     if quick.readings:
-        assert (facility_of(quick.readings), quick.readings[0]) == (message[0], slow.readings[0])
+        assert (quick.facility_id, quick.readings[0]) == (message[0], slow.readings[0])
         assert len(quick.readings) == len(slow.readings)
 
 

@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from application.telemetry.ingest.batch_codec import MalformedBatch, ReadingBatch, pack, unpack
+from application.telemetry.ingest.batch_codec import (
+    MalformedBatch,
+    ReadingBatch,
+    pack,
+    unpack,
+    unpack_readings,
+)
 from domain.telemetry.meter_reading import TRUST, MeterReading
 from domain.telemetry.reading_block import (
     SEPARATOR,
@@ -17,7 +23,6 @@ from domain.telemetry.reading_block import (
     ReadingBlock,
     UnjoinableId,
     facilities_in,
-    joined,
 )
 
 T0 = datetime(2026, 7, 14, 10, tzinfo=UTC)
@@ -86,10 +91,14 @@ def test_readings_with_other_than_default_fields_are_unusual(readings: list[Mete
 
 
 @given(st.lists(READINGS, max_size=4))
-def test_blocks_are_joined_in_their_order(parts: list[list[MeterReading]]) -> None:
+def test_the_readings_of_several_messages_of_the_log_are_joined_in_their_order(
+    parts: list[list[MeterReading]],
+) -> None:
     flat = [reading for part in parts for reading in part]
-    assert joined([ReadingBlock.of(part) for part in parts]) == flat
-    assert joined([*parts, ReadingBlock.of(flat)]) == flat + flat
+    bodies = [pack(ReadingBatch(received_at=T0, readings=part)) for part in parts]
+    assert unpack_readings(bodies) == flat
+    odd = [MeterReading("fac", f"a{SEPARATOR}b", T0, 1.0, None)]
+    assert unpack_readings([*bodies, pack(ReadingBatch(received_at=T0, readings=odd))]) == flat + odd
 
 
 @given(READINGS)

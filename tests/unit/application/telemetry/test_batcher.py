@@ -34,8 +34,14 @@ class Confirmations:
         malformed: list[MalformedReading] | None = None,
         traceparent: str | None = None,
     ) -> None:
+        facility_id = given[0].facility_id if given else "fac-001"
         self.packer.put(
-            given, malformed or [], lambda: self.kept.append(name), at=NOW, traceparent=traceparent
+            facility_id,
+            given,
+            malformed or [],
+            lambda: self.kept.append(name),
+            at=NOW,
+            traceparent=traceparent,
         )
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -186,7 +192,7 @@ def under_load(phases: list[tuple[float, float]]) -> list[float]:
             stream.answers_after_s = answers_after_s
             ends_at = asyncio.get_running_loop().time() + lasts_s
             while asyncio.get_running_loop().time() < ends_at:
-                packer.put(readings("fac-001", 10), [], lambda: None, at=NOW)
+                packer.put("fac-001", readings("fac-001", 10), [], lambda: None, at=NOW)
                 await asyncio.sleep(0.05)
                 _ = packer.pressed_for_s
             pressed.append(packer.pressed_for_s)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from application.ports.telemetry.meter_feed import UNKNOWN_FACILITY
 from application.telemetry.ingest.batch_codec import (
     MalformedBatch,
     MalformedMessages,
@@ -64,7 +65,7 @@ def test_the_facility_of_any_message_comes_from_its_topic() -> None:
     for payload in (*bodies, " " * (MAX_MESSAGE_BYTES + 1)):
         assert parse_message(TOPIC, payload.encode(), now=NOW).facility_id == TOPIC.split("/")[1]
         for nowhere in ("meters/fac-001/readings", "meters/fac 1/m/readings", "meters/fac-001/m 1/readings"):
-            assert parse_message(nowhere, payload.encode(), now=NOW).facility_id is None
+            assert parse_message(nowhere, payload.encode(), now=NOW).facility_id == UNKNOWN_FACILITY
 
 
 def test_the_valid_readings_of_a_list_with_a_bad_one_are_used() -> None:

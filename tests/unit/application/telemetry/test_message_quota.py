@@ -52,12 +52,21 @@ def test_messages_without_content_are_bounded_too() -> None:
     assert sum(quota.takes("fac-001", 0, meters=1, now_s=0.0) for _ in range(20)) == 9
 
 
-def test_the_number_of_quotas_is_bounded() -> None:
+def test_the_number_of_quotas_of_facilities_that_are_not_listed_is_bounded() -> None:
     quota = MessageQuota()
-    assert quota.takes("fac-001", 63_000_000, meters=1, now_s=0.0)
+    assert quota.takes("fac-001", 63_000_000, meters=None, now_s=0.0)
     for number in range(MAX_FACILITIES):
-        quota.takes(f"invented-{number}", 1, meters=0, now_s=0.0)
-    assert quota.takes("fac-001", 63_000_000, meters=1, now_s=0.0), "the one silent for longest starts anew"
+        quota.takes(f"invented-{number}", 1, meters=None, now_s=0.0)
+    assert quota.takes("fac-001", 63_000_000, meters=None, now_s=0.0), (
+        "the one silent for longest starts anew"
+    )
+
+
+def test_the_quota_grows_with_the_meters_that_are_listed_meanwhile() -> None:
+    quota = MessageQuota()
+    assert quota.takes("fac-001", 60_000_000, meters=1, now_s=0.0)
+    assert not quota.takes("fac-001", 60_000_000, meters=1_000, now_s=0.0)
+    assert quota.takes("fac-001", 60_000_000, meters=1_000, now_s=60.0)
 
 
 def test_the_reason_says_how_much_may_be_sent() -> None:
