@@ -32,7 +32,7 @@ from application.telemetry.ingest.message_parser import MalformedReading
 from application.telemetry.ingest.message_quota import BEYOND_QUOTA, MESSAGE_BYTES
 from application.telemetry.ingest.meter_admission import MeterAdmission
 from application.telemetry.ingest.original_payloads import unpack_payloads
-from application.telemetry.ingest.original_quota import OF_ALL, OriginalQuota
+from application.telemetry.ingest.original_quota import OF_ALL, original_quota
 from domain.telemetry.meter_reading import MALFORMED
 from interfaces.workers.ingest.ingest import IngestCounts, MeterIngest
 from tests.fakes.clock import FakeClock
@@ -71,7 +71,7 @@ class Ingest:
             FakeClock(T0),
             self.admission,
             budget=budget,
-            originals=OriginalQuota(of_all_originals),
+            originals=original_quota(of_all_originals),
         )
 
     @asynccontextmanager

@@ -13,8 +13,9 @@ MAX_FACILITIES = 10_000
 
 
 class _Tally(msgspec.Struct):
+    since: datetime
     until: datetime
-    """The end of the present half."""
+    """The present half: `since` is WINDOW before it."""
     messages: int = 0
     malformed: int = 0
     before_messages: int = 0
@@ -27,32 +28,29 @@ class MalformedRate:
     def __init__(self) -> None:
         self._tallies = BoundedCache[str, _Tally]("malformed rates", max_size=MAX_FACILITIES)
 
-    def note(self, facility_id: str, *, malformed: bool, at: datetime) -> float:
-        """Count one message. Returns the malformed share now, 0 to 1."""
+    def note(self, facility_id: str, *, malformed: bool, at: datetime) -> None:
+        """Count one message."""
         tally = self._tally(facility_id, at)
         tally.messages += 1
         tally.malformed += malformed
-        return self._share(tally)
-
-    def share(self, facility_id: str, *, at: datetime) -> float:
-        """The malformed share of the facility's recent messages, 0 to 1."""
-        return self._share(self._tally(facility_id, at))
 
     def _tally(self, facility_id: str, at: datetime) -> _Tally:
         tally = self._tallies.get(facility_id)
-        if tally is not None and at < tally.until:
-            # If the clock went back, this half must not become longer.
-            tally.until = min(tally.until, at + WINDOW)
-        elif tally is None or at >= tally.until + WINDOW:
-            tally = _Tally(at + WINDOW)
+        if tally is not None and tally.since <= at < tally.until:
+            return tally
+        if tally is None or at >= tally.until + WINDOW:
+            tally = _Tally(at, at + WINDOW)
             self._tallies.put(facility_id, tally)
-        else:
+        elif at >= tally.until:
             tally.before_messages, tally.before_malformed = tally.messages, tally.malformed
             tally.messages = tally.malformed = 0
-            tally.until += WINDOW
+            tally.since, tally.until = tally.until, tally.until + WINDOW
+        else:  # the clock went back: this half must not become longer
+            tally.since, tally.until = at, at + WINDOW
         return tally
 
-    @staticmethod
-    def _share(tally: _Tally) -> float:
+    def share(self, facility_id: str, *, at: datetime) -> float:
+        """The malformed share of the facility's recent messages, 0 to 1."""
+        tally = self._tally(facility_id, at)
         messages = tally.messages + tally.before_messages
         return (tally.malformed + tally.before_malformed) / messages if messages else 0.0

@@ -22,12 +22,6 @@ def of_a_facility(meters: int) -> Allowance:
     return Allowance(counted * OF_A_METER.at_once, counted * OF_A_METER.per_s)
 
 
-class OriginalQuota:
-    """The quota of one process. `now_s` is monotonic wall time, since it is about disk space."""
-
-    def __init__(self, of_all: Allowance = OF_ALL) -> None:
-        self._buckets = SharedBuckets("original quotas", of_all)
-
-    def keeps(self, facility_id: str, size: int, *, meters: int, now_s: float) -> bool:
-        """Whether a message of `size` bytes is stored as it was sent, of a facility that lists `meters` meters."""
-        return self._buckets.takes(facility_id, size, of_a_facility(meters), now_s=now_s)
+def original_quota(of_all: Allowance = OF_ALL) -> SharedBuckets:
+    """The quota of one process, in bytes of payload. Its `now_s` is monotonic wall time: it is about disk space."""
+    return SharedBuckets("original quotas", of_all)

@@ -10,6 +10,7 @@ from functools import partial
 import msgspec
 import structlog
 
+from application.access.token_bucket import SharedBuckets
 from application.command_bus.retry import Stopped, retry_while_unavailable
 from application.operations.alert_switch import AlertSwitch
 from application.ports.clock import Clock
@@ -32,7 +33,7 @@ from application.telemetry.ingest.message_parser import (
 from application.telemetry.ingest.message_quota import MessageQuota, excess_reason
 from application.telemetry.ingest.meter_admission import MeterAdmission
 from application.telemetry.ingest.original_payloads import ReceivedPayload
-from application.telemetry.ingest.original_quota import OriginalQuota
+from application.telemetry.ingest.original_quota import of_a_facility, original_quota
 from domain.telemetry.meter_reading import OLDEST_READING, MeterReading
 from interfaces.workers.ingest.message_hold_queue import HeldMessage, MessageHoldQueue
 from interfaces.workers.ingest.sessions import IngestSession, balance, read_when_held
@@ -77,7 +78,7 @@ class MeterIngest:
         admission: MeterAdmission,
         *,
         budget: MalformedBudget | None = None,
-        originals: OriginalQuota | None = None,
+        originals: SharedBuckets | None = None,
         oldest: timedelta = OLDEST_READING,
         stores_originals: bool = True,
     ) -> None:
@@ -92,7 +93,7 @@ class MeterIngest:
         self._rate = MalformedRate()
         self._budget = budget or MalformedBudget()
         self._quota = MessageQuota()
-        self._originals = originals or OriginalQuota()
+        self._originals = originals or original_quota()
         self._suspects: OrderedDict[str, AlertSwitch] = OrderedDict()
         self._evicted: dict[str, AlertSwitch] = {}
         """Raised alerts that are still to be cleared, of facilities dropped from `_suspects` because it was full."""
@@ -198,8 +199,8 @@ class MeterIngest:
     def _original(self, message: MeterMessage, at: datetime) -> ReceivedPayload | None:
         """The message as it was sent; None beyond the quota: then only its readings are stored."""
         facility_id, now_s = message.facility_id, asyncio.get_running_loop().time()
-        meters = len(self._admission.listing.get(facility_id, ()))
-        if self._originals.keeps(facility_id, len(message.payload), meters=meters, now_s=now_s):
+        most = of_a_facility(len(self._admission.listing.get(facility_id, ())))
+        if self._originals.takes(facility_id, len(message.payload), most, now_s=now_s):
             return ReceivedPayload(message.topic, at, message.payload)
         self.counts.without_original += 1
         return None

@@ -6,7 +6,7 @@ from application.access.token_bucket import Allowance
 from application.telemetry.ingest import malformed_quota
 from application.telemetry.ingest.message_quota import allowance_of
 from application.telemetry.ingest.meter_admission import MAX_UNLISTED_METERS
-from application.telemetry.ingest.original_quota import OF_ALL, OriginalQuota, of_a_facility
+from application.telemetry.ingest.original_quota import OF_ALL, of_a_facility, original_quota
 
 READING_BYTES, EVERY_S = 130, 15
 FACILITIES = 10_000
@@ -16,9 +16,11 @@ PACKED_READING_BYTES = 72
 
 
 def test_every_message_of_ten_thousand_facilities_is_stored() -> None:
-    quota = OriginalQuota()
+    quota = original_quota()
     kept = [
-        quota.keeps(f"fac-{number}", READING_BYTES, meters=1, now_s=turn * EVERY_S + number / FACILITIES)
+        quota.takes(
+            f"fac-{number}", READING_BYTES, of_a_facility(1), now_s=turn * EVERY_S + number / FACILITIES
+        )
         for turn in range(5)
         for number in range(FACILITIES)
     ]
@@ -46,14 +48,14 @@ def test_ten_minutes_of_originals_and_malformed_messages_leave_room_for_readings
 
 
 def test_what_all_facilities_keep_is_bounded_and_small_messages_find_room_first() -> None:
-    quota = OriginalQuota(Allowance(100_000, 100))
-    assert sum(quota.keeps(f"fac-{n}", 60_000, meters=1, now_s=0.0) for n in range(99)) == 1
-    assert quota.keeps("small", READING_BYTES, meters=1, now_s=0.0)
-    assert not quota.keeps("fac-1", 60_000, meters=1, now_s=200.0)
-    assert quota.keeps("fac-1", 60_000, meters=1, now_s=202.0)
+    quota = original_quota(Allowance(100_000, 100))
+    assert sum(quota.takes(f"fac-{n}", 60_000, of_a_facility(1), now_s=0.0) for n in range(99)) == 1
+    assert quota.takes("small", READING_BYTES, of_a_facility(1), now_s=0.0)
+    assert not quota.takes("fac-1", 60_000, of_a_facility(1), now_s=200.0)
+    assert quota.takes("fac-1", 60_000, of_a_facility(1), now_s=202.0)
 
 
 def test_one_facility_takes_no_more_than_its_own() -> None:
-    quota = OriginalQuota()
-    assert sum(quota.keeps("fac-001", 60_000, meters=1, now_s=0.0) for _ in range(1_000)) == 166
-    assert quota.keeps("fac-002", 60_000, meters=1, now_s=0.0)
+    quota = original_quota()
+    assert sum(quota.takes("fac-001", 60_000, of_a_facility(1), now_s=0.0) for _ in range(1_000)) == 166
+    assert quota.takes("fac-002", 60_000, of_a_facility(1), now_s=0.0)
