@@ -82,7 +82,7 @@ async def answered(connection: Connection, answer: "asyncio.Future[BrokerRespons
 async def check_login(url: str, *, version: Version, tls: ssl.SSLContext | None, client_id: str) -> str:
     """Log in and out again, for `gridproof doctor`. Raises OSError, TimeoutError, MqttTlsError."""
     broker = Broker(url, version=version, tls=tls)
-    connection = Connection(_NoConsumer(), version)
+    connection = Connection(NoRoom(), version)
     try:
         async with asyncio.timeout(broker.within_s):
             await broker.log_in(connection, client_id, clean_session=True)
@@ -97,11 +97,11 @@ async def delete_session(url: str, *, client_id: str) -> None:
     await check_login(url, version="3.1.1", tls=None, client_id=client_id)
 
 
-class _NoConsumer:
-    """Accepts no messages: nothing is subscribed to."""
+class NoRoom:
+    """A consumer that takes no message: the broker keeps them."""
 
     def has_room(self) -> bool:
-        return True
+        return False
 
-    def take(self, *_message_and_kept: object) -> None:
+    def take(self, *_message_and_confirm: object) -> None:
         """Never called."""

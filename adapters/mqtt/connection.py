@@ -70,11 +70,6 @@ class Connection(asyncio.Protocol):
         """Whether reading is paused because the consumer has no room."""
         return self._paused
 
-    @property
-    def buffered_bytes(self) -> int:
-        """How many bytes were received and not passed on."""
-        return self._incoming.buffered_bytes
-
     def send(self, packet: bytes) -> None:
         if self._transport is not None:
             self._transport.write(packet)

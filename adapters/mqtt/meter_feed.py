@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from adapters.mqtt import packets
-from adapters.mqtt.broker import Broker, answered
+from adapters.mqtt.broker import Broker, NoRoom, answered
 from adapters.mqtt.connection import Connection
 from adapters.mqtt.packets import Version
 from adapters.mqtt.tls import connection_problem
@@ -65,7 +65,7 @@ class MqttMeterFeed:
 
         Raises OSError (MqttRefused), TimeoutError, MqttSubscriptionRefused.
         """
-        connection = Connection(_NoRoom(), self._broker.version)
+        connection = Connection(NoRoom(), self._broker.version)
         try:
             await self._connected(connection)
         finally:
@@ -151,13 +151,3 @@ class MqttMeterFeed:
             except TimeoutError:
                 if not connection.is_paused:
                     raise
-
-
-class _NoRoom:
-    """A consumer that takes no message: the broker keeps them."""
-
-    def has_room(self) -> bool:
-        return False
-
-    def take(self, *_message_and_confirm: object) -> None:
-        """Never called."""

@@ -56,7 +56,7 @@ class Ingest:
             self._ingest = MeterIngest(packer, self.alerts, clock, self._admission, oldest=self._oldest)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(packer.run(stop))
-                tasks.create_task(self._ingest.read_portfolio(stop))
+                tasks.create_task(self._ingest.held.run(stop))
                 await scenario()
                 await self._ingest.check_alerts()
                 stop.set()
@@ -69,7 +69,7 @@ class Ingest:
 
     @property
     def held(self) -> int:
-        return len(self._ingest._held._waiting)
+        return len(self._ingest.held._waiting)
 
     def _confirm(self) -> None:
         self.confirmed += 1

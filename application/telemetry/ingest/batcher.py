@@ -105,7 +105,8 @@ class ReadingPacker:
         self._flush_after_s = flush_after_s
         self._batch_bytes = batch_bytes
         self._max_buffered_bytes = max_buffered_bytes
-        self._buffered_bytes = 0
+        self.buffered_bytes = 0
+        """The size of the buffer in packed form."""
         self._open: list[_Pack | None] = [None] * (PARTITIONS + 1)
         self._ready: deque[_Pack] = deque()
         self._is_overdue = False
@@ -117,11 +118,6 @@ class ReadingPacker:
         self._slow_from: dict[_Pack, float] = {}
         """The time from which each pack that the log does not hold yet counts as slow, the oldest first."""
         self._slow = SlowPeriod()
-
-    @property
-    def buffered_bytes(self) -> int:
-        """The size of the buffer in packed form."""
-        return self._buffered_bytes
 
     @property
     def pressed_for_s(self) -> float:
@@ -140,7 +136,7 @@ class ReadingPacker:
 
     def has_room(self) -> bool:
         """Whether another message may be put."""
-        return self._buffered_bytes < self._max_buffered_bytes
+        return self.buffered_bytes < self._max_buffered_bytes
 
     def put(
         self,
@@ -190,12 +186,12 @@ class ReadingPacker:
         held.size += size
         if traceparent is not None:
             held.traceparent = traceparent
-        self._buffered_bytes += size
+        self.buffered_bytes += size
         packed = held.size - held.original_bytes
         if packed >= self._batch_bytes or held.original_bytes >= _ORIGINAL_BYTES:
             self._close(held)
             self._start()
-        if self._full_since is None and self._buffered_bytes > _NEARLY_FULL * self._max_buffered_bytes:
+        if self._full_since is None and self.buffered_bytes > _NEARLY_FULL * self._max_buffered_bytes:
             self._full_since = asyncio.get_running_loop().time()
 
     def _flush(self) -> None:
@@ -275,8 +271,8 @@ class ReadingPacker:
         await retry_while_unavailable(publish, pauses=_PAUSES, on_retry=partial(self._note_refusal, held))
         self._refused_since.pop(held, None)
         self._note_slow(self._slow_from.pop(held), asyncio.get_running_loop().time())
-        self._buffered_bytes -= held.size
-        if self._full_since is not None and self._buffered_bytes < _RELIEVED * self._max_buffered_bytes:
+        self.buffered_bytes -= held.size
+        if self._full_since is not None and self.buffered_bytes < _RELIEVED * self._max_buffered_bytes:
             self._full_since = None
         for confirm in held.confirm:
             confirm()

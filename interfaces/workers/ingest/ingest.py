@@ -86,7 +86,7 @@ class MeterIngest:
         self.has_room = packer.has_room
         self._stores_originals = stores_originals
         self._admission = admission
-        self._held = MessageHoldQueue(admission, self._decide_held)
+        self.held = MessageHoldQueue(admission, self._decide_held)
         self._oldest = oldest
         self._alerts = alerts
         self._clock = clock
@@ -113,7 +113,7 @@ class MeterIngest:
         try:
             parsed = self._parsed(message)
             if parsed.readings and self._admission.unknown_meters(parsed):
-                if self._held.put(message, parsed, confirm):
+                if self.held.put(message, parsed, confirm):
                     return
                 parsed = self._listed_part(message, parsed)
             admitted = self._admit(message, parsed)
@@ -204,10 +204,6 @@ class MeterIngest:
             return ReceivedPayload(message.topic, at, message.payload)
         self.counts.without_original += 1
         return None
-
-    async def read_portfolio(self, stop: asyncio.Event) -> None:
-        """Keep what is known of the portfolio up to date until `stop`."""
-        await self._held.run(stop)
 
     async def adopt_open_alerts(self) -> None:
         """Take over the alerts that an earlier ingest worker raised, so that they are cleared in time."""
@@ -332,7 +328,7 @@ async def run(
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(packer.run(all_read))
         tasks.create_task(ingest.watch(reading, all_read))
-        tasks.create_task(ingest.read_portfolio(stop))
+        tasks.create_task(ingest.held.run(stop))
         if shares is not None:
             tasks.create_task(balance(sessions, shares, worker, stop))
         async with asyncio.TaskGroup() as readers:

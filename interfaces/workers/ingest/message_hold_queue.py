@@ -62,7 +62,8 @@ class MessageHoldQueue:
         return True
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Run until `stop`. Messages that are held then stay unacknowledged, and are sent again."""
+        """Keep what is known of the portfolio up to date until `stop`. Messages that are held then stay unacknowledged,
+        and are sent again."""
         await PeriodicCheck("listed meters", self._round, every_s=_ROUND_S, retry_s=_RELOAD_S).run(stop)
 
     async def _round(self) -> None:
