@@ -150,4 +150,4 @@ def sortable(value: datetime | int) -> str:
     """A text of fixed width that sorts like the value."""
     if isinstance(value, int):
         return f"{value:020d}"
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{value.astimezone(UTC).isoformat(timespec='microseconds').removesuffix('+00:00')}Z"
