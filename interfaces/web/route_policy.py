@@ -56,6 +56,9 @@ class RoutePolicy:
     """Whether it can do nothing while PostgreSQL is down: it is refused at once then."""
     has_etag: bool = True
     """Whether a GET has an `ETag` and answers 304 to a matching `If-None-Match`."""
+    reads_json: bool = False
+    """Whether it decodes its body itself, which must be declared as JSON; of a body that Litestar decodes it is known.
+    """
     rate_limit: RateLimit = "per_key"
     """`per_key`: the rate of reads of each process. `webhook`, `sign_in`: the shared limiter, by key or by address."""
 

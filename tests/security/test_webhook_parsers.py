@@ -66,7 +66,7 @@ def test_any_value_of_any_field_is_taken_or_refused(
     found = decoded(msgspec.json.encode(body), "key", event_id)
     if isinstance(found, Problem):
         return
-    notice = found.body.notice()
+    notice = found.notice
     assert 2000 <= notice.starts_at.year < 2200
     assert decoded(msgspec.json.encode(body), "key", event_id).body_hash == found.body_hash
 
@@ -89,7 +89,7 @@ def test_any_price_is_an_exact_decimal_or_refused_by_its_place(prices: list[Any]
     if isinstance(found, Problem):
         assert all(str(reason.field).startswith("prices[") for reason in found.reasons)
         return
-    for price, written in zip(found.body.event_prices(), prices, strict=True):
+    for price, written in zip(found.prices, prices, strict=True):
         assert price.per_kwh == written["per_kwh"]
         assert Decimal(price.per_kwh).is_finite()
         assert abs(Decimal(price.per_kwh)) < 10**9

@@ -15,7 +15,7 @@ from interfaces.web.problems import try_again
 from projections.queries.views import PlanningQueue
 
 CACHED_S = 1.0
-"""Wall seconds for which a count is used, together with what this process accepted since."""
+"""Wall seconds for which a count is used, together with the places that were taken in this process since."""
 MAX_ENTRIES = 1_000
 RETRY_AFTER_S = 5.0
 
@@ -23,8 +23,8 @@ RETRY_AFTER_S = 5.0
 @dataclass(slots=True)
 class _Count:
     queue: PlanningQueue
-    accepted: int = 0
-    """What this process accepted since."""
+    taken: int = 0
+    """The places that this process gave away since."""
 
 
 @dataclass
@@ -45,29 +45,31 @@ class PlanningQueueLimit:
             "planning queues", max_size=MAX_ENTRIES, ttl_s=CACHED_S, monotonic=self.monotonic
         )
 
-    def check(self, utility_id: str) -> None:
-        """Raises the problem `queue-full`; always on a count of now."""
+    def take_place(self, utility_id: str) -> None:
+        """Raises the problem `queue-full`; always on a count of now. The place of a DR event that is not accepted is
+        free again at the next count."""
         count = self._counts.get(utility_id)
-        if count is not None and self._excess(count) is None:
+        if count is not None and self._take(count) is None:
             return
         count = _Count(self.queue(tenant=utility_id, limit=max(self.most_due, self.most_waiting)))
         self._counts.put(utility_id, count)
-        excess = self._excess(count)
+        excess = self._take(count)
         if excess is not None:
             raise try_again("queue-full", excess, retry_after_s=RETRY_AFTER_S)
 
-    def note_accepted(self, utility_id: str) -> None:
-        count = self._counts.get(utility_id)
-        if count is not None:
-            with self._lock:
-                count.accepted += 1
+    def _take(self, count: _Count) -> str | None:
+        """Takes a place, or says what is full."""
+        with self._lock:
+            excess = self._excess(count)
+            if excess is None:
+                count.taken += 1
+            return excess
 
     def _excess(self, count: _Count) -> str | None:
-        """What is full, if anything is."""
-        counted, accepted = count.queue, count.accepted
-        if counted.due + accepted >= self.most_due:
+        counted, taken = count.queue, count.taken
+        if counted.due + taken >= self.most_due:
             return f"{counted.due} of your DR events are due to be planned, at most {self.most_due} may be"
-        if counted.waiting + accepted >= self.most_waiting:
+        if counted.waiting + taken >= self.most_waiting:
             most = f"at most {self.most_waiting} may; cancel some, or wait"
             return f"{counted.waiting} of your DR events wait to be planned, {most}"
         return None

@@ -35,12 +35,9 @@ class IdempotentResponseCache:
         return self._responses.get(_name(utility_id, key, body))
 
     def store(self, utility_id: str, key: str | None, body: bytes, response: bytes, location: str) -> None:
-        """Call it only for a response that is recorded under that key and body."""
-        self._responses.put(_name(utility_id, key, body), (response, location))
-
-    def note_unsigned(self, utility_id: str) -> None:
-        """Record that the utility signs no calls."""
+        """Call it only for a response that is recorded under that key and body, of a utility that signs no calls."""
         self._unsigned.put(utility_id, None)
+        self._responses.put(_name(utility_id, key, body), (response, location))
 
 
 def _name(utility_id: str, key: str | None, body: bytes) -> bytes:

@@ -30,7 +30,7 @@ AnyConnection = ASGIConnection[Any, Any, Any, Any]
 
 
 async def admit(connection: AnyConnection, handler: BaseRouteHandler) -> None:
-    """Check declared size, API key, role, rate and query, in that order; each refusal is its own problem."""
+    """Check declared size, API key, role, rate, media type and query, in that order; each refusal is a problem."""
     policy = policy_of(handler)
     _check_declared_size(connection)
     if policy.roles is None or FROM_PLATFORM in connection.scope:
@@ -48,9 +48,10 @@ async def admit(connection: AnyConnection, handler: BaseRouteHandler) -> None:
         check_read_rate(web, api_key)
     if policy.needs_store and is_away(connection.scope, web.live.state):
         _check_replica_serves(web, connection, policy)
-    if handler.parsed_data_field is not None:
+    if policy.reads_json or handler.parsed_data_field is not None:
         check_is_json(connection)
-    check_query(connection, handler)
+    if connection.scope["query_string"]:
+        check_query(connection, handler)
 
 
 async def _caller(web: WebDependencies, connection: AnyConnection) -> ApiKey:

@@ -25,8 +25,6 @@ MAX_PARAMETERS = 100
 def check_query(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """Check the parameters that `handler` takes; unknown ones are ignored. Raises Problem (400) with every reason."""
     query = connection.scope["query_string"]
-    if not query:
-        return
     try:
         given = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
     except ValueError:

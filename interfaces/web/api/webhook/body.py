@@ -44,9 +44,6 @@ class PriceBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     per_kwh: PriceString
     """A decimal as a string; it may be negative."""
 
-    def price(self) -> EventPrice:
-        return EventPrice(starts_at=self.starts_at, per_kwh=self.per_kwh)
-
 
 class NotificationBody(msgspec.Struct, frozen=True, kw_only=True):
     """A DR event as a utility requests it; times are RFC 3339 with an offset."""
@@ -71,28 +68,14 @@ class NotificationBody(msgspec.Struct, frozen=True, kw_only=True):
     """By settlement interval, in the program's currency; they may come later. Of a modification they replace all that
     were given before; left out: they stay."""
 
-    def event_prices(self) -> tuple[EventPrice, ...] | None:
-        return None if self.prices is None else tuple(one.price() for one in self.prices)
 
-    def notice(self) -> Notice:
-        return Notice(
-            notification_id=self.notification_id,
-            modification_number=self.modification_number,
-            program_id=self.program,
-            starts_at=self.starts_at,
-            ends_at=self.ends_at,
-            target_kw=self.target_reduction_kw,
-            facility_ids=self.facility_ids,
-            priority=self.priority,
-            callback_url=self.callback_url,
-            randomize_start_s=self.randomize_start_s,
-        )
-
-
-class Notification(msgspec.Struct, frozen=True):
+class Notification(msgspec.Struct, frozen=True, kw_only=True):
     """A decoded notification, and a hash that is equal for bodies of equal content."""
 
-    body: NotificationBody
+    event_id: str
+    notice: Notice
+    kind: str | None
+    prices: tuple[EventPrice, ...] | None
     body_hash: str
 
 
@@ -115,7 +98,28 @@ def decode_notification(
     if reasons:
         named = ", ".join(dict.fromkeys(reason.field or "" for reason in reasons))
         raise Problem("invalid-request", f"missing or wrong: {named}", tuple(reasons[:MOST_REASONS]))
-    return Notification(NotificationBody(**values), body_hash)
+    return _notification(NotificationBody(**values), body_hash)
+
+
+def _notification(body: NotificationBody, body_hash: str) -> Notification:
+    prices = None
+    if body.prices is not None:
+        prices = tuple(EventPrice(starts_at=one.starts_at, per_kwh=one.per_kwh) for one in body.prices)
+    notice = Notice(
+        notification_id=body.notification_id,
+        modification_number=body.modification_number,
+        program_id=body.program,
+        starts_at=body.starts_at,
+        ends_at=body.ends_at,
+        target_kw=body.target_reduction_kw,
+        facility_ids=body.facility_ids,
+        priority=body.priority,
+        callback_url=body.callback_url,
+        randomize_start_s=body.randomize_start_s,
+    )
+    return Notification(
+        event_id=body.event_id, notice=notice, kind=body.kind, prices=prices, body_hash=body_hash
+    )
 
 
 def _decode_object(body: bytes) -> dict[str, Any]:

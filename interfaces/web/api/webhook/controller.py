@@ -1,9 +1,9 @@
 """Routes of the webhook: utilities request, modify and cancel DR events.
 
-Refusals are ordered from cheap to dear, so that a flood costs little: declared size, key, role, rate (all before
-the body is read, see guard/access.py), size as read, signature, media type, body, callback address; then the bus
-looks up the idempotency key, checks the queue for new requests, and decides. Nothing of a request that was refused
-before the bus is stored.
+Refusals are ordered from cheap to dear, so that a flood costs little: declared size, key, role, rate, media type (all
+before the body is read, see guard/access.py), size as read, idempotency key, signature, body, callback address; then
+the bus looks up the idempotency key, checks the queue for new requests, and decides. Nothing of a request that was
+refused before the bus is stored.
 """
 
 import asyncio
@@ -30,11 +30,10 @@ from domain.errors import UnknownDREvent
 from interfaces.web.api.webhook.body import MOST_NUMBER, Notification, decode_notification
 from interfaces.web.api.webhook.openapi import ModificationOperation, NotificationOperation
 from interfaces.web.api.webhook.request import (
-    check_callback,
+    WebhookCall,
     check_event_id,
     check_signed,
-    idempotency_key_of,
-    read_body,
+    read_call,
     recorded_notice,
     take_quota,
 )
@@ -46,7 +45,7 @@ from interfaces.web.api.webhook.responses import (
     modification_answer_of,
 )
 from interfaces.web.edge import Web, WebDependencies
-from interfaces.web.guard.access import ApiRequest, check_is_json
+from interfaces.web.guard.access import ApiRequest
 from interfaces.web.requests.command_context import context_of
 from interfaces.web.route_policy import UTILITY, RoutePolicy
 from interfaces.web.routes import WEBHOOK
@@ -66,25 +65,21 @@ class NotificationController(Controller):
         status_code=202,
         summary="Request a DR event",
         operation_class=NotificationOperation,
-        policy=RoutePolicy(roles=UTILITY, rate_limit="webhook"),
+        policy=RoutePolicy(roles=UTILITY, rate_limit="webhook", reads_json=True),
     )
     async def notify(self, request: ApiRequest, web: Web) -> Response[bytes]:
         """Decided at once: 202 accepted, 422 infeasible with its reasons (the first 50, and a count by code). A repeat
         gets the same response.
         """
-        body = await read_body(request)
-        check_is_json(request)
-        utility_id, key = str(request.user.utility_id), idempotency_key_of(request)
-        responses = web.responses
-        if (cached := responses.find(utility_id, key, body)) is not None:
+        call = await read_call(request)
+        name = call.utility_id, call.key, call.body
+        if (cached := web.responses.find(*name)) is not None:
             return json_response(*cached, 202)
         signs, response = await web.notification_limit.run(
-            utility_id, partial(asyncio.to_thread, _accept, request, web, body, key)
+            call.utility_id, partial(asyncio.to_thread, _accept, call, web)
         )
-        if not signs:
-            responses.note_unsigned(utility_id)
-        if response.status_code == 202:
-            responses.store(utility_id, key, body, response.content, response.headers["Location"])
+        if response.status_code == 202 and not signs:
+            web.responses.store(*name, response.content, response.headers["Location"])
         return response
 
     @patch(
@@ -92,15 +87,14 @@ class NotificationController(Controller):
         status_code=202,
         summary="Modify a DR event: window, target, facilities, kind or prices",
         operation_class=ModificationOperation,
-        policy=RoutePolicy(roles=UTILITY, rate_limit="webhook"),
+        policy=RoutePolicy(roles=UTILITY, rate_limit="webhook", reads_json=True),
     )
     async def modify(self, request: ApiRequest, web: Web, utility_event_id: FromPath[str]) -> Response[bytes]:
         """The whole notification with a higher `modification_number`. If it is refused, nothing changes. After the
         window only `prices` may change, until the settlement is final."""
-        body = await read_body(request)
+        call = await read_call(request)
         return await web.notification_limit.run(
-            str(request.user.utility_id),
-            partial(asyncio.to_thread, _modify, request, web, body, utility_event_id),
+            call.utility_id, partial(asyncio.to_thread, _modify, call, web, utility_event_id)
         )
 
     @delete(
@@ -122,107 +116,93 @@ class NotificationController(Controller):
         ] = "cancelled by the utility",
     ) -> CancellationAnswer:
         """Repeating it changes nothing. A number lower than the current one is stale, and changes nothing."""
-        body = await read_body(request)
-        utility_id = str(request.user.utility_id)
+        call = await read_call(request)
         command = CancelNotifiedDREvent(
-            utility_id=utility_id,
+            utility_id=call.utility_id,
             utility_event_id=utility_event_id,
             modification_number=modification_number,
             reason=reason,
         )
         cancellation = await web.notification_limit.run(
-            utility_id, partial(asyncio.to_thread, _cancel, request, web, body, command)
+            call.utility_id, partial(asyncio.to_thread, _cancel, call, web, command)
         )
         return cancellation_answer_of(utility_event_id, cancellation)
 
 
-def _accept(
-    request: ApiRequest, web: WebDependencies, body: bytes, key: str | None
-) -> tuple[bool, Response[bytes]]:
+def _accept(call: WebhookCall, web: WebDependencies) -> tuple[bool, Response[bytes]]:
     """Whether the utility signs, and the response.
 
     Everything that waits for a store happens here in one thread, since each switch between threads costs time.
     """
-    signs = check_signed(request, web, body) is not None
-    notification = decode_notification(body, idempotency_key=key)
-    check_callback(notification.body.callback_url, web)
-    return signs, answer_of(notification.body.event_id, _judge(request, web, body, notification, key))
+    signs = check_signed(call, web) is not None
+    notification = decode_notification(call.body, idempotency_key=call.key)
+    return signs, answer_of(notification.event_id, _judge(call, web, notification))
 
 
-def _judge(
-    request: ApiRequest, web: WebDependencies, body: bytes, notification: Notification, key: str | None
-) -> Judgement:
-    utility_id = str(request.user.utility_id)
-    idempotency = IdempotencyKey(
-        scope=f"{utility_id} {ROUTE}",
-        key=key or notification.body.notification_id,
-        body_hash=notification.body_hash,
-    )
-    command = JudgeNotification(
-        utility_id=utility_id,
-        utility_event_id=notification.body.event_id,
-        notice=recorded_notice(notification.body, web, utility_id),
-        kind=notification.body.kind or ORDINARY_KIND,
-        prices=notification.body.event_prices() or (),
-    )
+def _judge(call: WebhookCall, web: WebDependencies, notification: Notification) -> Judgement:
     judgement: Judgement = web.bus.handle(
-        command,
-        context_of(request),
-        key=idempotency,
+        JudgeNotification(
+            utility_id=call.utility_id,
+            utility_event_id=notification.event_id,
+            notice=recorded_notice(notification.notice, web, call.utility_id),
+            kind=notification.kind or ORDINARY_KIND,
+            prices=notification.prices or (),
+        ),
+        context_of(call.request),
+        key=_key_of(call, notification, ROUTE),
         reply_type=Judgement,
         # Not called for a repeat, which adds nothing to the queue and is answered while it is full.
-        admit=partial(_admit, web, utility_id, body, notification),
+        admit=partial(_admit, call, web, notification),
     )
-    if judgement.status == "accepted":
-        web.planning_queue.note_accepted(utility_id)
     return judgement
 
 
-def _admit(web: WebDependencies, utility_id: str, body: bytes, notification: Notification) -> None:
-    web.planning_queue.check(utility_id)
-    _take_bytes(web, utility_id, body, notification)
+def _admit(call: WebhookCall, web: WebDependencies, notification: Notification) -> None:
+    web.planning_queue.take_place(call.utility_id)
+    _take_bytes(call, web, notification)
 
 
-def _take_bytes(web: WebDependencies, utility_id: str, body: bytes, notification: Notification) -> None:
-    take_quota(web, utility_id, body_bytes=len(body), facilities=len(notification.body.facility_ids))
+def _take_bytes(call: WebhookCall, web: WebDependencies, notification: Notification) -> None:
+    facilities = len(notification.notice.facility_ids)
+    take_quota(web, call.utility_id, body_bytes=len(call.body), facilities=facilities)
 
 
-def _modify(request: ApiRequest, web: WebDependencies, body: bytes, utility_event_id: str) -> Response[bytes]:
+def _modify(call: WebhookCall, web: WebDependencies, utility_event_id: str) -> Response[bytes]:
     """Independent of the queue limit, since a modification adds no DR event."""
-    check_signed(request, web, body)
-    check_is_json(request)
-    key = idempotency_key_of(request)
-    notification = decode_notification(body, idempotency_key=key, modified_event_id=utility_event_id)
-    check_callback(notification.body.callback_url, web)
-    utility_id = str(request.user.utility_id)
+    check_signed(call, web)
+    notification = decode_notification(
+        call.body, idempotency_key=call.key, modified_event_id=utility_event_id
+    )
     modification: Modification = web.bus.handle(
         ModifyDREvent(
-            utility_id=utility_id,
+            utility_id=call.utility_id,
             utility_event_id=utility_event_id,
-            notice=recorded_notice(notification.body, web, utility_id),
-            kind=notification.body.kind,
-            prices=notification.body.event_prices(),
+            notice=recorded_notice(notification.notice, web, call.utility_id),
+            kind=notification.kind,
+            prices=notification.prices,
         ),
-        context_of(request),
-        key=IdempotencyKey(
-            scope=f"{utility_id} {MODIFICATION_ROUTE}/{utility_event_id}",
-            key=key or notification.body.notification_id,
-            body_hash=notification.body_hash,
-        ),
+        context_of(call.request),
+        key=_key_of(call, notification, f"{MODIFICATION_ROUTE}/{utility_event_id}"),
         reply_type=Modification,
-        admit=partial(_take_bytes, web, utility_id, body, notification),
+        admit=partial(_take_bytes, call, web, notification),
     )
     return modification_answer_of(utility_event_id, modification)
 
 
-def _cancel(
-    request: ApiRequest, web: WebDependencies, body: bytes, command: CancelNotifiedDREvent
-) -> Cancellation:
+def _key_of(call: WebhookCall, notification: Notification, route: str) -> IdempotencyKey:
+    return IdempotencyKey(
+        scope=f"{call.utility_id} {route}",
+        key=call.key or notification.notice.notification_id,
+        body_hash=notification.body_hash,
+    )
+
+
+def _cancel(call: WebhookCall, web: WebDependencies, command: CancelNotifiedDREvent) -> Cancellation:
     """Cancelling an accepted DR event has no quota. What was never accepted begins a stream for each id."""
-    signature = check_signed(request, web, body)
+    signature = check_signed(call, web)
     check_event_id(command.utility_event_id)
-    key = _cancellation_key(request, command.utility_event_id, signature)
-    cancel = partial(web.bus.handle, context=context_of(request), key=key, reply_type=Cancellation)
+    key = _cancellation_key(call, command.utility_event_id, signature)
+    cancel = partial(web.bus.handle, context=context_of(call.request), key=key, reply_type=Cancellation)
     cancellation: Cancellation
     try:
         cancellation = cancel(replace(command, may_withdraw=False))
@@ -233,16 +213,16 @@ def _cancel(
 
 
 def _cancellation_key(
-    request: ApiRequest, utility_event_id: str, signature: Signature | None
+    call: WebhookCall, utility_event_id: str, signature: Signature | None
 ) -> IdempotencyKey | None:
     """The header's key, else a v2 signature: whoever sends a signed cancellation again gets its first answer."""
-    key = idempotency_key_of(request)
+    key = call.key
     if key is None and signature is not None and signature.version == "v2":
         key = f"v2:{signature.value.hex()}"
     if key is None:
         return None
     return IdempotencyKey(
-        scope=f"{request.user.utility_id} {CANCELLATION_ROUTE}/{utility_event_id}",
+        scope=f"{call.utility_id} {CANCELLATION_ROUTE}/{utility_event_id}",
         key=key,
-        body_hash=sha256(request.scope["query_string"]).hexdigest(),
+        body_hash=sha256(call.request.scope["query_string"]).hexdigest(),
     )

@@ -1,7 +1,8 @@
-"""Checks of a utility's request: body, signature, idempotency key, event id and callback address."""
+"""A request of a utility, and its checks: body, idempotency key, signature, event id and callback address."""
 
 import asyncio
 from functools import partial
+from typing import NamedTuple
 
 import msgspec
 from litestar.exceptions import HTTPException
@@ -19,7 +20,7 @@ from application.access.signature import (
 )
 from application.ports.access.daily_usage import UsageKind
 from domain.dr_event import Notice
-from interfaces.web.api.webhook.body import Id, NotificationBody
+from interfaces.web.api.webhook.body import Id
 from interfaces.web.api.webhook.callback_address import refusal_of
 from interfaces.web.edge import WebDependencies
 from interfaces.web.guard.access import ApiRequest, body_too_large
@@ -35,8 +36,23 @@ FACILITY_BYTES = 2_048
 """Recorded for each facility of a request that is accepted, planned and cancelled."""
 
 
-async def read_body(request: ApiRequest) -> bytes:
-    """The body. Raises the problem `body-too-large` or `body-too-slow`."""
+class WebhookCall(NamedTuple):
+    """A request of a utility, as it was read."""
+
+    request: ApiRequest
+    utility_id: str
+    body: bytes
+    key: str | None
+    """Of the header `Idempotency-Key`."""
+
+
+async def read_call(request: ApiRequest) -> WebhookCall:
+    """Raises the problem `body-too-large` or `body-too-slow`, or `invalid-request` for a wrong idempotency key."""
+    body = await _read_body(request)
+    return WebhookCall(request, str(request.user.utility_id), body, _idempotency_key_of(request))
+
+
+async def _read_body(request: ApiRequest) -> bytes:
     try:
         async with asyncio.timeout(BODY_DEADLINE_S):
             return await request.body()
@@ -48,11 +64,10 @@ async def read_body(request: ApiRequest) -> bytes:
         raise
 
 
-def check_signed(request: ApiRequest, web: WebDependencies, body: bytes) -> Signature | None:
+def check_signed(call: WebhookCall, web: WebDependencies) -> Signature | None:
     """The valid signature of the request; None if the utility does not sign. Reads a store."""
-    utility_id = str(request.user.utility_id)
     try:
-        secret = web.webhook_secret(utility_id)
+        secret = web.webhook_secret(call.utility_id)
     except ValueError as error:
         # Without the secret no signature can be checked, so the request is refused.
         raise try_again(
@@ -60,27 +75,24 @@ def check_signed(request: ApiRequest, web: WebDependencies, body: bytes) -> Sign
         ) from error
     if secret is None:
         return None
-    signed = _signed_request(request, body)
-    signature = _signature_of(request, signed, web, secret)
+    signed = _signed_request(call)
+    signature = _signature_of(call, signed, web, secret)
     # A v2 fits one request, whose idempotency key is the memory of it. A v1 fits any that has the same body.
     if signature.version == "v1" and not web.used_signatures.claim(
-        utility_id, signature.value, signed.digest()
+        call.utility_id, signature.value, signed.digest()
     ):
         raise Problem("used-signature", "this signature was used for another request; sign each one anew")
     return signature
 
 
-def _signature_of(
-    request: ApiRequest, signed: SignedRequest, web: WebDependencies, secret: bytes
-) -> Signature:
+def _signature_of(call: WebhookCall, signed: SignedRequest, web: WebDependencies, secret: bytes) -> Signature:
     """Raises the problem `bad-signature`, `stale-signature` or `invalid-request`."""
-    utility_id = str(request.user.utility_id)
     try:
         signature = valid_signature(
-            request.headers.get(SIGNATURE_HEADER),
+            call.request.headers.get(SIGNATURE_HEADER),
             signed,
             secret=secret,
-            accepts_v1=lambda: web.accepts_v1(utility_id),
+            accepts_v1=lambda: web.accepts_v1(call.utility_id),
         )
         check_age(signature, web.clock)
     except BadSignature as error:
@@ -94,20 +106,19 @@ def _signature_of(
     return signature
 
 
-def _signed_request(request: ApiRequest, body: bytes) -> SignedRequest:
-    scope = request.scope
+def _signed_request(call: WebhookCall) -> SignedRequest:
+    scope = call.request.scope
     query = scope["query_string"]
     path = scope["raw_path"] or scope["path"].encode()
-    key = request.headers.get("idempotency-key", "")
     return SignedRequest(
         method=str(scope["method"]),
         target=path + (b"?" + query if query else b""),
-        idempotency_key=key.encode("latin-1"),
-        body=body,
+        idempotency_key=(call.key or "").encode("latin-1"),
+        body=call.body,
     )
 
 
-def idempotency_key_of(request: ApiRequest) -> str | None:
+def _idempotency_key_of(request: ApiRequest) -> str | None:
     key = request.headers.get("idempotency-key")
     if key is not None and not (0 < len(key) <= MAX_KEY_LENGTH and key.isprintable()):
         reason = ProblemReason(
@@ -128,18 +139,18 @@ def check_event_id(utility_event_id: str) -> None:
         raise Problem("invalid-request", "the event id in the address is wrong", (reason,)) from None
 
 
-def check_callback(url: str | None, web: WebDependencies) -> None:
+def recorded_notice(notice: Notice, web: WebDependencies, utility_id: str) -> Notice:
+    """The notice with the id of its callback address in place of the address. A new address takes quota.
+
+    Raises the problem `callback-refused` or `quota-exceeded`.
+    """
+    if notice.callback_url is None:
+        return notice
     ports = None if web.allow_private_callbacks else web.callback_ports
-    refusal = None if url is None else refusal_of(url, ports=ports)
-    if refusal is not None:
+    if (refusal := refusal_of(notice.callback_url, ports=ports)) is not None:
         reason = ProblemReason(code="callback_address_refused", detail=refusal, field="callback_url")
         raise Problem("callback-refused", f"the callback address is refused: {refusal}", (reason,))
-
-
-def recorded_notice(body: NotificationBody, web: WebDependencies, utility_id: str) -> Notice:
-    """The notice with the id of its callback address in place of the address. A new address takes quota."""
-    notice = body.notice()
-    if web.callback_ids is None or notice.callback_url is None:
+    if web.callback_ids is None:
         return notice
     admit = partial(take_quota, web, utility_id, body_bytes=len(notice.callback_url))
     address_id = web.callback_ids.of(utility_id, notice.callback_url, admit=admit)

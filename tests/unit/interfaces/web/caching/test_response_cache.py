@@ -10,14 +10,13 @@ from tests.unit.interfaces.web.edge import WEBHOOK, Edge, RecordedCommands, acce
 
 def cache_with_response(now: list[float]) -> IdempotentResponseCache:
     answers = IdempotentResponseCache(monotonic=lambda: now[0])
-    answers.note_unsigned("util-1")
     answers.store("util-1", None, b"{}", b"answer", "/there")
     return answers
 
 
 def test_a_response_is_returned_only_for_the_same_utility_key_and_body() -> None:
     answers = cache_with_response([0.0])
-    answers.note_unsigned("util-2")
+    answers.store("util-2", "other", b"{}", b"another answer", "/elsewhere")
     assert answers.find("util-1", None, b"{}") == (b"answer", "/there")
     assert answers.find("util-1", None, b"{ }") is None
     assert answers.find("util-1", "None", b"{}") is None
@@ -29,7 +28,7 @@ def test_whether_a_utility_signs_is_checked_again_after_a_while() -> None:
     answers = cache_with_response(now)
     now[0] = UNSIGNED_S
     assert answers.find("util-1", None, b"{}") is None
-    answers.note_unsigned("util-1")
+    answers.store("util-1", "later", b"{}", b"answer", "/there")
     assert answers.find("util-1", None, b"{}") is not None
 
 
