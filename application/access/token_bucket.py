@@ -6,11 +6,16 @@ moving window costs 3.5 times a bucket's, one of its fixed window, which allows 
 The moving window keeps an element for each unit that was taken: 10 MB of a quota took it 4 s and 80 MB.
 """
 
+import time
+from collections.abc import Callable
+
 import msgspec
 
 from application.bounded_cache import BoundedCache
 
 MAX_BUCKETS = 10_000
+BURST_S = 2.0
+"""The capacity of the bucket of an API key, in seconds of its rate."""
 
 
 class Allowance(msgspec.Struct, frozen=True):
@@ -70,3 +75,20 @@ class SharedBuckets:
         mine.size -= size
         everybody.size -= size
         return True
+
+
+class PerKeyRateLimiter:
+    """A bucket for each API key. Generous, since it protects this process only."""
+
+    def __init__(self, per_s: float, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._allowance = Allowance(max(1.0, per_s * BURST_S), per_s)
+        self._monotonic = monotonic
+        self._buckets = TokenBuckets("key rates")
+
+    def wait_s(self, key: str) -> float:
+        """Take a token. 0 if there was one, else the wall seconds until there is one."""
+        bucket = self._buckets.filled(key, self._allowance, self._monotonic())
+        if bucket.size < 1.0:
+            return (1.0 - bucket.size) / self._allowance.per_s
+        bucket.size -= 1.0
+        return 0.0

@@ -15,6 +15,7 @@ from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
 from application.access.daily_quota import DailyQuotas
+from application.access.token_bucket import PerKeyRateLimiter
 from application.bounded_cache import BoundedCache
 from application.command_bus.decision_context import CommandContext, IdempotencyKey
 from application.facility.portfolio_validation import STRICTEST_RULES, PortfolioRules
@@ -49,7 +50,6 @@ from interfaces.web.authentication.api_key import Authenticator
 from interfaces.web.authentication.concurrency_limit import ConcurrencyLimit, TenantConcurrencyLimit
 from interfaces.web.authentication.failures import AuthenticationFailures
 from interfaces.web.authentication.planning_queue import PlanningQueueLimit
-from interfaces.web.authentication.rate_limit import PerKeyRateLimiter
 from interfaces.web.authentication.session_cookie import SessionAuthenticator
 from interfaces.web.broadcast.feed import LiveFeed, Signal
 from interfaces.web.caching.audit_cache import AuditDocumentCache

@@ -2,11 +2,10 @@
 
 import base64
 import binascii
-from collections.abc import Mapping
 
 import msgspec
 
-from projections.engine.projection import AnyProjection
+from projections.engine.projection import AnyProjection, FilterKind
 
 
 class InvalidCursor(ValueError):
@@ -44,10 +43,10 @@ def invalid_cursor() -> InvalidCursor:
     return InvalidCursor("the cursor is not one of this list; begin again without it")
 
 
-def checked_filters(projection: AnyProjection, filters: Mapping[str, str] | None) -> Mapping[str, str]:
-    """The filters, if the read model has all of them. Raises UnknownFilter."""
-    for name in filters or {}:
-        if name not in projection.filters:
-            existing = ", ".join(sorted(projection.filters)) or "nothing"
-            raise UnknownFilter(f"{projection.name} cannot be filtered by {name!r}, but by {existing}")
-    return filters or {}
+def filter_kind(projection: AnyProjection, name: str) -> FilterKind:
+    """How rows are filtered by that field. Raises UnknownFilter if the read model has no such filter."""
+    kind = projection.filters.get(name)
+    if kind is None:
+        existing = ", ".join(sorted(projection.filters)) or "nothing"
+        raise UnknownFilter(f"{projection.name} cannot be filtered by {name!r}, but by {existing}")
+    return kind

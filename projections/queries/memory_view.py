@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
 from typing import Any, Generic
 
-from projections.engine.cursors import checked_filters, cursor_after, read_cursor
+from projections.engine.cursors import cursor_after, filter_kind, read_cursor
 from projections.engine.memory_rows import MemoryRows
 from projections.queries.views import MAX_PAGE_ROWS, Page, Row
 
@@ -42,7 +42,9 @@ class MemoryView(Generic[Row]):
         cursor: str | None = None,
         limit: int = 100,
     ) -> Page[Row]:
-        wanted = checked_filters(self._rows.projection, filters)
+        wanted = filters or {}
+        for name in wanted:
+            filter_kind(self._rows.projection, name)
         after = None if cursor is None else read_cursor(self._rows.projection.name, cursor)
         matching = (
             (sort_key, key, row)

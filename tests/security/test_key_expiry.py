@@ -8,8 +8,7 @@ from hashlib import sha256
 import pytest
 
 from application.access.api_keys import issue, rotate
-from interfaces.web.authentication.api_key import Authenticator
-from interfaces.web.authentication.key_uses import WRITES_AT_ONCE, KeyUses
+from interfaces.web.authentication.api_key import WRITES_AT_ONCE, Authenticator, KeyUses
 from interfaces.web.problems import Problem
 from tests.fakes.access.api_keys import FakeApiKeys
 from tests.fakes.clock import FakeClock

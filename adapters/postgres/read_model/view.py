@@ -10,7 +10,7 @@ from psycopg_pool import ConnectionPool
 from adapters.postgres.connection.transaction import PortErrors, autocommit_connection
 from adapters.postgres.read_model.row_table import Connection, layout_of
 from domain.event_sourcing.json_decoders import json_decoder
-from projections.engine.cursors import checked_filters, cursor_after, read_cursor
+from projections.engine.cursors import cursor_after, filter_kind, read_cursor
 from projections.engine.projection import AnyProjection
 from projections.queries.views import MAX_PAGE_ROWS, Page, ReadModelsUnavailable, Row, RowsVersion
 
@@ -57,10 +57,7 @@ class PostgresView(Generic[Row]):
     ) -> Page[Row]:
         conditions = [
             *_of_tenant(tenant),
-            *(
-                self._filter(name, _without_nul(value))
-                for name, value in checked_filters(self._projection, filters).items()
-            ),
+            *(self._filter(name, _without_nul(value)) for name, value in (filters or {}).items()),
         ]
         descending = self._projection.newest_first
         columns = [sql.Identifier(column) for column in self._layout.order]
@@ -86,7 +83,7 @@ class PostgresView(Generic[Row]):
         return None if row is None else RowsVersion(*row)
 
     def _filter(self, name: str, value: str) -> sql.Composable:
-        if self._projection.filters[name] == "contains":
+        if filter_kind(self._projection, name) == "contains":
             return sql.SQL("row -> {} ? {}").format(sql.Literal(name), sql.Literal(value))
         return self._layout.equals(name, value)
 

@@ -12,13 +12,12 @@ from litestar.response.base import ASGIResponse
 from litestar.types import HTTPResponseBodyEvent, Receive, Scope, Send
 
 from application.ports.access.api_keys import ApiKeysUnavailable
-from interfaces.web.authentication.session_cookie import caller_of
 from interfaces.web.broadcast.feed import LiveFeed
 from interfaces.web.broadcast.message import Audience
 from interfaces.web.broadcast.send_timeout import SendTimeout
 from interfaces.web.broadcast.subscriber import Subscriber
 from interfaces.web.edge import Web
-from interfaces.web.guard.access import ApiRequest
+from interfaces.web.guard.access import ApiRequest, caller_of
 from interfaces.web.middleware.metrics import WebMetrics
 from interfaces.web.problems import Problem, try_again
 from interfaces.web.requests.paging import Filter
@@ -94,7 +93,7 @@ class StreamController(Controller):
 
         async def may_stay() -> bool:
             try:
-                await caller_of(request, web.authenticator, web.session_authenticator)
+                await caller_of(web, request)
             except Problem:
                 return False
             except ApiKeysUnavailable:

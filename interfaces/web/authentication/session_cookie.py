@@ -20,7 +20,6 @@ from interfaces.web.caching.lookup_cache import LookupCache
 from interfaces.web.problems import Problem
 
 COOKIE = "gridproof_session"
-READING = frozenset({"GET", "HEAD"})
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
 
 
@@ -81,22 +80,6 @@ class SessionAuthenticator:
         found = self._sessions.among(hashes)
         now = self._monotonic()
         return {hashed: (session, now + session.lasts_s) for hashed, session in found.items()}
-
-
-async def caller_of(
-    connection: AnyConnection, authenticator: Authenticator, session_authenticator: SessionAuthenticator
-) -> ApiKey:
-    """The API key of a request: from its `Authorization` header, else from the session of its cookie.
-
-    Raises the problems `unauthenticated` and `forbidden`, or ApiKeysUnavailable.
-    """
-    only_reads = str(connection.scope["method"]) in READING  # type: ignore[typeddict-item]
-    authorization, token = connection.headers.get("authorization"), token_of(connection)
-    if authorization is not None or token is None:
-        return await authenticator.principal(authorization, only_reads=only_reads)
-    if not only_reads:
-        check_is_own_page(connection)
-    return await session_authenticator.principal(token, only_reads=only_reads)
 
 
 def token_of(connection: AnyConnection) -> str | None:

@@ -11,7 +11,7 @@ from application.ports.access.api_keys import ApiKey
 from interfaces.web.authentication.api_key import unauthenticated
 from interfaces.web.authentication.client_address import client_network
 from interfaces.web.authentication.failures import FailureKind
-from interfaces.web.authentication.session_cookie import caller_of, token_of
+from interfaces.web.authentication.session_cookie import check_is_own_page, token_of
 from interfaces.web.edge import WebDependencies, web_of
 from interfaces.web.guard.query_validation import check_query
 from interfaces.web.middleware.replica_routing import is_away, replica_can_serve
@@ -20,6 +20,7 @@ from interfaces.web.route_policy import RoutePolicy, policy_of
 from interfaces.web.routes import AS_OF, has_as_of
 
 MAX_BODY_BYTES = 256 * 1024
+READING = frozenset({"GET", "HEAD"})
 FROM_PLATFORM = "gridproof_platform"
 """In the scope of a request that came in on the listener of the platform, which needs no API key."""
 
@@ -57,13 +58,31 @@ async def admit(connection: AnyConnection, handler: BaseRouteHandler) -> None:
 async def _caller(web: WebDependencies, connection: AnyConnection) -> ApiKey:
     """The key that calls. Raises `rate-exceeded` instead of `unauthenticated` beyond the limit of failures."""
     try:
-        return await caller_of(connection, web.authenticator, web.session_authenticator)
+        return await caller_of(web, connection)
     except Problem as problem:
         sent_key = "authorization" in connection.headers
         if problem.name == "unauthenticated" and (sent_key or token_of(connection) is not None):
             network = note_failed_authentication(connection, "api_key" if sent_key else "session")
             raise web.failures.refusal(network) or problem from None
         raise
+
+
+async def caller_of(web: WebDependencies, connection: AnyConnection) -> ApiKey:
+    """The API key of a request: from its `Authorization` header, else from the session of its cookie.
+
+    Raises the problems `unauthenticated` and `forbidden`, or ApiKeysUnavailable.
+    """
+    only_reads = _method_of(connection) in READING
+    authorization, token = connection.headers.get("authorization"), token_of(connection)
+    if authorization is not None or token is None:
+        return await web.authenticator.principal(authorization, only_reads=only_reads)
+    if not only_reads:
+        check_is_own_page(connection)
+    return await web.session_authenticator.principal(token, only_reads=only_reads)
+
+
+def _method_of(connection: AnyConnection) -> str:
+    return str(connection.scope["method"])  # type: ignore[typeddict-item]
 
 
 def note_failed_authentication(connection: AnyConnection, kind: FailureKind) -> str:
@@ -116,8 +135,7 @@ def _check_role(policy: RoutePolicy, api_key: ApiKey) -> None:
 
 def _check_has_history(connection: AnyConnection, handler: BaseRouteHandler) -> None:
     """Refuse `as_of` on a read without history: it would return the present state for a past one."""
-    method = str(connection.scope["method"])  # type: ignore[typeddict-item]
-    if method not in {"GET", "HEAD"} or not has_as_of(connection.scope["query_string"]):
+    if _method_of(connection) not in READING or not has_as_of(connection.scope["query_string"]):
         return
     if AS_OF in handler.parsed_fn_signature.parameters:
         return

@@ -11,7 +11,6 @@ from litestar.params import QueryParameter
 from interfaces.web.caching.coalescing import ReadCoalescer
 from projections.engine.cursors import cursor_after, invalid_cursor, read_cursor
 from projections.engine.projection import sortable
-from projections.queries.replica import read_consistently
 from projections.queries.views import MAX_PAGE_ROWS, Page, View
 
 Row = TypeVar("Row", bound=msgspec.Struct)
@@ -78,8 +77,8 @@ async def shared_listing(
     """
     name = (tuple(filters.items()), tenant, cursor, limit, as_item)
 
-    def listing(at_one: View[Row]) -> Listing[Any]:
-        page = listing_of(at_one, filters=filters, tenant=tenant, cursor=cursor, limit=limit)
+    def listing() -> Listing[Any]:
+        page = listing_of(view, filters=filters, tenant=tenant, cursor=cursor, limit=limit)
         items: tuple[Any, ...] = page.rows if as_item is None else tuple(map(as_item, page.rows))
         return Listing(items=items, next_cursor=page.next_cursor)
 
@@ -87,17 +86,12 @@ async def shared_listing(
 
 
 async def shared_document(
-    coalescer: ReadCoalescer, view: View[Row], name: Hashable, document: Callable[[View[Row]], msgspec.Struct]
+    coalescer: ReadCoalescer, view: View[Row], name: Hashable, document: Callable[[], msgspec.Struct]
 ) -> Response[Any]:
     """A document of the rows of `view`, read and encoded once for all concurrent callers of the same `name`, which
     contains everything else that it depends on."""
-    # `read` references the view, so that its id is not reused meanwhile.
-    of_view = (id(view), name)
-
-    def read(at_one: View[Row]) -> bytes:
-        return msgspec.json.encode(document(at_one))
-
-    body = await coalescer.read(of_view, lambda: read_consistently(view, read))
+    # `document` references the view, so that its id is not reused meanwhile.
+    body = await coalescer.read((id(view), name), lambda: msgspec.json.encode(document()))
     return Response(body, media_type=MediaType.JSON)
 
 

@@ -19,10 +19,10 @@ from psycopg_pool import AsyncConnectionPool
 from redis.asyncio import Redis
 
 from application.access.api_keys import is_genuine, parse_token
+from application.access.token_bucket import PerKeyRateLimiter
 from application.ports.access.api_keys import ApiKey, StoredApiKey
 from application.telemetry.cached_reader import FRESH_S
 from interfaces.web.api.telemetry.current_value import STALE_AFTER_S
-from interfaces.web.authentication.rate_limit import PerKeyRateLimiter
 from interfaces.web.caching.lookup_cache import LOOKUP_FRESH_S
 from interfaces.web.route_policy import READER
 from projections.engine.cursors import cursor_after

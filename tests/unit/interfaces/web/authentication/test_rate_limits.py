@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from interfaces.web.authentication.rate_limit import PerKeyRateLimiter
+from application.access.token_bucket import PerKeyRateLimiter
 from interfaces.web.edge import ReadRates
 from projections.facility import key_of
 from tests.fakes.shared_cache import FakeSharedCache
