@@ -40,11 +40,10 @@ from interfaces.web.api.telemetry.reading_gaps import ReadingGapsController
 from interfaces.web.api.webhook.controller import NotificationController
 from interfaces.web.edge import WebDependencies
 from interfaces.web.guard.access import MAX_BODY_BYTES, admit, count_wrong_signature
-from interfaces.web.middleware.conditional import ConditionalMiddleware
+from interfaces.web.middleware.conditional import WholeResponseMiddleware
 from interfaces.web.middleware.error_responses import EXCEPTION_HANDLERS
 from interfaces.web.middleware.metrics import MetricsMiddleware
 from interfaces.web.middleware.response_headers import complete_headers
-from interfaces.web.middleware.stale_responses import StaleResponseMiddleware
 from interfaces.web.openapi.document import openapi_config
 from interfaces.web.requests.bounded_request import BoundedRequest
 
@@ -103,7 +102,7 @@ def unconnected_app() -> Litestar:
         guards=[admit],
         exception_handlers=EXCEPTION_HANDLERS,
         after_exception=[count_wrong_signature],
-        middleware=[MetricsMiddleware(), ConditionalMiddleware(), StaleResponseMiddleware()],
+        middleware=[MetricsMiddleware(), WholeResponseMiddleware()],
         before_send=[complete_headers],
         lifespan=[_running_live_feed],
         openapi_config=openapi_config(),

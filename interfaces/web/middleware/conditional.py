@@ -1,4 +1,4 @@
-"""Conditional and compressed responses: `ETag`, 304 and gzip.
+"""Whole responses to reads: labelled where they are stale, conditional (`ETag`, 304) and compressed (gzip).
 
 The tag is a hash of the content, whoever the caller is and whatever `as_of` says. It is weak, since the compressed and
 the plain form have the same one.
@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 import zlib
-from typing import Any
 
 from litestar.middleware import ASGIMiddleware
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPResponseStartEvent, Message, Receive, Scope, Send
 
 from interfaces.web.caching.body_tag import tag_of
 from interfaces.web.middleware.raw_headers import RawHeaders, header_of, list_header_of
+from interfaces.web.middleware.stale_responses import PlainResponse, StaleResponses
 from interfaces.web.route_policy import policy_in
 
 MIN_GZIP_BYTES = 1_024
@@ -39,29 +40,51 @@ _CONTENT = (
 )
 
 
-class ConditionalMiddleware(ASGIMiddleware):
-    """For complete responses to GET with status 200; streams and other statuses pass unchanged."""
+class WholeResponseMiddleware(ASGIMiddleware):
+    """The innermost middleware: it sees responses as handlers write them, and sends each read in one piece.
+
+    A response of a route with another `cache` than "now" is completed by StaleResponses; one with content, to a GET of
+    a route with `ETag`, gets that, or becomes a 304. Everything else passes unchanged, as do streams.
+    """
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        if scope.get("method") != "GET" or not policy_in(scope).has_etag:
+        policy = policy_in(scope)
+        may_be_stale = policy.cache != "now"
+        is_conditional = policy.has_etag and scope.get("method") == "GET"
+        if not may_be_stale and not is_conditional:
             await next_app(scope, receive, send)
             return
-        held: Message | None = None
+        began = time.monotonic()
+        start: HTTPResponseStartEvent | None = None
+        pieces: list[bytes] = []
 
-        async def sending(message: Message) -> None:
-            nonlocal held
-            if message["type"] == "http.response.start" and _is_content(message):
-                held = message
+        async def collect(message: Message) -> None:
+            nonlocal start
+            if message["type"] == "http.response.start" and (may_be_stale or _is_content(message)):
+                start = message
                 return
-            if held is not None and message["type"] == "http.response.body":
-                start, held = held, None
-                if not message.get("more_body", False):
-                    await _send_whole(scope, start, message["body"], send)
-                    return
-                await send(start)
-            await send(message)
+            if start is None or message["type"] != "http.response.body":
+                await send(message)
+                return
+            more = message.get("more_body", False)
+            if more and not may_be_stale:  # a stream
+                first, start = start, None
+                await send(first)
+                await send(message)
+                return
+            pieces.append(message["body"])
+            if more:
+                return
+            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            if may_be_stale:
+                stale: StaleResponses = scope["app"].state["web"].stale_responses
+                body = stale.completed(scope, PlainResponse(policy, began, start, body))
+            if is_conditional and _is_content(start):
+                body = await _with_tag(scope, start, body)
+            await send(start)
+            await send({"type": "http.response.body", "body": body, "more_body": False})
 
-        await next_app(scope, receive, sending)
+        await next_app(scope, receive, collect)
 
 
 def tag_matches(if_none_match: bytes, tag: bytes) -> bool:
@@ -72,16 +95,17 @@ def tag_matches(if_none_match: bytes, tag: bytes) -> bool:
     return b"*" in tags or tag.removeprefix(b"W/") in tags
 
 
-def _is_content(message: Message) -> bool:
-    if message["type"] != "http.response.start" or message["status"] != 200:
+def _is_content(start: HTTPResponseStartEvent) -> bool:
+    if start["status"] != 200:
         return False
-    headers = list(message["headers"])
+    headers = list(start["headers"])
     return header_of(headers, b"content-type").startswith(_CONTENT) and not header_of(
         headers, b"content-encoding"
     )
 
 
-async def _send_whole(scope: Scope, start: Any, body: bytes, send: Send) -> None:
+async def _with_tag(scope: Scope, start: HTTPResponseStartEvent, body: bytes) -> bytes:
+    """The body to send; status and headers are completed in place."""
     headers: RawHeaders = [(name.lower(), value) for name, value in start["headers"]]
     tag = header_of(headers, b"etag")
     if not tag:
@@ -91,17 +115,15 @@ async def _send_whole(scope: Scope, start: Any, body: bytes, send: Send) -> None
     if not header_of(headers, b"cache-control"):
         headers.append((b"cache-control", REVALIDATE))
     if tag_matches(list_header_of(scope["headers"], b"if-none-match"), tag):
-        remaining = [(name, value) for name, value in headers if not name.startswith(b"content-")]
-        await send({"type": "http.response.start", "status": 304, "headers": remaining})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-        return
+        start["status"] = 304
+        start["headers"] = [(name, value) for name, value in headers if not name.startswith(b"content-")]
+        return b""
     if wants_gzip(list_header_of(scope["headers"], b"accept-encoding"), len(body)):
         body = await _compressed(body)
         headers = [(name, value) for name, value in headers if name != b"content-length"]
         headers += [(b"content-encoding", b"gzip"), (b"content-length", str(len(body)).encode())]
     start["headers"] = headers
-    await send(start)
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+    return body
 
 
 def wants_gzip(accept_encoding: bytes, size: int) -> bool:

@@ -1,4 +1,4 @@
-"""Middleware for stale reads: labels them, and answers from the last response while the store is down.
+"""Stale reads: they are labelled, and answered from the last response while the store is down.
 
 The document then contains `stale`, `age_s` (clock seconds) and `source`: `read_models` if they are behind the log,
 `replica` if it is behind the primary or serves in its place, `last_known` for the last response.
@@ -10,8 +10,7 @@ import time
 from typing import NamedTuple, TypeVar, cast
 
 import msgspec
-from litestar.middleware import ASGIMiddleware
-from litestar.types import ASGIApp, HTTPResponseStartEvent, Message, Receive, Scope, Send
+from litestar.types import HTTPResponseStartEvent, Scope
 
 from application.ports.access.api_keys import ApiKey
 from application.ports.clock import Clock
@@ -19,7 +18,7 @@ from interfaces.web.broadcast.freshness import BEHIND_S, LiveState
 from interfaces.web.caching.last_responses import AgingDocument, RequestKey, StaleIfErrorCache
 from interfaces.web.middleware.replica_routing import prefers_newest, replica_age_s
 from interfaces.web.middleware.stale_headers import stale_headers
-from interfaces.web.route_policy import RoutePolicy, policy_in
+from interfaces.web.route_policy import RoutePolicy
 from interfaces.web.routes import has_as_of
 from projections.queries.replica import ReplicatedReadModels
 
@@ -27,10 +26,12 @@ _DOCUMENT = "gridproof.document"
 TDocument = TypeVar("TDocument", bound=AgingDocument)
 
 
-class _Response(NamedTuple):
+class PlainResponse(NamedTuple):
+    """A response as the handler wrote it."""
+
     policy: RoutePolicy
     began: float
-    """On the monotonic clock."""
+    """When the request began, on the monotonic clock."""
     start: HTTPResponseStartEvent
     body: bytes
 
@@ -45,7 +46,7 @@ class _Lag(NamedTuple):
 
 
 class StaleResponses:
-    """Labels stale responses, and stores the last ones for outages. Skips routes of `cache="now"`."""
+    """Labels stale responses, and stores the last ones for outages; of routes with another `cache` than "now"."""
 
     def __init__(
         self,
@@ -59,43 +60,19 @@ class StaleResponses:
         self._responses = responses
         self._clock = clock
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        policy = policy_in(scope)
-        if policy.cache == "now":
-            await next_app(scope, receive, send)
-            return
-        began = time.monotonic()
-        start: list[HTTPResponseStartEvent] = []
-        pieces: list[bytes] = []
+    def completed(self, scope: Scope, response: PlainResponse) -> bytes:
+        """The body to send; status and headers are completed in place. Only a caller that was admitted gets another
+        one than that of the response."""
+        key, status = _request_key(scope), response.start["status"]
+        if key is not None and status == 200:
+            return self._label_and_store(scope, response, key)
+        if key is not None and status == 503:
+            return self._last_response(response, key)
+        return response.body
 
-        async def buffer(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                start.append(message)
-                return
-            if message["type"] != "http.response.body":
-                await send(message)
-                return
-            pieces.append(message["body"])
-            if not message["more_body"]:
-                body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-                await self._send(scope, _Response(policy, began, start[0], body), send)
-
-        await next_app(scope, receive, buffer)
-
-    async def _send(self, scope: Scope, response: _Response, send: Send) -> None:
-        start, body = response.start, response.body
-        key = _request_key(scope)
-        if key is not None and start["status"] == 200:
-            body = self._label_and_store(scope, response, key)
-        elif key is not None and start["status"] == 503:
-            body = self._last_response(response, key)
-        await send(start)
-        await send({"type": "http.response.body", "body": body, "more_body": False})
-
-    def _label_and_store(self, scope: Scope, response: _Response, key: RequestKey) -> bytes:
-        """The body to send; its headers are completed in place."""
+    def _label_and_store(self, scope: Scope, response: PlainResponse, key: RequestKey) -> bytes:
         policy, began, start, body = response
-        replica_s, tag = replica_age_s(scope, self._clock), None
+        replica_s, tag = None if self._replica is None else replica_age_s(scope, self._clock), None
         if replica_s is None:
             lag = self._lag(scope, policy)
             # The rows were read some time after the request began; that time counts as age.
@@ -117,7 +94,7 @@ class StaleResponses:
             start["headers"] = [*start["headers"], (b"etag", tag)]  # a page of megabytes is hashed once
         return body
 
-    def _last_response(self, response: _Response, key: RequestKey) -> bytes:
+    def _last_response(self, response: PlainResponse, key: RequestKey) -> bytes:
         """The last response in place of a 503, with its age; the 503 itself if there is none."""
         start = response.start
         cached = self._responses.find(key)
@@ -152,14 +129,6 @@ class StaleResponses:
         return (
             (int(stated) if stated.isdigit() else 0) + self._clock.wall_seconds(lag.behind_s) + lag.replica_s
         )
-
-
-class StaleResponseMiddleware(ASGIMiddleware):
-    """The innermost middleware, so that it sees responses as handlers write them."""
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        responses: StaleResponses = scope["app"].state["web"].stale_responses
-        await responses.handle(scope, receive, send, next_app)
 
 
 def aging(scope: Scope, document: TDocument) -> TDocument:
