@@ -3,7 +3,6 @@
 from domain.program.aggregate import Program, ProgramState
 from domain.program.measurability import (
     ViolationCode,
-    depends_on_holidays,
     lacks_service_level,
     violations,
     with_own_level,
@@ -23,7 +22,6 @@ __all__ = [
     "Terms",
     "ViolationCode",
     "WindowTerms",
-    "depends_on_holidays",
     "lacks_service_level",
     "violations",
     "with_own_level",

@@ -1,6 +1,6 @@
 """Why a DR event can never be measured under a program's terms, or is outside of the contract."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import date
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -28,20 +28,19 @@ def with_own_level(parameters: BaselineParameters, level_kw: str | None) -> Base
     return parameters if level_kw is None else replace(parameters, level_kw=float(level_kw))
 
 
-def depends_on_holidays(terms: Terms) -> bool:
-    """Whether it matters to `violations` which days are holidays."""
-    leaves_out = terms.window is not None and not terms.window.on_holidays
-    return leaves_out or is_weekdays_only(terms.baseline.method)
-
-
 def violations(
-    terms: Terms, window: TimeWindow, *, tz: ZoneInfo, holidays: Collection[date], level_kw: str | None
+    terms: Terms,
+    window: TimeWindow,
+    *,
+    tz: ZoneInfo,
+    public_holidays: Callable[[], Collection[date]],
+    level_kw: str | None,
 ) -> dict[ViolationCode, str]:
     """What the contract has against a DR event of `window` at a facility. Empty: it is inside, and can be measured.
 
-    `holidays` are those that apply to the facility, and `level_kw` is its own firm service level.
+    `public_holidays` of the facility are asked for only where they matter; `level_kw` is its own firm service level.
     """
-    agreed = terms.window or WindowTerms()
+    agreed, holidays = terms.window or WindowTerms(), _holidays(terms, public_holidays)
     found: dict[ViolationCode, str] = dict(agreed.violations(window, tz, holidays).items())
     if lacks_service_level(terms.baseline, level_kw):
         found["no_service_level"] = (
@@ -56,3 +55,11 @@ def violations(
                 f"{day} is {kind}, and the baseline {terms.baseline.method} has weekdays only"
             )
     return found
+
+
+def _holidays(terms: Terms, public_holidays: Callable[[], Collection[date]]) -> Collection[date]:
+    """Those of the program, else the public ones; none where it does not matter which days are holidays."""
+    leaves_out = terms.window is not None and not terms.window.on_holidays
+    if not (leaves_out or is_weekdays_only(terms.baseline.method)):
+        return ()
+    return public_holidays() if terms.holidays is None else terms.holidays

@@ -15,7 +15,7 @@ from domain.dr_event.feasibility import FacilityFacts, HeldWindow, RefusalCode
 from domain.facility import Enrolment, Facility, FacilityState, Limits, Zone
 from domain.forecast import quality_at
 from domain.identifiers import program_stream_id
-from domain.program import Program, Terms, ViolationCode, depends_on_holidays, violations
+from domain.program import Program, Terms, ViolationCode, violations
 from domain.time_series.windows import TimeWindow, local_date, local_day
 
 _NO_LIMITS = Limits(
@@ -176,8 +176,8 @@ def _contract_check(
     @cache  # most facilities have the same calendar
     def of_calendar(tz: str, region: str | None, level_kw: str | None) -> dict[ViolationCode, str]:
         zone = ZoneInfo(tz)
-        holidays = _holidays(terms, tz, region, local_date(window.starts_at, zone), context)
-        return violations(terms, window, tz=zone, holidays=holidays, level_kw=level_kw)
+        public = partial(_public_holidays, tz, region, local_date(window.starts_at, zone), context)
+        return violations(terms, window, tz=zone, public_holidays=public, level_kw=level_kw)
 
     def at(state: FacilityState) -> dict[RefusalCode, str]:
         held = state.reservations.get(str(dr_event.id)) if start_stands else None
@@ -192,17 +192,11 @@ def _contract_check(
     return at
 
 
-def _holidays(
-    terms: Terms, tz: str, region: str | None, day: date, context: DecisionContext
-) -> frozenset[date]:
-    """Those of the program, else the public ones of the facility's region. A window may reach into the next year.
+def _public_holidays(tz: str, region: str | None, day: date, context: DecisionContext) -> frozenset[date]:
+    """Those of the facility's region. A window may reach into the next year.
 
     The first look at public holidays loads the calendars, which takes longer than a notification may.
     """
-    if not depends_on_holidays(terms):
-        return frozenset()
-    if terms.holidays is not None:
-        return frozenset(terms.holidays)
     if (calendar := context.public_holidays) is None:
         return frozenset()
     return calendar.in_years(calendar.region_of(tz, region), day.year - 1, day.year + 1)

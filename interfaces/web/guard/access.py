@@ -13,14 +13,12 @@ from interfaces.web.authentication.client_address import client_network
 from interfaces.web.authentication.failures import FailureKind
 from interfaces.web.authentication.session_cookie import check_is_own_page, token_of
 from interfaces.web.edge import WebDependencies, web_of
-from interfaces.web.guard.query_validation import check_query
+from interfaces.web.guard.query_validation import READING, check_query
 from interfaces.web.middleware.replica_routing import is_away, replica_can_serve
-from interfaces.web.problems import STORE_RETRY_AFTER_S, Problem, ProblemReason, try_again
+from interfaces.web.problems import STORE_RETRY_AFTER_S, Problem, try_again
 from interfaces.web.route_policy import RoutePolicy, policy_of
-from interfaces.web.routes import AS_OF, has_as_of
 
 MAX_BODY_BYTES = 256 * 1024
-READING = frozenset({"GET", "HEAD"})
 FROM_PLATFORM = "gridproof_platform"
 """In the scope of a request that came in on the listener of the platform, which needs no API key."""
 
@@ -42,17 +40,16 @@ async def admit(connection: AnyConnection, handler: BaseRouteHandler) -> None:
     api_key = await _caller(web, connection)
     _check_role(policy, api_key)
     connection.scope["user"] = api_key
-    _check_has_history(connection, handler)
     if policy.rate_limit == "webhook":
         await _check_rate(web, api_key.key_id, "too many requests with this key")
     elif policy.rate_limit != "none":
         check_read_rate(web, api_key)
-    if policy.needs_store and is_away(connection.scope, web.live.state):
-        _check_replica_serves(web, connection, policy)
     if policy.reads_json or handler.parsed_data_field is not None:
         check_is_json(connection)
     if connection.scope["query_string"]:
         check_query(connection, handler)
+    if policy.needs_store and is_away(connection.scope, web.live.state):
+        _check_replica_serves(web, connection, policy)
 
 
 async def _caller(web: WebDependencies, connection: AnyConnection) -> ApiKey:
@@ -72,17 +69,13 @@ async def caller_of(web: WebDependencies, connection: AnyConnection) -> ApiKey:
 
     Raises the problems `unauthenticated` and `forbidden`, or ApiKeysUnavailable.
     """
-    only_reads = _method_of(connection) in READING
+    only_reads = str(connection.scope["method"]) in READING  # type: ignore[typeddict-item]
     authorization, token = connection.headers.get("authorization"), token_of(connection)
     if authorization is not None or token is None:
         return await web.authenticator.principal(authorization, only_reads=only_reads)
     if not only_reads:
         check_is_own_page(connection)
     return await web.session_authenticator.principal(token, only_reads=only_reads)
-
-
-def _method_of(connection: AnyConnection) -> str:
-    return str(connection.scope["method"])  # type: ignore[typeddict-item]
 
 
 def note_failed_authentication(connection: AnyConnection, kind: FailureKind) -> str:
@@ -131,19 +124,6 @@ def _check_role(policy: RoutePolicy, api_key: ApiKey) -> None:
         raise Problem("forbidden", f"this key has the role {api_key.role}; allowed: {allowed}")
     if api_key.facility_id is not None and not policy.one_facility:
         raise Problem("forbidden", f"this key sees only the facility {api_key.facility_id}")
-
-
-def _check_has_history(connection: AnyConnection, handler: BaseRouteHandler) -> None:
-    """Refuse `as_of` on a read without history: it would return the present state for a past one."""
-    if _method_of(connection) not in READING or not has_as_of(connection.scope["query_string"]):
-        return
-    if AS_OF in handler.parsed_fn_signature.parameters:
-        return
-    detail = (
-        "this resource has no history: without `as_of` it shows the present state. DR events, facilities, the "
-        "portfolio, forecasts and the audit trail have one; past load is at `/history`"
-    )
-    raise Problem("invalid-request", detail, (ProblemReason(code="no_history", detail=detail, field=AS_OF),))
 
 
 async def _check_sign_in_rate(web: WebDependencies, connection: AnyConnection) -> None:

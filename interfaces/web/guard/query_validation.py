@@ -17,13 +17,15 @@ from litestar.params import ParameterKwarg
 from litestar.typing import FieldDefinition
 
 from interfaces.web.problems import Problem, ProblemReason
+from interfaces.web.routes import AS_OF, READS_PAST
 
+READING = frozenset({"GET", "HEAD"})
 MAX_PARAMETERS = 100
 """Unknown ones included. A head may contain twenty thousand, which would block the event loop."""
 
 
 def check_query(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Check the parameters that `handler` takes; unknown ones are ignored. Raises Problem (400) with every reason."""
+    """Check the parameters that `handler` takes, and note `as_of`; unknown ones are ignored. Raises Problem (400)."""
     query = connection.scope["query_string"]
     try:
         given = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
@@ -32,6 +34,9 @@ def check_query(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
             f"the query has more than {MAX_PARAMETERS} parameters; leave out what the operation does not take"
         )
         raise Problem("invalid-request", detail) from None
+    if any(name == AS_OF for name, _ in given):
+        connection.scope[READS_PAST] = True  # type: ignore[literal-required]
+        _check_has_history(connection, handler)
     taken = dict(_taken_by(handler))
     reasons = [
         ProblemReason(code="invalid_field", detail=detail, field=name)
@@ -40,6 +45,18 @@ def check_query(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRou
     if reasons:
         named = ", ".join(dict.fromkeys(f"`{reason.field}`" for reason in reasons))
         raise Problem("invalid-request", f"wrong in the query: {named}", tuple(reasons))
+
+
+def _check_has_history(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Refuse `as_of` on a read without history: it would return the present state for a past one."""
+    method = str(connection.scope["method"])  # type: ignore[typeddict-item]
+    if method not in READING or AS_OF in handler.parsed_fn_signature.parameters:
+        return
+    detail = (
+        "this resource has no history: without `as_of` it shows the present state. DR events, facilities, the "
+        "portfolio, forecasts and the audit trail have one; past load is at `/history`"
+    )
+    raise Problem("invalid-request", detail, (ProblemReason(code="no_history", detail=detail, field=AS_OF),))
 
 
 def _taken_by(handler: BaseRouteHandler) -> Iterator[tuple[str, tuple[Any, ...]]]:

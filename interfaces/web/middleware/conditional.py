@@ -17,7 +17,7 @@ from litestar.types import ASGIApp, HTTPResponseStartEvent, Message, Receive, Sc
 from interfaces.web.caching.body_tag import tag_of
 from interfaces.web.middleware.raw_headers import RawHeaders, header_of, list_header_of
 from interfaces.web.middleware.stale_responses import PlainResponse, StaleResponses
-from interfaces.web.route_policy import policy_in
+from interfaces.web.route_policy import RoutePolicy, policy_in
 
 MIN_GZIP_BYTES = 1_024
 """Shorter responses fit into a packet or two without compression."""
@@ -50,8 +50,7 @@ class WholeResponseMiddleware(ASGIMiddleware):
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         policy = policy_in(scope)
         may_be_stale = policy.cache != "now"
-        is_conditional = policy.has_etag and scope.get("method") == "GET"
-        if not may_be_stale and not is_conditional:
+        if not may_be_stale and not _is_conditional(scope, policy):
             await next_app(scope, receive, send)
             return
         began = time.monotonic()
@@ -73,18 +72,26 @@ class WholeResponseMiddleware(ASGIMiddleware):
                 await send(message)
                 return
             pieces.append(message["body"])
-            if more:
-                return
-            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            if may_be_stale:
-                stale: StaleResponses = scope["app"].state["web"].stale_responses
-                body = stale.completed(scope, PlainResponse(policy, began, start, body))
-            if is_conditional and _is_content(start):
-                body = await _with_tag(scope, start, body)
-            await send(start)
-            await send({"type": "http.response.body", "body": body, "more_body": False})
+            if not more:
+                body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+                await _send_completed(scope, PlainResponse(policy, began, start, body), send)
 
         await next_app(scope, receive, collect)
+
+
+async def _send_completed(scope: Scope, response: PlainResponse, send: Send) -> None:
+    policy, start, body = response.policy, response.start, response.body
+    if policy.cache != "now":
+        stale: StaleResponses = scope["app"].state["web"].stale_responses
+        body = stale.completed(scope, response)
+    if _is_conditional(scope, policy) and _is_content(start):
+        body = await _with_tag(scope, start, body)
+    await send(start)
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _is_conditional(scope: Scope, policy: RoutePolicy) -> bool:
+    return policy.has_etag and scope.get("method") == "GET"
 
 
 def tag_matches(if_none_match: bytes, tag: bytes) -> bool:

@@ -11,7 +11,7 @@ from application.ports.clock import Clock
 from interfaces.web.broadcast.freshness import LiveState
 from interfaces.web.middleware.raw_headers import list_header_of
 from interfaces.web.route_policy import RoutePolicy
-from interfaces.web.routes import has_as_of
+from interfaces.web.routes import READS_PAST
 from projections.queries.replica import ReplicatedReadModels
 
 _IS_AWAY = "gridproof.is_away"
@@ -42,7 +42,7 @@ def replica_can_serve(
     replica: ReplicatedReadModels | None, state: LiveState, clock: Clock, scope: Scope, policy: RoutePolicy
 ) -> bool:
     """Whether the replica serves this request while the primary is down. Records the age for `replica_age_s`."""
-    if replica is None or policy.cache != "replica" or has_as_of(scope.get("query_string", b"")):
+    if replica is None or policy.cache != "replica" or READS_PAST in scope:
         return False
     age_wall_s = replica.age_s()
     if age_wall_s is None:

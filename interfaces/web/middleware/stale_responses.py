@@ -19,7 +19,7 @@ from interfaces.web.caching.last_responses import AgingDocument, RequestKey, Sta
 from interfaces.web.middleware.replica_routing import prefers_newest, replica_age_s
 from interfaces.web.middleware.stale_headers import stale_headers
 from interfaces.web.route_policy import RoutePolicy
-from interfaces.web.routes import has_as_of
+from interfaces.web.routes import READS_PAST
 from projections.queries.replica import ReplicatedReadModels
 
 _DOCUMENT = "gridproof.document"
@@ -158,7 +158,7 @@ def with_age(content: bytes | AgingDocument, since_s: float, *, content_age_s: f
 
 def _projections_of(scope: Scope, policy: RoutePolicy) -> tuple[str, ...]:
     """Empty for a past state, which no unfolded domain event can change."""
-    if not policy.ignores_as_of and has_as_of(scope.get("query_string", b"")):
+    if not policy.ignores_as_of and READS_PAST in scope:
         return ()
     return policy.projections
 

@@ -18,5 +18,5 @@ def trace_id_of(scope: Mapping[str, Any]) -> str:
     found = state.get(_STATE)
     if found is None:
         parent = header_of(scope["headers"], _TRACEPARENT).decode("latin-1").strip()
-        found = state[_STATE] = trace_id_in(parent) or secrets.token_hex(16)
+        found = state[_STATE] = (parent and trace_id_in(parent)) or secrets.token_hex(16)
     return str(found)
