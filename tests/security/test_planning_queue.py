@@ -8,6 +8,7 @@ from application.command_bus.bus import CommandBus
 from application.commands.dr_event import PlanDREvent
 from application.handlers import HANDLERS
 from domain.dr_event import DREvent
+from interfaces.web.authentication.planning_queue import PlanningQueueLimit
 from interfaces.workers.schedule.schedule import PLAN_AGAIN_S, next_plans
 from projections.deadlines import DeadlineRow
 from projections.queries.views import PlanningQueue
@@ -69,6 +70,21 @@ def test_dr_events_that_wait_for_a_forecast_are_not_due_but_bounded_too() -> Non
             answers.append(client.post("/webhooks/utility/dr-notification", json=notification(), headers=key))
     assert [answer.status_code for answer in answers] == [202, 503]
     assert problem_of(answers[1])["type"] == "/problems/queue-full"
+
+
+def test_places_taken_at_the_same_moment_count_each_other() -> None:
+    counted: list[str] = []
+
+    def queue(*, tenant: str, limit: int) -> PlanningQueue:
+        counted.append(tenant)
+        return PlanningQueue(waiting=0, due=0)
+
+    places = PlanningQueueLimit(queue, most_due=2, most_waiting=9, monotonic=lambda: 0.0)
+    for _ in range(2):
+        places.take_place(OWN)
+    assert counted == [OWN]
+    places.take_place(OWN)
+    assert counted == [OWN, OWN], "no place was left by the first count"
 
 
 def far_ahead() -> Scenario:

@@ -8,7 +8,7 @@ from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dr_event import Modification, ModifyDREvent
 from application.handlers.dr_event.facility_facts import facilities_of_utility
 from application.handlers.dr_event.feasibility_check import FeasibilityResult, judge_changed, terms_of
-from application.handlers.dr_event.preemption import hand_over_facilities
+from application.handlers.dr_event.preemption import preempted
 from application.handlers.dr_event.repricing import over_reason, repriced_notice, stated_by
 from application.handlers.dr_event.settlement_check import rule_in_force, settlement_reasons
 from domain.dr_event import RUNNING, DREvent, Notice, Reason
@@ -41,7 +41,7 @@ def modify_dr_event(command: ModifyDREvent, context: DecisionContext) -> Decisio
     rule = rule_in_force(in_force.program_id, context)
     if reasons := judged.reasons + settlement_reasons(dr_event, command, judged.notice, rule):
         return _refused(dr_event, command, reasons, context)
-    losers = hand_over_facilities(judged.losing, facilities, dr_event, context)
+    losers = [preempted(*losing, facilities, dr_event, context) for losing in judged.losing.items()]
     _take_over(dr_event, judged, command, facilities, context)
     dropped = _dropped(dr_event, dropped_before, context)
     return Decision(

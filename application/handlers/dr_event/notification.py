@@ -6,7 +6,7 @@ from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dr_event import Judgement, JudgeNotification
 from application.handlers.dr_event.facility_facts import facilities_of_utility
 from application.handlers.dr_event.feasibility_check import FeasibilityResult, judge_new
-from application.handlers.dr_event.preemption import hand_over_facilities
+from application.handlers.dr_event.preemption import preempted
 from application.handlers.dr_event.settlement_check import settlement_reasons
 from domain.dr_event import DREvent, Notice, Reason
 from domain.facility import Facility
@@ -35,7 +35,7 @@ def judge_notification(command: JudgeNotification, context: DecisionContext) -> 
     judged = judge_new(dr_event, notice, terms, facilities, context)
     if reasons := judged.reasons + settlement_reasons(dr_event, command, judged.notice, terms.settlement):
         return _rejected(dr_event, notice, reasons, context)
-    losers = hand_over_facilities(judged.losing, facilities, dr_event, context)
+    losers = [preempted(*losing, facilities, dr_event, context) for losing in judged.losing.items()]
     _accept(command, dr_event, judged, facilities, context, program_version=program.state.version)
     # The losers first: their buildings are released before the winner's commands reach them.
     return Decision(*losers, dr_event, *facilities.values(), reply=_judgement(dr_event, "accepted"))

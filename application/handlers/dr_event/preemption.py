@@ -98,24 +98,21 @@ def _free_at(
         yield (other.id, facility_id), free_at
 
 
-def hand_over_facilities(
-    losing: Mapping[UUID, tuple[str, ...]],
+def preempted(
+    dr_event_id: UUID,
+    losing: tuple[str, ...],
     facilities: Mapping[str, Facility],
     winner: DREvent,
     context: DecisionContext,
-) -> list[DREvent]:
-    """Release the facilities that the weaker DR events lose. Returns those DR events, to be saved before the
-    winner."""
-    losers = []
-    for dr_event_id, facility_ids in losing.items():
-        loser = context.dr_event(dr_event_id)
-        loser.preempt(context.provenance, facility_ids=facility_ids, by_dr_event_id=winner.id)
-        curtailing = _curtailing(loser, facility_ids, context)
-        for facility_id in facility_ids:
-            served = facility_id in curtailing
-            facilities[facility_id].release(context.provenance, dr_event_id=dr_event_id, served=served)
-        losers.append(loser)
-    return losers
+) -> DREvent:
+    """The weaker DR event, to be saved before the winner: the facilities that it is `losing` are released."""
+    loser = context.dr_event(dr_event_id)
+    loser.preempt(context.provenance, facility_ids=losing, by_dr_event_id=winner.id)
+    curtailing = _curtailing(loser, losing, context)
+    for facility_id in losing:
+        served = facility_id in curtailing
+        facilities[facility_id].release(context.provenance, dr_event_id=dr_event_id, served=served)
+    return loser
 
 
 def _curtailing(loser: DREvent, facility_ids: tuple[str, ...], context: DecisionContext) -> set[str]:

@@ -83,9 +83,9 @@ class Authenticator:
         self._now = now
         self._uses = KeyUses(api_keys, now=now, is_away=is_away, monotonic=monotonic)
 
-    async def principal(self, authorization: str | None, *, only_reads: bool = False) -> ApiKey:
+    async def principal(self, authorization: str, *, only_reads: bool = False) -> ApiKey:
         """The key in an `Authorization` header. Raises the problem `unauthenticated`, the same for all causes."""
-        scheme, _, token = (authorization or "").partition(" ")
+        scheme, _, token = authorization.partition(" ")
         parsed = parse_token(token.strip()) if scheme.lower() == "bearer" else None
         if parsed is None:
             raise unauthenticated()

@@ -70,9 +70,12 @@ async def caller_of(web: WebDependencies, connection: AnyConnection) -> ApiKey:
     Raises the problems `unauthenticated` and `forbidden`, or ApiKeysUnavailable.
     """
     only_reads = str(connection.scope["method"]) in READING  # type: ignore[typeddict-item]
-    authorization, token = connection.headers.get("authorization"), token_of(connection)
-    if authorization is not None or token is None:
+    authorization = connection.headers.get("authorization")
+    if authorization is not None:
         return await web.authenticator.principal(authorization, only_reads=only_reads)
+    token = token_of(connection)
+    if token is None:
+        raise unauthenticated()
     if not only_reads:
         check_is_own_page(connection)
     return await web.session_authenticator.principal(token, only_reads=only_reads)

@@ -31,10 +31,12 @@ from interfaces.web.api.webhook.body import MOST_NUMBER, Notification, decode_no
 from interfaces.web.api.webhook.openapi import ModificationOperation, NotificationOperation
 from interfaces.web.api.webhook.request import (
     WebhookCall,
+    admit_new,
     check_event_id,
     check_signed,
     read_call,
     recorded_notice,
+    take_bytes,
     take_quota,
 )
 from interfaces.web.api.webhook.responses import (
@@ -152,19 +154,9 @@ def _judge(call: WebhookCall, web: WebDependencies, notification: Notification) 
         key=_key_of(call, notification, ROUTE),
         reply_type=Judgement,
         # Not called for a repeat, which adds nothing to the queue and is answered while it is full.
-        admit=partial(_admit, call, web, notification),
+        admit=partial(admit_new, call, web, notification.notice),
     )
     return judgement
-
-
-def _admit(call: WebhookCall, web: WebDependencies, notification: Notification) -> None:
-    web.planning_queue.take_place(call.utility_id)
-    _take_bytes(call, web, notification)
-
-
-def _take_bytes(call: WebhookCall, web: WebDependencies, notification: Notification) -> None:
-    facilities = len(notification.notice.facility_ids)
-    take_quota(web, call.utility_id, body_bytes=len(call.body), facilities=facilities)
 
 
 def _modify(call: WebhookCall, web: WebDependencies, utility_event_id: str) -> Response[bytes]:
@@ -184,7 +176,7 @@ def _modify(call: WebhookCall, web: WebDependencies, utility_event_id: str) -> R
         context_of(call.request),
         key=_key_of(call, notification, f"{MODIFICATION_ROUTE}/{utility_event_id}"),
         reply_type=Modification,
-        admit=partial(_take_bytes, call, web, notification),
+        admit=partial(take_bytes, call, web, notification.notice),
     )
     return modification_answer_of(utility_event_id, modification)
 

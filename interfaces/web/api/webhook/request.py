@@ -1,4 +1,4 @@
-"""A request of a utility, and its checks: body, idempotency key, signature, event id and callback address."""
+"""A request of a utility, and its checks: body, idempotency key, signature, event id, callback address and quota."""
 
 import asyncio
 from functools import partial
@@ -157,6 +157,17 @@ def recorded_notice(notice: Notice, web: WebDependencies, utility_id: str) -> No
     return (
         notice if address_id is None else replace(notice, callback_url=None, callback_address_id=address_id)
     )
+
+
+def admit_new(call: WebhookCall, web: WebDependencies, notice: Notice) -> None:
+    """Take a place in the planning queue, and quota. Raises the problem `queue-full` or `quota-exceeded`."""
+    web.planning_queue.take_place(call.utility_id)
+    take_bytes(call, web, notice)
+
+
+def take_bytes(call: WebhookCall, web: WebDependencies, notice: Notice) -> None:
+    """Raises the problem `quota-exceeded`."""
+    take_quota(web, call.utility_id, body_bytes=len(call.body), facilities=len(notice.facility_ids))
 
 
 def take_quota(
