@@ -84,7 +84,7 @@ class _Handle(asyncio.TimerHandle):
 
     def cancel(self) -> None:
         self._cancelled = True
-        self._callback = self._args = None
+        self._callback, self._args = None, ()
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
