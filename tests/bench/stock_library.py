@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, ClassVar, cast
 from uuid import UUID
 
@@ -80,7 +80,11 @@ class StockStore:
     def load_many(
         self, aggregate_class: type[TAggregate], stream_ids: Sequence[UUID]
     ) -> dict[UUID, TAggregate]:
-        return {stream_id: self.load(aggregate_class, stream_id) for stream_id in stream_ids}
+        found = {}
+        for stream_id in stream_ids:
+            with suppress(StreamNotFound):
+                found[stream_id] = self.load(aggregate_class, stream_id)
+        return found
 
     def save(
         self,
