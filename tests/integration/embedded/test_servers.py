@@ -17,6 +17,7 @@ from nats.js.api import StorageType, StreamConfig
 from adapters.embedded import EmbeddedServers
 from adapters.embedded.errors import DataFolderInUse
 from adapters.embedded.orphans import is_alive
+from adapters.embedded.postgres import APP, OWNER, SUPERUSER, WORKER_ROLES
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +142,20 @@ def test_postgres_runs_with_the_expected_settings(servers: EmbeddedServers) -> N
         ]
         shown = [connection.execute(f"SHOW {name}".encode()).fetchone() for name in names]
     assert shown == [("on",), ("400",), ("127.0.0.1",), ("off",), ("scram-sha-256",), ("128MB",)]
+
+
+def test_each_password_is_random_and_hashed_once_for_a_connection(servers: EmbeddedServers) -> None:
+    """Repeated hashing protects only passwords that can be guessed."""
+    with psycopg.connect(servers.admin_database_url) as connection:
+        verifiers: dict[str, str] = dict(
+            connection.execute(
+                "SELECT rolname, split_part(rolpassword, ':', 1) FROM pg_authid WHERE rolpassword IS NOT NULL"
+            ).fetchall()
+        )
+    assert verifiers == dict.fromkeys((SUPERUSER, OWNER, APP, *WORKER_ROLES), "SCRAM-SHA-256$1")
+    passwords = {servers.postgres.data.password(role) for role in verifiers}
+    assert len(passwords) == len(verifiers)
+    assert min(map(len, passwords)) >= 32  # six bits each
 
 
 def test_servers_listen_on_loopback_only(servers: EmbeddedServers) -> None:
