@@ -22,6 +22,7 @@ from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import DomainEvent
 
+BATCH_ALERT = "batch_below_80_percent"
 MIN_SUCCESS = 0.8
 """The share of the requested facilities; below it an alert is raised."""
 INTENTS = frozenset(
@@ -32,6 +33,7 @@ INTENTS = frozenset(
         Dispatch.RestoredByHand,
         DREvent.CallbackRequested,
         DREvent.Completed,
+        DREvent.WoundUp,
     }
 )
 """The domain events that cause an external action; each has its case in `IntentPublisher._intent`."""
@@ -71,7 +73,7 @@ class IntentPublisher:
                 await self._update_registers(partial(self._restored_by_hand, domain_event), domain_event)
             case DREvent.CallbackRequested():
                 await self.callbacks.publish(domain_event)
-            case DREvent.Completed():
+            case DREvent.Completed() | DREvent.WoundUp():
                 await self._update_registers(partial(self._judge_batch, domain_event), domain_event)
             case _:
                 pass
@@ -126,8 +128,8 @@ class IntentPublisher:
             at=restored.recorded_at,
         )
 
-    def _judge_batch(self, completed: DREvent.Completed) -> None:
-        batch, name = completed.batch, "batch_below_80_percent"
+    def _judge_batch(self, over: DREvent.Completed | DREvent.WoundUp) -> None:
+        batch = over.batch
         if batch.asked and batch.served / batch.asked < MIN_SUCCESS:
             detail = f"{batch.served} of {batch.asked} facilities served"
-            self.alerts.raise_alert(name, str(completed.originator_id), detail, at=completed.recorded_at)
+            self.alerts.raise_alert(BATCH_ALERT, str(over.originator_id), detail, at=over.recorded_at)

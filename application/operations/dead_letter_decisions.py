@@ -100,13 +100,19 @@ def clear_alerts_of(letter: DeadLetter, letters: DeadLetters, alerts: AlertRegis
     if letter.queue == command_parking.QUEUE:
         if not letters.open_about(letter.subject, queue=letter.queue, limit=1):
             alerts.clear(command_parking.ALERT, letter.subject, at=at)
-        return
-    if letter.queue == correction_parking.QUEUE:
+    elif letter.queue == correction_parking.QUEUE:
         if not letters.open_about(letter.subject, queue=letter.queue, limit=1):
             alerts.clear(correction_parking.ALERT, correction_parking.alert_subject(letter.subject), at=at)
-        return
-    if letter.queue not in {"callback", "bms_command"}:
-        return
+    elif letter.queue == "telemetry_batch":
+        _clear_poison_batch(letter, letters, alerts, at=at)
+    elif letter.queue in {"callback", "bms_command"}:
+        _clear_of_outside_call(letter, letters, alerts, at=at)
+
+
+def _clear_of_outside_call(
+    letter: DeadLetter, letters: DeadLetters, alerts: AlertRegistry, *, at: datetime
+) -> None:
+    """Of a letter that a utility or a building waits for."""
     waiting = open_dead_letters(letters, parked_by=at + CLOCKS_DIFFER, queues=(letter.queue,))
     if any(other.subject == letter.subject for other in waiting):
         return
@@ -116,3 +122,12 @@ def clear_alerts_of(letter: DeadLetter, letters: DeadLetters, alerts: AlertRegis
     for alert in every_open_alert(alerts):
         if alert.name == "command_dead_lettered" and alert.subject.startswith(f"{letter.subject}/"):
             alerts.clear(alert.name, alert.subject, at=at)
+
+
+def _clear_poison_batch(
+    letter: DeadLetter, letters: DeadLetters, alerts: AlertRegistry, *, at: datetime
+) -> None:
+    """A letter is about one batch (`partition 5, sequence 17`), the alert about its partition."""
+    partition = letter.subject.partition(",")[0]
+    if not any(subject.startswith(f"{partition},") for subject in letters.open_subjects(letter.queue)):
+        alerts.clear(correction_parking.ALERT, partition, at=at)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from adapters.nats.work_queue import NatsWorkQueue
     from application.ports.coordination.locks import Locks
     from interfaces.bootstrap.stores import Stores
+    from interfaces.workers.schedule.alert_expiry import AlertExpiry
+    from interfaces.workers.schedule.batch_monitor import BatchMonitor
     from interfaces.workers.schedule.lost_callback_sweeper import LostCallbackSweeper
     from interfaces.workers.schedule.lost_work_sweeper import LostWorkSweeper
     from interfaces.workers.schedule.recovery_monitor import RecoveryMonitor
@@ -27,6 +29,25 @@ def recovery_monitor(stores: Stores) -> RecoveryMonitor:
         alerts=stores.alerts(),
         clock=stores.clock,
     )
+
+
+def batch_monitor(stores: Stores) -> BatchMonitor:
+    from interfaces.workers.schedule.batch_monitor import BatchMonitor
+
+    read_models = stores.read_models()
+    return BatchMonitor(
+        dr_events=read_models.dr_events,
+        dispatches=read_models.dispatches,
+        alerts=stores.alerts(),
+        clock=stores.clock,
+    )
+
+
+def alert_expiry(stores: Stores) -> AlertExpiry:
+    from interfaces.workers.schedule.alert_expiry import AlertExpiry, no_dispatch_under_way
+
+    is_over = {"bms_drift": no_dispatch_under_way(stores.read_models().dispatches)}
+    return AlertExpiry(alerts=stores.alerts(), clock=stores.clock, is_over=is_over)
 
 
 async def sweep_lost_work(stores: Stores, locks: Locks, stop: asyncio.Event) -> None:

@@ -17,7 +17,7 @@ from interfaces.bootstrap.clock import measuring
 from interfaces.bootstrap.connection_budget import POOL_SIZE, connection_budget, enforce_budget
 from interfaces.bootstrap.forecast import run_forecast
 from interfaces.bootstrap.gc_tuning import freeze_startup_objects
-from interfaces.bootstrap.lost_work import recovery_monitor, sweep_lost_work
+from interfaces.bootstrap.lost_work import alert_expiry, batch_monitor, recovery_monitor, sweep_lost_work
 from interfaces.bootstrap.operations import (
     index_of_times,
     locks_of,
@@ -181,6 +181,8 @@ async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
         failover.periodic,
         _webhook_queue_monitor(stores).periodic,
         recovery_monitor(stores).periodic,
+        batch_monitor(stores).periodic,
+        alert_expiry(stores).periodic,
         rollup_monitor(stores).periodic,
         position_monitor(stores).periodic,
         _idempotency_expiry(stores).periodic,

@@ -29,6 +29,8 @@ DEFINED_IN: dict[str, dict[str, tuple[str | int, ...]]] = {
     "lock_names": {
         "domain/identifiers.py": ("bms:",),
         SCHEDULE + "schedule.py": ("schedule",),
+        SCHEDULE + "alert_expiry.py": ("alert-expiry",),
+        SCHEDULE + "batch_monitor.py": ("batch-watch",),
         SCHEDULE + "dead_letter_monitor.py": ("dead-letter-sla",),
         SCHEDULE + "queue_monitor.py": ("door-watch",),
         SCHEDULE + "failover_monitor.py": ("failover-watch",),
@@ -166,8 +168,7 @@ def _row_fields(tree: ast.Module) -> Iterator[list[str]]:
 
 
 def _is_catalogue(node: ast.AST) -> bool:
-    target = node.target if isinstance(node, ast.AnnAssign) else None
-    return isinstance(target, ast.Name) and target.id == "ALERTS"
+    return isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "dict[str, AlertDefinition]"
 
 
 def _alerts(tree: ast.Module) -> Iterator[str]:

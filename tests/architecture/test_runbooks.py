@@ -8,7 +8,7 @@ from application.operations.alert_catalogue import ALERTS
 from tests.architecture.source_tree import PACKAGES, ROOT, python_files
 
 RUNBOOKS = ROOT / "docs/runbooks"
-SECTIONS = ["What it means", "What to look at", "What to do", "When it is over"]
+SECTIONS = ["What it means", "What to look at", "What to do", "Escalation", "When it is over"]
 
 
 @pytest.mark.parametrize("alert", sorted(ALERTS))

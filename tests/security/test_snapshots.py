@@ -208,6 +208,12 @@ def test_a_snapshot_that_differs_from_a_fold_of_its_stream_is_reported(
     }
     assert report.equal == 1
     assert ("snapshot_forged", "verification") in alerts(stores)
+    with psycopg.connect(database.owner_dsn) as connection:
+        connection.execute(
+            "DELETE FROM gridproof.demand_response_snapshots WHERE originator_id = %s", (STREAM,)
+        )
+    assert verify_snapshots(settings, stores.pool, stores.clock).holds
+    assert alerts(stores) == []
 
 
 def seal(stores: Stores) -> None:

@@ -174,3 +174,18 @@ def test_clearing_twice_changes_nothing() -> None:
     setting.discard(1, SLA_S + 1)
     clear_alerts_of(setting.letters.get(UUID(int=1)), setting.letters, setting.alerts, at=T0)
     assert setting.alerts.listed() == []
+
+
+def test_the_alert_of_a_poison_batch_ends_with_the_last_letter_of_its_partition() -> None:
+    setting = SlaSetting()
+    for number, subject_ in enumerate(
+        ["partition 5, sequence 17", "partition 5, sequence 19", "partition 55, sequence 2"]
+    ):
+        setting.park(number, queue="telemetry_batch", subject=subject_)
+    for partition in ("partition 5", "partition 55"):
+        setting.alerts.raise_alert("poison_batch", partition, "cannot be stored", at=T0)
+
+    setting.discard(0, 10)
+    assert len(setting.alerts.listed()) == 2, "another batch of that partition still waits"
+    setting.discard(1, 20)
+    assert [alert.subject for alert in setting.alerts.listed()] == ["partition 55"]

@@ -1,0 +1,22 @@
+"""The shape of an entry of the catalogue."""
+
+import msgspec
+
+from application.ports.operations.alerts import Severity
+
+GONE_S = 600.0
+"""`quiet_s` of an alert that its process raises again each minute at least: the process is gone."""
+
+
+class AlertDefinition(msgspec.Struct, frozen=True):
+    """An alert has a rule that raises it and one that ends it."""
+
+    severity: Severity
+    condition: str
+    """What raises it."""
+    ends: str
+    """When it ends by itself, or by which decision."""
+    case: str
+    """The game-day case that causes it, a key of GAME_DAY_CASES."""
+    quiet_s: float | None = None
+    """It also ends when nothing has raised it again for so long, wall seconds; None: only by its own rule."""

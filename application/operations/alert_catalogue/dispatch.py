@@ -1,0 +1,91 @@
+"""Alerts of DR events, BMS commands, callbacks and settlements."""
+
+from application.operations.alert_catalogue.definition import GONE_S, AlertDefinition
+
+DISPATCH_ALERTS: dict[str, AlertDefinition] = {
+    "settlement_failing": AlertDefinition(
+        "warning",
+        "a DR event cannot be settled, and is tried again every five minutes",
+        ends="the DR event is settled, or final",
+        case="damage_settlement_rule",
+    ),
+    "bms_breaker_open": AlertDefinition(
+        "critical",
+        "a BMS timed out five times in a row; calls are suspended",
+        ends="that BMS has answered a call",
+        case="stop_bms",
+    ),
+    "bms_slow": AlertDefinition(
+        "warning",
+        "the 99th percentile of BMS calls takes longer than 5 s",
+        ends="the percentile is below 5 s again, or no BMS was called for five minutes",
+        case="slow_bms",
+    ),
+    "command_dead_lettered": AlertDefinition(
+        "critical",
+        "a BMS command had no known outcome by its deadline",
+        ends="the last dead letter of the facility's commands is decided",
+        case="stop_bms",
+    ),
+    "batch_below_80_percent": AlertDefinition(
+        "critical",
+        "fewer than 80 % of a DR event's facilities succeeded",
+        ends="the share can be reached again, or the DR event has been over for an hour",
+        case="stop_bms",
+    ),
+    "work_reissued": AlertDefinition(
+        "warning",
+        "the work queue lost work, which was issued again after a minute without an outcome",
+        ends="nothing was lost for 15 minutes",
+        case="purge_work_queue",
+    ),
+    "restore_failing": AlertDefinition(
+        "page",
+        "a building may still be curtailed after its DR event",
+        ends="the zone is restored, or an operator has stated that it is",
+        case="stop_bms",
+    ),
+    "dr_event_recovering_too_long": AlertDefinition(
+        "page",
+        "a DR event is still recovering 15 minutes after its last restore ramp",
+        ends="the DR event is completed",
+        case="stop_bms",
+    ),
+    "bms_drift": AlertDefinition(
+        "warning",
+        "a zone's state differs from what was commanded",
+        ends="a poll found the commanded state, or no dispatch of the facility is under way",
+        case="override_zone_by_hand",
+    ),
+    "dead_letter_overdue": AlertDefinition(
+        "page",
+        "nobody has acted on a dead-lettered command or callback in the time allowed",
+        ends="the dead letter is decided",
+        case="stop_bms",
+    ),
+    "callback_undeliverable": AlertDefinition(
+        "warning",
+        "a callback could not be delivered to the utility",
+        ends="the callback is delivered, or its dead letter is decided",
+        case="refuse_callbacks",
+    ),
+    "queue_full": AlertDefinition(
+        "critical",
+        "a bounded queue is full: the webhook refuses new DR events, or intents wait in the log",
+        ends="the queue accepts messages again, or no process has reported it for ten minutes",
+        quiet_s=GONE_S,
+        case="flood_webhook",
+    ),
+    "saga_command_parked": AlertDefinition(
+        "page",
+        "a command that follows from a domain event fails, and waits with those behind it for a person",
+        ends="the last dead letter of that subject is decided",
+        case="break_saga_command",
+    ),
+    "deadline_failing": AlertDefinition(
+        "page",
+        "what is due by time (a preparation, start, end, restore or measurement) fails with an error",
+        ends="it is carried out, or no longer due",
+        case="break_saga_command",
+    ),
+}

@@ -1,0 +1,87 @@
+"""Alerts of processes, the database, the log and the machines."""
+
+from application.operations.alert_catalogue.definition import GONE_S, AlertDefinition
+
+SYSTEM_ALERTS: dict[str, AlertDefinition] = {
+    "database_failover": AlertDefinition(
+        "critical",
+        "the database failed over to another server while a DR event was active",
+        ends="no DR event is under way any more",
+        case="fail_over_database",
+    ),
+    "projection_stopped": AlertDefinition(
+        "critical",
+        "a projection met a domain event that it cannot apply, or its process ends again and again",
+        ends="the projection has passed that position",
+        case="record_unreadable_domain_event",
+    ),
+    "relay_stopped": AlertDefinition(
+        "page",
+        "no relay works: it met a domain event that it cannot read, ends again and again, or is not running",
+        ends="a relay has passed that position",
+        case="record_unreadable_domain_event",
+    ),
+    "relay_stalled": AlertDefinition(
+        "page",
+        "the relay runs, and its position has stood still for 30 s while the log grows",
+        ends="its position moves again",
+        case="freeze_relay",
+    ),
+    "side_task_failing": AlertDefinition(
+        "critical",
+        "a monitor, a sweeper or an expiry of the schedule worker fails and starts over",
+        ends="the task has run for a minute without an error",
+        case="break_side_task",
+    ),
+    "projection_lag": AlertDefinition(
+        "warning",
+        "a read model is far behind the log",
+        ends="the read model is current again",
+        case="freeze_projections",
+    ),
+    "clock_skewed": AlertDefinition(
+        "page",
+        "a machine's clock is over 5 s from the database's; its processes decide nothing",
+        ends="a measurement is within 5 s, or none was made there for ten minutes",
+        quiet_s=GONE_S,
+        case="set_clock_wrong",
+    ),
+    "snapshot_forged": AlertDefinition(
+        "page",
+        "a stored snapshot was not made by this system, or is newer than its stream; it is not used",
+        ends="`gridproof audit verify --snapshots` finds no such snapshot",
+        case="change_snapshot",
+    ),
+    "ledger_mismatch": AlertDefinition(
+        "page",
+        "the log differs from what was sealed, or the ledger contradicts itself",
+        ends="`gridproof audit verify` finds none, or the next checkpoint is written",
+        case="change_log",
+    ),
+    "ledger_unsealed": AlertDefinition(
+        "warning",
+        "no checkpoint has covered new domain events for a minute",
+        ends="the next checkpoint is written",
+        case="revoke_ledger_rights",
+    ),
+    "disk_filling": AlertDefinition(
+        "critical",
+        "over 80 % of the disk below a web process's data folder is used",
+        ends="80 % or less is used, or no process there has reported it for ten minutes",
+        quiet_s=GONE_S,
+        case="fill_disk",
+    ),
+    "authentication_failures": AlertDefinition(
+        "warning",
+        "over 60 requests of one client address in a minute had a wrong key, session or signature",
+        ends="the address is below the limit again",
+        case="send_wrong_keys",
+    ),
+    "worker_restarted": AlertDefinition(
+        "warning",
+        "a worker process ended unexpectedly and was restarted",
+        ends="it has run for 15 minutes without ending",
+        quiet_s=900.0,
+        case="kill_worker",
+    ),
+}
