@@ -96,6 +96,8 @@ def _without_lower_limit(stored: dict[str, Any]) -> dict[str, Any]:
 
 NEWER_TOPICS: frozenset[str] = frozenset(
     {
+        "administration.alert-acknowledged.v1",
+        "administration.alert-cleared.v1",
         "administration.messages-decoded-again.v1",
         "administration.meter-readings-removed.v1",
         "day-seals.opened.v1",

@@ -27,6 +27,8 @@ class AdministrativeAct(Aggregate[AdministrativeActState]):
     ApiKeyRotated: TypeAlias = events.ApiKeyRotated
     ApiKeyRevoked: TypeAlias = events.ApiKeyRevoked
     DeadLettersDecided: TypeAlias = events.DeadLettersDecided
+    AlertAcknowledged: TypeAlias = events.AlertAcknowledged
+    AlertCleared: TypeAlias = events.AlertCleared
     HistoryImportBegun: TypeAlias = events.HistoryImportBegun
     HistoryImported: TypeAlias = events.HistoryImported
     PortfolioImportBegun: TypeAlias = events.PortfolioImportBegun
@@ -95,6 +97,26 @@ class AdministrativeAct(Aggregate[AdministrativeActState]):
             decision=decision,
             dead_letter_ids=tuple(dead_letter_ids[:MAX_NAMED]),
             count=len(dead_letter_ids),
+        )
+
+    @classmethod
+    def acknowledge_alert(cls, provenance: Provenance, *, alert_id: int, alert: str) -> Self:
+        return cls.open_stream(
+            uuid5(NAMESPACE, f"alert-acknowledged:{alert_id}"),
+            cls.AlertAcknowledged,
+            provenance,
+            alert_id=alert_id,
+            alert=alert,
+        )
+
+    @classmethod
+    def clear_alert(cls, provenance: Provenance, *, alert_id: int, alert: str) -> Self:
+        return cls.open_stream(
+            uuid5(NAMESPACE, f"alert-cleared:{alert_id}"),
+            cls.AlertCleared,
+            provenance,
+            alert_id=alert_id,
+            alert=alert,
         )
 
     @classmethod

@@ -85,6 +85,24 @@ class DeadLettersDecided(Event, frozen=True, kw_only=True):
     count: int
 
 
+class AlertAcknowledged(Event, frozen=True, kw_only=True):
+    """A person looks after an alert. The reason stands beside it."""
+
+    TOPIC: ClassVar[str] = "administration.alert-acknowledged.v1"
+    alert_id: int
+    alert: str
+    """Its name."""
+
+
+class AlertCleared(Event, frozen=True, kw_only=True):
+    """A person ended an alert by hand. The reason stands beside it."""
+
+    TOPIC: ClassVar[str] = "administration.alert-cleared.v1"
+    alert_id: int
+    alert: str
+    """Its name."""
+
+
 class HistoryImportBegun(Event, frozen=True, kw_only=True):
     """From now on the intervals of a file may be stored, and some of them are until the import is recorded."""
 

@@ -77,7 +77,7 @@ class Stores:
     def alerts(self) -> AlertRegistry:
         from adapters.postgres.operations.alerts import PostgresAlerts
 
-        return PostgresAlerts(self.pool)
+        return PostgresAlerts(self.pool, wall_time_of(self.clock))
 
     def act_log(self) -> ActLog:
         from adapters.postgres.operations.act_log import PostgresActLog

@@ -147,6 +147,7 @@ def web_dependencies(stores: Stores, replica: ReplicatedReadModels | None = None
         dead_letter_replay=dead_letter_replay(stores),
         rate_limiter=CachedRateLimiter(settings.http_rate_per_key_per_s, redis_url=settings.redis_url),
         alerts=stores.alerts(),
+        writes_newer_topics=stores.events.writes_newer_topics,
         dead_letters=stores.dead_letters(),
         telemetry=stores.telemetry(),
         rollups=stores.rollups(),

@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dr-events": ("interfaces.cli.dr_events:dr_events_group", "DR events: list, show, override, cancel."),
     "audit": ("interfaces.cli.audit.commands:audit_group", "Every step of a DR event, and its proof."),
     "projections": ("interfaces.cli.projections:projections_group", "Read models."),
+    "alerts": ("interfaces.cli.alerts:alerts_group", "What is wrong, and who looks after it."),
     "dead-letters": ("interfaces.cli.dead_letters:dead_letters_group", "Work that could not be done."),
     "simulate": ("interfaces.cli.simulate.commands:simulate_group", "The outside world, for trying things."),
     "doctor": ("interfaces.cli.doctor:doctor", "What is reachable, and what is wrong."),

@@ -173,6 +173,8 @@ class WebDependencies:
     webhook_secret: Callable[[str], bytes | None] = field(repr=False)
     """The HMAC secret of a utility; None: it does not sign. Raises ValueError if it cannot be resolved."""
     used_signatures: UsedSignatures
+    writes_newer_topics: Callable[[], bool] = lambda: True
+    """Whether topics may be recorded that the release before this one cannot read."""
     accepts_v1: Callable[[str], bool] = lambda _: False
     """Whether a utility may still sign with v1. Raises ValueError as `webhook_secret` does."""
     known_programs: Callable[[Collection[str]], Mapping[str, Terms | None]] = lambda _: {}

@@ -39,6 +39,14 @@ def _dead_letters_decided(act: AdministrativeAct.DeadLettersDecided) -> str:
     return f"{act.count} dead letter{'' if act.count == 1 else 's'} {act.decision}: {named}"
 
 
+def _alert_acknowledged(act: AdministrativeAct.AlertAcknowledged) -> str:
+    return f"alert {act.alert_id} acknowledged: {act.alert}"
+
+
+def _alert_cleared(act: AdministrativeAct.AlertCleared) -> str:
+    return f"alert {act.alert_id} cleared by hand: {act.alert}"
+
+
 def _history_import_begun(act: AdministrativeAct.HistoryImportBegun) -> str:
     named = ", ".join(act.facility_ids[:3]) + (", ..." if act.facilities > 3 else "")
     return f"import of history of {_facilities(act.facilities)} begun: {named}{_digest(act.file_sha256)}"
@@ -117,6 +125,8 @@ ACT_DESCRIPTIONS: dict[type[DomainEvent], Callable[[Any], str]] = {
     AdministrativeAct.ApiKeyRotated: _key_rotated,
     AdministrativeAct.ApiKeyRevoked: _key_revoked,
     AdministrativeAct.DeadLettersDecided: _dead_letters_decided,
+    AdministrativeAct.AlertAcknowledged: _alert_acknowledged,
+    AdministrativeAct.AlertCleared: _alert_cleared,
     AdministrativeAct.HistoryImportBegun: _history_import_begun,
     AdministrativeAct.HistoryImported: _history_imported,
     AdministrativeAct.PortfolioImportBegun: _portfolio_import_begun,

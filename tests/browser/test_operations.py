@@ -94,6 +94,32 @@ def test_a_dead_letter_survives_a_refused_replay_and_is_discarded_with_a_reason(
         assert (decided["status"], decided["decision_reason"]) == ("discarded", "told by telephone")
 
 
+def test_an_alert_is_acknowledged_and_ended_by_hand_with_a_reason(
+    database: Database, operations_opened: Opened
+) -> None:
+    async def scenario(url: str, key: str) -> None:
+        async with operations_opened(url, key) as page:
+            await page.click("main button", "Acknowledge…")
+            await page.type("dialog[open] textarea", "I am calling the building")
+            await page.click("dialog button", "Acknowledge it")
+            await page.until("!document.querySelector('dialog')")
+            await page.shows("I am calling the building", "main table")
+            await page.click("main button", "End…")
+            await page.type("dialog[open] textarea", "the sensor was taken away")
+            await page.click("dialog button", "End it")
+            await page.until("!document.querySelector('dialog')")
+            await page.shows("No alert is open.", "main")
+
+    with running_door(database) as door:
+        PostgresAlerts(door.pool).raise_alert("bms_drift", "fac-001", "not as commanded", at=CLOCK.now())
+        asyncio.run(scenario(door.url, door.key("operator")))
+        [alert] = door.get("/api/alerts?include_cleared=true", "operator").json()["items"]
+        assert (alert["acknowledgement"], alert["clear_reason"]) == (
+            "I am calling the building",
+            "the sensor was taken away",
+        )
+
+
 def test_a_view_without_permission_names_the_roles_that_have_it(
     database: Database, operations_opened: Opened
 ) -> None:

@@ -15,8 +15,10 @@ from adapters.postgres.audit.stream_log import PostgresStreamLog
 from adapters.postgres.connection.transaction import CONNECTION_ERRORS
 from adapters.postgres.event_store import acts
 from adapters.postgres.event_store.event_store import PostgresEventStore
+from adapters.postgres.operations.alerts import PostgresAlerts
 from application.access.api_keys import issue, revoke, rotate
 from application.event_store.demand_response import DemandResponse
+from application.operations.alert_decisions import decide_alert
 from domain.administration import AdministrativeAct
 from domain.dispatch import Dispatch
 from domain.event_sourcing.aggregate import DomainEvent
@@ -31,7 +33,7 @@ AT = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
 
 class Keys:
     def __init__(self, database: Database, pool: ConnectionPool[Any]) -> None:
-        self.database = database
+        self.database, self.pool = database, pool
         self.store = PostgresApiKeys(pool)
         self.events = PostgresEventStore(DemandResponse, database.app_dsn)
 
@@ -110,6 +112,39 @@ def test_the_audit_lists_overrides_of_forecasts_among_the_acts(keys: Keys) -> No
     assert acts[1].position == positions[Dispatch.ForecastOverridden]
     assert acts[1].what.startswith("degraded forecast of fac-001 overridden in DR event ")
     assert acts[1].what.endswith(": meter back")
+
+
+def test_a_decision_on_an_alert_is_in_the_log_without_its_subject_and_its_reason(keys: Keys) -> None:
+    alerts = PostgresAlerts(keys.pool)
+    alerts.raise_alert("authentication_failures", "203.0.113.7", "x", at=AT)
+    [alert] = alerts.listed()
+    for decision in ("acknowledged", "cleared"):
+        decide_alert(
+            alerts,
+            alert.alert_id,
+            decision,
+            by="operator:6a1f",
+            reason="it is Anna's laptop",
+            at=AT,
+            writes_newer_topics=True,
+        )
+    newest, earlier = read_acts(PostgresStreamLog(keys.pool), before=None, limit=2).acts
+    assert (newest.who, newest.what) == (
+        "operator:6a1f",
+        f"alert {alert.alert_id} cleared by hand: authentication_failures",
+    )
+    assert earlier.what == f"alert {alert.alert_id} acknowledged: authentication_failures"
+    assert not {"203.0.113.7", "Anna"} & {*repr(keys.recorded()).replace("'", " ").split()}
+
+
+def test_an_alert_is_not_decided_without_its_act(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    alerts = PostgresAlerts(keys.pool)
+    alerts.raise_alert("bms_drift", "fac-001", "x", at=AT)
+    [alert] = alerts.listed()
+    monkeypatch.setattr("adapters.postgres.operations.alerts.append_acts", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        decide_alert(alerts, alert.alert_id, "cleared", by="x", reason="x", at=AT, writes_newer_topics=True)
+    assert [one.alert_id for one in alerts.listed()] == [alert.alert_id]
 
 
 def test_a_key_is_not_stored_without_its_act(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:

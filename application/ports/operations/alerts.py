@@ -1,12 +1,16 @@
 """Alerts for operators, raised and cleared by name and subject."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
+from domain.administration import AdministrativeAct
+
 _FIRST_LIMIT = 1_000
 Severity = Literal["warning", "critical", "page"]
+AlertDecision = Literal["acknowledged", "cleared"]
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +26,22 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     raised_at: datetime
     last_seen_at: datetime
     cleared_at: datetime | None = None
+    acknowledged_at: datetime | None = None
+    acknowledged_by: str | None = None
+    """The actor, as in the log: `operator:<key id>`."""
+    acknowledgement: str | None = None
+    """What that person wrote."""
+    cleared_by: str | None = None
+    """None: it ended by its rule."""
+    clear_reason: str | None = None
+
+
+class AlertNotFound(LookupError):
+    """No alert has that id."""
+
+
+class AlertDecided(ValueError):
+    """That alert has ended, or is acknowledged already."""
 
 
 class AlertCursor(NamedTuple):
@@ -40,6 +60,23 @@ class AlertRegistry(Protocol):
 
     def clear(self, name: str, subject: str, *, at: datetime) -> None:
         """Close the open alert, if there is one."""
+        ...
+
+    def decide(
+        self,
+        alert_id: int,
+        *,
+        decision: AlertDecision,
+        by: str,
+        reason: str,
+        at: datetime,
+        act_of: Callable[[Alert], AdministrativeAct],
+    ) -> Alert:
+        """Record what a person decided on an open alert, in one transaction with its act.
+
+        An acknowledged alert stays open; whoever raises it again does not change that. One that is cleared and whose
+        condition lasts is raised anew. Raises AlertNotFound or AlertDecided.
+        """
         ...
 
     def open_by_name(self) -> dict[str, int]:

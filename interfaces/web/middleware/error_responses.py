@@ -17,6 +17,7 @@ from application.ledger.proof import NotProvable
 from application.operations.dead_letter_replay import NotReplayable
 from application.ports.clock import ClockSkewed
 from application.ports.event_store.event_store import NewerTopicRefused, SaveTooLarge
+from application.ports.operations.alerts import AlertDecided, AlertNotFound
 from application.ports.operations.dead_letters import DeadLetterDecided, DeadLetterNotFound
 from domain.errors import (
     BmsAccessDenied,
@@ -194,6 +195,8 @@ def of_defect(request: AnyRequest, error: Exception) -> Response[bytes]:
 
 _BY_NAME: dict[type[Exception], str] = {
     IdempotencyMismatch: "idempotency-mismatch",
+    AlertNotFound: "not-found",
+    AlertDecided: "not-allowed-now",
     DeadLetterNotFound: "not-found",
     DeadLetterDecided: "not-allowed-now",
     CheckpointNotFound: "not-found",

@@ -48,6 +48,8 @@ LIKE: dict[str, tuple[str, ...]] = {
         "POST /api/facilities/{facility_id}/reactivation",
         "POST /api/facilities/{facility_id}/opt-out",
         "POST /api/facilities/{facility_id}/opt-in",
+        "POST /api/alerts/{alert_id}/acknowledgement",
+        "POST /api/alerts/{alert_id}/clear",
         "POST /api/dead-letters/{dead_letter_id}/discard",
         "POST /api/dead-letters/{dead_letter_id}/replay",
     ),

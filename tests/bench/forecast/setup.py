@@ -14,6 +14,7 @@ from application.forecast.forecast_commands import ForecastSite
 from application.ports.forecast.load_forecaster import FacilityHistory, TrainedModel
 from application.ports.telemetry.store import ImportedIntervals
 from domain.time_series.windows import IntervalSeries
+from tests.fakes.operations.alerts import FakeAlertRegistry
 
 if TYPE_CHECKING:
     from application.forecast.cycle import ForecastCycle
@@ -119,7 +120,7 @@ def cycle_of(
             weather=_Warm(at),
             forecaster=computing,
             issuing=writing,
-            alerts=_NoAlerts(),
+            alerts=FakeAlertRegistry(),
             clock=clock,
             models=shelf,
         )
@@ -140,21 +141,6 @@ class _Warm:
         return WeatherReport(
             cell=cell, issued_at=self._at, temp_c=IntervalSeries(starts_at, 3600, temp_c(starts_s))
         )
-
-
-class _NoAlerts:
-    def raise_alert(self, name: str, subject: str, detail: str, *, at: datetime) -> None: ...
-
-    def clear(self, name: str, subject: str, *, at: datetime) -> None: ...
-
-    def open_by_name(self) -> dict[str, int]:
-        return {}
-
-    def open_about(self, subject: str, *, limit: int = 100) -> list[Any]:
-        return []
-
-    def listed(self, **_: object) -> list[Any]:
-        return []
 
 
 def _remember(telemetry: TelemetryStore, facility_ids: Sequence[str], until: datetime) -> None:

@@ -2,13 +2,23 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.operations.alerts import PostgresAlerts
-from application.ports.operations.alerts import AlertCursor, AlertRegistry
+from application.operations.alert_decisions import decide_alert
+from application.ports.event_store.event_store import NewerTopicRefused
+from application.ports.operations.alerts import (
+    Alert,
+    AlertCursor,
+    AlertDecided,
+    AlertDecision,
+    AlertNotFound,
+    AlertRegistry,
+)
+from domain.errors import ReasonRequired
 from tests.fakes.operations.alerts import FakeAlertRegistry
 
 T0 = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)
@@ -152,3 +162,75 @@ def test_open_alerts_about_a_facility_include_those_about_its_parts(alerts: Aler
     assert [alert.name for alert in about] == ["forecast_drift", "restore_failing", "bms_drift"]
     assert alerts.open_about("fac-001", limit=1) == about[:1]
     assert alerts.open_about("fac-00_") == []
+
+
+def decided(
+    alerts: AlertRegistry, alert_id: int, decision: AlertDecision, *, at: datetime, reason: str = "I look"
+) -> Alert:
+    return decide_alert(
+        alerts, alert_id, decision, by="operator:6a1f", reason=reason, at=at, writes_newer_topics=True
+    )
+
+
+def raised(alerts: AlertRegistry, subject: str = "fac-001") -> int:
+    alerts.raise_alert("bms_drift", subject, "x", at=T0)
+    return alerts.listed()[0].alert_id
+
+
+def test_an_acknowledged_alert_stays_open_and_keeps_who_acknowledged_it(alerts: AlertRegistry) -> None:
+    alert_id = raised(alerts)
+    answer = decided(alerts, alert_id, "acknowledged", at=T0 + MINUTE)
+    alerts.raise_alert("bms_drift", "fac-001", "again", at=T0 + 2 * MINUTE)
+
+    [alert] = alerts.listed()
+    assert (alert.acknowledged_at, alert.acknowledged_by, alert.acknowledgement) == (
+        T0 + MINUTE,
+        "operator:6a1f",
+        "I look",
+    )
+    assert (alert.detail, answer.acknowledged_at, alert.cleared_by) == ("again", T0 + MINUTE, None)
+
+
+def test_an_alert_that_is_ended_by_hand_is_raised_anew_without_the_acknowledgement(
+    alerts: AlertRegistry,
+) -> None:
+    alert_id = raised(alerts)
+    decided(alerts, alert_id, "acknowledged", at=T0)
+    decided(alerts, alert_id, "cleared", at=T0 + MINUTE, reason="taken away")
+    assert alerts.listed() == []
+    [ended] = alerts.listed(include_cleared=True)
+    assert (ended.cleared_at, ended.cleared_by, ended.clear_reason) == (
+        T0 + MINUTE,
+        "operator:6a1f",
+        "taken away",
+    )
+    assert raised(alerts) != alert_id
+    assert alerts.listed()[0].acknowledged_at is None
+
+
+def test_an_alert_is_decided_once(alerts: AlertRegistry) -> None:
+    alert_id = raised(alerts)
+    decided(alerts, alert_id, "acknowledged", at=T0)
+    with pytest.raises(AlertDecided, match="is acknowledged already"):
+        decided(alerts, alert_id, "acknowledged", at=T0)
+    decided(alerts, alert_id, "cleared", at=T0)
+    for decision in get_args(AlertDecision):
+        with pytest.raises(AlertDecided, match="has ended"):
+            decided(alerts, alert_id, decision, at=T0)
+
+
+@pytest.mark.parametrize("decision", get_args(AlertDecision))
+def test_a_decision_needs_an_alert_and_a_reason(alerts: AlertRegistry, decision: AlertDecision) -> None:
+    alert_id = raised(alerts)
+    with pytest.raises(AlertNotFound):
+        decided(alerts, alert_id + 7, decision, at=T0)
+    with pytest.raises(ReasonRequired):
+        decided(alerts, alert_id, decision, at=T0, reason=" ")
+    assert (alerts.listed()[0].acknowledged_at, len(alerts.listed())) == (None, 1)
+
+
+def test_nothing_is_decided_while_an_older_release_may_run(alerts: AlertRegistry) -> None:
+    alert_id = raised(alerts)
+    with pytest.raises(NewerTopicRefused, match=r"gridproof migrate --contract"):
+        decide_alert(alerts, alert_id, "cleared", by="x", reason="x", at=T0, writes_newer_topics=False)
+    assert len(alerts.listed()) == 1

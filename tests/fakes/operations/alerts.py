@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime
 
 from msgspec.structs import replace
 
 from application.operations.alert_catalogue import ALERTS
-from application.ports.operations.alerts import Alert, AlertCursor
+from application.ports.operations.alerts import (
+    Alert,
+    AlertCursor,
+    AlertDecided,
+    AlertDecision,
+    AlertNotFound,
+)
+from domain.administration import AdministrativeAct
+from domain.errors import ReasonRequired
 from tests.stored_text import stored_text
 
 
@@ -18,6 +27,7 @@ class FakeAlertRegistry:
         """In the order they were raised."""
         self._open: dict[tuple[str, str], int] = {}
         """(name, subject) -> index in `_alerts`."""
+        self.acts: list[AdministrativeAct] = []
 
     def raise_alert(self, name: str, subject: str, detail: str, *, at: datetime) -> None:
         severity, key, detail = ALERTS[name].severity, (name, stored_text(subject)), stored_text(detail)
@@ -46,6 +56,41 @@ class FakeAlertRegistry:
         if place is not None:
             known = self._alerts[place]
             self._alerts[place] = replace(known, cleared_at=max(known.last_seen_at, at))
+
+    def decide(
+        self,
+        alert_id: int,
+        *,
+        decision: AlertDecision,
+        by: str,
+        reason: str,
+        at: datetime,
+        act_of: Callable[[Alert], AdministrativeAct],
+    ) -> Alert:
+        if not reason.strip():
+            raise ReasonRequired("a decision on an alert needs a reason")
+        if not 1 <= alert_id <= len(self._alerts):
+            raise AlertNotFound(f"no alert {alert_id}; list them with `gridproof alerts list`")
+        known = self._alerts[alert_id - 1]
+        if known.cleared_at is not None:
+            raise AlertDecided(f"alert {alert_id} has ended")
+        if decision == "cleared":
+            del self._open[known.name, known.subject]
+            decided = replace(
+                known, cleared_at=max(known.last_seen_at, at), cleared_by=by, clear_reason=stored_text(reason)
+            )
+        elif known.acknowledged_at is not None:
+            raise AlertDecided(f"alert {alert_id} is acknowledged already")
+        else:
+            decided = replace(
+                known,
+                acknowledged_at=max(known.raised_at, at),
+                acknowledged_by=by,
+                acknowledgement=stored_text(reason),
+            )
+        self._alerts[alert_id - 1] = decided
+        self.acts.append(act_of(decided))
+        return decided
 
     def open_by_name(self) -> dict[str, int]:
         return dict(Counter(name for name, _ in self._open))

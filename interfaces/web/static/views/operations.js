@@ -9,8 +9,9 @@ import { noteServerTime } from "../server_clock.js";
 import { may, session } from "../session.js";
 import { useStore } from "../store.js";
 import { LedgerFacts, useLedger } from "./audit_proof.js";
+import { Alerts } from "./operations_alerts.js";
 import { DeadLetters } from "./operations_dead_letters.js";
-import { Alerts, Breakers, Dependencies, Projections, Queues, Workers, projectionLook } from "./operations_parts.js";
+import { Breakers, Dependencies, Projections, Queues, Workers, projectionLook } from "./operations_parts.js";
 
 const ROLES = "operator or admin";
 const EVERY = { topics: ["alert"], everyMs: 5_000 };

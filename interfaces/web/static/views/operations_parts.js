@@ -1,5 +1,4 @@
-// What operators look at: read models, queues, suspended BMS, workers and dependencies, and alerts with their runbooks.
-import { About } from "../components/about.js";
+// What operators look at: read models, queues, suspended BMS, workers and dependencies.
 import { Chip, Empty, Meter } from "../components/parts.js";
 import { Table } from "../components/table.js";
 import { html } from "../dom.js";
@@ -8,7 +7,6 @@ import { hrefTo } from "../router.js";
 import { ageSeconds } from "../server_clock.js";
 
 const BEHIND_S = 30;
-const RANK = { page: 0, critical: 1, warning: 2 };
 
 /** How a read model is, in a word: stopped, made anew, behind, or up to date. */
 export function projectionLook({ stopped_at: stoppedAt, rebuild, lag, lag_s: lagS }) {
@@ -76,23 +74,3 @@ function States({ label, items }) {
 export const Dependencies = ({ rows }) =>
   html`<${States} label="Dependencies" items=${rows.map(({ name, needed, up, problem }) => ({ name, look: ready(up, needed), note: problem }))} />`;
 export const Workers = ({ rows }) => html`<${States} label="Workers" items=${rows.map(({ name, running }) => ({ name, look: RUNNING[running] }))} />`;
-
-const ALERT_COLUMNS = [
-  { id: "severity", label: "Severity", fit: true, sort: (one) => RANK[one.severity], cell: (one) => html`<${Chip} kind="severity" state=${one.severity} />` },
-  {
-    id: "name",
-    label: "Alert",
-    header: true,
-    sort: (one) => one.name,
-    cell: (one) => html`${sentence(one.name)} <a class="small block" href=${`/runbooks/${one.name}`} target="_blank" rel="noopener"
-      aria-label=${`Runbook of ${sentence(one.name)}, in a new tab`}>Runbook</a>`,
-  },
-  { id: "subject", label: "About", sort: (one) => one.subject, wrap: true, cell: (one) => html`<${About} alert=${one} />: <span title=${one.detail}>${readable(one.detail)}</span>` },
-  { id: "raised", label: "Raised", sort: (one) => one.raised_at, cell: (one) => html`<span class="nowrap">${momentSeconds(one.raised_at)}</span>` },
-];
-const alertText = (one) => `${one.name} ${one.subject} ${one.severity} ${one.detail}`;
-
-export function Alerts({ rows }) {
-  if (!rows.length) return html`<${Empty} title="Nothing to worry about">No alert is open.</${Empty}>`;
-  return html`<${Table} caption="Open alerts" columns=${ALERT_COLUMNS} rows=${rows} rowKey=${(one) => `${one.name} ${one.subject}`} first="severity" text=${alertText} tall />`;
-}

@@ -55,6 +55,8 @@ BODIES: dict[str, Any] = {
     "POST /api/facilities/{facility_id}/reactivation": {"reason": "x"},
     "POST /api/facilities/{facility_id}/opt-out": {"reason": "x"},
     "POST /api/facilities/{facility_id}/opt-in": {"reason": "x"},
+    "POST /api/alerts/{alert_id}/acknowledgement": {},
+    "POST /api/alerts/{alert_id}/clear": {"reason": "x"},
     "POST /api/dead-letters/{dead_letter_id}/discard": {"reason": "x"},
     "POST /api/dead-letters/{dead_letter_id}/replay": {"reason": "x"},
     "POST /api/session": None,
@@ -139,6 +141,7 @@ class House:
         path = template.format(
             dr_event_id=self.dr_event.id,
             dead_letter_id=LETTER,
+            alert_id=1,
             facility_id=facility,
             utility_event_id="UTIL-1",
             name="index.html" if "/static/" in template else "forbidden",
