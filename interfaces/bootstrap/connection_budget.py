@@ -46,7 +46,7 @@ _BY_PROCESS: dict[str, dict[str, int]] = {
     "relay": {"locks": 1, "listen": 1},
     "schedule": {"locks": 1},
     "dispatch": {"locks": 1},
-    "notify": {},
+    "notify": {"locks": 1},
     "measure": {"locks": 1},
     "project": {"event_store": 0},
     "ingest": {"event_store": 0, "locks": 1},

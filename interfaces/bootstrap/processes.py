@@ -17,6 +17,7 @@ from interfaces.bootstrap.clock import measuring
 from interfaces.bootstrap.connection_budget import POOL_SIZE, connection_budget, enforce_budget
 from interfaces.bootstrap.forecast import run_forecast
 from interfaces.bootstrap.gc_tuning import freeze_startup_objects
+from interfaces.bootstrap.health.alerts import delivering_alerts
 from interfaces.bootstrap.lost_work import alert_expiry, batch_monitor, recovery_monitor, sweep_lost_work
 from interfaces.bootstrap.operations import (
     index_of_times,
@@ -252,13 +253,24 @@ async def run_notify(
     wrap: Callable[[UtilityNotifier], UtilityNotifier] = lambda notifier: notifier,
 ) -> None:
     """Run until `stop` is set. Tests wrap the notifier."""
+    async with delivering_alerts(stores, stop):  # before the work queue: alerts are told while NATS is away
+        queue = await _work_queue(stores, "notify")
+        await _notify(stores, stop, queue, wrap)
+        await queue.aclose()
+
+
+async def _notify(
+    stores: Stores,
+    stop: asyncio.Event,
+    queue: NatsWorkQueue,
+    wrap: Callable[[UtilityNotifier], UtilityNotifier],
+) -> None:
     from adapters.callback import HttpUtilityNotifier
     from application.callback import CallbackCalls
     from interfaces.bootstrap.ledger import NewestCheckpoint, ledger_store
     from interfaces.bootstrap.secrets import callback_secrets
     from interfaces.workers.notify import NotifyWorker
 
-    queue = await _work_queue(stores, "notify")
     notifier: UtilityNotifier = HttpUtilityNotifier(
         clock=stores.decision_clock,
         secret_of=callback_secrets(stores),
@@ -277,7 +289,6 @@ async def run_notify(
         reached=_failpoint(stores),
     )
     await NotifyWorker(queue, calls).run(stop)
-    await queue.aclose()
 
 
 async def _project(stores: Stores, stop: asyncio.Event) -> None:

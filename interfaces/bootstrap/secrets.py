@@ -51,6 +51,8 @@ def portfolio_secrets(settings: Settings, clock: Clock) -> PortfolioSecrets:
         settings.weather_key,
         settings.influx_token,
         settings.archive_s3_secret,
+        settings.alert_webhook_secret,
+        settings.alert_smtp_password,
         *(f"file:{file.absolute()}" for file in (settings.mqtt_key_file,) if file is not None),
     )
     return PortfolioSecrets(

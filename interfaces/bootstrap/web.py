@@ -15,9 +15,9 @@ import uvloop
 from interfaces.bootstrap.clock import measuring
 from interfaces.bootstrap.connection_budget import WEB_POOL_SIZE, show_budget
 from interfaces.bootstrap.gc_tuning import freeze_startup_objects
+from interfaces.bootstrap.health.readiness import DISK_FULL_SHARE, readiness_probes, used_share
 from interfaces.bootstrap.ledger import StoredLedger
 from interfaces.bootstrap.operations import dead_letter_replay
-from interfaces.bootstrap.readiness import DISK_FULL_SHARE, readiness_probes, used_share
 from interfaces.bootstrap.secrets import portfolio_rules, portfolio_secrets, recorded_references
 from interfaces.bootstrap.servers import current_cache
 from interfaces.bootstrap.stores import Stores, open_stores, replica_url

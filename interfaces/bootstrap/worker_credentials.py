@@ -19,6 +19,8 @@ _SECRET_SETTINGS = {
     "ledger_key": frozenset({"project"}),
     "archive_s3_secret": frozenset({"project", "archive"}),
     "weather_key": frozenset({"forecast"}),
+    "alert_webhook_secret": frozenset({"notify"}),
+    "alert_smtp_password": frozenset({"notify"}),
 }
 """Setting that refers to a secret -> the workers that read it. The reference itself is in the settings of all, so that
 no portfolio can name the same secret. The web process verifies the ledger with the public key in the data folder."""

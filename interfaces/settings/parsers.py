@@ -153,6 +153,16 @@ def ports(value: str) -> str:
     return value
 
 
+def emails(value: str) -> str:
+    """Addresses with commas between them."""
+    for address in value.split(","):
+        user, _, host = address.strip().rpartition("@")
+        printable = address.isascii() and address.isprintable() and not set(address.strip()) & set(' <>"')
+        if not (user and host and printable and len(address) <= 254):
+            raise ValueError("use addresses such as ops@example.org, with commas between them")
+    return value
+
+
 def failpoint(value: str) -> str:
     """`PROCESS.PLACE`."""
     process, dot, place = value.partition(".")

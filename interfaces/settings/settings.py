@@ -13,9 +13,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from application.dispatch.time_limits import TIME_LIMITS, BmsTimeLimits, TimeLimitsConflict
+from application.dispatch.time_limits import TIME_LIMITS, BmsTimeLimits
 from application.facility import secret_references
+from application.ports.operations.alerts import Severity
 from interfaces.settings import parsers as parse
+from interfaces.settings.contradictions import (
+    failpoint_contradictions,
+    incomplete_groups,
+    secrets_folder_contradictions,
+    time_limit_contradictions,
+)
 from interfaces.settings.env_file import read_env_file
 
 PREFIX = "GRIDPROOF_"
@@ -118,6 +125,25 @@ class Settings:
     """What the clock showed at `clock_started_at`; these three settings make an accelerated clock."""
     clock_started_at: datetime | None = _setting(parse.moment, None)
     clock_speed: float | None = _setting(parse.number(0.001, 100_000), None)
+
+    alert_webhook_url: str | None = _setting(parse.url("http", "https"), None, secret=True)
+    """Where alerts are posted, signed; under the same rules as callbacks."""
+    alert_webhook_secret: str | None = _setting(parse.text, None)
+    """Where the secret that signs them is, as env:NAME or file:/path."""
+    alert_escalation_webhook_url: str | None = _setting(parse.url("http", "https"), None, secret=True)
+    """Where alerts are posted that nobody has acknowledged in `alert_escalate_after_s`."""
+    alert_smtp_url: str | None = _setting(parse.url("smtp", "smtps"), None, secret=True)
+    """smtps://USER@HOST:465, or smtp://USER@HOST:587 with STARTTLS; never without TLS."""
+    alert_smtp_password: str | None = _setting(parse.text, None)
+    """Where the password of that user is, as env:NAME or file:/path."""
+    alert_smtp_ca_file: Path | None = _setting(parse.path, None)
+    alert_email_from: str | None = _setting(parse.emails, None)
+    alert_email_to: str | None = _setting(parse.emails, None)
+    """Addresses, with commas."""
+    alert_escalation_email_to: str | None = _setting(parse.emails, None)
+    alert_least_severity: Severity = _setting(parse.one_of(*get_args(Severity)), "critical")
+    """Of the alerts that people are told at once; the others are on the page and in the list."""
+    alert_escalate_after_s: float = _setting(parse.number(1, 604_800), 900.0)
 
     allow_private_callbacks: bool = _setting(parse.boolean, False)
     callback_ports: str = _setting(parse.ports, "80,443,8443")
@@ -267,10 +293,7 @@ def _unknown(name: str, known: list[str]) -> str:
 
 def _contradictions(settings: Settings, *, refused: set[str]) -> Iterator[str]:
     """The contradictions between settings, without those whose settings were refused already."""
-    clock = {"GRIDPROOF_CLOCK_EPOCH", "GRIDPROOF_CLOCK_STARTED_AT", "GRIDPROOF_CLOCK_SPEED"}
-    missing = sorted(clock - settings.to_environ().keys())
-    if missing and len(missing) < len(clock) and not clock & refused:
-        yield f"{missing[0]}: the three of the clock are set together; set {', '.join(missing)} too, or none"
+    yield from incomplete_groups(settings.to_environ(), refused)
     if settings.telemetry_rollup_days < settings.telemetry_raw_days and not refused & {
         "GRIDPROOF_TELEMETRY_ROLLUP_DAYS",
         "GRIDPROOF_TELEMETRY_RAW_DAYS",
@@ -284,27 +307,11 @@ def _contradictions(settings: Settings, *, refused: set[str]) -> Iterator[str]:
         and "GRIDPROOF_INFLUX_URL" not in refused
     ):
         yield "GRIDPROOF_INFLUX_URL: no InfluxDB is embedded; give its address, or keep telemetry in postgres"
-    if (
-        settings.migration_database_url
-        and not settings.database_url
-        and "GRIDPROOF_DATABASE_URL" not in refused
-    ):
-        yield "GRIDPROOF_DATABASE_URL: the owner's address is set but not the application's; set both, or none"
-    if (settings.archive_s3_key_id is None) != (settings.archive_s3_secret is None) and not refused & {
-        "GRIDPROOF_ARCHIVE_S3_KEY_ID",
-        "GRIDPROOF_ARCHIVE_S3_SECRET",
-    }:
-        yield "GRIDPROOF_ARCHIVE_S3_KEY_ID: it goes with GRIDPROOF_ARCHIVE_S3_SECRET; set both, or none"
-    if (settings.mqtt_cert_file is None) != (settings.mqtt_key_file is None) and not refused & {
-        "GRIDPROOF_MQTT_CERT_FILE",
-        "GRIDPROOF_MQTT_KEY_FILE",
-    }:
-        yield "GRIDPROOF_MQTT_CERT_FILE: it goes with GRIDPROOF_MQTT_KEY_FILE; set both, or none"
     if settings.mqtt_sessions > 1 and settings.mqtt_url is None and "GRIDPROOF_MQTT_URL" not in refused:
         yield "GRIDPROOF_MQTT_SESSIONS: the embedded broker has no shared subscriptions; name a broker, or leave it 1"
     if settings.secrets_dir is not None and "GRIDPROOF_SECRETS_DIR" not in refused:
-        yield from _secrets_folder_contradictions(settings.secrets_folder, settings.data_dir)
-    yield from _failpoint_contradictions(settings, refused)
+        yield from secrets_folder_contradictions(settings.secrets_folder, settings.data_dir)
+    yield from failpoint_contradictions(settings.to_environ(), refused)
     yield from _time_limit_contradictions(settings, refused)
 
 
@@ -320,27 +327,7 @@ def _time_limit_contradictions(settings: Settings, refused: set[str]) -> Iterato
         call_s=settings.bms_total_timeout_s,
         command_sla_s=settings.command_sla_s,
     )
-    try:
-        limits.check()
-    except TimeLimitsConflict as conflict:
-        yield str(conflict)
-
-
-def _secrets_folder_contradictions(secrets: Path, data_dir: Path) -> Iterator[str]:
-    """What a portfolio refers to must not reach the service's own secrets."""
-    data, real = data_dir.resolve(), secrets.resolve()
-    if real == data or real in data.parents or (data in real.parents and real != data / "secrets"):
-        yield (
-            "GRIDPROOF_SECRETS_DIR: it overlaps with the data folder, which holds the service's own secrets; "
-            "use a folder outside of it, or leave it to `secrets` in it"
-        )
-
-
-def _failpoint_contradictions(settings: Settings, refused: set[str]) -> Iterator[str]:
-    if settings.failpoint and not settings.testing and "GRIDPROOF_TESTING" not in refused:
-        yield "GRIDPROOF_FAILPOINT: a failpoint kills the process; unset it, or set GRIDPROOF_TESTING=1 in a test"
-    if settings.failpoint_once_file and not settings.failpoint and "GRIDPROOF_FAILPOINT" not in refused:
-        yield "GRIDPROOF_FAILPOINT: GRIDPROOF_FAILPOINT_ONCE_FILE goes with a failpoint; set it, or unset the file"
+    yield from time_limit_contradictions(limits)
 
 
 def _as_text(value: object) -> str:

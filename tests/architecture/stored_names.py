@@ -50,6 +50,7 @@ DEFINED_IN: dict[str, dict[str, tuple[str | int, ...]]] = {
         "interfaces/workers/measure/sealing.py": ("seal-again", "seal-days"),
         "interfaces/workers/relay/relay.py": ("relay",),
         "interfaces/workers/dispatch/reconcile.py": ("reconcile",),
+        "interfaces/bootstrap/health/alerts.py": ("alert-delivery",),
         "interfaces/bootstrap/telemetry.py": ("ingest", "ingest "),
         "adapters/postgres/ledger/writer.py": ("ledger",),
         READ_MODEL + "projector.py": ("projection ",),

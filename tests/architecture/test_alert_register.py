@@ -11,6 +11,10 @@ from tests.architecture.table_pages import functions_in, left_out_of_ci
 
 UNIT = "tests/unit/interfaces/workers"
 SHOWN_ENDED_BY: dict[str, tuple[str, str]] = {
+    "alert_undeliverable": (
+        "tests/unit/application/operations/test_alert_delivery.py",
+        "test_a_channel_that_fails_again_and_again_is_an_alert_until_it_delivers",
+    ),
     "authentication_failures": (
         "tests/security/test_failed_authentications.py",
         "test_an_address_over_the_limit_raises_an_alert_until_it_is_quiet",

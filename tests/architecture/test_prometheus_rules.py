@@ -9,7 +9,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from application.operations.alert_catalogue import ALERTS
-from interfaces.bootstrap.readiness import DISK_FULL_SHARE
+from interfaces.bootstrap.health.readiness import DISK_FULL_SHARE
 from interfaces.web.middleware.metrics import WebMetrics
 from interfaces.workers.web.monitor import DISK_USED
 from tests.architecture.prometheus_rules import DISK, FILE, METRIC, ROOT, UNKNOWN, text

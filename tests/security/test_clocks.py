@@ -38,7 +38,7 @@ from application.ports.operations.dead_letters import DeadLetter
 from domain.administration import AdministrativeAct
 from domain.facility import Facility
 from interfaces.bootstrap.clock import measuring
-from interfaces.bootstrap.readiness import readiness_probes
+from interfaces.bootstrap.health.readiness import readiness_probes
 from interfaces.bootstrap.stores import Stores, open_stores
 from interfaces.cli.keys.commands import keys_group
 from interfaces.settings.settings import Settings

@@ -14,8 +14,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from application.ports.operations.unavailable import OperationsUnavailable
-from interfaces.bootstrap import readiness
-from interfaces.bootstrap.readiness import CHECK_EVERY_S, CachedCheck, check_disk
+from interfaces.bootstrap.health import readiness
+from interfaces.bootstrap.health.readiness import CHECK_EVERY_S, CachedCheck, check_disk
 from interfaces.logs import LINES_DROPPED, LossyOutput, LossyTextOutput
 from interfaces.web.authentication.failures import AuthenticationFailures
 from interfaces.web.edge import DependencyProblem, ReadinessProbe

@@ -32,7 +32,7 @@ UPDATE gridproof.alerts SET cleared_at = greatest(last_seen_at, %s)
 WHERE name = %s AND subject = %s AND cleared_at IS NULL
 """
 _COUNT = "SELECT name, count(*) FROM gridproof.alerts WHERE cleared_at IS NULL GROUP BY name"
-_COLUMNS = (
+COLUMNS = (
     "alert_id, name, subject, severity, detail, raised_at, last_seen_at, cleared_at, acknowledged_at, acknowledged_by,"
     " acknowledgement, cleared_by, clear_reason"
 )
@@ -40,22 +40,22 @@ _DECIDE: dict[AlertDecision, str] = {
     "acknowledged": f"""
 UPDATE gridproof.alerts SET acknowledged_at = greatest(raised_at, %(at)s), acknowledged_by = %(by)s,
     acknowledgement = %(reason)s
-WHERE alert_id = %(alert_id)s AND cleared_at IS NULL AND acknowledged_at IS NULL RETURNING {_COLUMNS}
+WHERE alert_id = %(alert_id)s AND cleared_at IS NULL AND acknowledged_at IS NULL RETURNING {COLUMNS}
 """,  # noqa: S608 - our own column names
     "cleared": f"""
 UPDATE gridproof.alerts SET cleared_at = greatest(last_seen_at, %(at)s), cleared_by = %(by)s, clear_reason = %(reason)s
-WHERE alert_id = %(alert_id)s AND cleared_at IS NULL RETURNING {_COLUMNS}
+WHERE alert_id = %(alert_id)s AND cleared_at IS NULL RETURNING {COLUMNS}
 """,  # noqa: S608 - our own column names
 }
-_GET = f"SELECT {_COLUMNS} FROM gridproof.alerts WHERE alert_id = %s"  # noqa: S608 - our own column names
+_GET = f"SELECT {COLUMNS} FROM gridproof.alerts WHERE alert_id = %s"  # noqa: S608 - our own column names
 _LIST = f"""
-SELECT {_COLUMNS} FROM gridproof.alerts
+SELECT {COLUMNS} FROM gridproof.alerts
 WHERE (%(include_cleared)s OR cleared_at IS NULL)
     AND (%(raised_at)s::timestamptz IS NULL OR (raised_at, alert_id) < (%(raised_at)s, %(alert_id)s::bigint))
 ORDER BY raised_at DESC, alert_id DESC LIMIT %(limit)s
 """  # noqa: S608 - our own column names
 _ABOUT = f"""
-SELECT {_COLUMNS} FROM gridproof.alerts
+SELECT {COLUMNS} FROM gridproof.alerts
 WHERE cleared_at IS NULL AND (subject = %(subject)s OR starts_with(subject, %(subject)s || '/'))
 ORDER BY raised_at DESC, alert_id DESC LIMIT %(limit)s
 """  # noqa: S608 - our own column names
@@ -99,13 +99,13 @@ class PostgresAlerts:
         with transaction(self._pool) as connection:
             decided = connection.execute(_DECIDE[decision].encode(), row).fetchone()
             if decided is not None:
-                alert = _alert(decided)
+                alert = alert_of(decided)
                 append_acts(connection, [act_of(alert)], self._wall_time)
                 return alert
             found = connection.execute(_GET, (alert_id,)).fetchone()
         if found is None:
             raise AlertNotFound(f"no alert {alert_id}; list them with `gridproof alerts list`")
-        ended = _alert(found).cleared_at is not None
+        ended = alert_of(found).cleared_at is not None
         raise AlertDecided(f"alert {alert_id} {'has ended' if ended else 'is acknowledged already'}")
 
     def open_by_name(self) -> dict[str, int]:
@@ -115,7 +115,7 @@ class PostgresAlerts:
     def open_about(self, subject: str, *, limit: int = 100) -> list[Alert]:
         parameters = {"subject": storable(subject), "limit": limit}
         with transaction(self._pool) as connection:
-            return [_alert(row) for row in connection.execute(_ABOUT, parameters)]
+            return [alert_of(row) for row in connection.execute(_ABOUT, parameters)]
 
     def listed(
         self, *, include_cleared: bool = False, limit: int = 200, after: AlertCursor | None = None
@@ -127,10 +127,10 @@ class PostgresAlerts:
             "alert_id": None if after is None else after.alert_id,
         }
         with transaction(self._pool) as connection:
-            return [_alert(row) for row in connection.execute(_LIST, parameters)]
+            return [alert_of(row) for row in connection.execute(_LIST, parameters)]
 
 
-def _alert(row: Any) -> Alert:
+def alert_of(row: Any) -> Alert:
     alert_id, name, subject, severity, detail, raised_at, last_seen_at, cleared_at, *decided = row
     acknowledged_at, acknowledged_by, acknowledgement, cleared_by, clear_reason = decided
     return Alert(

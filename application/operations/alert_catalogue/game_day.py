@@ -36,6 +36,7 @@ GAME_DAY_CASES: dict[str, str] = {
     "revoke_ledger_rights": "take the right to write checkpoints from the project worker",
     "fill_disk": "fill the disk of the data folder over 80 %",
     "send_wrong_keys": "send 61 requests with a wrong key",
+    "refuse_alert_messages": "have the mail server or the webhook refuse messages about alerts",
     "kill_worker": "kill a worker process with SIGKILL",
 }
 """Case -> what is done."""

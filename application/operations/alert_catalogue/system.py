@@ -1,6 +1,6 @@
 """Alerts of processes, the database, the log and the machines."""
 
-from application.operations.alert_catalogue.definition import GONE_S, AlertDefinition
+from application.operations.alert_catalogue.definition import GONE_S, UNTRIED_S, AlertDefinition
 
 SYSTEM_ALERTS: dict[str, AlertDefinition] = {
     "database_failover": AlertDefinition(
@@ -83,5 +83,12 @@ SYSTEM_ALERTS: dict[str, AlertDefinition] = {
         ends="it has run for 15 minutes without ending",
         quiet_s=900.0,
         case="kill_worker",
+    ),
+    "alert_undeliverable": AlertDefinition(
+        "critical",
+        "three messages in a row about alerts could not be delivered to people on a channel",
+        ends="a message was delivered there, or none was tried for an hour",
+        quiet_s=UNTRIED_S,
+        case="refuse_alert_messages",
     ),
 }

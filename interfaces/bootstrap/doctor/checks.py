@@ -21,8 +21,8 @@ from interfaces.bootstrap.doctor.raw_archive import check_raw_archive
 from interfaces.bootstrap.doctor.result import CheckFailed, CheckResult
 from interfaces.bootstrap.doctor.signatures import check_signatures
 from interfaces.bootstrap.doctor.weather import CELLS, WEATHER, check_weather, check_weather_cells
+from interfaces.bootstrap.health.readiness import DISK_FULL_SHARE
 from interfaces.bootstrap.influxdb import influx_summary
-from interfaces.bootstrap.readiness import DISK_FULL_SHARE
 from interfaces.bootstrap.servers import NoRunningSystem, check_schema
 from interfaces.bootstrap.snapshots import snapshot_key
 from interfaces.bootstrap.stores import database_url, open_stores

@@ -1,0 +1,191 @@
+"""AlertDelivery: tells people of alerts, each channel by itself, and again somebody else if nobody acknowledges.
+
+What is due follows from the register and the record of deliveries, so a restart loses nothing. Between a message and
+its record a process may end: the message is then sent once more, with the same id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID, uuid5
+
+import structlog
+
+from application.access.token_bucket import Allowance, TokenBucket
+from application.operations.alert_switch import AlertSwitch
+from application.ports.clock import Clock
+from application.ports.operations.alert_delivery import (
+    AlertChannel,
+    AlertDeliveries,
+    AlertMessage,
+    AlertNotDelivered,
+    Delivery,
+    DeliveryKey,
+    MessageKind,
+)
+from application.ports.operations.alerts import Alert, AlertRegistry, Severity, every_open_alert
+
+ALERT = "alert_undeliverable"
+MESSAGE_IDS = UUID("5a7c0a0e-7f0c-5b6e-9d0c-0b8b6f7a5e21")
+RANKS: Mapping[Severity, int] = {"warning": 0, "critical": 1, "page": 2}
+MOST_NAMED = 50
+"""Alerts that one message lists."""
+BURST = Allowance(at_once=10.0, per_s=1 / 60)
+"""Messages of one channel: ten at once, then one a minute, which stands for all alerts that wait."""
+QUIET = timedelta(minutes=15)
+"""Wall time for which people are not told again of an alert that ended and was raised again."""
+FIRST_RETRY_S, LONGEST_RETRY_S, MOST_ATTEMPTS = 30.0, 900.0, 100
+"""Wall seconds between two tries of a message; after the last one (a day) only the register shows it."""
+FAILING_AFTER = 3
+"""Tries in a row that a channel fails before an alert says so; it is told on the other channels."""
+KEPT = timedelta(days=1)
+"""Wall time for which the end of an alert is still told."""
+log = structlog.get_logger("notify")
+
+
+@dataclass(frozen=True)
+class Route:
+    """What goes to a channel."""
+
+    channel: AlertChannel
+    least: Severity
+    after_s: float | None = None
+    """None: each alert, at once. Otherwise those that are open and not acknowledged after so many clock seconds."""
+
+    @property
+    def kind(self) -> MessageKind:
+        return "raised" if self.after_s is None else "escalated"
+
+
+@dataclass
+class _Tries:
+    """What a process remembers of a channel."""
+
+    bucket: TokenBucket
+    failed: int = 0
+
+
+@dataclass
+class AlertDelivery:
+    """One is active per system. A channel that fails delays no other, and no other work."""
+
+    routes: Sequence[Route]
+    alerts: AlertRegistry
+    deliveries: AlertDeliveries
+    clock: Clock
+    monotonic: Callable[[], float] = time.monotonic
+    _tries: dict[str, _Tries] = field(default_factory=dict)
+    _switches: dict[str, AlertSwitch] = field(default_factory=dict)
+
+    async def round(self) -> None:
+        """Send what is due on every channel. Raises OperationsUnavailable."""
+        now = self.clock.now()
+        open_alerts = await asyncio.to_thread(every_open_alert, self.alerts)
+        served = (self._serve(route, open_alerts, now) for route in self.routes)
+        for failure in await asyncio.gather(*served, return_exceptions=True):
+            if failure is not None:
+                raise failure
+
+    async def _serve(self, route: Route, open_alerts: Sequence[Alert], now: datetime) -> None:
+        name = route.channel.name
+        since = now - self._clock_time(max(KEPT, QUIET))
+        known = await asyncio.to_thread(self.deliveries.of_channel, name, since=since)
+        due: list[tuple[MessageKind, list[Alert]]] = [
+            (route.kind, self._due(route, open_alerts, known, now)),
+            ("ended", await self._ended(route, open_alerts, known, now)),
+        ]
+        for kind, alerts in due:
+            if alerts and self._may_send(name):
+                await self._send(route, kind, alerts, now)
+
+    def _due(
+        self, route: Route, open_alerts: Iterable[Alert], known: Mapping[DeliveryKey, Delivery], now: datetime
+    ) -> list[Alert]:
+        """The open alerts that the channel has to tell now."""
+        lately = {
+            (one.name, one.subject)
+            for one in known.values()
+            if one.kind == route.kind
+            and one.delivered_at is not None
+            and now - one.delivered_at < self._clock_time(QUIET)
+        }
+        return [
+            alert
+            for alert in open_alerts
+            if RANKS[alert.severity] >= RANKS[route.least]
+            and alert.acknowledged_at is None
+            and (alert.name, alert.subject) not in lately
+            and (route.after_s is None or (now - alert.raised_at).total_seconds() >= route.after_s)
+            and self._is_due(known.get(DeliveryKey(alert.alert_id, route.kind)), now)
+        ]
+
+    async def _ended(
+        self, route: Route, open_alerts: Iterable[Alert], known: Mapping[DeliveryKey, Delivery], now: datetime
+    ) -> list[Alert]:
+        """The alerts that the channel told, and that are over."""
+        still_open = {alert.alert_id for alert in open_alerts}
+        told = {
+            one.alert_id
+            for one in known.values()
+            if one.kind == route.kind and one.delivered_at is not None and one.alert_id not in still_open
+        }
+        waiting = [
+            alert_id for alert_id in told if self._is_due(known.get(DeliveryKey(alert_id, "ended")), now)
+        ]
+        return await asyncio.to_thread(self.deliveries.ended, waiting) if waiting else []
+
+    def _is_due(self, last: Delivery | None, now: datetime) -> bool:
+        if last is None:
+            return True
+        if last.delivered_at is not None or last.attempts >= MOST_ATTEMPTS:
+            return False
+        pause_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(last.attempts - 1, 30))
+        return self.clock.wall_seconds((now - last.tried_at).total_seconds()) >= pause_s
+
+    def _may_send(self, channel: str) -> bool:
+        """Take a place from the channel's bucket."""
+        now_s = self.monotonic()
+        tries = self._tries.setdefault(channel, _Tries(TokenBucket(BURST.at_once, now_s)))
+        if tries.bucket.filled(BURST, now_s) < 1.0:
+            return False
+        tries.bucket.size -= 1.0
+        return True
+
+    async def _send(self, route: Route, kind: MessageKind, alerts: Sequence[Alert], now: datetime) -> None:
+        name, failure = route.channel.name, None
+        try:
+            await route.channel.deliver(message_of(kind, alerts, sent_at=now))
+        except AlertNotDelivered as error:
+            failure = str(error)[:1_000]
+            log.warning("alerts not delivered", channel=name, kind=kind, alerts=len(alerts), why=failure)
+        except Exception as error:  # an error of ours must not stop the other channels
+            failure = f"{type(error).__name__}: {error}"[:1_000]
+            log.exception("alerts not delivered", channel=name, kind=kind, alerts=len(alerts))
+        alert_ids = [alert.alert_id for alert in alerts]
+        note = self.deliveries.note
+        await asyncio.to_thread(note, name, kind, alert_ids, at=self.clock.now(), failure=failure)
+        tries = self._tries[name]
+        tries.failed = 0 if failure is None else tries.failed + 1
+        if tries.failed == 0 or tries.failed >= FAILING_AFTER:
+            switch = self._switches.setdefault(name, AlertSwitch(self.alerts, self.clock, ALERT, name))
+            await switch.turn(on=failure is not None, detail=failure or "")
+
+    def _clock_time(self, wall: timedelta) -> timedelta:
+        return wall / self.clock.wall_seconds(1.0)
+
+
+def message_of(kind: MessageKind, alerts: Sequence[Alert], *, sent_at: datetime) -> AlertMessage:
+    """Its id follows from the kind and the alerts."""
+    worst = sorted(alerts, key=lambda alert: (-RANKS[alert.severity], alert.alert_id))
+    ids = ",".join(str(alert_id) for alert_id in sorted(alert.alert_id for alert in alerts))
+    return AlertMessage(
+        message_id=uuid5(MESSAGE_IDS, f"{kind}:{ids}"),
+        kind=kind,
+        sent_at=sent_at,
+        alerts=tuple(worst[:MOST_NAMED]),
+        more=max(0, len(worst) - MOST_NAMED),
+    )

@@ -1,0 +1,68 @@
+"""Contradictions between settings, each of which is valid by itself."""
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+from application.dispatch.time_limits import BmsTimeLimits, TimeLimitsConflict
+
+CLOCK = frozenset({"GRIDPROOF_CLOCK_EPOCH", "GRIDPROOF_CLOCK_STARTED_AT", "GRIDPROOF_CLOCK_SPEED"})
+PAIRS = (
+    ("GRIDPROOF_ARCHIVE_S3_KEY_ID", "GRIDPROOF_ARCHIVE_S3_SECRET"),
+    ("GRIDPROOF_MQTT_CERT_FILE", "GRIDPROOF_MQTT_KEY_FILE"),
+    ("GRIDPROOF_ALERT_SMTP_URL", "GRIDPROOF_ALERT_EMAIL_FROM"),
+)
+"""Settings of which both are set, or none."""
+NEEDS = (
+    ("GRIDPROOF_ALERT_EMAIL_TO", "GRIDPROOF_ALERT_SMTP_URL"),
+    ("GRIDPROOF_ALERT_ESCALATION_EMAIL_TO", "GRIDPROOF_ALERT_SMTP_URL"),
+    ("GRIDPROOF_ALERT_WEBHOOK_URL", "GRIDPROOF_ALERT_WEBHOOK_SECRET"),
+    ("GRIDPROOF_ALERT_ESCALATION_WEBHOOK_URL", "GRIDPROOF_ALERT_WEBHOOK_SECRET"),
+)
+"""A setting -> another one that it is useless without."""
+
+
+def incomplete_groups(given: Collection[str], refused: Collection[str]) -> Iterator[str]:
+    """Groups of settings of which some are missing. `given`: the names of those that are set; `refused`: those that
+    were refused already."""
+    missing = sorted(CLOCK.difference(given))
+    if missing and len(missing) < len(CLOCK) and not CLOCK.intersection(refused):
+        yield f"{missing[0]}: the three of the clock are set together; set {', '.join(missing)} too, or none"
+    for first, second in PAIRS:
+        if (first in given) != (second in given) and not {first, second}.intersection(refused):
+            yield f"{first}: it goes with {second}; set both, or none"
+    for name, needed in NEEDS:
+        if name in given and needed not in given and not {name, needed}.intersection(refused):
+            yield f"{name}: it needs {needed}; set that too"
+    if (
+        "GRIDPROOF_MIGRATION_DATABASE_URL" in given
+        and "GRIDPROOF_DATABASE_URL" not in given
+        and "GRIDPROOF_DATABASE_URL" not in refused
+    ):
+        yield "GRIDPROOF_DATABASE_URL: the owner's address is set but not the application's; set both, or none"
+
+
+def secrets_folder_contradictions(secrets: Path, data_dir: Path) -> Iterator[str]:
+    """What a portfolio refers to must not reach the service's own secrets."""
+    data, real = data_dir.resolve(), secrets.resolve()
+    if real == data or real in data.parents or (data in real.parents and real != data / "secrets"):
+        yield (
+            "GRIDPROOF_SECRETS_DIR: it overlaps with the data folder, which holds the service's own secrets; "
+            "use a folder outside of it, or leave it to `secrets` in it"
+        )
+
+
+def time_limit_contradictions(limits: BmsTimeLimits) -> Iterator[str]:
+    try:
+        limits.check()
+    except TimeLimitsConflict as conflict:
+        yield str(conflict)
+
+
+def failpoint_contradictions(given: Mapping[str, str], refused: Collection[str]) -> Iterator[str]:
+    has_failpoint = "GRIDPROOF_FAILPOINT" in given
+    is_test = given.get("GRIDPROOF_TESTING") == "true"
+    if has_failpoint and not is_test and "GRIDPROOF_TESTING" not in refused:
+        yield "GRIDPROOF_FAILPOINT: a failpoint kills the process; unset it, or set GRIDPROOF_TESTING=1 in a test"
+    has_file = "GRIDPROOF_FAILPOINT_ONCE_FILE" in given
+    if has_file and not has_failpoint and "GRIDPROOF_FAILPOINT" not in refused:
+        yield "GRIDPROOF_FAILPOINT: GRIDPROOF_FAILPOINT_ONCE_FILE goes with a failpoint; set it, or unset the file"
