@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Literal
 
@@ -13,7 +14,14 @@ from application.ports.archive import Archive, NotArchived
 from application.ports.ledger.signer import CheckpointSigner
 from application.ports.ledger.store import LedgerStore
 from domain.event_sourcing.json_decoders import json_decoder
-from domain.ledger.entries import NO_PREVIOUS_CHECKPOINT, Checkpoint, CheckpointV1, CheckpointV2, unhex
+from domain.ledger.entries import (
+    NO_PREVIOUS_CHECKPOINT,
+    Checkpoint,
+    CheckpointV1,
+    CheckpointV2,
+    CheckpointV3,
+    unhex,
+)
 from domain.ledger.merkle import HASH_BYTES
 
 CHECKPOINTS = "ledger/checkpoints"
@@ -27,7 +35,7 @@ class CheckpointRefused(ValueError):
 class SignedCheckpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A checkpoint as it is archived: one JSON document in a canonical form."""
 
-    checkpoint: CheckpointV1 | CheckpointV2
+    checkpoint: CheckpointV1 | CheckpointV2 | CheckpointV3
     signature: str
     """Ed25519 over `checkpoint.signed_bytes()`, hexadecimal."""
     public_key: str
@@ -46,7 +54,9 @@ def tile_name(log: str, first: int, entries: bytes) -> str:
     return f"{TILES}/{log}/{first:012d}-{sha256(entries).hexdigest()[:16]}.bin"
 
 
-def sign(checkpoint: CheckpointV1 | CheckpointV2, signer: CheckpointSigner) -> SignedCheckpoint:
+def sign(
+    checkpoint: CheckpointV1 | CheckpointV2 | CheckpointV3, signer: CheckpointSigner
+) -> SignedCheckpoint:
     return SignedCheckpoint(
         checkpoint=checkpoint,
         signature=signer.sign(checkpoint.signed_bytes()).hex(),
@@ -118,13 +128,15 @@ def archived_numbers(archive: Archive) -> list[int]:
     return sorted(int(stem) for stem in stems if stem.isascii() and stem.isdigit())
 
 
-def read_chain(archive: Archive, store: LedgerStore, public_key: bytes) -> Chain:
-    """All checkpoints. The database's copy replaces one that is missing in the archive.
+def read_chain(archive: Archive, store: LedgerStore, public_key: bytes, *, up_to: int | None = None) -> Chain:
+    """All checkpoints, or those up to a number. The database's copy replaces one that is missing in the archive.
 
     The newest may be in the archive only: a sealer archives it first, and may be about to store it in the
     database, or have died before. The next sealer then stores it.
     """
-    newest = max([store.last_checkpoint_number(), *archived_numbers(archive)[-1:]])
+    newest = (
+        max([store.last_checkpoint_number(), *archived_numbers(archive)[-1:]]) if up_to is None else up_to
+    )
     good: list[SignedCheckpoint] = []
     findings: list[ChainFinding] = []
     for number in range(1, newest + 1):
@@ -145,7 +157,7 @@ def read_chain(archive: Archive, store: LedgerStore, public_key: bytes) -> Chain
             valid = valid or found
         if valid is None:
             continue
-        wrong = _wrong_link(good[-1].checkpoint if good else None, valid.checkpoint)
+        wrong = _wrong_link(good, valid.checkpoint)
         if wrong is not None:
             findings.append(ChainFinding(number, wrong))
         good.append(valid)
@@ -170,17 +182,35 @@ def _read_from(
         raise CheckpointRefused(f"in the {place}: {error}") from error
 
 
-def _wrong_link(before: Checkpoint | None, this: Checkpoint) -> str | None:
-    """Why `this` cannot follow the last valid checkpoint; None where it can."""
-    if before is None:
+def _wrong_link(good: Sequence[SignedCheckpoint], this: Checkpoint) -> str | None:
+    """Why `this` cannot follow the valid checkpoints before it; None where it can."""
+    if not good:
         if this.number == 1 and this.previous != NO_PREVIOUS_CHECKPOINT:
             return "it is the first and names one before it"
         return None
+    before = good[-1].checkpoint
     if this.number == before.number + 1 and this.previous != before.digest():
         return "it names another checkpoint before it than the one that is there"
     if isinstance(before, CheckpointV2) and not isinstance(this, CheckpointV2):
         return "it seals no map of streams, and the one before does"
+    if isinstance(this, CheckpointV3):
+        return _wrong_extension(good, this)
+    return _fewer_leaves(before, this, "the one before")
+
+
+def _wrong_extension(good: Sequence[SignedCheckpoint], this: CheckpointV3) -> str | None:
+    """Why a checkpoint after a restore cannot extend the one that it says it extends."""
+    number = this.extends.number
+    extended = next((one.checkpoint for one in good if one.checkpoint.number == number), None)
+    if extended is not None and extended.digest() != this.extends.digest:
+        return f"it extends another checkpoint {number} than the one that is there"
+    return (
+        None if extended is None else _fewer_leaves(extended, this, f"checkpoint {number}, which it extends")
+    )
+
+
+def _fewer_leaves(before: Checkpoint, this: Checkpoint, name: str) -> str | None:
     for head in before.heads:
         if this.head_of(head.log).size < head.size:
-            return f"it has fewer leaves of {head.log} than the one before"
+            return f"it has fewer leaves of {head.log} than {name}"
     return None

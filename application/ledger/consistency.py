@@ -13,6 +13,7 @@ import msgspec
 from application.ledger.checkpoints import CheckpointRefused, SignedCheckpoint, check_signature
 from application.ledger.proof import NotProvable, latest_checkpoint, stored_checkpoint
 from application.ledger.proof_document import ProofBroken
+from application.ledger.restores import lost_text, recorded_restores
 from application.ledger.stored_tree import StoredTree
 from application.ledger.witness import WitnessCheckpoint
 from application.ports.ledger.store import LedgerStore
@@ -82,10 +83,23 @@ def prove_consistency(
             document = ConsistencyDocument(earlier=earlier, later=later, logs=logs)
             check_consistency_document(document, bytes.fromhex(later.public_key))
         except (ProofBroken, ProofRefused) as error:
+            if restored := _restored_since(now, since, public_key):
+                raise NotProvable(restored) from error
             raise NotProvable(
                 f"the log is not what was signed: {error}; see `gridproof audit verify`"
             ) from error
     return document
+
+
+def _restored_since(store: LedgerStore, since: int, public_key: bytes | Callable[[], bytes]) -> str | None:
+    """What the ledger records of a restore that lost that checkpoint; None where there was none."""
+    for written in store.restore_checkpoints():
+        signed = json_decoder(SignedCheckpoint).decode(written)
+        stored = stored_checkpoint(store, signed.checkpoint.number, public_key)
+        for restore in recorded_restores(store, [stored]):
+            if restore.lost(since):
+                return f"checkpoint {since} was lost: {lost_text(restore.report)}"
+    return None
 
 
 def _path(store: LedgerStore, earlier: LogHead, later: LogHead) -> tuple[str, ...]:

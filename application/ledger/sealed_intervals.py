@@ -3,20 +3,21 @@ root."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Literal
 
 import msgspec
 
-from application.ledger.checkpoints import Chain
+from application.ledger.checkpoints import Chain, SignedCheckpoint
 from application.ports.archive import Archive, NotArchived
 from application.ports.ledger.store import LedgerStore
 from domain.ledger.entries import (
     ENTRY_BYTES,
     MIN_POSITION,
     CheckpointV2,
+    CheckpointV3,
     LogHead,
     TileRef,
     empty_head,
@@ -60,18 +61,35 @@ class SealedInterval(msgspec.Struct, frozen=True, kw_only=True):
         return self.before.last_position + 1
 
 
+def lineage_of(checkpoints: Sequence[SignedCheckpoint]) -> list[SignedCheckpoint]:
+    """The newest checkpoint and those that it extends, in order: without those that restores of the database lost."""
+    lineage: list[SignedCheckpoint] = []
+    up_to: int | None = None
+    for signed in reversed(checkpoints):
+        if up_to is None or signed.checkpoint.number <= up_to:
+            lineage.append(signed)
+            up_to = extended_by(signed)
+    return lineage[::-1]
+
+
+def extended_by(signed: SignedCheckpoint) -> int:
+    """The number of the checkpoint whose heads a checkpoint extends; 0 for none."""
+    checkpoint = signed.checkpoint
+    return checkpoint.extends.number if isinstance(checkpoint, CheckpointV3) else checkpoint.number - 1
+
+
 def intervals_of(chain: Chain, log: str) -> list[SealedInterval]:
-    """The intervals with entries, in order."""
-    return list(_intervals(chain, log))
+    """The intervals with entries under the newest checkpoint, in order."""
+    return list(_intervals(chain.checkpoints, log))
 
 
-def _intervals(chain: Chain, log: str) -> Iterator[SealedInterval]:
+def _intervals(checkpoints: Sequence[SignedCheckpoint], log: str) -> Iterator[SealedInterval]:
     before, before_number, begins_at = empty_head(log), 0, None
-    for signed in chain.checkpoints:
+    for signed in lineage_of(checkpoints):
         number, head, ends_at = signed.checkpoint.number, signed.checkpoint.head_of(log), signed.checkpoint.at
         complete_at = signed.checkpoint.complete_at if isinstance(signed.checkpoint, CheckpointV2) else None
         if head.size > before.size:
-            tiles = head.tiles if number == before_number + 1 else None
+            tiles = head.tiles if extended_by(signed) == before_number else None
             yield SealedInterval(
                 number=number, before=before, head=head, tiles=tiles, begins_at=begins_at, ends_at=ends_at
             )

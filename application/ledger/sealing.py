@@ -29,6 +29,8 @@ from domain.ledger.entries import (
     NO_PREVIOUS_CHECKPOINT,
     Checkpoint,
     CheckpointV2,
+    CheckpointV3,
+    ExtendedCheckpoint,
     LogHead,
     MapHead,
     TileRef,
@@ -138,6 +140,41 @@ class Sealer:
             stream_map=MapHead(streams=change.after.streams, root=change.after.root.hex()),
             complete_at=drained_at if drained_at is not None and sizes == appended else _complete_at(last),
         )
+        return self._published(checkpoint, change), sizes != appended
+
+    def seal_restored(self, extends: SignedCheckpoint | None, last: tuple[int, str]) -> SignedCheckpoint:
+        """The first checkpoint after a restore of the database: over everything that the logs have, extending
+        `extends`, after `last` (number and digest), the newest one of the archive.
+
+        The caller has recorded the restore in the log. Raises LedgerContradicted, or the error of the database or the
+        archive.
+        """
+        at = self._clock.now()
+        for log in LOGS:
+            while follow(self._store, log) == FOLLOW_ENTRIES:
+                pass
+            self._trees[log].cover(self._store.appended(log).size)
+        base = extends.checkpoint if extends else None
+        heads = tuple(self._extended(log, base, self._store.appended(log).size) for log in LOGS)
+        change = self._last_change_towards(heads[LOGS.index(DEMAND_RESPONSE)])
+        return self._published(
+            CheckpointV3(
+                number=last[0] + 1,
+                at=at,
+                previous=last[1],
+                heads=heads,
+                stream_map=MapHead(streams=change.after.streams, root=change.after.root.hex()),
+                complete_at=at,
+                extends=ExtendedCheckpoint(
+                    number=base.number if base else 0,
+                    digest=base.digest() if base else NO_PREVIOUS_CHECKPOINT,
+                ),
+            ),
+            change,
+        )
+
+    def _published(self, checkpoint: CheckpointV2, change: MapChange) -> SignedCheckpoint:
+        """The checkpoint, signed, archived, and stored with the change of the map."""
         signed = sign(checkpoint, self._signer)
         try:
             self._archive.put_once(checkpoint_name(checkpoint.number), signed.written())
@@ -155,7 +192,7 @@ class Sealer:
                 self._store.checkpoint(checkpoint.number) != signed.written()
             ):  # else another process stored it for us
                 raise
-        return signed, sizes != appended
+        return signed
 
     def _most(self, last: Checkpoint | None, appended: int) -> int:
         sealed = last.head_of(DEMAND_RESPONSE).size if last else 0
@@ -187,17 +224,24 @@ class Sealer:
                 f"the map of streams covers {state.size} domain events, and checkpoint {checkpoint.number}, the newest "
                 f"one that is there, {head.size}"
             )
-        while (change := self._change_towards(state, head)).after.size < head.size:
-            self._store.change_map(DEMAND_RESPONSE, change)
-            state = change.after
+        change = self._last_change_towards(head)
         if isinstance(checkpoint, CheckpointV2) and change.after.root.hex() != checkpoint.stream_map.root:
             raise LedgerContradicted(
-                f"the map of streams is not the one that checkpoint {checkpoint.number} seals"
+                f"the map of streams is not the one that checkpoint {checkpoint.number} seals; if the database was "
+                "restored from a backup: gridproof restore --adopt"
             )
         if keep:
             self._store.keep_checkpoint(checkpoint.number, signed.written(), DEMAND_RESPONSE, change)
         elif change.after != change.before:
             self._store.change_map(DEMAND_RESPONSE, change)
+
+    def _last_change_towards(self, head: LogHead) -> MapChange:
+        """The change that brings the map to that head; those before it are stored."""
+        state = self._store.map_state(DEMAND_RESPONSE)
+        while (change := self._change_towards(state, head)).after.size < head.size:
+            self._store.change_map(DEMAND_RESPONSE, change)
+            state = change.after
+        return change
 
     def _change_towards(self, state: MapState, head: LogHead) -> MapChange:
         """The next change of the map on its way to that head."""

@@ -15,6 +15,7 @@ from application.event_store.event_mapper import recorded_at_of
 from application.ledger.checkpoints import Chain, read_chain
 from application.ledger.map_verification import verify_map
 from application.ledger.recorded_times import TOLERANCE, doubtful_times, time_finding
+from application.ledger.restores import recorded_restores, restore_findings
 from application.ledger.sealed_intervals import SealedEntries, SealedInterval, intervals_of
 from application.ledger.verification_report import (
     Finding,
@@ -59,23 +60,27 @@ def verify_ledger(
     witness: WitnessCheckpoint | None = None,
     with_map: bool = True,
     time_tolerance: timedelta = TOLERANCE,
+    up_to: int | None = None,
     progress: Callable[[str, int, int], None] = lambda log, done, total: None,
 ) -> LedgerReport:
     """Verify the logs within `span`, and that the ledger extends a checkpoint that somebody kept. Raises
     LedgerUnavailable or ArchiveUnavailable.
 
     The map of streams is compared when the whole demand response log is verified and is as it was sealed.
-    `progress` is called with the log, the domain events done, and their total.
+    With `up_to`, checkpoints after that number are left out: those that a backup cannot have. `progress` is called with
+    the log, the domain events done, and their total.
     """
-    chain = read_chain(archive, store, public_key)
+    chain = read_chain(archive, store, public_key, up_to=up_to)
+    restores = recorded_restores(store, chain.checkpoints)
     findings = [
         Finding(
             kind="checkpoint", log=None, position=None, detail=f"checkpoint {found.number}: {found.detail}"
         )
         for found in chain.findings
     ]
+    findings += restore_findings(store, archive, chain, restores)
     if witness is not None:
-        findings += findings_since(witness, chain, store, public_key)
+        findings += findings_since(witness, chain, store, public_key, restores)
     reports = []
     stream_map: MapReport | None = None
     for log in logs:
@@ -94,13 +99,14 @@ def verify_ledger(
             stream_map, found_in_map = verify_map(store, chain)
             findings += found_in_map
     return LedgerReport(
-        verified=not findings,
+        verified=all(found.kind == "restored" for found in findings),
         public_key=public_key.hex(),
         checkpoints=len(chain.checkpoints),
         logs=tuple(reports),
         findings=tuple(findings),
         stream_map=stream_map,
         witness=None if witness is None else witness.number,
+        restores=tuple(restore.report for restore in restores),
     )
 
 

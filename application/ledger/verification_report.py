@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
 import msgspec
 
+from domain.administration import LostInterval
 from domain.ledger.entries import MAX_POSITION, MIN_POSITION
 
 FindingKind = Literal[
@@ -21,6 +23,7 @@ FindingKind = Literal[
     "map",
     "rollback",
     "fork",
+    "restored",
 ]
 
 
@@ -31,7 +34,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """`changed`, `removed`, `inserted`, `moved`: a domain event. `time`: the time of one lies outside the checkpoints
     around it. `ledger-table`, `tile`, `checkpoint`: the proof data. `interval`: something between two positions is not
     as it was signed, and the details are lost. `map`: the map of streams that the newest checkpoint seals is not that
-    of the log. `rollback`, `fork`: the ledger ends before a checkpoint that somebody kept, or has another one."""
+    of the log. `rollback`, `fork`: the ledger ends before a checkpoint that somebody kept, or has another one.
+    `restored`: it has that checkpoint, and records that what it seals was lost when the database was restored."""
     log: str | None
     position: int | None
     through: int | None = None
@@ -61,8 +65,26 @@ class MapReport(msgspec.Struct, frozen=True, kw_only=True):
     streams: int
 
 
+class RestoreReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A restore of the database that the ledger records."""
+
+    checkpoint: int
+    """The first one after it."""
+    at: datetime
+    """The time of that checkpoint."""
+    extends: int
+    """The checkpoint that the restored log extends."""
+    last_archived: int
+    """The newest one before the restore. Those between them are lost."""
+    target_at: datetime | None
+    restored_at: datetime | None
+    by: str | None
+    lost: tuple[LostInterval, ...]
+
+
 class LedgerReport(msgspec.Struct, frozen=True, kw_only=True):
     verified: bool
+    """The ledger itself holds. One that was restored does, also for the holder of a checkpoint that is lost."""
     public_key: str
     checkpoints: int
     logs: tuple[LogReport, ...]
@@ -71,6 +93,7 @@ class LedgerReport(msgspec.Struct, frozen=True, kw_only=True):
     sealed."""
     witness: int | None = None
     """The number of the checkpoint that was held against the ledger."""
+    restores: tuple[RestoreReport, ...] = ()
     findings: tuple[Finding, ...]
 
 

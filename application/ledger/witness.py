@@ -6,6 +6,7 @@ A log that was rolled back or forked no longer extends it.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -16,6 +17,7 @@ from application.ledger.checkpoints import (
     SignedCheckpoint,
     check_signature,
 )
+from application.ledger.restores import RecordedRestore, lost_text
 from application.ledger.stored_tree import StoredTree
 from application.ledger.verification_report import Finding, FindingKind
 from application.ports.ledger.store import LedgerStore
@@ -102,7 +104,11 @@ def _signed_in(content: bytes) -> SignedCheckpoint:
 
 
 def findings_since(
-    witness: WitnessCheckpoint, chain: Chain, store: LedgerStore, public_key: bytes
+    witness: WitnessCheckpoint,
+    chain: Chain,
+    store: LedgerStore,
+    public_key: bytes,
+    restores: Sequence[RecordedRestore] = (),
 ) -> list[Finding]:
     """What shows that the ledger does not extend the checkpoint that was kept. Raises LedgerUnavailable."""
     if witness.signed is not None and witness.signed.public_key != public_key.hex():
@@ -118,12 +124,35 @@ def findings_since(
     own = next((one.checkpoint for one in chain.checkpoints if one.checkpoint.number == witness.number), None)
     if own is not None:
         if own.digest() == witness.digest:
-            return []
+            return _restored(own, restores)
         return [_finding("fork", _forked(witness, own))]
     if witness.signed is None:
         detail = f"checkpoint {witness.number} is not there any more: its digest can be compared with nothing"
         return [_finding("checkpoint", detail)]
     return _not_extended(witness.signed.checkpoint, newest, store)
+
+
+def _restored(own: Checkpoint, restores: Sequence[RecordedRestore]) -> list[Finding]:
+    """One finding if a restore lost what a checkpoint of the ledger seals."""
+    for restore in restores:
+        if not restore.lost(own.number):
+            continue
+        lost = [
+            one for one in restore.report.lost if own.head_of(one.log).last_position > one.restored_position
+        ]
+        if lost:
+            detail = f"checkpoint {own.number} that was kept seals what is lost: {lost_text(restore.report)}"
+            first = lost[0]
+            return [
+                Finding(
+                    kind="restored",
+                    log=first.log,
+                    position=first.restored_position + 1,
+                    through=first.archived_position,
+                    detail=detail,
+                )
+            ]
+    return []
 
 
 def _rolled_back(witness: WitnessCheckpoint, newest: Checkpoint | None) -> str:

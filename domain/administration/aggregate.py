@@ -12,7 +12,13 @@ from typing import ClassVar, Literal, Self, TypeAlias
 from uuid import UUID, uuid5
 
 from domain.administration import events
-from domain.administration.events import MAX_NAMED, AdministrativeActState, PersonalData, UtilityChange
+from domain.administration.events import (
+    MAX_NAMED,
+    AdministrativeActState,
+    LostInterval,
+    PersonalData,
+    UtilityChange,
+)
 from domain.event_sourcing.aggregate import Aggregate, Provenance
 from domain.identifiers import NAMESPACE
 
@@ -37,6 +43,7 @@ class AdministrativeAct(Aggregate[AdministrativeActState]):
     PersonalDataForgotten: TypeAlias = events.PersonalDataForgotten
     MeterReadingsRemoved: TypeAlias = events.MeterReadingsRemoved
     MessagesDecodedAgain: TypeAlias = events.MessagesDecodedAgain
+    DatabaseRestored: TypeAlias = events.DatabaseRestored
 
     @classmethod
     def issue_key(
@@ -244,6 +251,34 @@ class AdministrativeAct(Aggregate[AdministrativeActState]):
             facility_ids=tuple(facility_ids[:MAX_NAMED]),
             facilities=len(facility_ids),
         )
+
+    @classmethod
+    def restore_database(
+        cls,
+        provenance: Provenance,
+        *,
+        target_at: datetime | None,
+        extends: tuple[int, str],
+        last: tuple[int, str],
+        lost: Sequence[LostInterval],
+    ) -> Self:
+        """`extends`, `last`: number and digest of a checkpoint."""
+        return cls.open_stream(
+            restore_act_id(extends, last),
+            cls.DatabaseRestored,
+            provenance,
+            target_at=target_at,
+            extends_checkpoint=extends[0],
+            extends_digest=extends[1],
+            last_checkpoint=last[0],
+            last_digest=last[1],
+            lost=tuple(lost),
+        )
+
+
+def restore_act_id(extends: tuple[int, str], last: tuple[int, str]) -> UUID:
+    """The stream of a restore, by number and digest of the two checkpoints that it is between."""
+    return uuid5(NAMESPACE, f"database-restored:{extends[0]}:{extends[1]}:{last[0]}:{last[1]}")
 
 
 def api_key_act_id(act: str, key_id: str) -> UUID:

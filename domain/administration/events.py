@@ -32,6 +32,18 @@ class UtilityChange(msgspec.Struct, frozen=True, kw_only=True):
     webhook_v1_until: datetime | None
 
 
+class LostInterval(msgspec.Struct, frozen=True, kw_only=True):
+    """What a restore of the database lost of one log, as far as it was sealed."""
+
+    log: str
+    restored_position: int
+    """The newest domain event that the restored log has; 0 for an empty log."""
+    archived_position: int
+    """The newest one that a checkpoint before the restore sealed."""
+    lost: int
+    """How many sealed domain events, after the first and up to the second position, are lost."""
+
+
 class AdministrativeActState(msgspec.Struct, frozen=True, kw_only=True):
     """The state of an act: it happened."""
 
@@ -189,3 +201,20 @@ class MessagesDecodedAgain(Event, frozen=True, kw_only=True):
     facility_ids: tuple[str, ...]
     """The first MAX_NAMED of them; empty: of all facilities."""
     facilities: int
+
+
+class DatabaseRestored(Event, frozen=True, kw_only=True):
+    """The database was restored to an earlier moment. Positions between the restored log and this act were used by
+    domain events that are lost, and are not used again."""
+
+    TOPIC: ClassVar[str] = "administration.database-restored.v1"
+    target_at: datetime | None
+    """The moment that was asked for; None: as late as the archive of the database reaches."""
+    extends_checkpoint: int
+    """The newest checkpoint that the restored log still extends; 0 where there is none."""
+    extends_digest: str
+    last_checkpoint: int
+    """The newest checkpoint that was archived before the restore; 0 where there is none."""
+    last_digest: str
+    lost: tuple[LostInterval, ...]
+    """One for each log."""

@@ -157,6 +157,21 @@ class CheckpointV2(Checkpoint, frozen=True, kw_only=True, tag="gridproof-ledger-
     None while the ledger has never caught up with the logs."""
 
 
+class ExtendedCheckpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A checkpoint by its number and digest; number 0 and NO_PREVIOUS_CHECKPOINT before the first one."""
+
+    number: int
+    digest: str
+
+
+class CheckpointV3(CheckpointV2, frozen=True, kw_only=True, tag="gridproof-ledger-checkpoint.v3"):
+    """The first checkpoint after the database was restored. It names two: `previous` is the newest one of the archive,
+    and the heads extend those of `extends`. What the checkpoints between them sealed is lost as far as the log does
+    not have it."""
+
+    extends: ExtendedCheckpoint
+
+
 def empty_head(log: str) -> LogHead:
     return LogHead(log=log, size=0, root=Frontier().root().hex(), last_position=0, peaks=(), tiles=())
 

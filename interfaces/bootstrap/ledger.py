@@ -163,10 +163,11 @@ def verify_ledger(
         progress=progress,
     )
     alerts, now = stores.alerts(), stores.clock.now()
-    if report.findings:
-        first = report.findings[0]
+    if not report.verified:
+        wrong = [found for found in report.findings if found.kind != "restored"]
+        first = wrong[0]
         where = "" if first.position is None else f" at position {first.position}"
-        detail = f"{len(report.findings)} findings, the first: {first.kind}{where}: {first.detail}"
+        detail = f"{len(wrong)} findings, the first: {first.kind}{where}: {first.detail}"
         alerts.raise_alert("ledger_mismatch", "verification", detail[:1_000], at=now)
     elif span is None and with_map and set(logs) == set(LOGS):
         alerts.clear("ledger_mismatch", "verification", at=now)

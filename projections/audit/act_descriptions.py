@@ -91,6 +91,19 @@ def _messages_decoded_again(act: AdministrativeAct.MessagesDecodedAgain) -> str:
     return f"archived messages of {whose} decoded again, {measured}"
 
 
+def _database_restored(act: AdministrativeAct.DatabaseRestored) -> str:
+    to = "the end of its archive" if act.target_at is None else moment_text(act.target_at)
+    lost = ", ".join(
+        f"{one.lost} of {one.log} (after {one.restored_position}, up to {one.archived_position})"
+        for one in act.lost
+        if one.lost
+    )
+    return (
+        f"database restored to {to}: it extends checkpoint {act.extends_checkpoint}, and checkpoint "
+        f"{act.last_checkpoint} was the last one archived; sealed domain events lost: {lost or 'none'}"
+    )
+
+
 def _forecast_overridden(act: Dispatch.ForecastOverridden) -> str:
     return f"degraded forecast of {act.facility_id} overridden in DR event {act.dr_event_id}: {act.reason}"
 
@@ -135,5 +148,6 @@ ACT_DESCRIPTIONS: dict[type[DomainEvent], Callable[[Any], str]] = {
     AdministrativeAct.PersonalDataForgotten: _personal_data_forgotten,
     AdministrativeAct.MeterReadingsRemoved: _meter_readings_removed,
     AdministrativeAct.MessagesDecodedAgain: _messages_decoded_again,
+    AdministrativeAct.DatabaseRestored: _database_restored,
     Dispatch.ForecastOverridden: _forecast_overridden,
 }

@@ -13,17 +13,19 @@ from application.ledger.proof_check import check_proof
 from application.ledger.proof_document import ProofDocumentV3, ProofDocumentV4, read_proof
 from application.ledger.recomputation.recompute import Installation, recompute
 from application.ledger.recomputation.settlement.check import recompute_settlements
-from domain.ledger.entries import CheckpointV1, CheckpointV2
+from domain.ledger.entries import CheckpointV1, CheckpointV2, CheckpointV3
 from tests.fakes.ledger.signer import FakeCheckpointSigner
 
 HERE = Path(__file__).parent / "ledger"
 KEY = FakeCheckpointSigner().public_key
 
 
-@pytest.mark.parametrize(("version", "kind"), [("v1", CheckpointV1), ("v2", CheckpointV2)])
-def test_a_checkpoint_is_read_and_written_byte_for_byte(version: str, kind: type) -> None:
+@pytest.mark.parametrize(
+    ("version", "kind", "number"), [("v1", CheckpointV1, 1), ("v2", CheckpointV2, 1), ("v3", CheckpointV3, 5)]
+)
+def test_a_checkpoint_is_read_and_written_byte_for_byte(version: str, kind: type, number: int) -> None:
     written = (HERE / f"checkpoint.{version}.json").read_bytes()
-    signed = read_checkpoint(written, KEY, number=1)
+    signed = read_checkpoint(written, KEY, number=number)
     assert type(signed.checkpoint) is kind
     assert signed.written() == written
 

@@ -17,6 +17,7 @@ from adapters.postgres.ledger.tree_tables import TreeTables
 from adapters.postgres.wire_format.copy_format import COPY_SIGNATURE, COPY_TRAILER
 from application.ports.ledger.store import LedgerHead, LedgerMoved, LedgerUnavailable
 from domain.ledger.entries import (
+    DEMAND_RESPONSE,
     ENTRY_BYTES,
     RECORDED_BYTES,
     RECORDED_MARK,
@@ -49,6 +50,28 @@ ON CONFLICT (log, tile) DO UPDATE SET entries = substring(known.entries FROM 1 F
 """
 _TILES = """
 SELECT tile, entries FROM gridproof.ledger_tiles WHERE log = %s AND tile BETWEEN %s AND %s ORDER BY tile
+"""
+
+_RESTORES = """
+SELECT signed FROM gridproof.ledger_checkpoints WHERE position(%s IN substring(signed FROM 1 FOR 200)) > 0
+ORDER BY number
+"""
+_RESTORED_TAG = b'"gridproof-ledger-checkpoint.v3"'
+_SKIP = """
+SELECT setval(sequence, greatest(last_value, %(position)s)) FROM (
+    SELECT sequence, coalesce(pg_sequence_last_value(sequence), 1) AS last_value
+    FROM CAST(pg_get_serial_sequence(%(table)s, 'notification_id') AS regclass) AS sequence
+) AS found
+"""
+# The index of times by position (ADR 0064) must not end before the positions that are left out: a look-up scans behind
+# it, and limits by positions how far.
+_INDEX_TIMES = """
+INSERT INTO gridproof.recorded_times (position, latest_at)
+SELECT %(position)s, greatest(max(gridproof.recorded_at(state)), (SELECT max(latest_at) FROM gridproof.recorded_times))
+FROM gridproof.demand_response_events
+WHERE notification_id > coalesce((SELECT max(position) FROM gridproof.recorded_times), 0)
+HAVING count(*) > 0
+ON CONFLICT DO NOTHING
 """
 
 
@@ -146,6 +169,16 @@ class PostgresLedgerStore(TreeTables, StreamMapTables):
                 "SELECT signed FROM gridproof.ledger_checkpoints WHERE number = %s", (number,)
             ).fetchone()
         return bytes(row[0]) if row else None
+
+    def restore_checkpoints(self) -> list[bytes]:
+        with self._connection() as connection:
+            return [bytes(signed) for (signed,) in connection.execute(_RESTORES, (_RESTORED_TAG,))]
+
+    def skip_positions(self, log: str, position: int) -> None:
+        with self._connection() as connection, connection.transaction():
+            connection.execute(_SKIP, {"table": f"gridproof.{TABLES[log]}", "position": position})
+            if log == DEMAND_RESPONSE:
+                connection.execute(_INDEX_TIMES, {"position": position})
 
     def last_checkpoint_number(self) -> int:
         return self._number("SELECT coalesce(max(number), 0) FROM gridproof.ledger_checkpoints", ())

@@ -128,6 +128,15 @@ class LedgerStore(Protocol):
 
     def checkpoint(self, number: int) -> bytes | None: ...
 
+    def restore_checkpoints(self) -> list[bytes]:
+        """The stored checkpoints that begin with a restore of the database (CheckpointV3), in order. Reads all."""
+        ...
+
+    def skip_positions(self, log: str, position: int) -> None:
+        """The log gets no more positions up to that one. Only the owner of the database may call it; no other process
+        works with the database."""
+        ...
+
     def last_checkpoint_number(self) -> int:
         """0 if there is none."""
         ...

@@ -35,7 +35,8 @@ table; the map of streams under the newest checkpoint is computed again. Exit st
 finding names its position.
 
 With --since, the ledger must extend a checkpoint that you kept: one of the archive, the answer of
-GET /api/audit/ledger, or number and digest as a callback carried them. A log that was rolled back or forked is found.
+GET /api/audit/ledger, or number and digest as a callback carried them. A log that was rolled back or forked is found;
+one that was restored from a backup says so, and which interval was lost.
 """
 PROVE_EXAMPLE = """
 \b
@@ -113,7 +114,7 @@ def verify(  # noqa: PLR0917 - click passes each option by name
         click.echo("what to do now: docs/runbooks/ledger_mismatch.md", err=True)
     elif compared is not None and not compared.holds:
         click.echo("what to do now: docs/runbooks/snapshot_forged.md", err=True)
-    if not report.verified or not are_settled or (compared is not None and not compared.holds):
+    if report.findings or not are_settled or (compared is not None and not compared.holds):
         raise click.exceptions.Exit(DOES_NOT_HOLD)
 
 

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from application.ledger.verification_report import LedgerReport
     from application.settlement.verification import SettlementReport
 
-NOT_EXTENDED = ("rollback", "fork")
+NOT_EXTENDED = ("rollback", "fork", "restored")
 
 
 def print_ledger(report: LedgerReport, seconds: float) -> None:
+    from application.ledger.restores import lost_text
+
     print_table(
         ["log", "verified", "sealed up to", "newest", "not sealed yet"],
         [(log.log, log.domain_events, log.sealed_to, log.head, log.unsealed) for log in report.logs],
@@ -34,6 +36,8 @@ def print_ledger(report: LedgerReport, seconds: float) -> None:
                 for found in report.findings
             ],
         )
+    for restore in report.restores:
+        click.echo(lost_text(restore))
     if report.stream_map is not None and not any(found.kind == "map" for found in report.findings):
         click.echo(
             f"the map of {report.stream_map.streams} streams under checkpoint {report.stream_map.checkpoint} is that "
@@ -41,8 +45,10 @@ def print_ledger(report: LedgerReport, seconds: float) -> None:
         )
     if report.witness is not None and not any(f.kind in NOT_EXTENDED for f in report.findings):
         click.echo(f"the ledger extends checkpoint {report.witness}, which you kept")
-    more = sum(log.more_findings for log in report.logs)
-    said = f"DOES NOT HOLD: {len(report.findings) + more} findings" if report.findings else "holds"
+    wrong = sum(log.more_findings for log in report.logs) + sum(
+        found.kind != "restored" for found in report.findings
+    )
+    said = f"DOES NOT HOLD: {wrong} findings" if wrong else "holds"
     domain_events = sum(log.domain_events for log in report.logs)
     click.echo(
         f"the ledger {said}; {domain_events} domain events under {report.checkpoints} checkpoints in "

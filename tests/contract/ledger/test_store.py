@@ -297,3 +297,13 @@ def test_an_unavailable_database_is_reported() -> None:
     )
     with pytest.raises(LedgerUnavailable, match="gridproof doctor"):
         store.head(DEMAND_RESPONSE)
+
+
+def test_only_checkpoints_after_a_restore_are_returned(rig: LedgerRig) -> None:
+    for number, version in ((1, "v2"), (2, "v3"), (3, "v2"), (4, "v3")):
+        signed = (
+            f'{{"checkpoint": {{"format": "gridproof-ledger-checkpoint.{version}", "number": {number}}}}}'
+        )
+        rig.store.keep_checkpoint(number, signed.encode(), DEMAND_RESPONSE, NO_CHANGE)
+    found = [msgspec.json.decode(one)["checkpoint"]["number"] for one in rig.store.restore_checkpoints()]
+    assert found == [2, 4]

@@ -34,6 +34,8 @@ class FakeLedgerStore:
     """Tiles of tree hashes by log, level and number."""
     maps: dict[str, MapState] = field(default_factory=lambda: {log: MapState() for log in LOGS})
     pages: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    skipped: dict[str, int] = field(default_factory=lambda: dict.fromkeys(LOGS, 0))
+    """The last position of each log that is left out."""
 
     def record(self, log: str, *rows: LogRow) -> None:
         self.logs[log] |= {row.position: row for row in rows}
@@ -138,6 +140,12 @@ class FakeLedgerStore:
 
     def checkpoint(self, number: int) -> bytes | None:
         return self.checkpoints.get(number)
+
+    def restore_checkpoints(self) -> list[bytes]:
+        return [signed for _, signed in sorted(self.checkpoints.items()) if b"ledger-checkpoint.v3" in signed]
+
+    def skip_positions(self, log: str, position: int) -> None:
+        self.skipped[log] = max(self.skipped[log], self.head(log), position)
 
     def last_checkpoint_number(self) -> int:
         return max(self.checkpoints, default=0)
