@@ -6,6 +6,7 @@
 #   make check                 lint, format, types, layers, licences
 #   make lock                  rewrite requirements*.lock from pyproject.toml
 #   make chaos                 the long kill-and-restart runs; not part of CI
+#   make hosts                 several hosts as network namespaces, with clusters on them (as root); CI runs the shortest
 #   make screenshots           the pictures of docs/screenshots, from a demo in Debian's chromium
 #   make quick                 unit, property (in small) and architecture tests; no servers
 #   make bench                 measure this machine; NAME="append command", SCALE=0.1, OUTPUT=figures.jsonl
@@ -42,9 +43,12 @@ unexport PYTHONDONTWRITEBYTECODE
 # A lock names all that is needed, so nothing is looked for. Of what tests need beside the product little is ever imported:
 # it is compiled then.
 INSTALL := $(PIP) install --quiet --require-hashes --no-deps --only-binary :all:
+PATRONI      := .venv-patroni
+PATRONI_LOCK := tests/hosts/requirements.lock
 PROJECT := $(PIP) install --quiet --no-deps --no-build-isolation --no-index --editable .
 
-.PHONY: demo up test quick bench bench-compare check lint format types layers licences lock chaos screenshots fault-storm clean
+.PHONY: demo up test quick bench bench-compare check lint format types layers licences lock chaos hosts patroni screenshots \
+	fault-storm clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.runs
@@ -54,9 +58,9 @@ up: $(VENV)/.runs
 	$(BIN)/gridproof up
 
 # Tests and the parts of a benchmark run side by side, as the workers do: threads of numpy would only wait for each other.
-test quick chaos bench bench-compare: export OPENBLAS_NUM_THREADS := 1
+test quick chaos hosts bench bench-compare: export OPENBLAS_NUM_THREADS := 1
 test: $(VENV)/.tests
-	$(BIN)/python -m pytest -n $(BESIDE) --dist loadfile --no-loadscope-reorder -m "not chaos and not slow" $(TESTS)
+	$(BIN)/python -m pytest -n $(BESIDE) --dist loadfile --no-loadscope-reorder -m "not chaos and not slow and not hosts" $(TESTS)
 
 quick: $(VENV)/.tests
 	IN_SMALL=1 $(BIN)/python -m pytest -n 3 --dist worksteal -m "not chaos and not slow" \
@@ -72,6 +76,11 @@ bench-compare: $(VENV)/.tests
 
 chaos: $(VENV)/.tests
 	$(BIN)/python -m pytest -m "chaos or slow" $(TESTS)
+
+hosts: $(VENV)/.tests patroni
+	$(BIN)/python -m pytest $(if $(TESTS),$(TESTS),tests/hosts)
+
+patroni: $(PATRONI)/.installed
 
 screenshots: $(VENV)/.tests
 	SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest -m slow tests/browser/test_screenshots.py
@@ -101,12 +110,13 @@ licences: $(VENV)/.tests
 # Hashes come from the registry and cover every supported Python and platform; no index address is written.
 # The lowest supported Python makes the lock, so that nothing newer can slip in.
 COMPILE := env -u PIP_FIND_LINKS CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes \
-	--allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --extra build
+	--allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
 lock: $(VENV)/.tests
 	@test "$(MINOR)" = 3.11 || { echo "make lock: use Python 3.11, the lowest supported (PYTHON=python3.11)" >&2; exit 1; }
-	$(COMPILE) $(LOCK) --output-file requirements.lock pyproject.toml
-	$(COMPILE) $(LOCK) --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+	$(COMPILE) $(LOCK) --extra build --output-file requirements.lock pyproject.toml
+	$(COMPILE) $(LOCK) --extra build --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+	$(COMPILE) $(LOCK) --output-file $(PATRONI_LOCK) $(PATRONI_LOCK:.lock=.in)
 
 # Stamps, rewritten whenever a lock or pyproject.toml changes. `.tests` holds everything that `.runs` does.
 $(VENV)/.venv:
@@ -127,6 +137,15 @@ $(VENV)/.tests: $(VENV)/.venv requirements-dev.lock pyproject.toml
 	@$(INSTALL) --no-compile --requirement requirements-dev.lock
 	@$(PROJECT)
 	@$(PIP) check --quiet
+	@touch $@
+
+# Patroni runs beside the system, not in it. Two of its dependencies have no wheel: setuptools of .venv, which is locked
+# too, builds them.
+$(PATRONI)/.installed: $(PATRONI_LOCK) | $(VENV)/.tests
+	@echo "installing into $(PATRONI) ..."
+	@rm -rf $(PATRONI) build/patroni && $(PYTHON) -m venv --without-pip $(PATRONI)
+	@$(PIP) wheel --quiet --require-hashes --no-deps --no-build-isolation --wheel-dir build/patroni --requirement $(PATRONI_LOCK)
+	@$(PIP) --python $(PATRONI)/bin/python install --quiet --no-deps --no-index build/patroni/*.whl
 	@touch $@
 
 clean:

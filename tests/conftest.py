@@ -27,6 +27,7 @@ settings.load_profile("small" if IN_SMALL else "ci" if os.environ.get("CI") else
 
 
 LONG = (
+    "tests/hosts",
     "tests/chaos",
     "tests/acceptance",
     "tests/browser",

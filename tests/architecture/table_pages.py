@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.architecture.source_tree import ROOT
 
 TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
-LEFT_OUT = re.compile(r"\bmark\.(chaos|slow)\b")
+LEFT_OUT = re.compile(r"\bmark\.(chaos|slow|hosts)\b")
 
 
 def table_rows(page: Path, heading: Sequence[str]) -> list[list[str]]:
@@ -31,7 +31,7 @@ def functions_in(path: str) -> set[str]:
 
 @cache
 def left_out_of_ci(path: str) -> set[str]:
-    """The functions of a file that are marked `chaos` or `slow`, individually or by the whole file."""
+    """The functions of a file that are marked `chaos`, `slow` or `hosts`, individually or by the whole file."""
     tree = ast.parse((ROOT / path).read_text())
     whole = [node for node in tree.body if isinstance(node, ast.Assign) and "pytestmark" in ast.unparse(node)]
     if any(LEFT_OUT.search(ast.unparse(node)) for node in whole):
@@ -51,5 +51,5 @@ def missing_tests(text: str) -> list[str]:
 
 
 def is_run_by_ci(cell: str) -> bool:
-    """Whether one of the tests that `cell` names has no marker of `make chaos`."""
+    """Whether one of the tests that `cell` names has no marker that CI leaves out."""
     return any(name not in left_out_of_ci(path) for path, name in TEST.findall(cell))

@@ -36,4 +36,4 @@ def test_ci_installs_and_requires_the_packages_of_the_tests() -> None:
         for command in re.findall(r"""debian_command\(["']([\w-]+)["']\)""", file.read_text())
     }
     assert asked <= installed
-    assert {"mosquitto", "influxd", "redis-server", "chromium"} == installed
+    assert {"mosquitto", "influxd", "redis-server", "chromium", "etcd", "nft", "ip"} == installed

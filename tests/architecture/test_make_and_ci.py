@@ -17,7 +17,9 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("target", ["demo", "up", "test", "check", "lock", "chaos", "fault-storm", "clean"])
+@pytest.mark.parametrize(
+    "target", ["demo", "up", "test", "check", "lock", "chaos", "hosts", "fault-storm", "clean"]
+)
 def test_make_has_the_target(target: str) -> None:
     outcome = make("--dry-run", target)
     assert outcome.returncode == 0, outcome.stderr

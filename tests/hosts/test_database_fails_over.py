@@ -1,0 +1,67 @@
+"""The host of the primary is cut off or loses its power: nothing that was acknowledged is lost, and it comes back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.hosts.database_cluster import FAILOVER_WITHIN_S, DatabaseCluster, database_cluster
+from tests.hosts.figures import record
+from tests.hosts.network import network
+from tests.hosts.writers import CommandWriter, RowWriter
+
+SAVES = 50
+
+
+@pytest.fixture(scope="module")
+def cluster(folder: Path) -> Iterator[DatabaseCluster]:
+    with network(4) as lan, database_cluster(lan.hosts[1:], lan[0], folder) as started:
+        started.migrate()
+        yield started
+
+
+def test_a_cut_off_primary_is_fenced_and_comes_back_by_itself(cluster: DatabaseCluster) -> None:
+    """With a client on either side of the cut: what the old primary acknowledged is not lost either."""
+    old = cluster.primary
+    assert old is not None
+    cluster.client.call(lambda: cluster.connect().execute("CREATE TABLE inside (number bigint PRIMARY KEY)"))
+    writer = CommandWriter(cluster.client, cluster.app_dsn)
+    insider = RowWriter(old, cluster.dsn(hosts=[old]))
+    with writer.running(), insider.running():
+        writer.wait_for(SAVES, within_s=FAILOVER_WITHIN_S)
+        old.cut()
+        began = time.monotonic()
+        again_s = writer.wait_for(SAVES, after=began, within_s=FAILOVER_WITHIN_S)
+        assert cluster.primary not in (None, old)
+        assert not cluster.says_it_is_primary(old, to=old)
+        assert not cluster.accepts_writes(old)
+        old.heal()
+        back_s = cluster.wait_until_whole()
+    assert cluster.primary is not old
+    assert writer.lost() == set()
+    assert insider.acknowledged != []
+    with cluster.client.call(cluster.connect) as connection:
+        stored = {number for (number,) in connection.execute("SELECT number FROM inside")}
+    assert set(insider.acknowledged) <= stored
+    record("the primary's host cut off", writes_again=again_s, whole_after_the_heal=back_s)
+
+
+@pytest.mark.hosts
+def test_a_primary_that_lost_its_power_is_replaced_and_rejoins_at_its_boot(cluster: DatabaseCluster) -> None:
+    old = cluster.primary
+    assert old is not None
+    writer = CommandWriter(cluster.client, cluster.app_dsn)
+    with writer.running():
+        writer.wait_for(SAVES, within_s=FAILOVER_WITHIN_S)
+        old.power_off()
+        began = time.monotonic()
+        again_s = writer.wait_for(SAVES, after=began, within_s=FAILOVER_WITHIN_S)
+        old.boot()
+        cluster.boot(old)
+        back_s = cluster.wait_until_whole()
+    assert cluster.primary is not old
+    assert writer.lost() == set()
+    record("the primary's host without power", writes_again=again_s, whole_after_the_boot=back_s)
