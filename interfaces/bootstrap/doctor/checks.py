@@ -32,6 +32,10 @@ WITHIN_S = 5.0
 MOST_SKEW_S = 2.0
 MOST_LAG = 1_000
 NAMED = 5
+_REPLICAS_ADVICE = (
+    "bring the NATS servers that are away back; a stream gets the replicas of GRIDPROOF_NATS_REPLICAS when a worker "
+    "that uses it starts"
+)
 
 
 Check = Callable[[], str | CheckResult | Awaitable[str]]
@@ -42,7 +46,11 @@ def run_checks(settings: Settings) -> Iterator[CheckResult]:
     yield _run_check("settings", lambda: f"{len(settings.described())} set, data in {settings.data_dir}")
     yield from _database_checks(settings)
     nats, mqtt, cache = settings.nats_url, settings.mqtt_url, settings.redis_url
-    yield _run_check("nats", None if nats is None else lambda: _nats(nats), "check GRIDPROOF_NATS_URL")
+    yield _run_check(
+        "nats",
+        None if nats is None else lambda: _nats(nats, settings.nats_replicas),
+        "check GRIDPROOF_NATS_URL",
+    )
     yield _run_check("mqtt", None if mqtt is None else lambda: _mqtt(settings), "check GRIDPROOF_MQTT_URL")
     yield _run_check(
         "cache",
@@ -277,12 +285,16 @@ def _alerts(alerts: list[Any]) -> str:
     return f"{len(alerts)} open"
 
 
-async def _nats(url: str) -> str:
+async def _nats(url: str, replicas: int | None = None) -> str:
     from adapters.nats.connection import connect
+    from adapters.nats.stream_replicas import missing_replicas
 
     client = await connect(url, name="doctor", keep_trying=False)
     try:
-        account = await client.jetstream(timeout=3).account_info()
+        jetstream = client.jetstream(timeout=3)
+        account = await jetstream.account_info()
+        if missing := await missing_replicas(jetstream, wished=replicas):
+            raise CheckFailed("; ".join(missing), _REPLICAS_ADVICE)
         version = client.connected_server_version
         return f"{version.major}.{version.minor}.{version.patch}, JetStream with {account.streams} streams"
     finally:
