@@ -100,9 +100,11 @@ def run_demo_with_listener(
     heard: Callable[[int, str], None],
     longest_s: float = LONGEST_S,
     settings: Mapping[str, str] | None = None,
+    prefix: Sequence[str] = (),
 ) -> DemoRun:
-    """The same in `data_dir`; `heard(pid of the demo, line)` is called for each line as it is printed."""
-    demo = _started(*arguments, "--data-dir", str(data_dir), settings=settings)
+    """The same in `data_dir`; `heard(pid of the demo, line)` is called for each line as it is printed. `prefix` are
+    words before the command, which put it elsewhere."""
+    demo = _started(*arguments, "--data-dir", str(data_dir), settings=settings, prefix=prefix)
     assert demo.stdout is not None
     assert demo.stderr is not None
     patience = Timer(longest_s, demo.kill)
@@ -151,12 +153,15 @@ def _runs(process: Path, program: str) -> bool:
 
 
 def _started(
-    *arguments: str, command: Sequence[str] = GRIDPROOF, settings: Mapping[str, str] | None = None
+    *arguments: str,
+    command: Sequence[str] = GRIDPROOF,
+    settings: Mapping[str, str] | None = None,
+    prefix: Sequence[str] = (),
 ) -> subprocess.Popen[str]:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("GRIDPROOF_")}
     environ |= settings or {}
     return subprocess.Popen(
-        [sys.executable, "-u", "-m", *command, "--json", *arguments],
+        [*prefix, sys.executable, "-u", "-m", *command, "--json", *arguments],
         cwd=ROOT,
         env=environ,
         stdout=subprocess.PIPE,

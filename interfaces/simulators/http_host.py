@@ -1,4 +1,4 @@
-"""Serves a Litestar application inside this process on a loopback port."""
+"""Serves an ASGI application inside this process on a loopback port."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 
 import uvicorn
-from litestar import Litestar
+from litestar.types import ASGIApp
 
 START_DEADLINE_S = 10.0
 BACKLOG = 512
@@ -40,7 +40,7 @@ def _listening(bind: str) -> socket.socket:
 
 
 @contextlib.asynccontextmanager
-async def hosted(app: Litestar, bind: str) -> AsyncIterator[str]:
+async def hosted(app: ASGIApp, bind: str) -> AsyncIterator[str]:
     """Serves `app` on `bind` (`HOST:PORT`, port 0: a free one); yields the URL once the server answers."""
     listener = _listening(bind)
     host, port = listener.getsockname()

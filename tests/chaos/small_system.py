@@ -20,6 +20,8 @@ from pathlib import Path
 from threading import Event, Thread
 from uuid import UUID, uuid4
 
+from litestar.types import ASGIApp
+
 from adapters.clock import AcceleratedClock
 from adapters.postgres.connection.dsn import for_failover
 from adapters.postgres.event_store.event_store import PostgresEventStore
@@ -245,9 +247,15 @@ class SmallSystem:
         self.events.close()
 
 
+def _unchanged(app: ASGIApp) -> ASGIApp:
+    return app
+
+
 @contextlib.contextmanager
-def served_buildings(system: SmallSystem) -> Iterator[str]:
-    """Serve both buildings over HTTP from a thread; yields the server's URL."""
+def served_buildings(
+    system: SmallSystem, *, bind: str = "127.0.0.1:0", around: Callable[[ASGIApp], ASGIApp] = _unchanged
+) -> Iterator[str]:
+    """Serve both buildings over HTTP from a thread; yields the server's URL. `around` wraps the application."""
     buildings = {
         entry.facility_id: Building.of(entry, record=system.journal.append)
         for entry in system.entries("http://unused")
@@ -257,7 +265,7 @@ def served_buildings(system: SmallSystem) -> Iterator[str]:
     ready, stop = Event(), Event()
 
     async def serve() -> None:
-        async with hosted(app, "127.0.0.1:0") as address:
+        async with hosted(around(app), bind) as address:
             url.append(address)
             ready.set()
             await asyncio.to_thread(stop.wait)

@@ -192,12 +192,14 @@ class DatabaseCluster:
         )
 
     def create_database(self) -> None:
-        """The empty database of Gridproof, and its roles."""
+        """The empty database of Gridproof, in place of an earlier one, and its roles."""
 
         def create() -> None:
             with self.connect() as connection:
+                connection.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)".encode())
                 for role in (OWNER, APP, *WORKER_ROLES):
-                    connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'".encode())
+                    if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (role,)).rowcount == 0:
+                        connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'".encode())
                 create_database(connection, DATABASE)
 
         self.client.call(create)

@@ -99,6 +99,12 @@ class NatsCluster:
         server.send_signal(signal.SIGUSR2)
         server.wait(HEALTHY_WITHIN_S)
 
+    def has_ended(self, host: Host) -> bool:
+        return self._servers[host.number].poll() is not None
+
+    def messages(self, stream: str) -> int:
+        return sum(info.state.messages for info in self.streams() if info.config.name == stream)
+
     def streams(self) -> list[StreamInfo]:
         """[] while JetStream does not answer."""
 

@@ -147,11 +147,16 @@ class Host:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
     ) -> subprocess.Popen[bytes]:
-        command = [needed("ip"), "netns", "exec", self.namespace, *map(str, argv)]
+        command = [*self.prefix, *map(str, argv)]
         with log.open("ab") as output:
             child = child_process.spawn(command, output=output, env=env, cwd=cwd)
         self._children.append(child)
         return child
+
+    @property
+    def prefix(self) -> list[str]:
+        """The words before a command that put it on this host."""
+        return [needed("ip"), "netns", "exec", self.namespace]
 
     def call(self, function: Callable[[], T]) -> T:
         """What `function` returns in a thread of this host: sockets that it opens, and threads that it starts, are
