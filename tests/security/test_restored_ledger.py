@@ -88,7 +88,7 @@ class RestoredLedger:
         store = self.portfolio.store
         row = LogRow(
             position=max(store.head(DEMAND_RESPONSE), store.skipped[DEMAND_RESPONSE]) + 1,
-            originator_id=stored.originator_id,
+            originator_id=UUID(str(stored.originator_id)),
             originator_version=stored.originator_version,
             topic=stored.topic,
             state=bytes(stored.state),
