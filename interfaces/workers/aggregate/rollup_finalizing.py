@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 
 import structlog
 
@@ -86,14 +87,14 @@ class PartitionFinalizing:
         self._limit = FIRST_FINALIZED
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Run until `stop`; a transaction under way is finished first."""
-        name = f"finalizing of partition {self._partition}"
-        await PeriodicCheck(name, self._round, every_s=FINALIZE_EVERY_S).run(stop)
+        """Run until `stop`; a transaction under way is finished first, and none begins after it."""
+        name, finalize = f"finalizing of partition {self._partition}", partial(self._round, stop)
+        await PeriodicCheck(name, finalize, every_s=FINALIZE_EVERY_S).run(stop)
 
-    async def _round(self) -> float:
+    async def _round(self, stop: asyncio.Event) -> float:
         """Returns the pause until quarter-hours are finalized again."""
         loop = asyncio.get_running_loop()
-        await self.finalize_if_due(loop.time())
+        await self.finalize_if_due(loop.time(), stop)
         return max(0.0, self._due_at_s - loop.time())
 
     @contextmanager
@@ -113,8 +114,8 @@ class PartitionFinalizing:
     def _is_postponed(self, at_s: float) -> bool:
         return self._behind_since_s is not None and at_s < self._behind_since_s + POSTPONED_AT_MOST_S
 
-    async def finalize_if_due(self, at_s: float) -> None:
-        """Finalize quarter-hours that are over, a few at a time."""
+    async def finalize_if_due(self, at_s: float, stop: asyncio.Event | None = None) -> None:
+        """Finalize quarter-hours that are over, a few at a time; none once `stop` is set."""
         if at_s < self._due_at_s:
             return
         self._due_at_s = at_s + FINALIZE_EVERY_S
@@ -123,6 +124,8 @@ class PartitionFinalizing:
         limit, loop = self._limit, asyncio.get_running_loop()
         try:
             async with self._lock.finalizing():
+                if stop is not None and stop.is_set():
+                    return  # while the store is away, each partition would wait for it in turn
                 began_s = loop.time()
                 done = await asyncio.to_thread(self._rollups.finalize, self._partition, limit=limit)
                 took_s = loop.time() - began_s

@@ -333,6 +333,33 @@ def test_the_finalization_limit_follows_the_number_that_was_finalized() -> None:
     assert fourth == FEWEST_FINALIZED
 
 
+def test_after_a_stop_no_partition_that_waits_begins_to_finalize() -> None:
+    """While the store is away each of them would wait for it in turn, and the worker would not end."""
+    is_under_way, may_end = threading.Event(), threading.Event()
+
+    class Hanging(FakeTelemetryRollups):
+        calls = 0
+
+        def finalize(self, partition: int, *, limit: int) -> FinalizeResult:
+            self.calls += 1
+            is_under_way.set()
+            may_end.wait()
+            raise TelemetryStoreUnavailable("away")
+
+    async def scenario() -> None:
+        told, lock, stop = Aggregating(FailingStore()), FinalizingLock(), asyncio.Event()
+        rollups = Hanging(FailingStore(), told.clock)
+        partitions = [PartitionFinalizing(number, rollups, lock) for number in range(4)]
+        running = [asyncio.create_task(partition.run(stop)) for partition in partitions]
+        await asyncio.to_thread(is_under_way.wait)
+        stop.set()
+        may_end.set()
+        await asyncio.gather(*running)
+        assert rollups.calls == 1
+
+    asyncio.run(scenario())
+
+
 def test_finalization_is_postponed_during_a_catch_up_but_not_beyond_a_limit() -> None:
     class Counted(FakeTelemetryRollups):
         calls = 0
