@@ -27,7 +27,7 @@ REFRESH_AFTER_S = LOOKUP_FRESH_S / 2
 """Existing names are looked up again after this time, in the background, so that no caller waits for it."""
 RECENTLY_USED_S = 60.0
 """Only names that were used so recently are refreshed."""
-REFRESH_EVERY_S = 0.25
+REFRESH_EVERY_S = 1.0
 """All that are due are looked up in one read: a thousand keys in a few reads, not in hundreds."""
 USABLE_IN_OUTAGE_S = 600.0
 """For reads while the store does not answer."""

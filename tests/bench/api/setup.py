@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import msgspec
+import psycopg
 
 from interfaces.settings.settings import PREFIX, read_settings
 from tests.bench.projections.setup import read_side
@@ -76,6 +77,7 @@ class ApiSetup:
     """The module to run."""
     _environ: dict[str, str]
     _plain: PlainPlan
+    _owner_url: str
 
     @contextmanager
     def door(self, *, workers: int = 1, is_never_fresh: bool = False) -> Iterator[Server]:
@@ -84,6 +86,8 @@ class ApiSetup:
         if is_never_fresh:
             now = self._plain.readings_since.isoformat()
             clock = {"CLOCK_EPOCH": now, "CLOCK_STARTED_AT": now, "CLOCK_SPEED": str(NEVER_FRESH_SPEED)}
+            with psycopg.connect(self._owner_url, autocommit=True) as owner:  # else another clock is refused
+                owner.execute("DELETE FROM gridproof.system_clock")
         ports, pids = [], []
         with ExitStack() as stack:
             for _ in range(workers):
@@ -165,7 +169,7 @@ def open_api_setup(
             f"{PREFIX}LOG_LEVEL": "warning",
         }
         ids = tuple(streams.dr_event_id for streams in stored)
-        yield ApiSetup(tokens, facility_ids, ids, program or "embedded Valkey", environ, plain)
+        yield ApiSetup(tokens, facility_ids, ids, program or "embedded Valkey", environ, plain, database.owner_url)
 
 
 def _fill(stores: Stores, facility_ids: Sequence[str], keys: int) -> tuple[str, ...]:
