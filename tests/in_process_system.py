@@ -27,6 +27,7 @@ from domain.identifiers import dispatch_id
 from interfaces.simulators.bms.building import Building
 from interfaces.simulators.bms.journal import JournalEntry
 from interfaces.workers.relay.relay import Relay
+from tests.bms_reader import BmsReader
 from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.dispatch.building_control import FakeBuildingControl
 from tests.fakes.dispatch.work_queue import FakeWorkQueue
@@ -202,12 +203,13 @@ class InProcessSystem:
                 self.position = entry.position
 
     async def _work(self) -> None:
+        reader = BmsReader(self.queue)
         for entry in self.entries:
-            while (item := await self.queue.next_bms(entry.facility_id, wait_s=0)) is not None:
+            while (item := await reader.next(entry.facility_id, wait_s=0)) is not None:
                 work = msgspec.json.decode(item.body, type=BmsWork)
                 await (self.calls.carry_out(work) if work.task == "command" else self.calls.verify(work))
                 await item.done()
         for utility_id in await self.queue.utilities_with_callbacks():
-            while (item := await self.queue.next_callback(utility_id, wait_s=0)) is not None:
-                self.callbacks.append(msgspec.json.decode(item.body, type=CallbackWork))
-                await item.done()
+            while (sent := await self.queue.next_callback(utility_id, wait_s=0)) is not None:
+                self.callbacks.append(msgspec.json.decode(sent.body, type=CallbackWork))
+                await sent.done()

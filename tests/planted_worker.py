@@ -20,7 +20,7 @@ from application.ports.clock import Clock
 from application.ports.dispatch.building_control import BuildingControl
 from interfaces.bootstrap.dispatch import run_dispatch
 from interfaces.bootstrap.processes import Run, run_notify, run_until_stopped
-from interfaces.bootstrap.stores import Stores, facility_rows
+from interfaces.bootstrap.stores import Stores
 from interfaces.cli import main as gridproof
 from interfaces.logs import configure_logs
 from interfaces.settings.settings import read_settings
@@ -66,7 +66,6 @@ async def _dispatch(stores: Stores, stop: asyncio.Event, faults: Collection[Faul
     await run_dispatch(
         stores,
         stop,
-        facilities=lambda: [row.facility_id for row in facility_rows(stores)],
         wrap=_wrapper(faults, stores.clock),
     )
 

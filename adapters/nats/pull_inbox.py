@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import nats.js.errors
-
-from application.ports.telemetry.stream import StreamedBatch
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -24,21 +22,24 @@ if TYPE_CHECKING:
 
 REQUEST_LASTS_S = 5.0
 _NO_RESPONDERS = "503"
-_ACK_TOKENS = 9
+
+
+class Delivery(NamedTuple):
+    message: Msg
+    connection: int
+    """The number of reconnections at its arrival."""
 
 
 class PullInbox:
     """The inbox of one consumer. `client` is connected. The subscription is made at first use and survives
     reconnections."""
 
-    def __init__(self, client: Client, stream: str, consumer: str, partition: int) -> None:
+    def __init__(self, client: Client, stream: str, consumer: str) -> None:
         self._client = client
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
-        self._partition = partition
         self._inbox = client.new_inbox()
         self._subscription: Subscription | None = None
-        self._arrived: deque[tuple[int, Msg]] = deque()
-        """Each with the number of reconnections at its arrival."""
+        self._arrived: deque[Delivery] = deque()
         self._arrival = asyncio.Event()
         self._open = 0
         """Messages that the server still has to send for our request, and until when the request is valid."""
@@ -46,7 +47,7 @@ class PullInbox:
         self._reconnects = -1
         self._absent = False
 
-    async def pull(self, limit: int, timeout_s: float) -> list[StreamedBatch]:
+    async def pull(self, limit: int, timeout_s: float) -> list[Delivery]:
         """At most `limit` messages in order, none after `timeout_s`. Raises NoStreamResponseError without a
         consumer."""
         if self._subscription is None:
@@ -65,14 +66,14 @@ class PullInbox:
         taken = [self._arrived.popleft() for _ in range(min(limit, len(self._arrived)))]
         if not self._arrived:
             self._arrival.clear()
-        return [self._batch(connection, message) for connection, message in taken]
+        return taken
 
     async def aclose(self) -> None:
         """Returns messages that nobody pulled, so that they are redelivered at once."""
         if self._subscription is not None:
             await self._subscription.unsubscribe()
-        for _, message in self._arrived:
-            await self._client.publish(message.reply, b"-NAK")
+        for delivery in self._arrived:
+            await self._client.publish(delivery.message.reply, b"-NAK")
         self._arrived.clear()
 
     async def _request(self, limit: int) -> None:
@@ -87,26 +88,10 @@ class PullInbox:
     async def _received(self, message: Msg) -> None:
         if message.reply:
             self._open -= 1
-            self._arrived.append((self._client.stats["reconnects"], message))
+            self._arrived.append(Delivery(message, self._client.stats["reconnects"]))
         else:  # a status of the server: the request has expired, or there is no such consumer
             self._open = 0
             self._absent = bool(message.headers and message.headers.get("Status") == _NO_RESPONDERS)
             if not self._absent:
                 return
         self._arrival.set()
-
-    def _batch(self, connection: int, message: Msg) -> StreamedBatch:
-        # $JS.ACK.<stream>.<consumer>.<deliveries>.<stream sequence>.<consumer sequence>.<time>.<pending>; a server may
-        # insert two tokens before the stream.
-        tokens = message.reply.split(".")
-        first = 4 if len(tokens) == _ACK_TOKENS else 6
-        deliveries, stream_seq = tokens[first], tokens[first + 1]
-        return StreamedBatch(
-            partition=self._partition,
-            stream_seq=int(stream_seq),
-            deliveries=int(deliveries),
-            body=message.data,
-            reply_to=message.reply,
-            left=int(tokens[first + 4]),
-            connection=connection,
-        )

@@ -10,9 +10,10 @@ import msgspec
 import nats.errors
 from nats.aio.client import Client
 
+from adapters.nats.bms_work import BMS_STREAM
 from adapters.nats.connection import connect
 from adapters.nats.telemetry_stream import STREAM as TELEMETRY_STREAM
-from adapters.nats.work_queue import BMS_STREAM, CALLBACK_STREAM
+from adapters.nats.work_queue import CALLBACK_STREAM
 from application.ports.operations.system_state import QueueDepth, QueueName, QueuesUnavailable
 
 ANSWER_WITHIN_S = 1.5

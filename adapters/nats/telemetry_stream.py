@@ -12,7 +12,7 @@ from nats.aio.client import Client
 from nats.js import api
 
 from adapters.nats.ack_inbox import AckInbox
-from adapters.nats.pull_inbox import PullInbox
+from adapters.nats.pull_inbox import Delivery, PullInbox
 from adapters.nats.stream_setup import set_up_stream
 from application.ports.telemetry.stream import StreamedBatch, StreamFill, StreamFull, StreamUnavailable
 from domain.telemetry.meter_reading import MALFORMED, PARTITIONS
@@ -23,6 +23,7 @@ DEDUPLICATION_S = 120.0
 DEFAULT_MAX_BYTES = 1 << 30
 _MAX_MESSAGE_BYTES = 1_000_000
 _STREAM_STORE_FAILED = 10077
+_ACK_TOKENS = 9
 _ANSWER_WITHIN_S = 1.5
 """A request that was under way when a server died gets no response. The caller repeats it after this time, which is
 harmless."""
@@ -133,14 +134,15 @@ class NatsTelemetryStream:
             if not self._client.is_connected:
                 raise nats.errors.ConnectionReconnectingError
             try:
-                return await self._inbox(partition).pull(limit, timeout_s)
+                deliveries = await self._inbox(partition).pull(limit, timeout_s)
             except nats.js.errors.NoStreamResponseError:
                 self._ensured = False  # it was deleted: the next attempt creates it again
                 raise
+        return [_batch(partition, delivery) for delivery in deliveries]
 
     def _inbox(self, partition: int) -> PullInbox:
         if partition not in self._inboxes:
-            self._inboxes[partition] = PullInbox(self._client, STREAM, consumer_of(partition), partition)
+            self._inboxes[partition] = PullInbox(self._client, STREAM, consumer_of(partition))
         return self._inboxes[partition]
 
     async def stop_consuming(self, partition: int) -> None:
@@ -198,6 +200,24 @@ class NatsTelemetryStream:
                     floor = min(floor, archived.get(partition, 0))
                 if floor:
                     await self._jetstream.purge_stream(STREAM, seq=floor + 1, subject=subject_of(partition))
+
+
+def _batch(partition: int, delivery: Delivery) -> StreamedBatch:
+    # $JS.ACK.<stream>.<consumer>.<deliveries>.<stream sequence>.<consumer sequence>.<time>.<pending>; a server may
+    # insert two tokens before the stream.
+    message = delivery.message
+    tokens = message.reply.split(".")
+    first = 4 if len(tokens) == _ACK_TOKENS else 6
+    deliveries, stream_seq = tokens[first], tokens[first + 1]
+    return StreamedBatch(
+        partition=partition,
+        stream_seq=int(stream_seq),
+        deliveries=int(deliveries),
+        body=message.data,
+        reply_to=message.reply,
+        left=int(tokens[first + 4]),
+        connection=delivery.connection,
+    )
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from interfaces.workers.loops.cache_metrics import show_caches
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from application.dispatch.execution.executor import DispatchExecutor
     from application.ports.dispatch.building_control import BuildingControl
     from application.ports.dispatch.call_slots import CallSlots
     from interfaces.workers.dispatch.metrics import BmsHealth
@@ -24,17 +25,19 @@ async def run_dispatch(
     stores: Stores,
     stop: asyncio.Event,
     *,
-    facilities: Callable[[], list[str]],
     wrap: Callable[[BuildingControl], BuildingControl] = lambda control: control,
 ) -> None:
-    """Run until `stop` is set. `facilities` names those whose work is served; tests wrap the building control."""
+    """Run until `stop` is set. Tests wrap the building control."""
     from adapters.nats.work_queue import NatsWorkQueue
     from adapters.postgres.coordination.call_slots import SESSION, PostgresCallSlots
     from adapters.postgres.coordination.named_locks import AdvisoryLocks
+    from adapters.postgres.coordination.partition_assignment import (
+        BMS_LOCK_CLASS,
+        PostgresPartitionAssignment,
+    )
     from adapters.postgres.coordination.session_locks import LockSession
-    from application.command_bus.batching import CommandBatcher
-    from application.dispatch.execution.executor import DispatchExecutor
     from application.dispatch.time_limits import TIME_LIMITS
+    from application.ports.dispatch.work_queue import BMS_PARTITIONS
     from interfaces.workers.dispatch.dispatch import DispatchWorker
     from interfaces.workers.dispatch.metrics import BmsHealth, serve_metrics
     from interfaces.workers.dispatch.reconcile import Reconciler
@@ -55,18 +58,14 @@ async def run_dispatch(
     if settings.dispatch_metrics_bind is not None:
         serve_metrics(health.registry, settings.dispatch_metrics_bind)
     control = wrap(building_control(stores, slots, health))
-    calls = DispatchExecutor(
-        store=stores.events,
-        commands=CommandBatcher(stores.bus),
-        control=control,
-        clock=stores.decision_clock,
-        dead_letters=stores.dead_letters(),
-        alerts=stores.alerts(),
-        reached=failpoint(settings.failpoint, settings.failpoint_once_file),
-        confirm_clock=stores.clock_monitor.confirm,
-    )
     locks = AdvisoryLocks(session)
-    worker = DispatchWorker(source=queue, calls=calls, slots=slots, locks=locks, facilities=facilities)
+    worker = DispatchWorker(
+        source=queue,
+        former=queue,
+        calls=_executor(stores, control),
+        locks=locks,
+        shares=PostgresPartitionAssignment(session, BMS_PARTITIONS, lock_class=BMS_LOCK_CLASS),
+    )
     reconciler = Reconciler(
         curtailed=lambda: curtailed_dispatches(stores),
         publisher=queue,
@@ -78,6 +77,22 @@ async def run_dispatch(
     await control.aclose()
     await slots.aclose()
     await queue.aclose()
+
+
+def _executor(stores: Stores, control: BuildingControl) -> DispatchExecutor:
+    from application.command_bus.batching import CommandBatcher
+    from application.dispatch.execution.executor import DispatchExecutor
+
+    return DispatchExecutor(
+        store=stores.events,
+        commands=CommandBatcher(stores.bus),
+        control=control,
+        clock=stores.decision_clock,
+        dead_letters=stores.dead_letters(),
+        alerts=stores.alerts(),
+        reached=failpoint(stores.settings.failpoint, stores.settings.failpoint_once_file),
+        confirm_clock=stores.clock_monitor.confirm,
+    )
 
 
 async def _until_one_ends(*loops: Coroutine[Any, Any, None]) -> None:

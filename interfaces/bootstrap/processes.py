@@ -29,7 +29,7 @@ from interfaces.bootstrap.operations import (
     settling,
 )
 from interfaces.bootstrap.raw_archive import run_archive
-from interfaces.bootstrap.stores import Stores, facility_rows, open_stores
+from interfaces.bootstrap.stores import Stores, open_stores
 from interfaces.bootstrap.telemetry import (
     reading_monitor,
     rollup_monitor,
@@ -243,7 +243,7 @@ def _webhook_queue_monitor(stores: Stores) -> WebhookQueueMonitor:
 async def _dispatch(stores: Stores, stop: asyncio.Event) -> None:
     from interfaces.bootstrap.dispatch import run_dispatch
 
-    await run_dispatch(stores, stop, facilities=lambda: [row.facility_id for row in facility_rows(stores)])
+    await run_dispatch(stores, stop)
 
 
 async def run_notify(

@@ -14,7 +14,7 @@ import structlog
 from application.callback import CallbackCalls
 from application.command_bus.retry import Pauses, retry_limited, retry_while_unavailable
 from application.event_store.event_mapper import UnreadableDomainEvent
-from application.ports.dispatch.work_queue import CallbackWork, WorkItem, WorkQueueUnavailable, WorkSource
+from application.ports.dispatch.work_queue import CallbackSource, CallbackWork, WorkItem, WorkQueueUnavailable
 from domain.event_sourcing.json_decoders import json_decoder
 from interfaces.workers.loops.lease_renewal import renewing_lease
 from interfaces.workers.loops.periodic import PeriodicCheck
@@ -37,7 +37,7 @@ class NotifyWorker:
     Each utility has a task of its own, which takes no more callbacks while as many of it are under way as may be.
     """
 
-    source: WorkSource
+    source: CallbackSource
     calls: CallbackCalls
     at_once: int = AT_ONCE
     at_once_of_one: int = AT_ONCE_OF_ONE

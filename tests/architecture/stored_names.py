@@ -59,7 +59,7 @@ DEFINED_IN: dict[str, dict[str, tuple[str | int, ...]]] = {
     "lock_classes": {
         "adapters/postgres/telemetry/transaction.py": (0x7E1E,),
         "adapters/postgres/telemetry/dirty_intervals.py": (0x7E1F,),
-        COORDINATION + "partition_assignment.py": (0x7E20,),
+        COORDINATION + "partition_assignment.py": (0x7E20, 0x626D70),
         COORDINATION + "call_slots.py": (0x626D73,),
         "adapters/postgres/schema/migrate.py": (7_214_001,),
     },
@@ -80,9 +80,10 @@ DEFINED_IN: dict[str, dict[str, tuple[str | int, ...]]] = {
     "jetstream": {
         "adapters/nats/telemetry_stream.py": ("TELEMETRY", "telemetry.", "malformed", "aggregate-", "traceparent"),
         "adapters/nats/raw_log.py": ("traceparent",),
-        "adapters/nats/work_queue.py": (
-            "BMS_WORK", "bms.work", "bms-", "CALLBACK_WORK", "callback.work", "notify", "Nats-Msg-Id",
+        "adapters/nats/bms_work.py": (
+            "BMS_WORK", "bms.work", "p", "bms_partition_", "bms-", "gridproof-bms-work", "partitions",
         ),
+        "adapters/nats/work_queue.py": ("CALLBACK_WORK", "callback.work", "notify", "Nats-Msg-Id"),
     },
     "cache_keys": {
         "adapters/redis/shared_cache.py": ("gridproof:answers:", "gridproof:turns:"),

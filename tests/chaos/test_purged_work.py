@@ -13,8 +13,8 @@ import pytest
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
+from adapters.nats.bms_work import BMS_STREAM
 from adapters.nats.connection import connect
-from adapters.nats.work_queue import BMS_STREAM
 from domain.dispatch import Dispatch
 from interfaces.simulators.bms.journal import COMMANDED
 from tests.chaos.small_system import SmallSystem, small_system

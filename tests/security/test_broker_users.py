@@ -18,7 +18,8 @@ from adapters.mqtt import TOPIC_FILTER, MqttMeterFeed
 from adapters.nats.connection import connect
 from adapters.nats.mqtt_sessions import MqttSessions
 from adapters.nats.work_queue import NatsWorkQueue
-from application.ports.dispatch.work_queue import WorkQueueUnavailable
+from application.ports.dispatch.work_queue import BMS_PARTITIONS, WorkQueueUnavailable
+from tests.bms_reader import BmsReader
 from tests.integration.telemetry.feed_reader import Taken, eventually, publish, reading
 
 WORKERS = [user.removeprefix("gridproof.") for user in BROKER_USERS]
@@ -60,9 +61,12 @@ def as_worker(servers: EmbeddedServers, worker: str, scenario: Callable[[Client]
 def test_each_worker_reaches_its_own_streams_only(nats_server: EmbeddedServers) -> None:
     expected = {
         "bms.work.fac-001": {"relay", "dispatch"},
+        "bms.work.p.3.fac-001": {"relay", "dispatch"},
         "callback.work.util-1": {"web", "relay", "schedule", "notify"},
         "telemetry.0": {"web", "ingest", "aggregate"},
         "$JS.API.CONSUMER.MSG.NEXT.BMS_WORK.bms-fac-001": {"dispatch"},
+        "$JS.API.CONSUMER.MSG.NEXT.BMS_WORK.bms_partition_3": {"dispatch"},
+        "$JS.API.CONSUMER.DELETE.BMS_WORK.bms-fac-001": {"dispatch"},
         "$JS.API.CONSUMER.MSG.NEXT.CALLBACK_WORK.notify": {"notify"},
         "$JS.API.STREAM.PURGE.BMS_WORK": {"dispatch"},
         "$JS.API.STREAM.DELETE.BMS_WORK": set(),
@@ -105,7 +109,8 @@ def test_the_work_queue_works_with_the_rights_of_its_workers(nats_server: Embedd
             url = nats_server.nats.url("nats", "nats", user_of(worker))
             queue = await NatsWorkQueue.connect(url, redelivery_s=30.0, name=worker)
             if worker == "dispatch":
-                assert await queue.next_bms("fac-nobody", wait_s=0.1) is None
+                assert await BmsReader(queue).next("fac-nobody", wait_s=0.1) is None
+                assert await queue.next_former_bms(BMS_PARTITIONS) == []
             if worker == "schedule":
                 assert await queue.callbacks_held("utility-nobody") == frozenset()
                 assert "fac-nobody" not in await queue.facilities_with_work()

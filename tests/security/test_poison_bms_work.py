@@ -19,14 +19,14 @@ from application.commands.dr_event import EndDREvent, StartPreparation
 from application.operations.dead_letter_decisions import discard
 from application.operations.dead_letter_replay import DeadLetterReplay
 from application.ports.dispatch.building_control import BmsConnection
-from application.ports.dispatch.work_queue import BmsWork, WorkRejected
+from application.ports.dispatch.work_queue import BMS_PARTITIONS, BmsWork, WorkRejected
 from application.ports.operations.dead_letters import DeadLetter
 from domain.dispatch import Dispatch, Phase
 from interfaces.workers.dispatch.dispatch import DispatchWorker
 from interfaces.workers.relay.relay import READER
 from interfaces.workers.schedule.lost_work_sweeper import LostWorkSweeper
 from tests.fakes.coordination.locks import FakeLocks
-from tests.fakes.dispatch.call_slots import FakeCallSlots
+from tests.fakes.coordination.partition_assignment import FakePartitionAssignment
 from tests.fakes.event_store.reader_positions import FakeReaderPositions
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.telemetry.listed_meters import FakeListedMeters
@@ -75,9 +75,8 @@ def work_off(world: InProcessSystem) -> None:
     worker = DispatchWorker(
         source=world.queue,
         calls=world.calls,
-        slots=FakeCallSlots(),
         locks=FakeLocks(),
-        facilities=lambda: [POISON, HEALTHY],
+        shares=FakePartitionAssignment(BMS_PARTITIONS),
     )
 
     async def scenario() -> None:

@@ -8,12 +8,14 @@ from uuid import uuid4
 
 import msgspec
 
-from adapters.nats.work_queue import BMS_STREAM, BMS_SUBJECT, NatsWorkQueue
+from adapters.nats.bms_work import BMS_STREAM, partition_subject
+from adapters.nats.work_queue import NatsWorkQueue
 from application.commands.dr_event import EndDREvent
 from application.ports.dispatch.work_queue import BmsWork
 from domain.dispatch.lost_commands import REISSUE_AFTER
 from interfaces.workers.relay.relay import READER
 from interfaces.workers.schedule.lost_work_sweeper import LostWorkSweeper
+from tests.bms_reader import BmsReader
 from tests.fakes.event_store.reader_positions import FakeReaderPositions
 from tests.fakes.read_models import FakeReadModels
 from tests.in_process_system import InProcessSystem
@@ -49,24 +51,25 @@ def test_a_restore_of_a_purged_stream_is_carried_out_once(nats_url: str) -> None
 
     async def scenario() -> None:
         queue = await NatsWorkQueue.connect(nats_url, redelivery_s=2.0, name="test")
+        reader = BmsReader(queue)
         there.relay = replace(there.relay, publisher=queue)
         there.scenario.at(ENDS_AT).after(EndDREvent(dr_event_id=DR_EVENT_ID))
         await relay_all(there)
         there.scenario.at(ENDS_AT + timedelta(hours=1))
         assert await sweeper(there, queue).sweep() == {}, "the queue holds it"
 
-        await queue._js.purge_stream(BMS_STREAM, subject=f"{BMS_SUBJECT}.{facility_id}")
-        assert await queue.next_bms(facility_id, wait_s=SOON_S) is None
+        await queue._js.purge_stream(BMS_STREAM, subject=partition_subject(facility_id))
+        assert await reader.next(facility_id, wait_s=SOON_S) is None
         assert await sweeper(there, queue).sweep() == {facility_id: 1}
         await relay_all(there)
-        item = await queue.next_bms(facility_id, wait_s=LONG_S)
+        item = await reader.next(facility_id, wait_s=LONG_S)
         assert item is not None
         await there.calls.do(msgspec.json.decode(item.body, type=BmsWork))
         there.scenario.at(there.scenario.clock.now() + REISSUE_AFTER)
         assert await sweeper(there, queue).sweep() == {}, "it has an outcome, and is not acknowledged yet"
         await item.done()
         await relay_all(there)
-        assert await queue.next_bms(facility_id, wait_s=SOON_S) is None
+        assert await reader.next(facility_id, wait_s=SOON_S) is None
         await queue.aclose()
 
     asyncio.run(asyncio.wait_for(scenario(), 60))

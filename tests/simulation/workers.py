@@ -18,6 +18,7 @@ from application.dispatch.time_limits import TIME_LIMITS
 from application.operations.clock_monitor import ClockMonitor, DecisionClock, SkewAlert, measure_skew
 from application.ports.clock import Clock
 from application.ports.dispatch.call_slots import CallSlots
+from application.ports.dispatch.work_queue import bms_partition_of
 from interfaces.workers.dispatch.dispatch import DispatchWorker
 from interfaces.workers.dispatch.reconcile import Reconciler
 from interfaces.workers.measure import measure
@@ -29,6 +30,7 @@ from interfaces.workers.schedule.lost_work_sweeper import LostWorkSweeper
 from interfaces.workers.schedule.schedule import Schedule
 from tests.fakes.callback import FakeCallbackAddresses
 from tests.fakes.coordination.locks import FakeLocks
+from tests.fakes.coordination.partition_assignment import FakePartitionAssignment
 from tests.fakes.dispatch.call_slots import FakeCallSlots
 from tests.fakes.public_holidays import FakePublicHolidays
 from tests.simulation.doubles.building_control import SimulatedBuildingControl
@@ -223,12 +225,12 @@ class Wiring:
             reached=self.failpoint(process),
             confirm_clock=self._monitor(process).confirm,
         )
+        partitions = sorted({bms_partition_of(entry.facility_id) for entry in self.plan.facilities})
         worker = DispatchWorker(
             source=self.bug.queue(self.queue),
             calls=calls,
-            slots=slots,
             locks=self.locks(process),
-            facilities=lambda: [entry.facility_id for entry in self.plan.facilities],
+            shares=FakePartitionAssignment(partitions, self.database.locks, process),
         )
         await worker.run(asyncio.Event())
 

@@ -22,9 +22,11 @@ from adapters.postgres.coordination.session_locks import KeySpace, LockSession
 _log = structlog.get_logger(__name__)
 
 LOCK_CLASS = 0x7E20
+"""Of the partitions of the telemetry log."""
+BMS_LOCK_CLASS = 0x626D70
+"""Of the partitions of BMS work."""
 SESSION = "gridproof partitions"
 """Name of the aggregate worker's session, by which the operations report knows that it runs."""
-_PARTITIONS = KeySpace.of_class(LOCK_CLASS)
 _MEMBER = 1_000_000
 """The object on which every process holds a shared lock."""
 DEFER_ROUNDS = 3
@@ -45,7 +47,11 @@ FROM pg_locks m WHERE m.locktype = 'advisory' AND m.classid = %s AND m.objid = %
 class PostgresPartitionAssignment:
     """Assigns `partitions` among all processes on the database of `session`."""
 
-    def __init__(self, session: LockSession, partitions: Sequence[int]) -> None:
+    def __init__(
+        self, session: LockSession, partitions: Sequence[int], *, lock_class: int = LOCK_CLASS
+    ) -> None:
+        self._lock_class = lock_class
+        self._space = KeySpace.of_class(lock_class)
         self._session = session
         self._partitions = list(partitions)
         self._held: list[int] = []
@@ -68,7 +74,7 @@ class PostgresPartitionAssignment:
     async def release(self, partition: int) -> None:
         if partition in self._held:
             self._held.remove(partition)
-            await self._session.release(_PARTITIONS, [partition])
+            await self._session.release(self._space, [partition])
 
     async def aclose(self) -> None:
         """Close the session of the locks."""
@@ -81,14 +87,14 @@ class PostgresPartitionAssignment:
             return await self._balance()
 
     async def _balance(self) -> frozenset[int]:
-        await self._session.acquire(_PARTITIONS, [_MEMBER], shared=True)
-        self._held = [partition for partition in self._held if self._session.holds(_PARTITIONS, partition)]
+        await self._session.acquire(self._space, [_MEMBER], shared=True)
+        self._held = [partition for partition in self._held if self._session.holds(self._space, partition)]
         if not self._held and self._assigned:
             # After an outage: reacquire the partitions that this process still works on, and no others.
-            self._held = await self._session.acquire(_PARTITIONS, sorted(self._assigned))
+            self._held = await self._session.acquire(self._space, sorted(self._assigned))
             if self._held:
                 return frozenset(self._held)
-        counts = [int(count) for (count,) in await self._session.query(_OTHERS, (LOCK_CLASS, _MEMBER))]
+        counts = [int(count) for (count,) in await self._session.query(_OTHERS, (self._lock_class, _MEMBER))]
         fair_share = ceil(len(self._partitions) / (len(counts) + 1))
         least_of_others = min(counts, default=fair_share)
         self._keep_rounds = max(self._keep_rounds - 1, 0)
@@ -113,7 +119,7 @@ class PostgresPartitionAssignment:
                 return
             if partition in self._held:
                 continue
-            taken = await self._session.acquire(_PARTITIONS, [partition])
+            taken = await self._session.acquire(self._space, [partition])
             self._held += taken
             if taken and enough:
                 self._keep_rounds = KEEP_ROUNDS

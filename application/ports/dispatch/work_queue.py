@@ -4,17 +4,27 @@ The queue is transport, not storage. Everything it carries is in the event log, 
 its outcome recorded.
 """
 
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Literal, Protocol, Self
 from uuid import UUID
+from zlib import crc32
 
 import msgspec
 
 from domain.dr_event import CallbackKind, DREvent
 
 BmsTask = Literal["command", "verify", "reconcile"]
+BMS_PARTITIONS = range(64)
+"""The partitions of BMS work. Old and new processes compute the partition of a building, so their number never
+changes."""
 MAX_WORK_BYTES = 512 * 1024
 """The largest message: half of what NATS carries by default (`max_payload`), which counts the headers too."""
+
+
+def bms_partition_of(facility_id: str) -> int:
+    """The partition that has all work for the BMS of that facility."""
+    return crc32(facility_id.encode()) % len(BMS_PARTITIONS)
 
 
 class BmsWork(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,12 +171,63 @@ class WorkItem(Protocol):
         ...
 
 
-class WorkSource(Protocol):
-    """The consumer side of the queue: one delivery at a time per facility, and a queue for each utility."""
+class BmsWorkItem(WorkItem, Protocol):
+    """One delivery of work for the BMS of a facility."""
 
-    async def next_bms(self, facility_id: str, *, wait_s: float) -> WorkItem | None:
-        """The next piece of work for that facility's BMS; None if none came within `wait_s` (wall)."""
+    @property
+    def facility_id(self) -> str: ...
+
+    @property
+    def sequence(self) -> int:
+        """Its place in the order of publication. Another delivery of the same work has the same place."""
         ...
+
+    @property
+    def ordering_key(self) -> str:
+        """Work of one key is delivered in the order of publication. A key has work for one facility only; a facility
+        may have a second key, for work that a process of another release published."""
+        ...
+
+
+class BmsSource(Protocol):
+    """The consumer side of BMS work: a queue for each partition, which has one consumer at a time."""
+
+    async def take_over_bms(self, partition: int) -> None:
+        """Begin to consume a partition: what an earlier consumer took and has not done is delivered again, in its
+        order, before later work. Raises WorkQueueUnavailable."""
+        ...
+
+    async def next_bms(self, partition: int, *, wait_s: float) -> Sequence[BmsWorkItem]:
+        """The next pieces of work of a partition that was taken over; none if none came within `wait_s` (wall). They
+        are delivered whether or not earlier ones are done, up to a bound. Raises WorkQueueUnavailable."""
+        ...
+
+    async def release_bms(self, partition: int) -> None:
+        """End to consume a partition. What was delivered stays delivered."""
+        ...
+
+    async def is_next_bms(self, item: BmsWorkItem) -> bool:
+        """False while the queue holds earlier work for that facility under another ordering key. Raises
+        WorkQueueUnavailable."""
+        ...
+
+    @property
+    def redelivery_s(self) -> float:
+        """Wall seconds after which an unacknowledged delivery is delivered again."""
+        ...
+
+
+class FormerBmsSource(Protocol):
+    """The BMS work that processes of a release without partitions publish, until there is none left."""
+
+    async def next_former_bms(self, partitions: Collection[int]) -> Sequence[BmsWorkItem]:
+        """At most one piece of work for each facility of these partitions, without a wait: a facility has one delivery
+        at a time, whichever release consumes it. Raises WorkQueueUnavailable."""
+        ...
+
+
+class CallbackSource(Protocol):
+    """The consumer side of callbacks: a queue for each utility."""
 
     async def utilities_with_callbacks(self) -> list[str]:
         """The utilities that have callbacks which are not done. Raises WorkQueueUnavailable."""

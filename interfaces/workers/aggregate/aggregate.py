@@ -25,10 +25,10 @@ from application.ports.telemetry.stream import StreamedBatch, StreamUnavailable,
 from application.telemetry.ingest.batch_codec import MalformedBatch, unpack, unpack_readings
 from domain.telemetry.meter_reading import ALL_PARTITIONS, MALFORMED, MeterReading
 from interfaces.workers.aggregate.maintenance import maintain_storage
-from interfaces.workers.aggregate.partition_runner import run_assigned_partitions
 from interfaces.workers.aggregate.poison_batches import PoisonBatches
 from interfaces.workers.aggregate.rollup_finalizing import FinalizingLock, PartitionFinalizing
 from interfaces.workers.loops.lease_renewal import renewing_lease
+from interfaces.workers.loops.partition_runner import run_assigned_partitions
 from interfaces.workers.loops.periodic import PeriodicCheck
 
 _log = structlog.get_logger(__name__)

@@ -1,41 +1,49 @@
-"""DispatchWorker: the only process that calls a BMS. It runs one task and takes one lock per facility."""
+"""DispatchWorker: the only process that calls a BMS. It serves its share of the partitions of BMS work (ADR 0095)."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 import msgspec
 import structlog
 
-from application.command_bus.retry import MAX_TRIES, TRANSIENT
+from application.command_bus.retry import (
+    MAX_TRIES,
+    TRANSIENT,
+    Stopped,
+    retry_while_unavailable,
+)
 from application.dispatch.execution.executor import DispatchExecutor
 from application.dispatch.time_limits import TIME_LIMITS
 from application.event_store.event_mapper import UnreadableDomainEvent
 from application.ports.coordination.locks import LockLost, Locks
-from application.ports.dispatch.call_slots import CallSlots
-from application.ports.dispatch.work_queue import BmsWork, WorkItem, WorkSource
+from application.ports.coordination.partition_assignment import PartitionAssignment
+from application.ports.dispatch.work_queue import (
+    BmsSource,
+    BmsWork,
+    BmsWorkItem,
+    FormerBmsSource,
+    bms_partition_of,
+)
 from application.ports.event_store.event_store import StreamNotFound
 from domain.errors import DomainError, NotAllowedNow
 from domain.event_sourcing.json_decoders import json_decoder
 from interfaces.workers.loops.lease_renewal import renewing_lease
+from interfaces.workers.loops.ordered_executor import KeyedExecutor
+from interfaces.workers.loops.partition_runner import run_assigned_partitions
 from interfaces.workers.loops.periodic import PeriodicCheck
-from projections.queries.views import ReadModelsUnavailable
 
-WAIT_S = 30.0
-GIVE_BACK_FROM = 16
-"""Pieces of work under way, without checks that commands defer. From that number on the worker gives every other new
-delivery back, once. The queue hands it to whichever worker has waited longest for that facility, so that one worker
-does not get the work of all facilities that start together (ADR 0092 has the figures)."""
-GIVE_BACK_PAUSE_S = 0.02
-"""Before a worker that gave work back asks for that facility's work again: enough for another worker to get it."""
-REFRESH_S = 2.0
-REDELIVERED: tuple[type[Exception], ...] = (*TRANSIENT, LockLost, NotAllowedNow, UnreadableDomainEvent)
-"""The delivery is not acknowledged after these errors, and the next one may succeed: a server is away, a race was lost,
-somebody else has recorded an outcome meanwhile, or a newer release has written to the stream and its workers can read
-it."""
+WAIT_S = 5.0
+FORMER_EVERY_S = 1.0
+"""Pause between two looks for work that a process of an earlier release published."""
+BUILDINGS_AT_ONCE = 100_000
+"""The queue bounds the work in hand (`adapters/nats/bms_work.py`), and the call slots bound the calls."""
+REPEATED: tuple[type[Exception], ...] = (*TRANSIENT, LockLost, NotAllowedNow, UnreadableDomainEvent)
+"""After these errors the work is tried again, and may succeed: a server is away, a race was lost, somebody else has
+recorded an outcome meanwhile, or a newer release has written to the stream. The BMS is asked for the outcome first."""
 UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 """The message is not a BmsWork: it may be thousands of brackets."""
 FINAL = (StreamNotFound, DomainError, ValueError)
@@ -43,105 +51,187 @@ FINAL = (StreamNotFound, DomainError, ValueError)
 log = structlog.get_logger("dispatch")
 
 
+@dataclass(eq=False)
+class WorkInHand:
+    """A piece of work from its first delivery to this worker until it is done or returned."""
+
+    item: BmsWorkItem
+    """The newest delivery: a broker that was restarted confirms no acknowledgement of an earlier one."""
+    ended: asyncio.Event
+    """Set when its partition is no longer served here."""
+    failures: int = 0
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when it is done or returned."""
+
+    async def extend_lease(self) -> None:
+        await self.item.extend_lease()
+
+    def raise_if_ended(self) -> None:
+        if self.ended.is_set():
+            raise Stopped
+
+
 @dataclass
 class DispatchWorker:
-    """Any number may run: the queue gives each facility's work to one of them, and the lock guarantees it."""
+    """Any number may run: each partition is assigned to one of them.
 
-    source: WorkSource
+    The work of a building is done in the queue's order, and buildings do not wait for each other. The lock of the
+    facility guarantees one piece of work at a time, also while its partition moves to another worker.
+    """
+
+    source: BmsSource
     calls: DispatchExecutor
-    slots: CallSlots
     locks: Locks
-    facilities: Callable[[], list[str]]
-    _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
-    _under_way: int = 0
-    _gave_back: bool = False
+    shares: PartitionAssignment
+    former: FormerBmsSource | None = None
+    _executor: KeyedExecutor = field(default_factory=lambda: KeyedExecutor(BUILDINGS_AT_ONCE))
+    _in_hand: dict[int, WorkInHand] = field(default_factory=dict)
+    """By the place in the queue's order."""
+    _leases: set[asyncio.Task[None]] = field(default_factory=set)
+    _served: dict[int, asyncio.Event] = field(default_factory=dict)
+    """Partition -> set when it is no longer served."""
 
     async def run(self, stop: asyncio.Event) -> None:
+        serving = [
+            asyncio.create_task(run_assigned_partitions(self.shares, partial(self._serve, stop), stop))
+        ]
+        if self.former is not None:
+            serving.append(asyncio.create_task(self._serve_former(self.former, stop)))
         try:
-            await PeriodicCheck("dispatch", partial(self._start_tasks, stop), every_s=REFRESH_S).run(stop)
+            await asyncio.wait(serving, return_when=asyncio.FIRST_EXCEPTION)
+            for task in serving:
+                if task.done():
+                    task.result()
         finally:
-            for task in self._tasks.values():
+            for task in serving:
                 task.cancel()
-            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            await asyncio.gather(*serving, return_exceptions=True)
+            await self._abandon()
 
-    async def _start_tasks(self, stop: asyncio.Event) -> None:
-        """Start a task for every facility that has none. Raises the error of a task that failed."""
-        for facility_id in await self._facility_ids():
-            task = self._tasks.get(facility_id)
-            if task is None or task.done():
-                _raise_failure(task)
-                self._tasks[facility_id] = asyncio.create_task(self._serve(facility_id, stop))
-
-    async def _facility_ids(self) -> list[str]:
+    async def _serve(self, stop: asyncio.Event, partition: int, ended: asyncio.Event) -> None:
+        """Serve a partition until `ended`. Calls under way then go on, under the locks of their facilities. Whoever
+        serves the partition next also gets their work, and finds their outcomes recorded."""
+        tasks = asyncio.create_task(self._consume(partition, ended)), asyncio.create_task(ended.wait())
         try:
-            return await asyncio.to_thread(self.facilities)
-        except ReadModelsUnavailable as error:
-            log.warning("read models unavailable; the facilities served stay the same", why=str(error))
-            return list(self._tasks)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            [failure, _] = await asyncio.gather(*tasks, return_exceptions=True)
+            self._served.pop(partition, None)
+            await self.source.release_bms(partition)
+            if stop.is_set():
+                await self._abandon()  # before the locks are released
+        if isinstance(failure, Exception):
+            raise failure
 
-    async def _serve(self, facility_id: str, stop: asyncio.Event) -> None:
-        """After one of REDELIVERED the work is delivered again, and its BMS is asked for the outcome."""
+    async def _consume(self, partition: int, ended: asyncio.Event) -> None:
+        take_over = partial(self.source.take_over_bms, partition)
+        try:
+            await retry_while_unavailable(take_over, stop=ended)
+        except Stopped:
+            return
+        self._served[partition] = ended
         await PeriodicCheck(
-            f"dispatch to {facility_id}",
-            partial(self._serve_next, facility_id),
+            f"dispatch of partition {partition}",
+            partial(self._take_next, partition, ended),
             every_s=0.0,
             retry_s=TIME_LIMITS.retry_wall_s,
-            also=REDELIVERED,
-        ).run(stop)
+        ).run(ended)
 
-    async def _serve_next(self, facility_id: str) -> None:
-        item = await self.source.next_bms(facility_id, wait_s=WAIT_S)
-        if item is not None and not await self._given_back(item):
-            await self._work(facility_id, item)
+    async def _take_next(self, partition: int, ended: asyncio.Event) -> None:
+        self._take(await self.source.next_bms(partition, wait_s=WAIT_S), ended)
 
-    async def _given_back(self, item: WorkItem) -> bool:
-        if self._under_way - self.slots.deferred < GIVE_BACK_FROM or item.deliveries > 1:
-            return False
-        give_back = self._gave_back = not self._gave_back
-        if give_back:
-            await item.redeliver_after(0.0)
-            await asyncio.sleep(GIVE_BACK_PAUSE_S)
-        return give_back
+    async def _serve_former(self, former: FormerBmsSource, stop: asyncio.Event) -> None:
+        take = partial(self._take_former, former)
+        await PeriodicCheck("dispatch of former work", take, every_s=FORMER_EVERY_S).run(stop)
 
-    async def _work(self, facility_id: str, item: WorkItem) -> None:
-        self._under_way += 1
+    async def _take_former(self, former: FormerBmsSource) -> None:
+        for item in await former.next_former_bms(frozenset(self._served)):
+            ended = self._served.get(bms_partition_of(item.facility_id))
+            if ended is None:
+                await item.redeliver_after(0.0)
+            else:
+                self._take([item], ended)
+
+    def _take(self, items: Sequence[BmsWorkItem], ended: asyncio.Event) -> None:
+        """Queue new work behind the earlier work of its building. Raises the error of work that failed."""
+        if self._executor.failure is not None:
+            raise self._executor.failure
+        for item in items:
+            held = self._in_hand.get(item.sequence)
+            if held is not None:
+                held.item, held.ended = item, ended
+                continue
+            held = self._in_hand[item.sequence] = WorkInHand(item, ended)
+            done = self._executor.put(item.ordering_key, partial(self._work, held))
+            lease = asyncio.create_task(self._hold(held, done))
+            self._leases.add(lease)
+            lease.add_done_callback(self._leases.discard)
+
+    async def _hold(self, held: WorkInHand, done: asyncio.Future[None]) -> None:
+        """Renew the lease until the work is done, also while it waits behind other work of its building."""
         try:
-            await self._carry_out(facility_id, item)
+            async with renewing_lease(held.extend_lease, self.source.redelivery_s):
+                await asyncio.wait([done])
         finally:
-            self._under_way -= 1
+            del self._in_hand[held.item.sequence]
 
-    async def _carry_out(self, facility_id: str, item: WorkItem) -> None:
-        async with (
-            renewing_lease(item.extend_lease, self.source.redelivery_s),
-            self.locks.held(f"bms:{facility_id}"),
-        ):
+    async def _abandon(self) -> None:
+        """Cancel what is under way. It is delivered again to whoever takes over its partition."""
+        await self._executor.aclose()
+        leases = list(self._leases)
+        for lease in leases:
+            lease.cancel()
+        await asyncio.gather(*leases, return_exceptions=True)
+
+    async def _work(self, held: WorkInHand) -> None:
+        """Try the work until it is done, or until its partition is no longer served here."""
+        await PeriodicCheck(
+            f"dispatch to {held.item.facility_id}",
+            partial(self._try, held),
+            every_s=TIME_LIMITS.retry_wall_s,
+            also=REPEATED,
+        ).run(held.over)
+
+    async def _try(self, held: WorkInHand) -> None:
+        try:
+            held.raise_if_ended()
+            is_over = await self._carry_out(held)
+        except Stopped:
+            await held.item.redeliver_after(0.0)
+            is_over = True
+        if is_over:
+            held.over.set()
+
+    async def _carry_out(self, held: WorkInHand) -> bool:
+        """False if the work is to be tried again."""
+        if not await self.source.is_next_bms(held.item):
+            return False
+        facility_id = held.item.facility_id
+        async with self.locks.held(f"bms:{facility_id}", while_waiting=held.raise_if_ended):
             try:
-                work = json_decoder(BmsWork).decode(item.body)
+                work = json_decoder(BmsWork).decode(held.item.body)
             except UNREADABLE as error:
                 log.exception("parked: it is not BMS work", facility=facility_id)
-                await self.calls.park_poison(facility_id, item.body, f"{type(error).__name__}: {error}")
+                await self.calls.park_poison(facility_id, held.item.body, f"{type(error).__name__}: {error}")
             else:
-                if not await self._finished(work, item):
-                    return
-        await item.done()
-
-    async def _finished(self, work: BmsWork, item: WorkItem) -> bool:
-        """Do the work or park it. False if it was returned for a later delivery."""
-        try:
-            await self.calls.do(work)
-        except REDELIVERED:
-            raise
-        except Exception as error:
-            log.exception("work failed", facility=work.facility_id, tries=item.deliveries)
-            if item.deliveries < MAX_TRIES and not isinstance(error, FINAL):
-                # Its BMS is asked first whether it knows the command, so nothing is done twice.
-                await item.redeliver_after(TIME_LIMITS.retry_wall_s)
-                return False
-            await self.calls.park(work, f"{type(error).__name__}: {error}")
+                if not await self._finished(work, held):
+                    return False
+            await held.item.done()
         return True
 
-
-def _raise_failure(task: asyncio.Task[None] | None) -> None:
-    """A task that failed ends the worker; its supervisor starts a new one."""
-    if task is not None and not task.cancelled() and (error := task.exception()) is not None:
-        raise error
+    async def _finished(self, work: BmsWork, held: WorkInHand) -> bool:
+        """Do the work or park it. False if it is to be tried again."""
+        try:
+            await self.calls.do(work)
+        except REPEATED:
+            raise
+        except Exception as error:
+            held.failures += 1
+            tries = held.item.deliveries - 1 + held.failures
+            log.exception("work failed", facility=work.facility_id, tries=tries)
+            if tries < MAX_TRIES and not isinstance(error, FINAL):
+                return False  # its BMS is asked first whether it knows the command, so nothing is done twice
+            await self.calls.park(work, f"{type(error).__name__}: {error}")
+        return True

@@ -48,7 +48,7 @@ def dispatch(env: BenchEnvironment) -> Iterator[Figure]:
         log = stack.enter_context(psycopg.connect(database.owner_url, autocommit=True))
         now = datetime.now(UTC)
         dr_event_ids = accepted(settings, entries, now)
-        workers = stack.enter_context(running(settings, [entry.facility_id for entry in entries]))
+        workers = stack.enter_context(running(settings))
         stores = stack.enter_context(closing(stores_at(settings, now + NOTICE)))
         ours, cpu_s = _commit_phase(stores, log, workers, dr_event_ids=dr_event_ids, count=count)
     theory = math.ceil(calls / at_once) * ANSWER_S

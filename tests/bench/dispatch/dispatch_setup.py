@@ -63,12 +63,12 @@ def served(count: int) -> Iterator[list[FacilityEntry]]:
 
 
 @contextmanager
-def running(settings: Settings, facility_ids: list[str]) -> Iterator[list[BaseProcess]]:
+def running(settings: Settings) -> Iterator[list[BaseProcess]]:
     context = multiprocessing.get_context("spawn")
     with ExitStack() as stack:
         targets: list[tuple[str, Callable[..., None], tuple[object, ...]]] = [
             ("relay", run_bench_worker, ("relay", settings)),
-            *[("dispatch", run_bench_dispatch, (settings, facility_ids))] * DISPATCHERS,
+            *[("dispatch", run_bench_dispatch, (settings,))] * DISPATCHERS,
         ]
         processes = []
         for name, target, arguments in targets:

@@ -49,13 +49,13 @@ def run_bench_worker(name: str, settings: Settings) -> None:
     run_worker(name, settings)
 
 
-def run_bench_dispatch(settings: Settings, facility_ids: list[str]) -> None:
-    """Run a dispatch worker for the given facilities, without read models."""
+def run_bench_dispatch(settings: Settings) -> None:
+    """Run a dispatch worker."""
     from interfaces.bootstrap.dispatch import run_dispatch
     from interfaces.bootstrap.processes import run_until_stopped
 
     async def run(stores: Stores, stop: asyncio.Event) -> None:
-        await run_dispatch(stores, stop, facilities=lambda: facility_ids)
+        await run_dispatch(stores, stop)
 
     uvloop.run(run_until_stopped(run, settings))
 

@@ -1,5 +1,4 @@
-"""The contract of the work queue: accepts a message once, delivers it until it is done, one at a time per
-facility."""
+"""The contract of the work queue: accepts a message once, and delivers it in order until it is done."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,13 +12,16 @@ import pytest
 from adapters.nats import work_queue
 from adapters.nats.work_queue import NatsWorkQueue
 from application.ports.dispatch.work_queue import (
+    BmsSource,
     BmsWork,
+    BmsWorkItem,
+    CallbackSource,
     CallbackWork,
-    WorkItem,
     WorkPublisher,
     WorkQueueUnavailable,
-    WorkSource,
+    bms_partition_of,
 )
+from tests.bms_reader import BmsReader
 from tests.fakes.dispatch.work_queue import FakeWorkQueue
 
 REDELIVERY_S = 1.0
@@ -27,7 +29,7 @@ SOON_S = 0.3
 LONG_S = 15.0
 
 
-class Queue(WorkPublisher, WorkSource, Protocol):
+class Queue(WorkPublisher, BmsSource, CallbackSource, Protocol):
     """Both ends of the queue."""
 
 
@@ -84,8 +86,10 @@ def work(facility_id: str, number: int = 1) -> BmsWork:
     )
 
 
-async def next_number(queue: Queue, facility_id: str, *, wait_s: float = LONG_S) -> tuple[int, WorkItem]:
-    item = await queue.next_bms(facility_id, wait_s=wait_s)
+async def next_number(
+    reader: BmsReader, facility_id: str, *, wait_s: float = LONG_S
+) -> tuple[int, BmsWorkItem]:
+    item = await reader.next(facility_id, wait_s=wait_s)
     assert item is not None
     decoded = msgspec.json.decode(item.body, type=BmsWork)
     assert decoded.command_id is not None
@@ -102,15 +106,16 @@ def run_scenario(scenario: Callable[[Connect], Awaitable[None]], system: Any) ->
 
 def test_published_messages_are_delivered_whole_and_in_order(system: Any) -> None:
     async def scenario(connect: Connect) -> None:
-        publisher, worker, where = await connect(), await connect(), facility()
+        publisher, worker, where = await connect(), BmsReader(await connect()), facility()
         for number in (1, 2, 3):
             await publisher.publish_bms(work(where, number), message_id=f"{where}:{number}")
         for number in (1, 2, 3):
-            item = await worker.next_bms(where, wait_s=LONG_S)
+            item = await worker.next(where, wait_s=LONG_S)
+            assert item is not None
             assert msgspec.json.decode(item.body, type=BmsWork) == work(where, number)
             assert item.deliveries == 1
             await item.done()
-        assert await worker.next_bms(where, wait_s=SOON_S) is None
+        assert await worker.next(where, wait_s=SOON_S) is None
 
     run_scenario(scenario, system)
 
@@ -118,67 +123,76 @@ def test_published_messages_are_delivered_whole_and_in_order(system: Any) -> Non
 def test_a_repeated_message_id_is_ignored_even_after_the_first_is_done(system: Any) -> None:
     async def scenario(connect: Connect) -> None:
         first, second, where = await connect(), await connect(), facility()
+        reader = BmsReader(second)
         for publisher in (first, first, second):
             await publisher.publish_bms(work(where), message_id=f"{where}:1")
-        _, item = await next_number(second, where)
+        _, item = await next_number(reader, where)
         await item.done()
         await first.publish_bms(work(where), message_id=f"{where}:1")
-        assert await second.next_bms(where, wait_s=SOON_S) is None
+        assert await reader.next(where, wait_s=SOON_S) is None
 
     run_scenario(scenario, system)
 
 
-def test_the_work_of_a_silent_worker_goes_to_another(system: Any) -> None:
+def test_work_without_a_sign_of_life_is_delivered_again(system: Any) -> None:
     async def scenario(connect: Connect) -> None:
-        silent, other, where = await connect(), await connect(), facility()
-        await silent.publish_bms(work(where), message_id=f"{where}:1")
-        _, lost = await next_number(silent, where)
+        publisher, worker, where = await connect(), BmsReader(await connect()), facility()
+        await publisher.publish_bms(work(where), message_id=f"{where}:1")
+        _, lost = await next_number(worker, where)
         assert lost.deliveries == 1
-
-        _, found = await next_number(other, where)
-        assert found.deliveries == 2
+        _, found = await next_number(worker, where)
+        assert (found.deliveries, found.sequence) == (2, lost.sequence)
         await found.done()
-        assert await other.next_bms(where, wait_s=REDELIVERY_S + SOON_S) is None
+        assert await worker.next(where, wait_s=REDELIVERY_S + SOON_S) is None
 
     run_scenario(scenario, system)
 
 
-def test_a_facility_has_one_delivered_message_at_a_time(system: Any) -> None:
+def test_whoever_takes_over_a_partition_gets_what_is_not_done_first_and_in_order(system: Any) -> None:
     async def scenario(connect: Connect) -> None:
-        one, two, where = await connect(), await connect(), facility()
-        for number in (1, 2):
+        one, other, where = await connect(), await connect(), facility()
+        for number in (1, 2, 3):
             await one.publish_bms(work(where, number), message_id=f"{where}:{number}")
-        number, item = await next_number(one, where)
-        assert number == 1
-        assert await two.next_bms(where, wait_s=SOON_S) is None
-
+        dead, successor = BmsReader(one), BmsReader(other)
+        number, item = await next_number(dead, where)
         await item.done()
-        number, item = await next_number(two, where)
-        assert number == 2
-        await item.done()
+        assert (number, (await next_number(dead, where))[0]) == (1, 2)
+        taken = [await next_number(successor, where, wait_s=REDELIVERY_S / 2) for _ in range(2)]
+        assert [number for number, _ in taken] == [2, 3]
+        assert taken[0][1].sequence < taken[1][1].sequence
+        for _, item in taken:
+            await item.done()
+        assert await successor.next(where, wait_s=REDELIVERY_S + SOON_S) is None
 
     run_scenario(scenario, system)
 
 
-def test_facilities_do_not_wait_for_each_other(system: Any) -> None:
+def test_work_that_is_not_done_holds_up_no_other_of_its_partition(system: Any) -> None:
     async def scenario(connect: Connect) -> None:
-        queue, slow, quick = await connect(), facility(), facility()
-        await queue.publish_bms(work(slow), message_id=f"{slow}:1")
+        queue, slow = await connect(), facility()
+        quick = next(one for one in iter(facility, "") if bms_partition_of(one) == bms_partition_of(slow))
+        for number in (1, 2):
+            await queue.publish_bms(work(slow, number), message_id=f"{slow}:{number}")
         await queue.publish_bms(work(quick), message_id=f"{quick}:1")
-        _, kept = await next_number(queue, slow)
-        _, item = await next_number(queue, quick)
-        await item.done()
-        await kept.done()
+        reader = BmsReader(queue)
+        held = [await next_number(reader, slow) for _ in range(2)]
+        assert [number for number, _ in held] == [1, 2]
+        _, item = await next_number(reader, quick)
+        assert (item.facility_id, item.ordering_key != held[0][1].ordering_key) == (quick, True)
+        assert held[0][1].ordering_key == held[1][1].ordering_key
+        for delivered in (item, held[0][1], held[1][1]):
+            assert await queue.is_next_bms(delivered)
+            await delivered.done()
 
     run_scenario(scenario, system)
 
 
 def test_a_worker_that_extends_its_lease_keeps_its_work(system: Any) -> None:
     async def scenario(connect: Connect) -> None:
-        worker, other, where = await connect(), await connect(), facility()
-        await worker.publish_bms(work(where), message_id=f"{where}:1")
+        publisher, worker, where = await connect(), BmsReader(await connect()), facility()
+        await publisher.publish_bms(work(where), message_id=f"{where}:1")
         _, item = await next_number(worker, where)
-        waiting = asyncio.create_task(other.next_bms(where, wait_s=2.5 * REDELIVERY_S))
+        waiting = asyncio.create_task(worker.next(where, wait_s=2.5 * REDELIVERY_S))
         while not waiting.done():
             await item.extend_lease()
             await asyncio.sleep(REDELIVERY_S / 10)
@@ -190,8 +204,8 @@ def test_a_worker_that_extends_its_lease_keeps_its_work(system: Any) -> None:
 
 def test_a_returned_message_is_redelivered_later(system: Any) -> None:
     async def scenario(connect: Connect) -> None:
-        worker, where = await connect(), facility()
-        await worker.publish_bms(work(where), message_id=f"{where}:1")
+        publisher, worker, where = await connect(), BmsReader(await connect()), facility()
+        await publisher.publish_bms(work(where), message_id=f"{where}:1")
         _, item = await next_number(worker, where)
         await item.redeliver_after(0.1)
         with pytest.raises(WorkQueueUnavailable):
@@ -205,7 +219,7 @@ def test_a_returned_message_is_redelivered_later(system: Any) -> None:
 
 def test_the_inventory_names_facilities_with_work_that_is_not_done(system: Any) -> None:
     async def scenario(connect: Connect) -> None:
-        publisher, worker, busy, idle = await connect(), await connect(), facility(), facility()
+        publisher, worker, busy, idle = await connect(), BmsReader(await connect()), facility(), facility()
         for where in (busy, idle):
             await publisher.publish_bms(work(where), message_id=f"{where}:1")
         assert {busy, idle} <= await publisher.facilities_with_work()

@@ -11,9 +11,10 @@ import pytest
 from nats.aio.client import Client
 from nats.js import JetStreamContext, api
 
+from adapters.nats.bms_work import BMS_STREAM
 from adapters.nats.stream_setup import set_up_stream
 from adapters.nats.telemetry_stream import DEFAULT_MAX_BYTES, STREAM, NatsTelemetryStream
-from adapters.nats.work_queue import BMS_STREAM, NatsWorkQueue
+from adapters.nats.work_queue import NatsWorkQueue
 
 GIVEN = 5_000_000
 

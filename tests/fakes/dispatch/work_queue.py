@@ -1,25 +1,27 @@
-"""WorkPublisher and WorkSource in memory: deduplication, one message at a time per facility, redelivery."""
+"""WorkPublisher, BmsSource and CallbackSource in memory: deduplication, order, redelivery."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from application.ports.dispatch.work_queue import (
     MAX_WORK_BYTES,
     BmsWork,
+    BmsWorkItem,
     CallbackWork,
     WorkItem,
     WorkQueueUnavailable,
     WorkRejected,
     WorkShareFull,
+    bms_partition_of,
     callback_id_of,
     encode_work,
 )
 from tests.waking import complete_future
 
-CALLBACKS_AT_ONCE = 10_000
 CALLBACK_SHARE = 500
 BMS = "bms "
 CALLBACKS = "callbacks "
@@ -30,6 +32,7 @@ CALLBACKS = "callbacks "
 class Message:
     body: bytes
     place: str
+    sequence: int
     times: int = 0
     lent_until: float = 0.0
     """The loop time until which the message is delivered to a consumer."""
@@ -47,6 +50,18 @@ class FakeWorkItem:
     @property
     def body(self) -> bytes:
         return self.message.body
+
+    @property
+    def facility_id(self) -> str:
+        return self.message.place.removeprefix(BMS)
+
+    @property
+    def sequence(self) -> int:
+        return self.message.sequence
+
+    @property
+    def ordering_key(self) -> str:
+        return self.message.place
 
     async def done(self) -> None:
         if self.was_given_back:
@@ -71,8 +86,9 @@ class FakeWorkQueue:
     """The largest message that it takes, as its operator has set it."""
     is_down: bool = False
     waiting: dict[str, list[Message]] = field(default_factory=dict)
+    _published: int = 0
     _seen: set[tuple[str, str]] = field(default_factory=set)
-    _wanted: dict[str, list[asyncio.Future[None]]] = field(default_factory=dict)
+    _wanted: list[asyncio.Future[None]] = field(default_factory=list)
 
     async def publish_bms(self, work: BmsWork, *, message_id: str) -> None:
         self._publish("bms", f"{BMS}{work.facility_id}", encode_work(work), message_id)
@@ -86,8 +102,33 @@ class FakeWorkQueue:
             raise WorkShareFull(f"{self.callback_share} callbacks of {work.utility_id} wait")
         self._publish("callback", place, encode_work(work), message_id)
 
-    async def next_bms(self, facility_id: str, *, wait_s: float) -> WorkItem | None:
-        return await self._next(f"{BMS}{facility_id}", wait_s, at_once=1)
+    async def take_over_bms(self, partition: int) -> None:
+        self._require_up()
+        for message in self._of_partition(partition):
+            message.lent_until = 0.0
+            self._stir()
+
+    async def next_bms(self, partition: int, *, wait_s: float) -> Sequence[BmsWorkItem]:
+        item = await self._next(lambda: self._of_partition(partition), wait_s)
+        return [] if item is None else [item]
+
+    async def release_bms(self, partition: int) -> None:
+        return
+
+    async def is_next_bms(self, item: BmsWorkItem) -> bool:
+        """Every facility has one ordering key."""
+        self._require_up()
+        return True
+
+    def _of_partition(self, partition: int) -> list[Message]:
+        """The messages of a partition in the order of publication."""
+        found = [
+            message
+            for place, messages in self.waiting.items()
+            if place.startswith(BMS) and bms_partition_of(place.removeprefix(BMS)) == partition
+            for message in messages
+        ]
+        return sorted(found, key=lambda message: message.sequence)
 
     async def utilities_with_callbacks(self) -> list[str]:
         self._require_up()
@@ -98,7 +139,7 @@ class FakeWorkQueue:
         )
 
     async def next_callback(self, utility_id: str, *, wait_s: float) -> WorkItem | None:
-        return await self._next(f"{CALLBACKS}{utility_id}", wait_s, at_once=CALLBACKS_AT_ONCE)
+        return await self._next(lambda: self.waiting.get(f"{CALLBACKS}{utility_id}", ()), wait_s)
 
     async def facilities_with_work(self) -> frozenset[str]:
         self._require_up()
@@ -141,11 +182,11 @@ class FakeWorkQueue:
         messages = self.waiting.get(message.place, [])
         if message in messages:
             messages.remove(message)
-        self._stir(message.place)
+        self._stir()
 
     def lend(self, message: Message, wall_s: float) -> None:
         message.lent_until = asyncio.get_running_loop().time() + wall_s
-        self._stir(message.place)
+        self._stir()
 
     def _publish(self, stream: str, place: str, body: bytes, message_id: str) -> None:
         self._require_up()
@@ -153,38 +194,39 @@ class FakeWorkQueue:
             raise WorkRejected(f"{message_id} has {len(body)} bytes, at most {self.most_bytes} are taken")
         if (stream, message_id) not in self._seen:
             self._seen.add((stream, message_id))
-            self.waiting.setdefault(place, []).append(Message(body, place))
-            self._stir(place)
+            self._published += 1
+            self.waiting.setdefault(place, []).append(Message(body, place, self._published))
+            self._stir()
 
     def _require_up(self) -> None:
         if self.is_down:
             raise WorkQueueUnavailable("ordered to be down")
 
-    def _stir(self, place: str) -> None:
-        for future in self._wanted.pop(place, []):
+    def _stir(self) -> None:
+        wanted, self._wanted = self._wanted, []
+        for future in wanted:
             complete_future(future)
 
-    async def _next(self, place: str, wait_s: float, *, at_once: int) -> WorkItem | None:
+    async def _next(self, messages_of: Callable[[], Iterable[Message]], wait_s: float) -> FakeWorkItem | None:
         self._require_up()
         loop = asyncio.get_running_loop()
         until = loop.time() + wait_s
         while True:
-            now, messages = loop.time(), self.waiting.get(place, [])
-            free = [message for message in messages if message.lent_until <= now]
-            if free and len(messages) - len(free) < at_once:
-                free[0].times += 1
-                free[0].lent_until = now + self.redelivery_s
-                return FakeWorkItem(self, free[0], free[0].times)
+            now, messages = loop.time(), list(messages_of())
+            free = next((message for message in messages if message.lent_until <= now), None)
+            if free is not None:
+                free.times += 1
+                free.lent_until = now + self.redelivery_s
+                return FakeWorkItem(self, free, free.times)
             if now >= until:
                 return None
-            lent = [message.lent_until for message in messages if message.lent_until > now]
-            await self._stirred(place, min([until, *lent]))
+            await self._stirred(min([until, *(message.lent_until for message in messages)]))
 
-    async def _stirred(self, place: str, until: float) -> None:
-        """Wait until something changes at `place`, or until the loop time `until`."""
+    async def _stirred(self, until: float) -> None:
+        """Wait until something changes, or until the loop time `until`."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
-        self._wanted.setdefault(place, []).append(future)
+        self._wanted.append(future)
         timer = loop.call_at(until, complete_future, future)
         try:
             await future

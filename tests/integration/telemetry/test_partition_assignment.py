@@ -3,7 +3,8 @@
 import asyncio
 import subprocess
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import psycopg
 import pytest
@@ -16,7 +17,7 @@ from adapters.postgres.coordination.partition_assignment import (
 )
 from adapters.postgres.coordination.session_locks import LockSession
 from domain.telemetry.meter_reading import ALL_PARTITIONS
-from interfaces.workers.aggregate.partition_runner import run_assigned_partitions
+from interfaces.workers.loops.partition_runner import run_assigned_partitions
 from tests.integration.telemetry.conftest import TelemetryPath, eventually
 from tests.integration.telemetry.test_log_to_store import (
     FACILITIES,
@@ -150,7 +151,7 @@ def test_work_ends_before_its_partition_is_released(database: Database) -> None:
     working: Counter[int] = Counter()
     seen: set[int] = set()
 
-    def work(name: str) -> Callable[[int, asyncio.Event], Awaitable[None]]:
+    def work(name: str) -> Callable[[int, asyncio.Event], Coroutine[Any, Any, None]]:
         async def on(partition: int, ended: asyncio.Event) -> None:
             working[partition] += 1
             assert working[partition] == 1, f"{name}: another worker works on {partition}"

@@ -6,12 +6,13 @@ from uuid import UUID
 import msgspec
 import nats
 
-from adapters.nats.work_queue import BMS_SUBJECT, NatsWorkQueue
-from application.ports.dispatch.work_queue import BmsWork
+from adapters.nats.bms_work import partition_subject
+from adapters.nats.work_queue import NatsWorkQueue
+from application.ports.dispatch.work_queue import BmsWork, bms_partition_of
 from domain.dispatch import Dispatch
 from interfaces.workers.dispatch.dispatch import DispatchWorker
 from tests.fakes.coordination.locks import FakeLocks
-from tests.fakes.dispatch.call_slots import FakeCallSlots
+from tests.fakes.coordination.partition_assignment import FakePartitionAssignment
 from tests.in_process_system import InProcessSystem
 from tests.sample_values import DR_EVENT_ID
 from tests.servers import nats_server
@@ -43,16 +44,15 @@ def test_a_poison_message_is_parked_and_the_next_message_is_processed() -> None:
         queue = await NatsWorkQueue.connect(url, redelivery_s=30.0, name="test")
         client = await nats.connect(url)
         for body in bodies:
-            await client.jetstream().publish(f"{BMS_SUBJECT}.fac-001", body)
+            await client.jetstream().publish(partition_subject("fac-001"), body)
         await queue.publish_bms(work_of(requested, dr_event_id=UUID(int=99)), message_id="nobody's")
         await queue.publish_bms(work_of(requested), message_id="good")
         stop = asyncio.Event()
         worker = DispatchWorker(
             source=queue,
             calls=world.calls,
-            slots=FakeCallSlots(),
             locks=FakeLocks(),
-            facilities=lambda: ["fac-001"],
+            shares=FakePartitionAssignment([bms_partition_of("fac-001")]),
         )
         running = asyncio.create_task(worker.run(stop))
         while not running.done():

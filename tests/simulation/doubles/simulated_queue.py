@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
 from application.ports.dispatch.work_queue import (
     BmsWork,
+    BmsWorkItem,
     CallbackWork,
     WorkItem,
     WorkQueueUnavailable,
@@ -20,7 +21,7 @@ from tests.simulation.scenario.fault_injection import FaultInjector
 
 @dataclass
 class SimulatedWorkQueue:
-    """WorkPublisher and WorkSource."""
+    """WorkPublisher, BmsSource and CallbackSource."""
 
     queue: FakeWorkQueue
     injector: FaultInjector
@@ -50,9 +51,22 @@ class SimulatedWorkQueue:
                 await self.queue.publish_callback(work, message_id=copy)
         self._answered(message_id)
 
-    async def next_bms(self, facility_id: str, *, wait_s: float) -> WorkItem | None:
+    async def take_over_bms(self, partition: int) -> None:
         self.reach()
-        return self._handed(await self.queue.next_bms(facility_id, wait_s=wait_s))
+        await self.queue.take_over_bms(partition)
+
+    async def next_bms(self, partition: int, *, wait_s: float) -> Sequence[BmsWorkItem]:
+        self.reach()
+        return [
+            SimulatedBmsWorkItem(self, item) for item in await self.queue.next_bms(partition, wait_s=wait_s)
+        ]
+
+    async def release_bms(self, partition: int) -> None:
+        return
+
+    async def is_next_bms(self, item: BmsWorkItem) -> bool:
+        self.reach()
+        return await self.queue.is_next_bms(item)
 
     async def utilities_with_callbacks(self) -> list[str]:
         self.reach()
@@ -123,3 +137,20 @@ class SimulatedWorkItem:
     async def redeliver_after(self, wall_s: float) -> None:
         if not self.source.down:
             await self.item.redeliver_after(wall_s)
+
+
+@dataclass(frozen=True)
+class SimulatedBmsWorkItem(SimulatedWorkItem):
+    item: BmsWorkItem
+
+    @property
+    def facility_id(self) -> str:
+        return self.item.facility_id
+
+    @property
+    def sequence(self) -> int:
+        return self.item.sequence
+
+    @property
+    def ordering_key(self) -> str:
+        return self.item.ordering_key

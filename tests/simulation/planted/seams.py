@@ -26,8 +26,8 @@ from application.ports.dispatch.building_control import (
 )
 from application.ports.dispatch.work_queue import (
     BmsWork,
+    BmsWorkItem,
     CallbackWork,
-    WorkItem,
     WorkQueueFull,
     WorkQueueUnavailable,
     WorkRejected,
@@ -114,11 +114,11 @@ class FirstIssueQueue(Wrapper):
 
 
 class EarlyAckQueue(Wrapper):
-    async def next_bms(self, facility_id: str, *, wait_s: float) -> WorkItem | None:
-        item: WorkItem | None = await self._wrapped.next_bms(facility_id, wait_s=wait_s)
-        if item is not None:
+    async def next_bms(self, partition: int, *, wait_s: float) -> Sequence[BmsWorkItem]:
+        items: Sequence[BmsWorkItem] = await self._wrapped.next_bms(partition, wait_s=wait_s)
+        for item in items:
             await item.done()
-        return item
+        return items
 
 
 class OneShareQueue(Wrapper):
@@ -151,9 +151,8 @@ def _as_unavailable() -> Iterator[None]:
 
 
 class FirstDeliveryQueue(Wrapper):
-    async def next_bms(self, facility_id: str, *, wait_s: float) -> WorkItem | None:
-        item: WorkItem | None = await self._wrapped.next_bms(facility_id, wait_s=wait_s)
-        return None if item is None else _FirstDelivery(item)
+    async def next_bms(self, partition: int, *, wait_s: float) -> Sequence[BmsWorkItem]:
+        return [_FirstDelivery(item) for item in await self._wrapped.next_bms(partition, wait_s=wait_s)]
 
 
 class _FirstDelivery(Wrapper):

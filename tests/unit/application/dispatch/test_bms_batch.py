@@ -10,6 +10,7 @@ from application.commands.dr_event import StartDREvent
 from application.ports.dispatch.work_queue import BmsWork
 from interfaces.simulators.bms.journal import duplicate_actions
 from interfaces.workers.relay.relay import READER
+from tests.bms_reader import BmsReader
 from tests.in_process_system import InProcessSystem
 from tests.sample_values import DR_EVENT_ID, STARTS_AT, zone_entry
 
@@ -49,7 +50,8 @@ def taken(world: InProcessSystem) -> list[BmsWork]:
 
     async def scenario() -> list[BmsWork]:
         found = []
-        while (item := await world.queue.next_bms("fac-001", wait_s=0)) is not None:
+        reader = BmsReader(world.queue)
+        while (item := await reader.next("fac-001", wait_s=0)) is not None:
             found.append(msgspec.json.decode(item.body, type=BmsWork))
             await item.done()
         return found

@@ -13,6 +13,7 @@ from domain.dispatch import Dispatch
 from domain.identifiers import dispatch_id
 from interfaces.workers.dispatch.reconcile import Reconciler
 from projections.queries.views import ReadModelsUnavailable
+from tests.bms_reader import BmsReader
 from tests.fakes.clock import FakeClock
 from tests.fakes.coordination.locks import FakeLocks, LockBoard
 from tests.fakes.dispatch.work_queue import FakeWorkQueue
@@ -44,7 +45,8 @@ def reconciler(*facility_ids: str, clock: FakeClock, queue: FakeWorkQueue) -> Re
 async def taken(queue: FakeWorkQueue, facility_id: str) -> list[BmsWork]:
     """The queued work of that facility, in order."""
     found = []
-    while (item := await queue.next_bms(facility_id, wait_s=0)) is not None:
+    reader = BmsReader(queue)
+    while (item := await reader.next(facility_id, wait_s=0)) is not None:
         found.append(msgspec.json.decode(item.body, type=BmsWork))
         await item.done()
     return found

@@ -11,6 +11,7 @@ from application.ports.event_store.event_log import LogEntry
 from domain.dispatch import Dispatch
 from domain.identifiers import dispatch_id
 from interfaces.workers.relay.relay import READER, Relay
+from tests.bms_reader import BmsReader
 from tests.fakes.event_store.event_log import FakeEventLog
 from tests.fakes.event_store.reader_positions import FakeReaderPositions
 from tests.in_process_system import InProcessSystem
@@ -59,7 +60,8 @@ def test_a_command_published_singly_and_read_again_with_the_next_is_not_lost() -
 
     async def published() -> set[UUID]:
         found: set[UUID] = set()
-        while (item := await world.queue.next_bms("fac-001", wait_s=0)) is not None:
+        reader = BmsReader(world.queue)
+        while (item := await reader.next("fac-001", wait_s=0)) is not None:
             work = msgspec.json.decode(item.body, type=BmsWork)
             found |= {*work.more, *([work.command_id] if work.command_id else [])}
             await item.done()

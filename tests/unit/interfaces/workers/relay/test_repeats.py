@@ -12,6 +12,7 @@ from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.errors import DomainError
 from interfaces.workers.relay.relay import READER, Relay
+from tests.bms_reader import BmsReader
 from tests.fakes.event_store.reader_positions import FakeReaderPositions
 from tests.in_process_system import PREPARE_AT, InProcessSystem
 from tests.sample_values import DR_EVENT_ID, UTILITY
@@ -136,7 +137,7 @@ def test_work_on_the_queue_has_the_causation_and_trace_of_its_intent() -> None:
     world.relay_all()
 
     async def taken() -> BmsWork:
-        item = await world.queue.next_bms("fac-001", wait_s=0)
+        item = await BmsReader(world.queue).next("fac-001", wait_s=0)
         assert item is not None
         return msgspec.json.decode(item.body, type=BmsWork)
 

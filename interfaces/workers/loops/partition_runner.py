@@ -1,7 +1,8 @@
 """Runs work on the partitions assigned to this worker: started when one is assigned, ended before it is given back."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import structlog
 
@@ -16,7 +17,7 @@ _FACTOR_WHILE_UNASSIGNED = 0.25
 
 async def run_assigned_partitions(
     shares: PartitionAssignment,
-    work: Callable[[int, asyncio.Event], Awaitable[None]],
+    work: Callable[[int, asyncio.Event], Coroutine[Any, Any, None]],
     stop: asyncio.Event,
     *,
     ask_every_s: float = ASK_EVERY_S,
@@ -28,23 +29,18 @@ async def run_assigned_partitions(
             assigned = await shares.assigned()
             await _end({p: one for p, one in running.items() if p not in assigned}, shares)
             running = {p: one for p, one in running.items() if p in assigned}
-            for partition in assigned - running.keys():
+            taken = sorted(assigned - running.keys())
+            for partition in taken:
                 ended = asyncio.Event()
-                running[partition] = (ended, asyncio.create_task(_logged(work, partition, ended)))
+                running[partition] = (ended, asyncio.create_task(work(partition, ended)))
+            if taken:
+                _log.info("partitions taken", partitions=taken)
             await _sleep(running, stop, ask_every_s if running else ask_every_s * _FACTOR_WHILE_UNASSIGNED)
     finally:
         try:
             await _end(running, shares)
         finally:
             await shares.aclose()
-
-
-async def _logged(
-    work: Callable[[int, asyncio.Event], Awaitable[None]], partition: int, ended: asyncio.Event
-) -> None:
-    _log.info("partition taken", partition=partition)
-    await work(partition, ended)
-    _log.info("partition given back", partition=partition)
 
 
 async def _end(
@@ -55,6 +51,7 @@ async def _end(
         ended.set()
     if ending:
         await asyncio.wait([task for _, task in ending.values()])
+        _log.info("partitions given back", partitions=sorted(ending))
     for partition, (_, task) in ending.items():
         await shares.release(partition)
         task.result()
