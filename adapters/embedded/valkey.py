@@ -15,11 +15,13 @@ from adapters.embedded.loopback import HOST, ask
 
 USER = "valkey"
 _EVERYTHING = "~* &* +@all"
+_ENTRIES = "~gridproof:answers:* ~gridproof:*:answers:*"
+"""Without and with the prefix of a system."""
 _RIGHTS = MappingProxyType(
     {
         "web": "~*",
-        "aggregate": "~gridproof:answers:*",
-        "forecast": "~gridproof:answers:* ~gridproof:weather-quota*",
+        "aggregate": _ENTRIES,
+        "forecast": f"{_ENTRIES} ~gridproof:weather-quota* ~gridproof:*:weather-quota",
     }
 )
 """Worker -> the keys that it may use; none may use commands that administer the server."""

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 from adapters.mqtt import packets
 from adapters.mqtt.connection import KEEPALIVE_S, Connection
 from adapters.mqtt.packets import BrokerResponse, Version
-from adapters.mqtt.tls import tls_context
+from adapters.mqtt.tls import connection_problem, tls_context
 
 SESSION_EXPIRY_S = 7 * 86_400
 """MQTT 5: how long the broker stores messages for a disconnected session. Equal to the retention of the telemetry log.
@@ -39,6 +39,10 @@ class Broker:
         self._ssl = (tls or tls_context()) if secure else None
         self.within_s = within_s
 
+    @property
+    def name(self) -> str:
+        return f"{self.host}:{self.port}"
+
     async def log_in(
         self,
         connection: Connection,
@@ -67,6 +71,13 @@ class Broker:
             raise MqttRefused(f"the broker refuses the connection: {answer.refusal}")
 
 
+def brokers_at(
+    urls: str, *, version: Version, tls: ssl.SSLContext | None, within_s: float = 10.0
+) -> list[Broker]:
+    """Those of a list with commas. Raises MqttTlsError."""
+    return [Broker(url.strip(), version=version, tls=tls, within_s=within_s) for url in urls.split(",")]
+
+
 async def answered(connection: Connection, answer: "asyncio.Future[BrokerResponse]") -> BrokerResponse:
     """The broker's response. Raises OSError where it closed the connection instead."""
     either: list[asyncio.Future[Any]] = [answer, connection.over]
@@ -79,22 +90,38 @@ async def answered(connection: Connection, answer: "asyncio.Future[BrokerRespons
     raise error
 
 
-async def check_login(url: str, *, version: Version, tls: ssl.SSLContext | None, client_id: str) -> str:
-    """Log in and out again, for `gridproof doctor`. Raises OSError, TimeoutError, MqttTlsError."""
-    broker = Broker(url, version=version, tls=tls)
-    connection = Connection(NoRoom(), version)
+async def check_login(urls: str, *, version: Version, tls: ssl.SSLContext | None, client_id: str) -> str:
+    """Log in and out again at each broker, for `gridproof doctor`. Returns what they say; one that answers is enough.
+
+    Raises OSError, TimeoutError, MqttTlsError where none of them lets this client in.
+    """
+    answers, failures = [], []
+    for broker in brokers_at(urls, version=version, tls=tls):
+        try:
+            await _log_in_and_out(broker, client_id)
+        except (OSError, TimeoutError) as error:
+            failures.append(error)
+            answers.append(f"{broker.name} does not: {connection_problem(error)}")
+        else:
+            answers.append(f"takes connections on port {broker.port}, MQTT {version}")
+    if len(failures) == len(answers):
+        raise failures[0]
+    return "; ".join(answers)
+
+
+async def _log_in_and_out(broker: Broker, client_id: str) -> None:
+    connection = Connection(NoRoom(), broker.version)
     try:
         async with asyncio.timeout(broker.within_s):
             await broker.log_in(connection, client_id, clean_session=True)
     finally:
         connection.close(packets.DISCONNECT_PACKET)
-    return f"takes connections on port {broker.port}, MQTT {version}"
 
 
 async def delete_session(url: str, *, client_id: str) -> None:
     """Delete the session of `client_id` and what waits in it. Raises OSError, TimeoutError."""
-    # A clean session discards the one before it.
-    await check_login(url, version="3.1.1", tls=None, client_id=client_id)
+    for broker in brokers_at(url, version="3.1.1", tls=None):
+        await _log_in_and_out(broker, client_id)  # a clean session discards the one before it
 
 
 class NoRoom:

@@ -2,13 +2,14 @@
 
 import asyncio
 import ssl
+from collections import deque
 from contextlib import suppress
 from typing import Any
 
 import structlog
 
 from adapters.mqtt import packets
-from adapters.mqtt.broker import Broker, NoRoom, answered
+from adapters.mqtt.broker import Broker, NoRoom, answered, brokers_at
 from adapters.mqtt.connection import Connection
 from adapters.mqtt.packets import Version
 from adapters.mqtt.tls import connection_problem
@@ -30,7 +31,8 @@ class MqttSubscriptionRefused(Exception):
 
 
 class MqttMeterFeed:
-    """The feed at `url` (`mqtt://user:password@host:port` or `mqtts://`).
+    """The feed at `url` (`mqtt://user:password@host:port` or `mqtts://`), or at several with commas between them: after
+    a failure the next one is tried.
 
     The client id is fixed and its session persistent: messages that arrive while no client is connected wait in the
     broker. With `share`, several sessions, each with its own client id, have the broker distribute the messages among
@@ -50,7 +52,9 @@ class MqttMeterFeed:
         receive_maximum: int = 8_192,
         connect_within_s: float = 10.0,
     ) -> None:
-        self._broker = Broker(url, version=version, tls=tls, within_s=connect_within_s)
+        self._brokers = deque(brokers_at(url, version=version, tls=tls, within_s=connect_within_s))
+        """The first one is used, or tried next."""
+        self._version: Version = version
         self._client_id = client_id
         self._topic_filter = topic_filter if share is None else f"$share/{share}/{topic_filter}"
         self._receive_maximum = receive_maximum
@@ -65,11 +69,18 @@ class MqttMeterFeed:
 
         Raises OSError (MqttRefused), TimeoutError, MqttSubscriptionRefused.
         """
-        connection = Connection(NoRoom(), self._broker.version)
-        try:
-            await self._connected(connection)
-        finally:
-            connection.close(packets.DISCONNECT_PACKET)
+        for left in reversed(range(len(self._brokers))):
+            connection = Connection(NoRoom(), self._version)
+            try:
+                await self._connected(connection)
+            except (OSError, TimeoutError):
+                self._brokers.rotate(-1)
+                if not left:
+                    raise
+            else:
+                return
+            finally:
+                connection.close(packets.DISCONNECT_PACKET)
 
     async def run(self, consumer: MessageConsumer, stop: asyncio.Event) -> None:
         """See the port. Raises MqttSubscriptionRefused; connection failures are retried until `stop`."""
@@ -77,7 +88,7 @@ class MqttMeterFeed:
         stopped = asyncio.ensure_future(stop.wait())
         try:
             while not stop.is_set():
-                connection = Connection(consumer, self._broker.version)
+                connection = Connection(consumer, self._version)
                 try:
                     await self._connect(connection, stopped)
                     pause_s = _FIRST_PAUSE_S
@@ -85,6 +96,7 @@ class MqttMeterFeed:
                 except (OSError, TimeoutError) as error:
                     if not stop.is_set():
                         self._report(error, pause_s)
+                    self._brokers.rotate(-1)
                 finally:
                     self.subscribed.clear()
                     self.connection = None
@@ -95,10 +107,14 @@ class MqttMeterFeed:
         finally:
             stopped.cancel()
 
+    @property
+    def _broker(self) -> Broker:
+        return self._brokers[0]
+
     def _report(self, error: Exception, pause_s: float) -> None:
         _log.warning(
             "no MQTT connection, trying again",
-            broker=f"{self._broker.host}:{self._broker.port}",
+            broker=self._broker.name,
             pause_s=pause_s,
             error=connection_problem(error),
         )
@@ -128,7 +144,7 @@ class MqttMeterFeed:
     async def _connected(self, connection: Connection) -> None:
         async with asyncio.timeout(self._broker.within_s):
             await self._broker.log_in(connection, self._client_id, receive_maximum=self._receive_maximum)
-        connection.send(packets.subscribe(self._broker.version, self._topic_filter))
+        connection.send(packets.subscribe(self._version, self._topic_filter))
         response = await self._granted(connection)
         if response.refusal is not None:
             raise MqttSubscriptionRefused(
@@ -140,7 +156,9 @@ class MqttMeterFeed:
                 f"the broker grants {self._topic_filter} at QoS {response.code}, with which messages are lost "
                 "when this process ends; allow QoS 1 there (in Mosquitto max_qos 1 or 2)"
             )
-        _log.info("MQTT connected", version=self._broker.version, granted_qos=response.code)
+        _log.info(
+            "MQTT connected", broker=self._broker.name, version=self._version, granted_qos=response.code
+        )
 
     async def _granted(self, connection: Connection) -> packets.BrokerResponse:
         """The response may be behind messages for which there is no room; then it waits for those."""

@@ -14,15 +14,15 @@ from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from limits.errors import StorageError
 from redis.asyncio import BlockingConnectionPool, ConnectionPool
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.driver_info import DriverInfo
 
+from adapters.redis.connections import cache_pool
 from application.circuit_breaker import CircuitBreaker
 from application.ports.access.rate_limit import RateDecision
 
 log = structlog.get_logger("rate_limit")
 
+NAMESPACE = "gridproof"
 CACHE_TIMEOUT_S = 0.25
 BREAKER_OPEN_S = 5.0
 """How long the cache is not called after a failure."""
@@ -34,7 +34,7 @@ MAX_CONNECTIONS = 16
 class CachedRateLimiter:
     """Allows `rate_per_s` calls of a key in a second; below one, one call in 1/rate seconds (rounded up).
 
-    `redis_url` None counts in this process only.
+    `redis_url` None counts in this process only. Systems of different `namespace` do not count together.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class CachedRateLimiter:
         rate_per_s: float,
         *,
         redis_url: str | None = None,
-        namespace: str = "gridproof",
+        namespace: str = NAMESPACE,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._item = _item(rate_per_s, namespace)
@@ -102,12 +102,12 @@ def _connections(redis_url: str) -> ConnectionPool:
     The driver's version is given here. Otherwise every connection looks it up in the installed packages, which blocks
     the event loop for tens of milliseconds.
     """
-    return BlockingConnectionPool.from_url(
+    return cache_pool(
         redis_url,
+        BlockingConnectionPool,
         timeout=CACHE_TIMEOUT_S,
         socket_timeout=CACHE_TIMEOUT_S,
         socket_connect_timeout=CACHE_TIMEOUT_S,
-        retry=Retry(NoBackoff(), 0),
         max_connections=MAX_CONNECTIONS,
         driver_info=DriverInfo(lib_version=redis.__version__),
     )

@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from typing import cast
 
 import structlog
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import RedisError
 
+from adapters.redis.connections import cache_pool
 from adapters.resilience import BreakerOpen, guarded, loop_time
 from application.circuit_breaker import BreakerState, CircuitBreaker
 from application.ports.shared_cache import CacheUnavailable, RateLimitedGet, RateLimitedResult
@@ -22,8 +21,8 @@ log = structlog.get_logger("cache")
 ANSWER_WITHIN_S = 0.25
 BREAKER_FAILURES = 2
 BREAKER_OPEN_S = 5.0
-_NAMESPACE = "gridproof:answers:"
-_RATE_LIMITS = "gridproof:turns:"
+NAMESPACE = "gridproof"
+_ENTRIES, _RATE_LIMITS = ":answers:", ":turns:"
 # One string for all results: the client parses every element of an array in Python. For each: how long to wait (ms),
 # the length of the value or -1, the value.
 _GET_RATE_LIMITED = """
@@ -46,14 +45,17 @@ _RESULT_HEADER = struct.Struct(">ii")
 class RedisSharedCache:
     """Without retries: asking the store is faster than waiting."""
 
-    def __init__(self, redis_url: str) -> None:
-        self._redis = Redis.from_url(
+    def __init__(self, redis_url: str, *, namespace: str = NAMESPACE) -> None:
+        """Systems of different `namespace` share no entries."""
+        pool = cache_pool(
             redis_url,
+            ConnectionPool,
             socket_timeout=ANSWER_WITHIN_S,
             socket_connect_timeout=ANSWER_WITHIN_S,
-            retry=Retry(NoBackoff(), 0),
             max_connections=16,
         )
+        self._redis = Redis.from_pool(pool)
+        self._entries, self._rate_limits = f"{namespace}{_ENTRIES}", f"{namespace}{_RATE_LIMITS}"
         self._rate_limited_get = self._redis.register_script(_GET_RATE_LIMITED)
         self._breaker = CircuitBreaker(
             threshold=BREAKER_FAILURES, open_s=BREAKER_OPEN_S, monotonic=loop_time, on_change=_log_change
@@ -63,7 +65,7 @@ class RedisSharedCache:
         if not keys:
             return []
         with self._guarded():
-            result = await self._redis.mget([_NAMESPACE + key for key in keys])
+            result = await self._redis.mget([self._entries + key for key in keys])
         return cast("list[bytes | None]", result)
 
     async def get_rate_limited(
@@ -72,7 +74,9 @@ class RedisSharedCache:
         if not requests:
             return []
         keys = [
-            name for request in requests for name in (_RATE_LIMITS + request.caller, _NAMESPACE + request.key)
+            name
+            for request in requests
+            for name in (self._rate_limits + request.caller, self._entries + request.key)
         ]
         with self._guarded():
             packed = await self._rate_limited_get(keys=keys, args=[max(1, int(every_wall_s * 1000))])
@@ -84,7 +88,7 @@ class RedisSharedCache:
         with self._guarded():
             pipeline = self._redis.pipeline(transaction=False)
             for key, answer in answers.items():
-                pipeline.set(_NAMESPACE + key, answer, px=max(1, int(ttl_wall_s * 1000)))
+                pipeline.set(self._entries + key, answer, px=max(1, int(ttl_wall_s * 1000)))
             await pipeline.execute()
 
     async def aclose(self) -> None:

@@ -7,11 +7,10 @@ import time
 from collections.abc import Callable
 
 import structlog
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import RedisError
 
+from adapters.redis.connections import cache_pool
 from application.circuit_breaker import CircuitBreaker
 from application.ports.clock import Clock
 from application.ports.weather.quota import QuotaUse
@@ -19,14 +18,23 @@ from application.weather.token_bucket import Bucket, BucketRule
 
 log = structlog.get_logger("weather_quota")
 
+NAMESPACE, _NAME = "gridproof", ":weather-quota"
+FORMER_KEY = f"{NAMESPACE}{_NAME}"
 ANSWER_WITHIN_S = 0.25
 BREAKER_OPEN_S = 5.0
 """How long the shared quota is not called after a failure."""
 TTL_WALL_S = 63 * 86_400
 
 # The bucket of application/weather/token_bucket.py in one step. ARGV: now, capacity, per second, month, calls counted
-# locally meanwhile, time to live, calls to take.
+# locally meanwhile, time to live, calls to take. KEYS[2] is the name that earlier releases used, without the system:
+# the use of the month goes on from there.
 _TAKE = """
+if KEYS[1] ~= KEYS[2] and redis.call('EXISTS', KEYS[1]) == 0 then
+    local before = redis.call('HGETALL', KEYS[2])
+    if #before > 0 then
+        redis.call('HSET', KEYS[1], unpack(before))
+    end
+end
 local kept = redis.call('HMGET', KEYS[1], 'tokens', 'at', 'month', 'used')
 local now, capacity, per_s = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local tokens, at = tonumber(kept[1] or capacity), tonumber(kept[2] or now)
@@ -45,7 +53,8 @@ return {allowed, string.format('%.9f', tokens), used}
 
 
 class CachedWeatherQuota:
-    """Implements WeatherQuota, in clock time. `redis_url` None counts in this process only."""
+    """Implements WeatherQuota, in clock time. `redis_url` None counts in this process only. Systems of different
+    `namespace` do not count together."""
 
     def __init__(
         self,
@@ -53,11 +62,11 @@ class CachedWeatherQuota:
         clock: Clock,
         *,
         redis_url: str | None = None,
-        namespace: str = "gridproof",
+        namespace: str = NAMESPACE,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._quota = quota_per_month
-        self._key = f"{namespace}:weather-quota"
+        self._key = f"{namespace}{_NAME}"
         self._rule = BucketRule.under(quota_per_month)
         self._clock = clock
         self._redis = None if redis_url is None else _client(redis_url)
@@ -111,7 +120,7 @@ class CachedWeatherQuota:
             calls,
         ]
         assert self._script is not None  # noqa: S101 - for the type alone: the one caller asked
-        allowed, tokens, used = await self._script(keys=[self._key], args=args)
+        allowed, tokens, used = await self._script(keys=[self._key, FORMER_KEY], args=args)
         self._unsynced_calls -= unsynced
         self._bucket = Bucket(tokens=float(tokens), at_s=now.timestamp())
         self._month, self._used = f"{now:%Y-%m}", int(used)
@@ -139,10 +148,11 @@ class CachedWeatherQuota:
 
 def _client(redis_url: str) -> Redis:
     """Without retries: a forecast would wait for them."""
-    return Redis.from_url(
+    pool = cache_pool(
         redis_url,
+        ConnectionPool,
         socket_timeout=ANSWER_WITHIN_S,
         socket_connect_timeout=ANSWER_WITHIN_S,
-        retry=Retry(NoBackoff(), 0),
         max_connections=1,
     )
+    return Redis.from_pool(pool)

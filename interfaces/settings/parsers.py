@@ -76,31 +76,54 @@ def one_of(*choices: str) -> Callable[[str], str]:
 
 
 def url(
-    *schemes: str, hostless: bool = False, several: bool = False, many_hosts: bool = False
+    *schemes: str,
+    hostless: bool = False,
+    several: bool = False,
+    alike: bool = False,
+    many_hosts: bool = False,
 ) -> Callable[[str], str]:
     """An address with one of `schemes`.
 
     `hostless` admits addresses of a socket or folder (`unix:///run/redis.sock`); `several` admits a list with
-    commas, as a NATS cluster has, and `many_hosts` several hosts in one address. The error never quotes the address,
-    which may hold a password.
+    commas, as a NATS cluster has, whose addresses have one scheme and differ if they are `alike`; `many_hosts` admits
+    several hosts in one address. The error never quotes the address, which may hold a password.
     """
     expected = "use an address beginning " + " or ".join(f"{scheme}://" for scheme in schemes)
 
     def parse(value: str) -> str:
-        for address in value.split(",") if several else [value]:
+        addresses = value.split(",") if several else [value]
+        found = set()
+        for address in addresses:
             try:
                 parts = urlsplit(address.strip())
+                port = parts.port if alike else None
             except ValueError:
                 raise ValueError(expected) from None
+            found.add((parts.scheme, parts.hostname, port))
             if parts.scheme not in schemes or not (
                 parts.netloc or (hostless and (parts.path or parts.query))
             ):
                 raise ValueError(expected)
             if "," in parts.netloc.rpartition("@")[2] and not many_hosts:
                 raise ValueError(f"{expected}, and one alone: this is no list")
+        if alike and len(addresses) > 1:
+            _check_list(found, len(addresses), expected)
         return value
 
     return parse
+
+
+def _check_list(found: set[tuple[str, str | None, int | None]], count: int, expected: str) -> None:
+    if len({scheme for scheme, _, _ in found}) > 1:
+        raise ValueError(f"{expected}, the same for each address of the list")
+    if any(host is None for _, host, _ in found):
+        raise ValueError(f"{expected}, with a host in each address of the list")
+    if len(found) < count:
+        raise ValueError(f"{expected}, each address once (a comma in a password is %2C)")
+
+
+broker = url("mqtt", "mqtts", several=True, alike=True)
+cache = url("redis", "rediss", "unix", hostless=True, several=True, alike=True)
 
 
 def bms_networks(value: str) -> str:

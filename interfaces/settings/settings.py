@@ -71,7 +71,7 @@ class Settings:
     nats_url: str | None = _setting(parse.url("nats", "tls", several=True), None, secret=True)
     nats_replicas: int | None = _setting(parse.whole_number(1, 5), None)
     """Of each JetStream stream; None: those of an existing stream stay, a new one has one."""
-    mqtt_url: str | None = _setting(parse.url("mqtt", "mqtts"), None, secret=True)
+    mqtt_url: str | None = _setting(parse.broker, None, secret=True)
     mqtt_version: MqttVersion = _setting(parse.one_of(*get_args(MqttVersion)), "3.1.1")
     mqtt_client_id: str = _setting(parse.text, "gridproof-ingest")
     mqtt_sessions: int = _setting(parse.whole_number(1, 64), 1)
@@ -81,7 +81,8 @@ class Settings:
     mqtt_key_file: Path | None = _setting(parse.path, None)
     mqtt_alpn: str | None = _setting(parse.text, None)
     """The ALPN protocol for a broker on port 443: x-amzn-mqtt-ca for AWS IoT Core."""
-    redis_url: str | None = _setting(parse.url("redis", "rediss", "unix", hostless=True), None, secret=True)
+    redis_url: str | None = _setting(parse.cache, None, secret=True)
+    """Of several addresses (as in `mqtt_url` and `nats_url`) the first that answers is used."""
     influx_url: str | None = _setting(parse.url("http", "https"), None, secret=True)
     """Its path names the database; the default is gridproof."""
     influx_token: str | None = _setting(parse.text, None)

@@ -86,7 +86,7 @@ DEFINED_IN: dict[str, dict[str, tuple[str | int, ...]]] = {
         "adapters/nats/work_queue.py": ("CALLBACK_WORK", "callback.work", "notify", "Nats-Msg-Id"),
     },
     "cache_keys": {
-        "adapters/redis/shared_cache.py": ("gridproof:answers:", "gridproof:turns:"),
+        "adapters/redis/shared_cache.py": ("gridproof", ":answers:", ":turns:"),
         "adapters/redis/rate_limit.py": ("gridproof",),
         "adapters/redis/weather_quota.py": ("gridproof", ":weather-quota"),
         "application/weather/cached_source.py": ("weather:",),

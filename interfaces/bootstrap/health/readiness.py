@@ -10,11 +10,12 @@ import os
 import shutil
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from interfaces.bootstrap.stores import Stores
 
@@ -114,10 +115,18 @@ def _write_row(stores: Stores) -> None:
 
 
 def _listening(url: str) -> Callable[[], Awaitable[None]]:
-    """A probe that opens a connection; without a cache or queue the web process only works with restrictions."""
-    parts = urlsplit(url.partition(",")[0])
+    """A probe that opens a connection to one of the addresses; without a cache or queue the web process only works with
+    restrictions."""
+    addresses = [urlsplit(address.strip()) for address in url.split(",")]
 
     async def check() -> None:
+        for parts in addresses[:-1]:
+            with suppress(OSError, TimeoutError):
+                await connect(parts)
+                return
+        await connect(addresses[-1])
+
+    async def connect(parts: SplitResult) -> None:
         if parts.scheme == "unix":
             opening = asyncio.open_unix_connection(parts.path)
         else:

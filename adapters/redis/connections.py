@@ -1,0 +1,99 @@
+"""Connections to the cache, at one address or the first of several that answers (GRIDPROOF_REDIS_URL)."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, TypeVar
+
+import structlog
+from redis.asyncio import ConnectionPool
+from redis.asyncio.connection import Connection, SSLConnection, parse_url
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+log = structlog.get_logger("cache")
+
+AWAY_S = 5.0
+"""How long an address that did not answer is tried after the others."""
+RETURN_AFTER_S = 30.0
+"""A connection to a later address is replaced after this time, so that all processes come back to the first: limits
+that they share are counted there."""
+TPool = TypeVar("TPool", bound=ConnectionPool)
+
+
+def cache_pool(urls: str, kind: type[TPool], **options: Any) -> TPool:
+    """A pool for `urls`, addresses with commas between them. Without retries: whoever asks has a fallback."""
+    options["retry"] = Retry(NoBackoff(), 0)
+    first, *others = (url.strip() for url in urls.split(","))
+    if not others:
+        return kind.from_url(first, **options)
+    addresses = CacheAddresses([first, *others])
+    secure = first.startswith("rediss:")
+    return kind(
+        connection_class=_ListedSSLConnection if secure else _ListedConnection,
+        addresses=addresses,
+        **options,
+    )
+
+
+class CacheAddresses:
+    """The addresses of one pool, and which of them did not answer lately."""
+
+    def __init__(self, urls: list[str]) -> None:
+        self._options = [dict(parse_url(url)) for url in urls]
+        self._away_until = [0.0] * len(urls)
+
+    def in_order(self) -> list[int]:
+        """Those that are not known to be away, in their order, then the others."""
+        now = time.monotonic()
+        return sorted(range(len(self._options)), key=lambda number: (self._away_until[number] > now, number))
+
+    def options(self, number: int) -> dict[str, Any]:
+        return self._options[number]
+
+    def note_away(self, number: int, error: Exception) -> None:
+        if self._away_until[number] <= time.monotonic():
+            where = self._options[number]
+            address = f"{where.get('host', 'localhost')}:{where.get('port', 6379)}"
+            log.warning("a cache does not answer, trying the next", cache=address, error=type(error).__name__)
+        self._away_until[number] = time.monotonic() + AWAY_S
+
+
+class _Listed(Connection):
+    """Connects to the first of the addresses that answers, the login included."""
+
+    def __init__(self, *, addresses: CacheAddresses, **options: Any) -> None:
+        super().__init__(**options)
+        self._addresses = addresses
+        self._replace_at = float("inf")
+
+    async def connect(self) -> None:
+        if self.is_connected:
+            if time.monotonic() < self._replace_at:
+                return
+            await self.disconnect()
+        failure: Exception | None = None
+        for number in self._addresses.in_order():
+            where = self._addresses.options(number)
+            self.host, self.port = where.get("host", "localhost"), where.get("port", 6379)
+            self.db = where.get("db", 0)
+            self.username, self.password = where.get("username"), where.get("password")
+            try:
+                await super().connect()  # type: ignore[no-untyped-call]
+            except (RedisError, OSError, TimeoutError) as error:
+                self._addresses.note_away(number, error)
+                failure = error
+            else:
+                self._replace_at = time.monotonic() + RETURN_AFTER_S if number else float("inf")
+                return
+        if failure is not None:
+            raise failure
+
+
+class _ListedConnection(_Listed):
+    """To addresses that begin with redis://."""
+
+
+class _ListedSSLConnection(_Listed, SSLConnection):
+    """To addresses that begin with rediss://."""
