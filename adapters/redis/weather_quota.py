@@ -67,6 +67,7 @@ class CachedWeatherQuota:
     ) -> None:
         self._quota = quota_per_month
         self._key = f"{namespace}{_NAME}"
+        self._former_key = FORMER_KEY if namespace.startswith(f"{NAMESPACE}:") else self._key
         self._rule = BucketRule.under(quota_per_month)
         self._clock = clock
         self._redis = None if redis_url is None else _client(redis_url)
@@ -120,7 +121,7 @@ class CachedWeatherQuota:
             calls,
         ]
         assert self._script is not None  # noqa: S101 - for the type alone: the one caller asked
-        allowed, tokens, used = await self._script(keys=[self._key, FORMER_KEY], args=args)
+        allowed, tokens, used = await self._script(keys=[self._key, self._former_key], args=args)
         self._unsynced_calls -= unsynced
         self._bucket = Bucket(tokens=float(tokens), at_s=now.timestamp())
         self._month, self._used = f"{now:%Y-%m}", int(used)

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from interfaces.bootstrap.influxdb import set_up_telemetry_store
 from interfaces.settings.settings import PREFIX, Settings, read_settings
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from adapters.postgres.schema.migrate import MigrationResult
     from application.ports.shared_cache import SharedCache
 
+CACHE_NAMESPACE = "gridproof"
 ADDRESSES = "addresses.json"
 _SAVED = frozenset(
     f"{PREFIX}{name}"
@@ -184,8 +185,25 @@ def meter_logins(settings: Settings) -> MeterLogins:
     return MeterLogins(settings.data_dir)
 
 
-def current_cache(settings: Settings) -> SharedCache | None:
+def cache_namespace(settings: Settings, pool: Any) -> str:
+    """What the names of this system's entries in the cache begin with (ADR 0096). Raises OperationsUnavailable."""
+    from adapters.postgres.connection.transaction import transaction
+    from adapters.postgres.operations.system_name import system_name
+
+    if settings.redis_url is None:
+        return CACHE_NAMESPACE
+    with transaction(pool) as connection:
+        return namespaced(system_name(connection))
+
+
+def namespaced(system: str) -> str:
+    """What the names of entries of that system in the cache begin with."""
+    return f"{CACHE_NAMESPACE}:{system}"
+
+
+def current_cache(settings: Settings, pool: Any) -> SharedCache | None:
     """The cache of one event loop; None where the settings name none."""
     from adapters.redis.shared_cache import RedisSharedCache
 
-    return None if settings.redis_url is None else RedisSharedCache(settings.redis_url)
+    url = settings.redis_url
+    return None if url is None else RedisSharedCache(url, namespace=cache_namespace(settings, pool))

@@ -61,7 +61,7 @@ async def warm_cache(
     from domain.telemetry.reading_block import facilities_in
     from interfaces.workers.loops.periodic import PeriodicCheck
 
-    cache, stop = current_cache(stores.settings), asyncio.Event()
+    cache, stop = current_cache(stores.settings, stores.pool), asyncio.Event()
     if cache is None:
         yield lambda readings: None
         return

@@ -6,8 +6,14 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from interfaces.bootstrap.servers import current_cache
-from interfaces.bootstrap.stores import Stores, facility_rows
+from interfaces.bootstrap.servers import (
+    CACHE_NAMESPACE,
+    NoRunningSystem,
+    cache_namespace,
+    current_cache,
+    namespaced,
+)
+from interfaces.bootstrap.stores import Stores, database_url, facility_rows
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -40,7 +46,7 @@ def weather_source(stores: Stores) -> WeatherSource | None:
     else:
         return None
     return CachedWeatherSource(
-        source, stores.clock, current_cache(stores.settings), cell_temperatures(stores)
+        source, stores.clock, current_cache(stores.settings, stores.pool), cell_temperatures(stores)
     )
 
 
@@ -57,7 +63,7 @@ async def weather_summary(settings: Settings, clock: Clock) -> str:
     if settings.weather_key is None:
         return f"{urlsplit(settings.weather_url or '').hostname}, no key"
     resolve_secret(settings.weather_key)
-    quota = _quota(settings, clock)
+    quota = _quota(settings, clock, _namespace(settings))
     try:
         use = await quota.usage()
     finally:
@@ -101,10 +107,26 @@ def weather_cells(stores: Stores) -> set[str]:
     }
 
 
-def _quota(settings: Settings, clock: Clock) -> CachedWeatherQuota:
+def _quota(settings: Settings, clock: Clock, namespace: str) -> CachedWeatherQuota:
     from adapters.redis.weather_quota import CachedWeatherQuota
 
-    return CachedWeatherQuota(settings.weather_quota_per_month, clock, redis_url=settings.redis_url)
+    return CachedWeatherQuota(
+        settings.weather_quota_per_month, clock, redis_url=settings.redis_url, namespace=namespace
+    )
+
+
+def _namespace(settings: Settings) -> str:
+    """For a command that has no stores; that of no system while the database is away."""
+    import psycopg
+
+    from adapters.postgres.connection.session import open_session
+    from adapters.postgres.operations.system_name import system_name
+
+    try:
+        with open_session(database_url(settings), "gridproof pool") as connection:
+            return namespaced(system_name(connection))
+    except (psycopg.Error, NoRunningSystem):
+        return CACHE_NAMESPACE
 
 
 def _weatherapi(stores: Stores, key_ref: str) -> WeatherSource:
@@ -118,7 +140,9 @@ def _weatherapi(stores: Stores, key_ref: str) -> WeatherSource:
         resolve_secret(key_ref).decode(),
         clock,
         places=lambda: weather_places(stores),
-        quota=AlertingQuota(_quota(settings, clock), stores.alerts(), clock),
+        quota=AlertingQuota(
+            _quota(settings, clock, cache_namespace(stores.settings, stores.pool)), stores.alerts(), clock
+        ),
         plan=WeatherApiPlan(
             forecast_days=settings.weather_forecast_days, history_days=settings.weather_history_days
         ),

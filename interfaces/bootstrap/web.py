@@ -19,7 +19,7 @@ from interfaces.bootstrap.health.readiness import DISK_FULL_SHARE, readiness_pro
 from interfaces.bootstrap.ledger import StoredLedger
 from interfaces.bootstrap.operations import dead_letter_replay
 from interfaces.bootstrap.secrets import portfolio_rules, portfolio_secrets, recorded_references
-from interfaces.bootstrap.servers import current_cache
+from interfaces.bootstrap.servers import cache_namespace, current_cache
 from interfaces.bootstrap.stores import Stores, open_stores, replica_url
 from interfaces.bootstrap.telemetry import gap_sources, monitored_telemetry
 from interfaces.settings.settings import Settings
@@ -145,7 +145,11 @@ def web_dependencies(stores: Stores, replica: ReplicatedReadModels | None = None
         system_state=stores.system_state(),
         sessions=stores.sessions(),
         dead_letter_replay=dead_letter_replay(stores),
-        rate_limiter=CachedRateLimiter(settings.http_rate_per_key_per_s, redis_url=settings.redis_url),
+        rate_limiter=CachedRateLimiter(
+            settings.http_rate_per_key_per_s,
+            redis_url=settings.redis_url,
+            namespace=cache_namespace(stores.settings, stores.pool),
+        ),
         alerts=stores.alerts(),
         writes_newer_topics=stores.events.writes_newer_topics,
         dead_letters=stores.dead_letters(),
@@ -166,7 +170,7 @@ def web_dependencies(stores: Stores, replica: ReplicatedReadModels | None = None
         webhook_secret=secrets.of,
         accepts_v1=lambda utility_id: secrets.accepts_v1(utility_id, stores.clock.now()),
         used_signatures=stores.used_signatures(),
-        cache=current_cache(stores.settings),
+        cache=current_cache(stores.settings, stores.pool),
         waits=stores.projection_waits(),
         replica=replica,
         read_rates=_read_rates(settings),

@@ -89,6 +89,7 @@ DEFINED_IN: dict[str, dict[str, tuple[str | int, ...]]] = {
         "adapters/redis/shared_cache.py": ("gridproof", ":answers:", ":turns:"),
         "adapters/redis/rate_limit.py": ("gridproof",),
         "adapters/redis/weather_quota.py": ("gridproof", ":weather-quota"),
+        "interfaces/bootstrap/servers.py": ("gridproof",),
         "application/weather/cached_source.py": ("weather:",),
         "application/telemetry/current_values.py": ("current",),
     },

@@ -27,6 +27,23 @@ async def opened(redis_url: str) -> AsyncIterator[RedisSharedCache]:
         await cache.aclose()
 
 
+def test_two_systems_on_one_cache_share_no_entries(valkey_server: EmbeddedServers) -> None:
+    async def scenario() -> None:
+        key = uuid4().hex
+        caches = [RedisSharedCache(valkey_server.redis_url, namespace=f"gridproof:{n}") for n in "ab"]
+        one, other = caches
+        await one.put_many({key: b"one"}, ttl_wall_s=60)
+        assert await other.get_many([key]) == [None]
+        request = [RateLimitedGet(caller=key, key=key)]
+        for cache, value in ((one, b"one"), (other, None)):
+            [result] = await cache.get_rate_limited(request, every_wall_s=60)
+            assert (result.wait_s, result.answer) == (0, value)
+        for cache in caches:
+            await cache.aclose()
+
+    asyncio.run(scenario())
+
+
 @pytest.fixture(params=["fake", "valkey"])
 def tell(request: pytest.FixtureRequest) -> Callable[[Story], None]:
     """Run a scenario on a cache with its own key prefix."""

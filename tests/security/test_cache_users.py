@@ -16,6 +16,9 @@ WORKERS = ("web", "aggregate", "forecast")
 def test_each_worker_uses_its_own_keys_and_administers_nothing(valkey_server: EmbeddedServers) -> None:
     expected = {
         ("SET", "gridproof:answers:x", "1"): {"web", "aggregate", "forecast"},
+        ("SET", "gridproof:s1:answers:x", "1"): {"web", "aggregate", "forecast"},
+        ("SET", "gridproof:s1:weather-quota", "1"): {"web", "forecast"},
+        ("SET", "gridproof:s1:turns:x", "1"): {"web"},
         ("SET", "gridproof:turns:x", "1"): {"web"},
         ("SET", "gridproof:weather-quota:x", "1"): {"web", "forecast"},
         ("FLUSHALL",): set(),

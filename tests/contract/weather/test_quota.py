@@ -87,6 +87,23 @@ def test_processes_share_one_bucket(valkey_server: EmbeddedServers, clock: FakeC
     asyncio.run(scenario())
 
 
+def test_the_use_of_a_month_goes_on_under_the_name_of_the_system_and_systems_do_not_share_it(
+    clock: FakeClock,
+) -> None:
+    async def scenario() -> None:
+        with servers.valkey_server() as server:
+            former = CachedWeatherQuota(QUOTA, clock, redis_url=server.redis_url)
+            for _ in range(3):
+                await former.take()
+            one = CachedWeatherQuota(QUOTA, clock, redis_url=server.redis_url, namespace="gridproof:one")
+            assert (await one.take()).used == 4
+            assert (await one.take()).used == 5
+            assert (await former.take()).used == 4, "of a process of the release before"
+            assert (await one.take()).used == 6
+
+    asyncio.run(scenario())
+
+
 def test_calls_made_during_a_cache_outage_are_counted_after_it(clock: FakeClock) -> None:
     wall = [0.0]
 
