@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
+from application.command_bus.retry import Stopped
 from interfaces.bootstrap.clock import measuring
 from interfaces.bootstrap.connection_budget import POOL_SIZE, connection_budget, enforce_budget
 from interfaces.bootstrap.forecast import run_forecast
@@ -29,7 +30,8 @@ from interfaces.bootstrap.operations import (
     settling,
 )
 from interfaces.bootstrap.raw_archive import run_archive
-from interfaces.bootstrap.stores import Stores, open_stores
+from interfaces.bootstrap.servers import wait_for_database
+from interfaces.bootstrap.stores import Stores, database_url, open_stores
 from interfaces.bootstrap.telemetry import (
     reading_monitor,
     rollup_monitor,
@@ -82,6 +84,10 @@ async def run_until_stopped(run: Run, settings: Settings, *, pool_size: int = PO
     stop = asyncio.Event()
     for wanted in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(wanted, stop.set)
+    try:
+        await wait_for_database(database_url(settings), stop)
+    except Stopped:
+        return
     stores = open_stores(settings, pool_size=pool_size, is_start=True)
     freeze_startup_objects()
     try:
@@ -106,7 +112,7 @@ async def _record_migrations(stores: Stores, stop: asyncio.Event) -> None:
     """The first process of a release that reads the log records what `gridproof migrate` did before it."""
     from contextlib import suppress
 
-    from application.command_bus.retry import Stopped, retry_while_unavailable
+    from application.command_bus.retry import retry_while_unavailable
     from application.operations.recorded_migrations import record_migrations
 
     with suppress(Stopped):

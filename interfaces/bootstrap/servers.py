@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
+
+import structlog
 
 from interfaces.bootstrap.influxdb import set_up_telemetry_store
 from interfaces.settings.settings import PREFIX, Settings, read_settings
@@ -19,7 +23,11 @@ if TYPE_CHECKING:
     from adapters.postgres.schema.migrate import MigrationResult
     from application.ports.shared_cache import SharedCache
 
+_log = structlog.get_logger(__name__)
 CACHE_NAMESPACE = "gridproof"
+DATABASE_WITHIN_S = 600.0
+"""Wall seconds for which a process waits for PostgreSQL at its start: longer than a failover, and than the pauses with
+which a platform restarts what has ended."""
 ADDRESSES = "addresses.json"
 _SAVED = frozenset(
     f"{PREFIX}{name}"
@@ -207,3 +215,33 @@ def current_cache(settings: Settings, pool: Any) -> SharedCache | None:
 
     url = settings.redis_url
     return None if url is None else RedisSharedCache(url, namespace=cache_namespace(settings, pool))
+
+
+async def wait_for_database(dsn: str, stop: asyncio.Event, *, within_s: float = DATABASE_WITHIN_S) -> None:
+    """Return once PostgreSQL takes a connection that can write. Raises Stopped, or NoRunningSystem after `within_s`."""
+    from application.command_bus.retry import Pauses, retry_while_unavailable
+
+    connects = partial(asyncio.to_thread, _connect_once, dsn)
+    try:
+        async with asyncio.timeout(within_s):
+            await retry_while_unavailable(connects, stop=stop, pauses=Pauses(0.5, 2.0), on_retry=_log_wait)
+    except TimeoutError as error:
+        raise NoRunningSystem(
+            f"PostgreSQL has not answered for {within_s:g} s: check GRIDPROOF_DATABASE_URL and the server"
+        ) from error
+
+
+def _connect_once(dsn: str) -> None:
+    import psycopg
+
+    from adapters.postgres.connection.session import open_session
+    from application.ports.operations.unavailable import OperationsUnavailable
+
+    try:
+        open_session(dsn, "gridproof pool").close()
+    except psycopg.OperationalError as error:
+        raise OperationsUnavailable(str(error).partition("\n")[0]) from error
+
+
+def _log_wait(error: Exception) -> None:
+    _log.warning("PostgreSQL does not answer; this process waits for it and then starts", why=str(error))

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import resource
 import signal
+import socket
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
 import uvloop
 
+from application.command_bus.retry import Stopped
 from interfaces.bootstrap.clock import measuring
 from interfaces.bootstrap.connection_budget import WEB_POOL_SIZE, show_budget
 from interfaces.bootstrap.gc_tuning import freeze_startup_objects
@@ -19,8 +22,8 @@ from interfaces.bootstrap.health.readiness import DISK_FULL_SHARE, readiness_pro
 from interfaces.bootstrap.ledger import StoredLedger
 from interfaces.bootstrap.operations import dead_letter_replay
 from interfaces.bootstrap.secrets import portfolio_rules, portfolio_secrets, recorded_references
-from interfaces.bootstrap.servers import cache_namespace, current_cache
-from interfaces.bootstrap.stores import Stores, open_stores, replica_url
+from interfaces.bootstrap.servers import cache_namespace, current_cache, wait_for_database
+from interfaces.bootstrap.stores import Stores, database_url, open_stores, replica_url
 from interfaces.bootstrap.telemetry import gap_sources, monitored_telemetry
 from interfaces.settings.settings import Settings
 from interfaces.workers.loops.cache_metrics import show_caches
@@ -39,6 +42,8 @@ REPLICA_WITHIN_S = 0.5
 STATEMENT_TIMEOUT_S = 15
 """Of the pool that all callers share; the slowest statement of a request takes a second."""
 OPEN_FILES = 8_192
+ANSWER_AFTER_S = 1.0
+"""How long PostgreSQL may take at the start before requests are answered without it."""
 
 
 def run_web(settings: Settings) -> None:
@@ -61,11 +66,16 @@ async def _serve(settings: Settings) -> None:
     _allow_open_files(OPEN_FILES)
     show_budget("web", settings)
     show_caches()
+    listener = server.listening(settings.http_host, settings.http_port)
+    try:
+        await _wait_for_database(settings, listener, stop)
+    except Stopped:
+        listener.close()
+        return
     stores = open_stores(
         settings, pool_size=WEB_POOL_SIZE, statement_timeout_s=STATEMENT_TIMEOUT_S, is_start=True
     )
     try:
-        listener = server.listening(settings.http_host, settings.http_port)
         proxies = TrustedProxies(settings.http_trusted_proxies)
         bind = settings.http_metrics_bind
         platform = None if bind is None else server.platform_listener(bind)
@@ -100,6 +110,22 @@ async def _serve(settings: Settings) -> None:
             monitoring.cancel()
     finally:
         stores.close()
+
+
+async def _wait_for_database(settings: Settings, listener: socket.socket, stop: asyncio.Event) -> None:
+    """Wait, and answer meanwhile that this process waits. Raises Stopped, NoRunningSystem."""
+    from interfaces.web.starting import starting_app
+    from interfaces.workers.web import server
+
+    waiting = asyncio.create_task(wait_for_database(database_url(settings), stop))
+    await asyncio.wait([waiting], timeout=ANSWER_AFTER_S)
+    if not waiting.done():
+        ended = asyncio.Event()
+        waiting.add_done_callback(lambda _: ended.set())
+        await server.run(starting_app(), listener=listener.dup(), stop=ended)
+        # That of the server is shut down with it.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(server.THREADS))
+    await waiting
 
 
 def _allow_open_files(wanted: int) -> None:
