@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import uvloop
 
@@ -298,14 +299,18 @@ async def _notify(
 
 
 async def _project(stores: Stores, stop: asyncio.Event) -> None:
+    from adapters.postgres.coordination.lock_balance import LockBalance
     from adapters.postgres.read_model.projector import Projector
     from interfaces.bootstrap.ledger import ledger_writer
     from interfaces.workers.project import project
     from interfaces.workers.project.log_follower import LogFollower
     from projections.registry import PROJECTIONS
 
+    balance = LockBalance("projection ", uuid4().hex[:8])
     projectors = [
-        Projector(projection, dsn=stores.database_url, alerts=stores.alerts(), clock=stores.clock)
+        Projector(
+            projection, dsn=stores.database_url, alerts=stores.alerts(), clock=stores.clock, balance=balance
+        )
         for projection in PROJECTIONS
     ]
     loops: list[project.Loop] = [*map(LogFollower, projectors), LogFollower(ledger_writer(stores))]

@@ -18,12 +18,13 @@ _RETRY_EVERY_S = 0.5
 _LEAVE_S = 0.5
 """A process leaves the lock that it has released to those that wait for it so long."""
 HOLDERS_WITHIN_S = 5.0
-_COUNT_BY_HOLDER = """
+COUNT_BY_HOLDER = """
 SELECT split_part(a.application_name, '/', 2), count(l.pid)
 FROM pg_stat_activity a LEFT JOIN pg_locks l ON l.pid = a.pid AND l.locktype = 'advisory' AND l.granted
 WHERE a.datname = current_database() AND starts_with(a.application_name, %s) AND a.application_name LIKE '%%/%%'
 GROUP BY 1
 """
+"""Parameter: what the names of the sessions begin with, before `/HOLDER`. A holder whose sessions wait has 0."""
 
 
 def exclusive_session(database_url: str, prefix: str, *, holder: str | None = None) -> LockSession:
@@ -103,7 +104,7 @@ class PostgresLockHolders:
     async def count_by_holder(self) -> Mapping[str, int]:
         try:
             async with asyncio.timeout(HOLDERS_WITHIN_S):
-                rows = await self._session.query(_COUNT_BY_HOLDER, (f"turn {self._prefix}",))
+                rows = await self._session.query(COUNT_BY_HOLDER, (f"turn {self._prefix}",))
         except (psycopg.OperationalError, TimeoutError) as error:
             raise ConnectionError(f"PostgreSQL does not say who holds what: {error}") from error
         return {str(holder): int(count) for holder, count in rows}

@@ -32,7 +32,7 @@ _MEMBER = 1_000_000
 DEFER_ROUNDS = 3
 """Number of rounds in which a free partition is left to processes that hold fewer. After that it is taken
 anyway, since those processes may hang."""
-KEEP_ROUNDS = 60
+KEEP_ROUNDS = 30
 """Number of rounds after that in which no partition is given back."""
 
 _OTHERS = """

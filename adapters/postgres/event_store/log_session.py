@@ -32,10 +32,18 @@ class LogSession:
 
 @contextmanager
 def log_session(
-    dsn: str, name: str, tables: Iterable[str], stop: threading.Event | None = None
+    dsn: str,
+    name: str,
+    tables: Iterable[str],
+    stop: threading.Event | None = None,
+    *,
+    holder: str | None = None,
 ) -> Iterator[LogSession]:
-    """Wait for the lock `name`, and listen for new entries of `tables`. Raises Stopped if `stop` is set first."""
-    with connect(dsn, name) as connection:
+    """Wait for the lock `name`, and listen for new entries of `tables`. Raises Stopped if `stop` is set first.
+
+    `holder` identifies the process in the name of the session.
+    """
+    with connect(dsn, name if holder is None else f"{name}/{holder}") as connection:
         _acquire(connection, name, stop or threading.Event())
         for table in tables:
             connection.execute(f"LISTEN {table}")

@@ -100,6 +100,9 @@ class LedgerWriter:
         may_wait_s = self._scheduler.step(lambda: self._follow(store), lambda: self._seal(sealer))
         return position, min(self._heartbeat_s, may_wait_s)
 
+    def gives_back(self, session: LogSession) -> bool:
+        return False
+
     def finish(self, session: LogSession, position: OpenLedger) -> None:
         """Seal the rest, before the next checkpoint is due."""
         while self._follow(position.store):

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import structlog
 
+from adapters.postgres.coordination.lock_balance import LockBalance
 from adapters.postgres.event_store.log_session import LogSession, connect, log_session
 from adapters.postgres.read_model.log_batches import Batch, LogBatches, fold_batch, last_before
 from adapters.postgres.read_model.positions import (
@@ -68,8 +69,10 @@ class Projector:
         batch_size: int | None = None,
         heartbeat_s: float = HEARTBEAT_S,
         retry_stopped_s: float = RETRY_STOPPED_S,
+        balance: LockBalance | None = None,
     ) -> None:
-        """`batch_size` fixes the size of batches; otherwise it grows while the projection is behind."""
+        """`batch_size` fixes the size of batches; otherwise it grows while the projection is behind. With `balance` a
+        process that holds many projections gives some back."""
         self.projection = projection
         self._batches = LogBatches(projection)
         self._dsn = dsn
@@ -79,6 +82,7 @@ class Projector:
         self._largest_batch = batch_size or BATCH_BEHIND
         self._heartbeat_s = heartbeat_s
         self._retry_stopped_s = retry_stopped_s
+        self._balance = balance
         self._has_lag_alert = False
         self._may_have_stopped_alert = True
         self._position = 0
@@ -89,7 +93,8 @@ class Projector:
         return self.projection.name
 
     def fence(self, stop: threading.Event) -> AbstractContextManager[LogSession]:
-        return log_session(self._dsn, self._session_name, [CHANNEL], stop)
+        holder = None if self._balance is None else self._balance.holder
+        return log_session(self._dsn, self._session_name, [CHANNEL], stop, holder=holder)
 
     def position(self, session: LogSession, stop: threading.Event) -> LivePosition:
         """Raises FoldFailed if the rows are those of a newer release, or cannot be rebuilt."""
@@ -106,6 +111,10 @@ class Projector:
             moved = live_position(session.connection, self.projection, at=self._clock.now())
         self._clear_stopped_alert()
         return (position, self._heartbeat_s) if moved is None else (moved, 0.0)
+
+    def gives_back(self, session: LogSession) -> bool:
+        balance = self._balance
+        return balance is not None and balance.gives_back(self.name, session.connection)
 
     def finish(self, session: LogSession, position: LivePosition) -> None:
         """Each batch was committed."""

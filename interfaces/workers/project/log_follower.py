@@ -14,6 +14,8 @@ import structlog
 
 from application.command_bus.retry import Stopped
 
+LEAVE_S = 1.0
+"""Wall seconds for which a lock that was given back is left to the processes that wait for it."""
 RECONNECT_S = 0.5
 """Wall seconds until a session that was lost is replaced."""
 log = structlog.get_logger("project")
@@ -55,8 +57,12 @@ class LogConsumer(Protocol[TSession, TPosition]):
         continue at once."""
         ...
 
+    def gives_back(self, session: TSession) -> bool:
+        """Whether another process shall follow instead. Asked when nothing more is to be applied."""
+        ...
+
     def finish(self, session: TSession, position: TPosition) -> None:
-        """Called when the follower is told to stop, before the session ends."""
+        """Called when the follower is told to stop or gives its lock back, before the session ends."""
         ...
 
     def failed(self, error: Exception) -> float:
@@ -81,6 +87,7 @@ class LogFollower(Generic[TSession, TPosition]):
             try:
                 with self._consumer.fence(stop) as session:
                     self._follow(session, stop)
+                stop.wait(LEAVE_S)
             except Stopped:
                 return
             except self._consumer.unavailable as error:
@@ -94,5 +101,8 @@ class LogFollower(Generic[TSession, TPosition]):
         while not stop.is_set():
             position, pause_s = self._consumer.apply(session, position)
             if pause_s > 0.0:
+                if self._consumer.gives_back(session):
+                    log.info("given back to another process", follower=self.name)
+                    break
                 session.wait(pause_s)
         self._consumer.finish(session, position)

@@ -31,6 +31,7 @@ class Consumer:
 
     def __init__(self, log: list[str | Exception], stop: threading.Event) -> None:
         self.log, self.stop = log, stop
+        self.is_over = False
         self.seen: list[str] = []
 
     @contextmanager
@@ -52,6 +53,9 @@ class Consumer:
             raise entry
         self.seen.append(entry)
         return position + 1, 0.0
+
+    def gives_back(self, session: Session) -> bool:
+        return self.is_over and not self.log
 
     def finish(self, session: Session, position: int) -> None:
         self.seen.append("finish")
@@ -87,3 +91,22 @@ def test_a_follower_that_waits_for_its_lock_can_be_stopped() -> None:
     stop.set()
     LogFollower(consumer).run(stop)
     assert consumer.seen == []
+
+
+def test_a_lock_that_is_given_back_is_left_to_others_and_waited_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(log_follower, "LEAVE_S", 0.0)
+    stop = threading.Event()
+
+    class Twice(Consumer):
+        def gives_back(self, session: Session) -> bool:
+            self.stop.clear()
+            if self.seen.count("lock") == 3:
+                self.stop.set()
+                return False
+            return True
+
+    consumer = Twice(["a"], stop)
+    LogFollower(consumer).run(stop)
+    assert consumer.seen == ["lock", "a", "finish", "lock", "finish", "lock", "wait 2", "finish"]
