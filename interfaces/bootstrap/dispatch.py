@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from interfaces.bootstrap.connection_budget import show_budget
 from interfaces.bootstrap.operations import redelivery_s
 from interfaces.bootstrap.stores import Stores
 from interfaces.failpoints import failpoint
-from interfaces.workers.loops.cache_metrics import show_caches
+from interfaces.workers.loops.probe_server import serve_also
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -39,7 +38,7 @@ async def run_dispatch(
     from application.dispatch.time_limits import TIME_LIMITS
     from application.ports.dispatch.work_queue import BMS_PARTITIONS
     from interfaces.workers.dispatch.dispatch import DispatchWorker
-    from interfaces.workers.dispatch.metrics import BmsHealth, serve_metrics
+    from interfaces.workers.dispatch.metrics import BmsHealth
     from interfaces.workers.dispatch.reconcile import Reconciler
 
     settings = stores.settings
@@ -53,10 +52,7 @@ async def run_dispatch(
     check_wait_s = stores.clock.wall_seconds(TIME_LIMITS.check_wait_s)
     slots = PostgresCallSlots(session, settings.bms_max_concurrent, check_wait_s=check_wait_s)
     health = BmsHealth(stores.clock, stores.alerts())
-    show_budget("dispatch", settings, health.registry)
-    show_caches(health.registry)
-    if settings.dispatch_metrics_bind is not None:
-        serve_metrics(health.registry, settings.dispatch_metrics_bind)
+    serve_also(health.registry)
     control = wrap(building_control(stores, slots, health))
     locks = AdvisoryLocks(session)
     worker = DispatchWorker(

@@ -1,4 +1,4 @@
-"""Wiring of the parts of the schedule worker that look for work that was recorded and never came to an end."""
+"""Wiring of the monitors, expiries and sweepers of the schedule worker that need nothing but the stores and NATS."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from interfaces.bootstrap.stores import Stores
     from interfaces.workers.schedule.alert_expiry import AlertExpiry
     from interfaces.workers.schedule.batch_monitor import BatchMonitor
+    from interfaces.workers.schedule.idempotency_expiry import IdempotencyKeyExpiry
     from interfaces.workers.schedule.lost_callback_sweeper import LostCallbackSweeper
     from interfaces.workers.schedule.lost_work_sweeper import LostWorkSweeper
+    from interfaces.workers.schedule.queue_monitor import WebhookQueueMonitor
     from interfaces.workers.schedule.recovery_monitor import RecoveryMonitor
 
 
@@ -48,6 +50,28 @@ def alert_expiry(stores: Stores) -> AlertExpiry:
 
     is_over = {"bms_drift": no_dispatch_under_way(stores.read_models().dispatches)}
     return AlertExpiry(alerts=stores.alerts(), clock=stores.clock, is_over=is_over)
+
+
+def idempotency_expiry(stores: Stores) -> IdempotencyKeyExpiry:
+    from adapters.postgres.event_store.idempotency_retention import PostgresIdempotencyRetention
+    from interfaces.workers.schedule.idempotency_expiry import IdempotencyKeyExpiry
+
+    return IdempotencyKeyExpiry(
+        keys=PostgresIdempotencyRetention(stores.pool),
+        days=stores.settings.idempotency_days,
+        clock=stores.clock,
+    )
+
+
+def webhook_queue_monitor(stores: Stores) -> WebhookQueueMonitor:
+    from interfaces.workers.schedule.queue_monitor import WebhookQueueMonitor
+
+    return WebhookQueueMonitor(
+        queue=partial(stores.read_models().planning_queue, tenant=None),
+        depth=stores.settings.queue_depth,
+        alerts=stores.alerts(),
+        clock=stores.clock,
+    )
 
 
 async def sweep_lost_work(stores: Stores, locks: Locks, stop: asyncio.Event) -> None:

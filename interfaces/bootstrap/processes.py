@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -20,7 +21,15 @@ from interfaces.bootstrap.connection_budget import POOL_SIZE, connection_budget,
 from interfaces.bootstrap.forecast import run_forecast
 from interfaces.bootstrap.gc_tuning import freeze_startup_objects
 from interfaces.bootstrap.health.alerts import delivering_alerts
-from interfaces.bootstrap.lost_work import alert_expiry, batch_monitor, recovery_monitor, sweep_lost_work
+from interfaces.bootstrap.health.process import heartbeat_monitor, reporting, serving_probes
+from interfaces.bootstrap.lost_work import (
+    alert_expiry,
+    batch_monitor,
+    idempotency_expiry,
+    recovery_monitor,
+    sweep_lost_work,
+    webhook_queue_monitor,
+)
 from interfaces.bootstrap.operations import (
     index_of_times,
     locks_of,
@@ -49,8 +58,7 @@ if TYPE_CHECKING:
     from adapters.nats.work_queue import NatsWorkQueue
     from application.ports.callback import UtilityNotifier
     from application.ports.coordination.locks import Locks
-    from interfaces.workers.schedule.idempotency_expiry import IdempotencyKeyExpiry
-    from interfaces.workers.schedule.queue_monitor import WebhookQueueMonitor
+    from interfaces.workers.loops.probe_server import ProbeServer
     from interfaces.workers.schedule.schedule import Schedule
 
 THREADS = 32
@@ -75,11 +83,19 @@ def run_worker(name: str, settings: Settings) -> None:
         run_web(settings)
         return
     pool_size = connection_budget(name, settings)["pool"]
-    uvloop.run(run_until_stopped(WORKERS[name], settings, pool_size=pool_size))
+    with serving_probes(name, settings) as server:
+        uvloop.run(run_until_stopped(WORKERS[name], settings, pool_size=pool_size, report=(name, server)))
 
 
-async def run_until_stopped(run: Run, settings: Settings, *, pool_size: int = POOL_SIZE) -> None:
-    """Run with newly opened stores until SIGTERM or SIGINT."""
+async def run_until_stopped(
+    run: Run,
+    settings: Settings,
+    *,
+    pool_size: int = POOL_SIZE,
+    report: tuple[str, ProbeServer] | None = None,
+) -> None:
+    """Run with newly opened stores until SIGTERM or SIGINT. `report`: the worker that the process is, and its probes;
+    None: it reports nothing."""
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(THREADS))
     stop = asyncio.Event()
@@ -92,7 +108,8 @@ async def run_until_stopped(run: Run, settings: Settings, *, pool_size: int = PO
     stores = open_stores(settings, pool_size=pool_size, is_start=True)
     freeze_startup_objects()
     try:
-        async with measuring(stores.clock_monitor):
+        report_it = reporting(report[0], stores, report[1]) if report else nullcontext()
+        async with measuring(stores.clock_monitor), report_it:
             await run(stores, stop)
     finally:
         stores.close()
@@ -187,13 +204,14 @@ async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
         forecasts.periodic,
         reading_monitor(stores).periodic,
         failover.periodic,
-        _webhook_queue_monitor(stores).periodic,
+        webhook_queue_monitor(stores).periodic,
         recovery_monitor(stores).periodic,
         batch_monitor(stores).periodic,
         alert_expiry(stores).periodic,
+        heartbeat_monitor(stores).periodic,
         rollup_monitor(stores).periodic,
         position_monitor(stores).periodic,
-        _idempotency_expiry(stores).periodic,
+        idempotency_expiry(stores).periodic,
     ]
     if (retention := telemetry_retention(stores)) is not None:
         checks.append(retention.periodic)
@@ -222,28 +240,6 @@ def _deadlines(stores: Stores, locks: Locks) -> Schedule:
         locks=locks,
         reached=_failpoint(stores),
         alerts=stores.alerts(),
-    )
-
-
-def _idempotency_expiry(stores: Stores) -> IdempotencyKeyExpiry:
-    from adapters.postgres.event_store.idempotency_retention import PostgresIdempotencyRetention
-    from interfaces.workers.schedule.idempotency_expiry import IdempotencyKeyExpiry
-
-    return IdempotencyKeyExpiry(
-        keys=PostgresIdempotencyRetention(stores.pool),
-        days=stores.settings.idempotency_days,
-        clock=stores.clock,
-    )
-
-
-def _webhook_queue_monitor(stores: Stores) -> WebhookQueueMonitor:
-    from interfaces.workers.schedule.queue_monitor import WebhookQueueMonitor
-
-    return WebhookQueueMonitor(
-        queue=partial(stores.read_models().planning_queue, tenant=None),
-        depth=stores.settings.queue_depth,
-        alerts=stores.alerts(),
-        clock=stores.clock,
     )
 
 

@@ -9,10 +9,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from interfaces.bootstrap.connection_budget import show_budget
 from interfaces.bootstrap.servers import current_cache
 from interfaces.bootstrap.telemetry_stream import oldest_reading, telemetry_log
-from interfaces.workers.loops.cache_metrics import show_caches
 
 if TYPE_CHECKING:
     import ssl
@@ -73,18 +71,6 @@ async def warm_cache(
     finally:
         stop.set()
         await running
-
-
-def serve_telemetry_metrics(settings: Settings, process: str) -> int | None:
-    """Serve the metrics of this ingest or aggregate process; returns the port, None where they are not served."""
-    from prometheus_client import REGISTRY
-
-    from interfaces.workers.dispatch.metrics import serve_metrics
-
-    show_budget(process, settings)
-    show_caches()
-    bind = settings.telemetry_metrics_bind
-    return None if bind is None else serve_metrics(REGISTRY, bind)
 
 
 def rollup_monitor(stores: Stores) -> RollupMonitor:
@@ -208,7 +194,6 @@ async def run_ingest(stores: Stores, stop: asyncio.Event) -> None:
     from interfaces.workers.ingest import ingest
     from interfaces.workers.schedule.telemetry_lag_monitor import show_lag
 
-    serve_telemetry_metrics(stores.settings, "ingest")
     client = await connect(str(stores.settings.nats_url), name="ingest")
     worker, alone = uuid4().hex[:8], stores.settings.mqtt_sessions == 1
     locks = exclusive_session(
@@ -288,7 +273,6 @@ async def run_aggregate(stores: Stores, stop: asyncio.Event) -> None:
     from domain.telemetry.meter_reading import ALL_PARTITIONS
     from interfaces.workers.aggregate import aggregate
 
-    serve_telemetry_metrics(stores.settings, "aggregate")
     client = await connect(str(stores.settings.nats_url), name="aggregate")
     store = stores.telemetry()
     async with monitored_telemetry(stores, "aggregate"), warm_cache(stores, store) as stored:

@@ -18,7 +18,8 @@ from application.command_bus.retry import Stopped
 from interfaces.bootstrap.clock import measuring
 from interfaces.bootstrap.connection_budget import WEB_POOL_SIZE, show_budget
 from interfaces.bootstrap.gc_tuning import freeze_startup_objects
-from interfaces.bootstrap.health.readiness import DISK_FULL_SHARE, readiness_probes, used_share
+from interfaces.bootstrap.health.process import ReportedDependencies, heartbeats_of, reporting
+from interfaces.bootstrap.health.readiness import readiness_probes
 from interfaces.bootstrap.ledger import StoredLedger
 from interfaces.bootstrap.operations import dead_letter_replay
 from interfaces.bootstrap.secrets import portfolio_rules, portfolio_secrets, recorded_references
@@ -82,6 +83,7 @@ async def _serve(settings: Settings) -> None:
         async with (
             measuring(stores.clock_monitor),
             monitored_telemetry(stores, "web"),
+            reporting("web", stores),
             replica_models(stores) as replica,
         ):
             web = web_dependencies(stores, replica)
@@ -89,8 +91,6 @@ async def _serve(settings: Settings) -> None:
                 web.failures,
                 stores.alerts(),
                 stores.clock,
-                disk_used=partial(used_share, settings.data_dir) if settings.data_dir.is_dir() else None,
-                disk_full_share=DISK_FULL_SHARE,
             )
             monitoring = asyncio.create_task(monitor.run(stop), name="web monitor")
             await asyncio.to_thread(load_calendars)
@@ -202,6 +202,7 @@ def web_dependencies(stores: Stores, replica: ReplicatedReadModels | None = None
         read_rates=_read_rates(settings),
         failed_authentications_per_min=settings.http_failed_authentications_per_min,
         probes=readiness_probes(stores),
+        reported=ReportedDependencies(heartbeats_of(stores)),
         queue_depth=settings.queue_depth,
         waiting_per_utility=settings.waiting_per_utility,
         quotas=_daily_quotas(stores),

@@ -120,7 +120,11 @@ class Settings:
     telemetry_restored_days: int = _setting(parse.whole_number(0, 365), 7)
     """How many days a day restored from the archive stays in spite of that."""
     telemetry_metrics_bind: str | None = _setting(parse.host_and_port, None)
-    """Where an ingest or aggregate process serves its metrics; the next free of ten ports for each further process."""
+    """Where an ingest or aggregate process serves the same as at `worker_metrics_bind`; kept for older systems."""
+
+    worker_metrics_bind: str | None = _setting(parse.host_and_port, None)
+    """Where a worker other than web serves /health, /ready and /metrics, without a key; the next free of twenty ports
+    for each further process."""
 
     clock_epoch: datetime | None = _setting(parse.moment, None)
     """What the clock showed at `clock_started_at`; these three settings make an accelerated clock."""
@@ -157,7 +161,7 @@ class Settings:
     """Networks in which BMSs are called (CIDRs with commas); None: all but loopback. Link-local addresses and those of
     metadata services are never called."""
     dispatch_metrics_bind: str | None = _setting(parse.host_and_port, None)
-    """Where a dispatch process serves its metrics; the next free of ten ports for each further process."""
+    """The same of a dispatch process."""
     command_sla_s: float = _setting(parse.number(1, 86_400), TIME_LIMITS.command_sla_s)
     """How long a commit is tried, at most until the end of the window; then it becomes a dead letter."""
     dead_letter_sla_s: float = _setting(parse.number(1, 604_800), 900.0)

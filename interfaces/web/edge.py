@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, TypeVar, cast
@@ -46,6 +46,7 @@ from application.telemetry.load_history import HistorySources, LoadHistories
 from application.telemetry.rate_limited_reads import RateLimitedCurrentValues
 from application.telemetry.reading_gaps import GapSources
 from domain.program import ProgramState, Terms
+from interfaces.readiness import DependencyState, ReadinessProbe
 from interfaces.web.authentication.api_key import Authenticator
 from interfaces.web.authentication.concurrency_limit import ConcurrencyLimit, TenantConcurrencyLimit
 from interfaces.web.authentication.failures import AuthenticationFailures
@@ -117,18 +118,8 @@ class Ledger(Protocol):
         ...
 
 
-class DependencyProblem(Exception):
-    """Raised by the check of a probe. Its text is shown to everybody, unlike that of other errors."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReadinessProbe:
-    """A check of one dependency. Without a needed one the edge is not ready; others only degrade it."""
-
-    name: str
-    needed: bool
-    check: Callable[[], Awaitable[None]]
-    """Raises any error of the dependency. Has PROBE_DEADLINE_S to return."""
+async def _nothing_reported() -> Sequence[DependencyState]:
+    return ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,6 +190,8 @@ class WebDependencies:
     failed_authentications_per_min: int = 60
     """Of one client network; beyond it they are answered 429."""
     probes: tuple[ReadinessProbe, ...] = ()
+    reported: Callable[[], Awaitable[Sequence[DependencyState]]] = _nothing_reported
+    """The dependencies of other processes, as those report them."""
     queue_depth: int = 100
     """Number of a utility's DR events that are due to be planned at which the webhook answers it 503."""
     waiting_per_utility: int = 1_000

@@ -31,6 +31,7 @@ DEFINED_IN: dict[str, dict[str, tuple[str | int, ...]]] = {
         SCHEDULE + "schedule.py": ("schedule",),
         SCHEDULE + "alert_expiry.py": ("alert-expiry",),
         SCHEDULE + "batch_monitor.py": ("batch-watch",),
+        SCHEDULE + "heartbeat_monitor.py": ("heartbeat-watch",),
         SCHEDULE + "dead_letter_monitor.py": ("dead-letter-sla",),
         SCHEDULE + "queue_monitor.py": ("door-watch",),
         SCHEDULE + "failover_monitor.py": ("failover-watch",),

@@ -11,6 +11,22 @@ from tests.architecture.table_pages import functions_in, left_out_of_ci
 
 UNIT = "tests/unit/interfaces/workers"
 SHOWN_ENDED_BY: dict[str, tuple[str, str]] = {
+    "certificate_expiring": (
+        "tests/integration/operations/test_certificates.py",
+        "test_a_certificate_that_ends_soon_is_an_alert_until_it_is_renewed",
+    ),
+    "connections_short": (
+        f"{UNIT}/schedule/test_heartbeat_monitor.py",
+        "test_connections_that_run_short_are_an_alert_until_they_do_not",
+    ),
+    "turn_held_by_dead": (
+        f"{UNIT}/schedule/test_heartbeat_monitor.py",
+        "test_locks_of_a_silent_process_are_an_alert_until_they_are_free",
+    ),
+    "worker_silent": (
+        f"{UNIT}/schedule/test_heartbeat_monitor.py",
+        "test_a_worker_of_which_no_process_reports_is_an_alert_until_one_does",
+    ),
     "alert_undeliverable": (
         "tests/unit/application/operations/test_alert_delivery.py",
         "test_a_channel_that_fails_again_and_again_is_an_alert_until_it_delivers",

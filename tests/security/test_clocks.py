@@ -41,8 +41,8 @@ from interfaces.bootstrap.clock import measuring
 from interfaces.bootstrap.health.readiness import readiness_probes
 from interfaces.bootstrap.stores import Stores, open_stores
 from interfaces.cli.keys.commands import keys_group
+from interfaces.readiness import ReadinessProbe
 from interfaces.settings.settings import Settings
-from interfaces.web.edge import ReadinessProbe
 from tests.fakes.clock import FakeClock
 from tests.fakes.event_store.event_store import FakeEventStore
 from tests.fakes.forecast.forecast_book import FakeForecastBook

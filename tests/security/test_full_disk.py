@@ -17,9 +17,8 @@ from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.bootstrap.health import readiness
 from interfaces.bootstrap.health.readiness import CHECK_EVERY_S, CachedCheck, check_disk
 from interfaces.logs import LINES_DROPPED, LossyOutput, LossyTextOutput
-from interfaces.web.authentication.failures import AuthenticationFailures
-from interfaces.web.edge import DependencyProblem, ReadinessProbe
-from interfaces.workers.web.monitor import DISK, DISK_USED, WebMonitor
+from interfaces.readiness import DependencyProblem, ReadinessProbe
+from interfaces.workers.loops.process_monitor import DISK, DISK_USED, DiskMonitor
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.unit.interfaces.web.edge import Edge, SettableClock
 
@@ -189,7 +188,7 @@ def test_however_many_ask_a_check_runs_once_in_a_while() -> None:
 
 def test_a_disk_that_fills_raises_an_alert_until_there_is_room() -> None:
     used, alerts = [0.81], FakeAlertRegistry()
-    monitor = WebMonitor(AuthenticationFailures(), alerts, SettableClock(), disk_used=lambda: used[0])
+    monitor = DiskMonitor(alerts, SettableClock(), lambda: used[0])
     asyncio.run(monitor.check())
     assert alerts.open_by_name() == {DISK: 1}
     used[0] = 0.8
@@ -208,9 +207,7 @@ def test_the_metric_of_the_disk_is_measured_in_a_thread_and_needs_no_database() 
         threads.append(threading.current_thread())
         return 0.95
 
-    monitor = WebMonitor(AuthenticationFailures(), Away(), SettableClock(), disk_used=used)
-    with pytest.raises(OperationsUnavailable):
-        asyncio.run(monitor.check())
+    asyncio.run(DiskMonitor(Away(), SettableClock(), used).check())
     assert REGISTRY.get_sample_value(DISK_USED._name) == 0.95
     assert len(threads) == 1
     assert threads[0] is not threading.main_thread()

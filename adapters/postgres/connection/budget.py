@@ -30,6 +30,15 @@ class _Place:
         self._session = ref(session)
 
     @property
+    def backend(self) -> int | None:
+        """The server process; None while it is not open."""
+        session = None if self._session is None else self._session()
+        try:
+            return None if session is None or session.closed else session.info.backend_pid
+        except psycopg.OperationalError:
+            return None  # it was closed meanwhile
+
+    @property
     def is_free(self) -> bool:
         if self._session is None:
             return False
@@ -55,6 +64,12 @@ class SessionBudget:
         """Kind -> sessions, with those that are being opened."""
         with self._lock:
             return {kind: count for kind in list(self._places) if (count := len(self._in_use(kind)))}
+
+    def backends(self) -> list[int]:
+        """The server processes of the sessions that are open."""
+        with self._lock:
+            places = [place for used in self._places.values() for place in used]
+        return [backend for place in places if (backend := place.backend) is not None]
 
     @contextmanager
     def place(self, application_name: str) -> Iterator[_Place]:

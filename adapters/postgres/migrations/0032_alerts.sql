@@ -32,7 +32,9 @@ CREATE TABLE gridproof.process_heartbeats (
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     seen_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     backends integer[] NOT NULL,
+    dependencies jsonb NOT NULL,
     PRIMARY KEY (worker, host, pid)
 );
 COMMENT ON COLUMN gridproof.process_heartbeats.backends IS 'the server processes of its sessions';
+COMMENT ON COLUMN gridproof.process_heartbeats.dependencies IS 'name -> the problem with it; null: it is up';
 GRANT SELECT, INSERT, UPDATE, DELETE ON gridproof.process_heartbeats TO gridproof_app;

@@ -31,8 +31,8 @@ _READINGS = (
     "telemetry_corrections",
     "raw_archive_progress",
 )
-_OF_ALL = ("alerts", "dead_letters", "system_clock")
-"""Every process may raise an alert, park its work, and be the first that is started."""
+_OF_ALL = ("alerts", "dead_letters", "process_heartbeats", "system_clock")
+"""Every process may raise an alert, park its work, say that it runs, and be the first that is started."""
 _SECRET = (
     "api_keys",
     "sessions",

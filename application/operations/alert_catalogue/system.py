@@ -91,4 +91,28 @@ SYSTEM_ALERTS: dict[str, AlertDefinition] = {
         quiet_s=UNTRIED_S,
         case="refuse_alert_messages",
     ),
+    "worker_silent": AlertDefinition(
+        "critical",
+        "no process of a worker has reported for a minute",
+        ends="one reports again, all have ended by themselves, or nobody has started one for a day",
+        case="freeze_worker",
+    ),
+    "turn_held_by_dead": AlertDefinition(
+        "critical",
+        "the database sessions of a process that has reported nothing for a minute still hold locks",
+        ends="it reports again, or PostgreSQL has ended its sessions",
+        case="freeze_worker",
+    ),
+    "connections_short": AlertDefinition(
+        "critical",
+        "over 80 % of PostgreSQL's connections are in use, or the processes that run may open more than it allows",
+        ends="80 % or fewer are in use, and the budgets fit",
+        case="use_up_connections",
+    ),
+    "certificate_expiring": AlertDefinition(
+        "critical",
+        "a certificate that a process uses ends within 14 days, or has ended",
+        ends="the server shows another one, or the file holds another one",
+        case="present_old_certificate",
+    ),
 }

@@ -15,17 +15,20 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from interfaces.bootstrap.stores import Stores
 
 if TYPE_CHECKING:
-    from interfaces.web.edge import ReadinessProbe
+    from interfaces.readiness import ReadinessProbe
 
 PROBE_TIMEOUT_S = 1.5
 CHECK_EVERY_S = 2.0
 """Wall seconds."""
 DISK_FULL_SHARE = 0.8
+_PULLING = frozenset({"relay", "dispatch", "notify", "ingest", "aggregate", "archive"})
+_INGESTING = frozenset({"ingest"})
+_ARCHIVING = frozenset({"project", "archive"})
 WRITTEN_BYTES = 8_192
 """More than a file system keeps in its own structures."""
 _WRITE = """
@@ -35,7 +38,7 @@ ON CONFLICT (process) DO UPDATE SET written_at = excluded.written_at
 
 
 def readiness_probes(stores: Stores) -> tuple[ReadinessProbe, ...]:
-    from interfaces.web.edge import ReadinessProbe
+    from interfaces.readiness import ReadinessProbe
 
     settings, folder = stores.settings, stores.settings.data_dir
     probes = [
@@ -48,6 +51,39 @@ def readiness_probes(stores: Stores) -> tuple[ReadinessProbe, ...]:
     for name, url in (("nats", settings.nats_url), ("cache", settings.redis_url), ("influxdb", influx_url)):
         if url is not None:
             probes.append(ReadinessProbe(name=name, needed=False, check=_listening(url)))
+    return tuple(replace(probe, check=CachedCheck(probe.check)) for probe in probes)
+
+
+def worker_probes(worker: str, stores: Stores) -> tuple[ReadinessProbe, ...]:
+    """What a worker other than web needs, and what it goes on without."""
+    from interfaces.readiness import ReadinessProbe
+
+    settings, folder = stores.settings, stores.settings.data_dir
+    probes = [
+        ReadinessProbe(name="postgresql", needed=True, check=_in_thread(_query, stores)),
+        ReadinessProbe(name="clock", needed=True, check=_in_thread(stores.clock_monitor.check)),
+    ]
+    if folder.is_dir():
+        probes.append(ReadinessProbe(name="disk", needed=False, check=_in_thread(check_disk, folder)))
+    archive = settings.archive_url or (folder.absolute() / "archive").as_uri()
+    if worker in _ARCHIVING and archive.startswith("file:"):
+        archive_folder = Path(unquote(urlsplit(archive).path))
+        probes.append(
+            ReadinessProbe(
+                name="archive", needed=False, check=_in_thread(_check_archive_folder, archive_folder)
+            )
+        )
+    addresses = {
+        "nats": (settings.nats_url, _PULLING),
+        "mqtt": (settings.mqtt_url, _INGESTING),
+        "cache": (settings.redis_url, frozenset[str]()),
+        "influxdb": (settings.influx_url if settings.telemetry_store == "influx" else None, frozenset[str]()),
+        "weather": (settings.weather_url if worker == "forecast" else None, frozenset[str]()),
+        "archive": (settings.archive_s3_endpoint if worker in _ARCHIVING else None, frozenset[str]()),
+    }
+    for name, (url, needed_by) in addresses.items():
+        if url is not None:
+            probes.append(ReadinessProbe(name=name, needed=worker in needed_by, check=_listening(url)))
     return tuple(replace(probe, check=CachedCheck(probe.check)) for probe in probes)
 
 
@@ -88,7 +124,7 @@ class CachedCheck:
 
 def check_disk(folder: Path) -> None:
     """Write a small file in `folder`. Raises OSError, or DependencyProblem if the disk is nearly full."""
-    from interfaces.web.edge import DependencyProblem
+    from interfaces.readiness import DependencyProblem
 
     probe = folder / f".write-probe-{os.getpid()}"
     try:
@@ -114,6 +150,20 @@ def _write_row(stores: Stores) -> None:
         connection.execute(_WRITE)
 
 
+def _query(stores: Stores) -> None:
+    with stores.pool.connection(timeout=PROBE_TIMEOUT_S) as connection:
+        connection.execute("SELECT 1")
+
+
+def _check_archive_folder(folder: Path) -> None:
+    """It is made with its first object, so the nearest folder above it counts. Raises OSError."""
+    nearest = next(part for part in (folder, *folder.parents) if part.exists())
+    if not nearest.is_dir():
+        raise NotADirectoryError(nearest)
+    if not os.access(nearest, os.W_OK):
+        raise PermissionError(nearest)
+
+
 def _listening(url: str) -> Callable[[], Awaitable[None]]:
     """A probe that opens a connection to one of the addresses; without a cache or queue the web process only works with
     restrictions."""
@@ -130,7 +180,7 @@ def _listening(url: str) -> Callable[[], Awaitable[None]]:
         if parts.scheme == "unix":
             opening = asyncio.open_unix_connection(parts.path)
         else:
-            port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+            port = parts.port or {"http": 80, "https": 443, "mqtt": 1883, "mqtts": 8883}.get(parts.scheme)
             opening = asyncio.open_connection(parts.hostname, port)
         _, writer = await asyncio.wait_for(opening, PROBE_TIMEOUT_S)
         writer.close()

@@ -11,7 +11,7 @@ from math import ceil
 from threading import Lock
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from application.ports.clock import Clock
 from application.ports.operations.alerts import AlertRegistry
@@ -33,7 +33,7 @@ log = structlog.get_logger("dispatch")
 class BmsHealth:
     """The health of BMS calls as one dispatch process sees it. Times are clock seconds.
 
-    Prometheus can scrape `registry` (see `serve_metrics`).
+    `/metrics` of the process shows `registry`.
     """
 
     clock: Clock
@@ -108,19 +108,3 @@ class BmsHealth:
         every_s = max(LEAST_CHECK_EVERY_S, self.clock.wall_seconds(CHECK_EVERY_S))
         check = partial(asyncio.to_thread, self.check)
         await PeriodicCheck("BMS health", check, every_s=every_s).run(stop)
-
-
-def serve_metrics(registry: CollectorRegistry, bind: str) -> int | None:
-    """Serve `registry` on `bind`, or on the next free one of the nine ports after it.
-
-    Returns the port; None if all are taken.
-    """
-    host, _, port = bind.rpartition(":")
-    for number in range(int(port), int(port) + 10):
-        try:
-            start_http_server(number, addr=host, registry=registry)
-        except OSError:
-            continue
-        return number
-    log.warning("no port is free to serve metrics on", bind=bind)
-    return None

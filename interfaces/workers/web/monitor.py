@@ -1,15 +1,12 @@
-"""WebMonitor: raises the alerts of a web process, about its clients and the disk below its data folder."""
+"""WebMonitor: raises the alerts of a web process about its clients."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from socket import gethostname
-
-from prometheus_client import Gauge
 
 from application.ports.clock import Clock
 from application.ports.operations.alerts import AlertRegistry
@@ -18,9 +15,6 @@ from interfaces.workers.loops.periodic import PeriodicCheck
 
 CHECK_EVERY_S = 15.0
 """Wall seconds."""
-DISK = "disk_filling"
-DISK_USED = Gauge("gridproof_disk_used_ratio", "Used share of the disk below the data folder, from 0 to 1")
-"""Set by the check of WebMonitor: on a network file system that hangs, asking would stop the event loop."""
 FAILURES, MOST_SUBJECTS = "authentication_failures", 20
 UNSEEN_S = 4 * CHECK_EVERY_S
 """An alert that no process raised for so long is over. One process does not know what others see."""
@@ -33,29 +27,14 @@ class WebMonitor:
     failures: AuthenticationFailures
     alerts: AlertRegistry
     clock: Clock
-    disk_used: Callable[[], float] | None = None
-    """The used share of the disk, from 0 to 1; None: this process stores nothing on a disk."""
-    disk_full_share: float = 0.8
 
     async def run(self, stop: asyncio.Event) -> None:
         await PeriodicCheck("web monitor", self.check, every_s=CHECK_EVERY_S).run(stop)
 
     async def check(self) -> None:
-        """Raises OperationsUnavailable; the gauge of the disk needs no database."""
-        if self.disk_used is not None:
-            await asyncio.to_thread(self._report_disk, self.disk_used)
+        """Raises OperationsUnavailable."""
         over_limit = self.failures.over_limit()  # on the event loop, which counts
         await asyncio.to_thread(partial(self._report_failures, over_limit))
-
-    def _report_disk(self, disk_used: Callable[[], float]) -> None:
-        share = disk_used()
-        DISK_USED.set(share)
-        now, subject = self.clock.now(), gethostname()
-        if share > self.disk_full_share:
-            detail = f"{share:.0%} of the disk below the data folder is used"
-            self.alerts.raise_alert(DISK, subject, detail, at=now)
-        else:
-            self.alerts.clear(DISK, subject, at=now)
 
     def _report_failures(self, over_limit: Mapping[str, int]) -> None:
         now = self.clock.now()

@@ -62,9 +62,10 @@ from domain.program import Hours, SettlementRule, WindowTerms
 from domain.program.settlement_rule import Energy, KindOverride
 from interfaces.bootstrap.ledger import StoredLedger
 from interfaces.bootstrap.stores import Stores
+from interfaces.readiness import ReadinessProbe
 from interfaces.settings.settings import Settings
 from interfaces.web.app import create_app
-from interfaces.web.edge import ReadinessProbe, ReadRates, WebDependencies
+from interfaces.web.edge import ReadRates, WebDependencies
 from interfaces.workers.web import server
 from projections.registry import PROJECTIONS
 from tests.servers import Database

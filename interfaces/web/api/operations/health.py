@@ -1,6 +1,7 @@
 """Routes for the platform: liveness, readiness, metrics, and the meaning of problem types."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -10,13 +11,13 @@ from litestar.params import FromPath
 from prometheus_client import REGISTRY, generate_latest
 
 from application.ports.operations.unavailable import OperationsUnavailable
-from interfaces.web.edge import DependencyProblem, ReadinessProbe, Web
+from interfaces.readiness import PROBE_DEADLINE_S, DependencyState, Readiness, readiness_of, states_of
+from interfaces.web.edge import Web
 from interfaces.web.middleware.metrics import WebMetrics
 from interfaces.web.problems import PROBLEM_TYPES, TYPE_PREFIX, Problem
 from interfaces.web.route_policy import ANYONE, OPERATOR, RoutePolicy
 from projections.queries.views import ReadModelsUnavailable
 
-PROBE_DEADLINE_S = 2.0
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 PlatformRequest = Request[Any, Any, State]
@@ -24,20 +25,6 @@ PlatformRequest = Request[Any, Any, State]
 
 class Liveness(msgspec.Struct, frozen=True):
     status: Literal["alive"] = "alive"
-
-
-class DependencyState(msgspec.Struct, frozen=True, kw_only=True):
-    name: str
-    needed: bool
-    """Without a needed dependency the edge is not ready; without another it is degraded."""
-    up: bool
-    problem: str | None = None
-    """The kind of failure."""
-
-
-class Readiness(msgspec.Struct, frozen=True, kw_only=True):
-    status: Literal["ready", "degraded", "not_ready"]
-    dependencies: tuple[DependencyState, ...]
 
 
 class ProblemTypeDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,15 +52,11 @@ class PlatformController(Controller):
         policy=RoutePolicy(roles=ANYONE, has_etag=False),
     )
     async def ready(self, web: Web) -> Response[Readiness]:
-        states = tuple(await asyncio.gather(*map(_state_of, web.probes)))
-        down = [state for state in states if not state.up]
-        not_ready = any(state.needed for state in down)
-        readiness = Readiness(
-            status="not_ready" if not_ready else "degraded" if down else "ready", dependencies=states
-        )
-        return Response(
-            readiness, status_code=503 if not_ready else 200, headers={"Cache-Control": "no-store"}
-        )
+        own, reported = await asyncio.gather(states_of(web.probes), _reported(web))
+        names = {state.name for state in own}
+        readiness = readiness_of([*own, *(state for state in reported if state.name not in names)])
+        status_code = 503 if readiness.status == "not_ready" else 200
+        return Response(readiness, status_code=status_code, headers={"Cache-Control": "no-store"})
 
     @get(
         "/metrics",
@@ -122,15 +105,10 @@ def _shown(metrics: WebMetrics) -> bytes:
     return generate_latest(REGISTRY) + generate_latest(metrics.registry)
 
 
-async def _state_of(probe: ReadinessProbe) -> DependencyState:
-    """Any error of a probe means that the dependency is down, since clients raise many kinds."""
+async def _reported(web: Web) -> Sequence[DependencyState]:
+    """What other processes report. Without the database that is not known, and only the own states are shown."""
     try:
         async with asyncio.timeout(PROBE_DEADLINE_S):
-            await probe.check()
-    except TimeoutError:
-        return DependencyState(name=probe.name, needed=probe.needed, up=False, problem="no answer in time")
-    except DependencyProblem as problem:
-        return DependencyState(name=probe.name, needed=probe.needed, up=False, problem=str(problem))
-    except Exception as error:  # noqa: BLE001 - any error counts; only its kind is reported, not the address
-        return DependencyState(name=probe.name, needed=probe.needed, up=False, problem=type(error).__name__)
-    return DependencyState(name=probe.name, needed=probe.needed, up=True)
+            return await web.reported()
+    except (TimeoutError, OperationsUnavailable):
+        return ()

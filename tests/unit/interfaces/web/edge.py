@@ -26,8 +26,9 @@ from application.commands.dr_event import (
 )
 from application.ports.access.api_keys import Role
 from domain.identifiers import dr_event_id
+from interfaces.readiness import ReadinessProbe
 from interfaces.web.app import connect, create_app, unconnected_app
-from interfaces.web.edge import ReadinessProbe, ReadRates, WebDependencies
+from interfaces.web.edge import ReadRates, WebDependencies
 from projections.dr_event.projection import DREventRow
 from projections.queries.views import Page, PlanningQueue
 from tests.fakes.access.api_keys import FakeApiKeys

@@ -10,8 +10,8 @@ import pytest
 from application.access.api_keys import revoke
 from application.operations.alert_catalogue import ALERTS
 from application.ports.operations.unavailable import OperationsUnavailable
+from interfaces.readiness import ReadinessProbe
 from interfaces.web.api.webhook.body import MOST_FACILITIES
-from interfaces.web.edge import ReadinessProbe
 from interfaces.web.problems import PROBLEM_TYPES
 from projections.queries.views import ProjectionPosition, ReadModelsUnavailable
 from tests.unit.interfaces.web.edge import NOW, WEBHOOK, Edge, codes_of, down, notification, problem_of, up
@@ -156,7 +156,7 @@ def test_a_dependency_that_hangs_is_down(monkeypatch: pytest.MonkeyPatch) -> Non
     async def hang() -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr("interfaces.web.api.operations.health.PROBE_DEADLINE_S", 0.01)
+    monkeypatch.setattr("interfaces.readiness.PROBE_DEADLINE_S", 0.01)
     with Edge(probes=(ReadinessProbe(name="nats", needed=False, check=hang),)).client() as client:
         assert client.get("/ready").json()["dependencies"][0]["problem"] == "no answer in time"
 

@@ -1,7 +1,6 @@
 """The telemetry metrics at /metrics, in the process that sets them."""
 
 import asyncio
-import socket
 import urllib.request
 from datetime import timedelta
 from math import isnan
@@ -9,8 +8,9 @@ from math import isnan
 import pytest
 from prometheus_client import REGISTRY
 
+from adapters.embedded.loopback import free_port
 from application.telemetry.store_health import LEAST, TelemetryHealth
-from interfaces.bootstrap.telemetry import serve_telemetry_metrics
+from interfaces.bootstrap.health.process import serving_probes
 from interfaces.settings.settings import read_settings
 from interfaces.workers.loops.telemetry_metrics import show_health
 from interfaces.workers.schedule import telemetry_lag_monitor
@@ -65,15 +65,14 @@ def test_the_lag_is_that_of_the_log_and_absent_while_the_log_is_unreachable(
     asyncio.run(scenario())
 
 
-def test_a_worker_serves_telemetry_metrics_at_the_configured_address() -> None:
-    assert serve_telemetry_metrics(read_settings({}), "ingest") is None
+@pytest.mark.parametrize("worker", ["ingest", "aggregate"])
+def test_a_worker_serves_telemetry_metrics_at_the_configured_address(worker: str) -> None:
     show_health(TelemetryHealth(), "aggregate")
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        bind = f"127.0.0.1:{min(taken.getsockname()[1], 65_000)}"
-        port = serve_telemetry_metrics(read_settings({"GRIDPROOF_TELEMETRY_METRICS_BIND": bind}), "ingest")
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+    bind = f"127.0.0.1:{free_port()}"
+    with (
+        serving_probes(worker, read_settings({"GRIDPROOF_TELEMETRY_METRICS_BIND": bind})),
+        urllib.request.urlopen(f"http://{bind}/metrics") as answer,
+    ):
         text = answer.read().decode()
     assert 'gridproof_telemetry_write_error_pct{process="aggregate"}' in text
 

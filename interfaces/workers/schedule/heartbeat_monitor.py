@@ -1,0 +1,132 @@
+"""HeartbeatMonitor: alerts when no process of a worker reports any more, when a dead one holds locks, and when the
+database could run out of connections."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from application.operations.alert_switch import AlertSwitch
+from application.ports.clock import Clock
+from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.heartbeats import ConnectionUse, Heartbeat, Heartbeats
+from interfaces.workers.loops.periodic import PeriodicCheck
+
+SILENT, HELD, SHORT = "worker_silent", "turn_held_by_dead", "connections_short"
+CHECK_EVERY_S = 10.0
+SILENT_S = 60.0
+"""A process reports every ten seconds. All of these are wall seconds."""
+FORGOTTEN_S = 86_400.0
+"""A worker that nobody has started again for a day is not expected any more."""
+MOST_USED = 0.8
+"""Share of the connections that the server allows."""
+DATABASE = "postgresql"
+
+
+@dataclass
+class HeartbeatMonitor:
+    """One is active per system."""
+
+    heartbeats: Heartbeats
+    budget_of: Callable[[str], int]
+    """The sessions that one process of a worker opens at most; 0 for a worker that this release does not know."""
+    alerts: AlertRegistry
+    clock: Clock
+    monotonic: Callable[[], float] = time.monotonic
+    _since_s: float | None = None
+    _adopted: set[str] = field(default_factory=set)
+    _switches: dict[tuple[str, str], AlertSwitch] = field(default_factory=dict)
+    """Of the alerts that are open."""
+
+    @property
+    def periodic(self) -> PeriodicCheck:
+        return PeriodicCheck(
+            "heartbeat monitor",
+            self.check,
+            every_s=CHECK_EVERY_S,
+            lock="heartbeat-watch",
+            reset=self._begin,
+        )
+
+    def _begin(self) -> None:
+        """At first every process may be silent because the whole system was just started."""
+        self._since_s = self.monotonic()
+        self._adopted.clear()
+        self._switches.clear()
+
+    async def check(self) -> None:
+        """Raises OperationsUnavailable."""
+        await asyncio.to_thread(self.heartbeats.forget, older_than_s=FORGOTTEN_S)
+        found = await asyncio.to_thread(self.heartbeats.listed)
+        live = [one for one in found if one.age_s < SILENT_S]
+        dead = [one for one in found if one.age_s >= SILENT_S]
+        if self._since_s is None:
+            self._begin()
+        if self.monotonic() - (self._since_s or 0.0) >= SILENT_S:
+            await self._turn(SILENT, silent_workers(found))
+        await self._turn(HELD, await asyncio.to_thread(self._held_by, dead, live))
+        use = await asyncio.to_thread(self.heartbeats.connection_use)
+        short = connections_short(use, sum(self.budget_of(one.process.worker) for one in live))
+        await self._turn(SHORT, {} if short is None else {DATABASE: short})
+
+    def _held_by(self, dead: Sequence[Heartbeat], live: Iterable[Heartbeat]) -> dict[str, str]:
+        """Process -> what it holds. The server may have given its process ids to sessions of others."""
+        of_live = {backend for one in live for backend in one.backends}
+        backends = {backend for one in dead for backend in one.backends} - of_live
+        held = self.heartbeats.locks_held(backends) if backends else {}
+        found = {}
+        for one in dead:
+            count = sum(held.get(backend, 0) for backend in one.backends)
+            if count:
+                worker, host, pid = one.process
+                found[f"{worker} on {host}, pid {pid}"] = (
+                    f"it has reported nothing for {one.age_s:.0f} s, and its database sessions hold {count} locks"
+                )
+        return found
+
+    async def _turn(self, name: str, wanted: Mapping[str, str]) -> None:
+        """Raise the alert about each subject of `wanted` (with its detail), and clear it about all others."""
+        if name not in self._adopted:
+            await asyncio.to_thread(self._adopt, name)
+            self._adopted.add(name)
+        for subject in wanted:
+            self._switches.setdefault((name, subject), AlertSwitch(self.alerts, self.clock, name, subject))
+        for (known, subject), switch in list(self._switches.items()):
+            if known == name:
+                await switch.turn(on=subject in wanted, detail=wanted.get(subject, ""))
+                if subject not in wanted and not switch.is_on:
+                    del self._switches[known, subject]
+
+    def _adopt(self, name: str) -> None:
+        """Take over what an earlier process raised."""
+        for alert in self.alerts.listed(limit=10_000):
+            if alert.name == name:
+                self._switches[name, alert.subject] = AlertSwitch(
+                    self.alerts, self.clock, name, alert.subject
+                )
+
+
+def silent_workers(heartbeats: Iterable[Heartbeat]) -> dict[str, str]:
+    """Worker -> why it counts as silent: none of its processes reports."""
+    last: dict[str, Heartbeat] = {}
+    for one in heartbeats:
+        known = last.get(one.process.worker)
+        if known is None or one.age_s < known.age_s:
+            last[one.process.worker] = one
+    return {
+        worker: f"no process of it has reported for {one.age_s:.0f} s; the last was pid {one.process.pid} on "
+        f"{one.process.host}"
+        for worker, one in last.items()
+        if one.age_s >= SILENT_S
+    }
+
+
+def connections_short(use: ConnectionUse, budget: int) -> str | None:
+    """Why the database could run out of connections; None if it cannot."""
+    if use.used > MOST_USED * use.most:
+        return f"{use.used} of {use.most} connections are in use"
+    if budget > use.most:
+        return f"the processes that run may open {budget} connections, and the server allows {use.most}"
+    return None
