@@ -54,7 +54,13 @@ def test_refused_requests_are_counted_in_all_rounds_not_only_the_best() -> None:
 
     nothing = PlainPlan(port=0, database_url="", redis_url="", readings_since=datetime.now(UTC), dr_events=())
     setup = ApiSetup(
-        tokens=("t",), facility_ids=(), dr_event_ids=(), cache="none", _environ={}, _plain=nothing
+        tokens=("t",),
+        facility_ids=(),
+        dr_event_ids=(),
+        cache="none",
+        _environ={},
+        _plain=nothing,
+        _owner_url="",
     )
     measuring = Measuring(BenchEnvironment(pytest.fail, scale=0.2), setup, ask)
     servers = {"ours": Server(ports=(1,), pids=()), "floor": Server(ports=(2,), pids=())}
