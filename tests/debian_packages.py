@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 REQUIRE = "GRIDPROOF_REQUIRE_DEBIAN"
-_PACKAGE = {"influxd": "influxdb", "etcd": "etcd-server", "nft": "nftables", "ip": "iproute2"}
+_PACKAGE = {
+    "influxd": "influxdb",
+    "etcd": "etcd-server",
+    "nft": "nftables",
+    "ip": "iproute2",
+    "amtool": "prometheus-alertmanager",
+}
 
 
 def debian_command_path(command: str, environ: Mapping[str, str]) -> Path:

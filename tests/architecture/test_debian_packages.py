@@ -36,4 +36,6 @@ def test_ci_installs_and_requires_the_packages_of_the_tests() -> None:
         for command in re.findall(r"""debian_command\(["']([\w-]+)["']\)""", file.read_text())
     }
     assert asked <= installed
-    assert {"mosquitto", "influxd", "redis-server", "chromium", "etcd", "nft", "ip"} == installed
+    prometheus = {"promtool", "prometheus", "prometheus-alertmanager", "amtool"}
+    hosts = {"etcd", "nft", "ip"}
+    assert {"mosquitto", "influxd", "redis-server", "chromium", *hosts, *prometheus} == installed
