@@ -34,6 +34,7 @@ from interfaces.bootstrap.secrets import (
 )
 from interfaces.bootstrap.servers import (
     NoRunningSystem,
+    accept_cluster,
     check_schema,
     embedded_servers,
     meter_logins,
@@ -62,6 +63,7 @@ __all__ = [
     "NoRunningSystem",
     "Stores",
     "accelerated_clock",
+    "accept_cluster",
     "check_audit_file",
     "check_schema",
     "clock_of",

@@ -148,6 +148,14 @@ def migrate_database(
     return done
 
 
+def accept_cluster(settings: Settings, cluster: int) -> int:
+    """Record that the cluster with this system identifier continues the log; for how many logs that was not known.
+    Raises MigrationError."""
+    from adapters.postgres.schema import accepted_cluster
+
+    return accepted_cluster.accept_cluster(_owner_url(settings), cluster)
+
+
 def read_release(written: str) -> str:
     """Check that `written` is a release, and return it. Raises ValueError."""
     from adapters.postgres.schema.migrate import release_of

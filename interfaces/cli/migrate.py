@@ -11,10 +11,15 @@ Examples:
   gridproof migrate
   gridproof migrate --check
   gridproof migrate --contract 1.2
+  gridproof migrate --accept-cluster 7312034877310291230
 
 The owner's role is named by GRIDPROOF_MIGRATION_DATABASE_URL. Migrate before the processes of a new release start: an
 expanding migration takes nothing away from those that run. A contracting one does, so it is held back until you say, by
 --contract, the oldest release that any process of the system still has. On an empty database everything is applied.
+
+After a dump was loaded into a new cluster, or pg_upgrade, every process refuses the server until you say, by
+--accept-cluster, that it continues the log. The message of the refusal names the system identifier. First stop the
+server of before: nothing else prevents that it is written to.
 
 With --check nothing is changed; the exit status is 3 while migrations are pending, or when one is not as it should be:
 changed after it was applied, out of order, or taking away what an older release still needs without saying so.
@@ -42,17 +47,31 @@ def release(written: str) -> str:
     type=release,
     help="Also take away what no release since this one uses: every process has it, or a newer one.",
 )
+@click.option(
+    "--accept-cluster",
+    "cluster",
+    metavar="IDENTIFIER",
+    type=int,
+    help="First record that this cluster of PostgreSQL continues the log that another one wrote.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_context
-def migrate(context: click.Context, check: bool, oldest_release: str | None, as_json: bool) -> None:
+def migrate(
+    context: click.Context, check: bool, oldest_release: str | None, cluster: int | None, as_json: bool
+) -> None:
     """Apply the migrations that are pending, in order; concurrent callers wait for each other."""
     if check:
-        if oldest_release is not None:
-            raise click.UsageError("--check applies nothing, so it needs no --contract")
+        if oldest_release is not None or cluster is not None:
+            raise click.UsageError(
+                "--check changes nothing, so it needs no --contract and no --accept-cluster"
+            )
         _check(context, as_json=as_json)
         return
-    from interfaces.bootstrap import migrate_database
+    from interfaces.bootstrap import accept_cluster, migrate_database
 
+    if cluster is not None:
+        logs = accept_cluster(running_settings(), cluster)
+        click.echo(f"accepted the cluster {cluster} for {logs} logs", err=True)
     done = migrate_database(running_settings(), oldest_release=oldest_release)
     if as_json:
         print_json(done)

@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 from psycopg import Connection
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 from psycopg_pool.base import AttemptWithBackoff
 
 from adapters.postgres.connection.dsn import with_statement_timeout
 from adapters.postgres.connection.session import Session
+from adapters.postgres.connection.timeline import OlderTimeline, UnknownCluster
 
 RECONNECT_EVERY_S = 0.5
 MARGIN_S = 1.0
@@ -48,6 +50,7 @@ class PostgresPool(ConnectionPool[Any]):
         """`answer_within_s`: the longest statement, whatever the DSN says; the server ends a longer one, and a
         second later the client closes the connection. `options` are those of ConnectionPool."""
         self.answer_within_s = answer_within_s
+        self._refused: OlderTimeline | UnknownCluster | None = None
         if answer_within_s is not None:
             dsn = with_statement_timeout(dsn, answer_within_s)
             options["configure"] = _deadline_setter(answer_within_s + MARGIN_S)
@@ -57,13 +60,37 @@ class PostgresPool(ConnectionPool[Any]):
     def getconn(self, timeout: float | None = None) -> psycopg.Connection[Any]:
         deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
         while True:
-            connection: psycopg.Connection[Any] = super().getconn(max(0.0, deadline - time.monotonic()))
+            with self._naming_refusal():
+                connection: psycopg.Connection[Any] = super().getconn(max(0.0, deadline - time.monotonic()))
             try:
                 check_idle(connection)
             except psycopg.OperationalError:
                 self.putconn(connection)  # it is closed, so the pool opens another one
             else:
                 return connection
+
+    def wait(self, timeout: float = 30.0) -> None:
+        with self._naming_refusal():
+            super().wait(timeout)
+
+    @contextmanager
+    def _naming_refusal(self) -> Iterator[None]:
+        """Raise what the server was refused for in place of PoolTimeout, since it explains more."""
+        try:
+            yield
+        except PoolTimeout as timeout:
+            if self._refused is None:
+                raise
+            raise type(self._refused)(str(self._refused)) from timeout
+
+    def _connect(self, timeout: float | None = None) -> psycopg.Connection[Any]:
+        try:
+            connection: psycopg.Connection[Any] = super()._connect(timeout)
+        except (OlderTimeline, UnknownCluster) as refused:
+            self._refused = refused
+            raise
+        self._refused = None
+        return connection
 
     def _add_connection(self, attempt: AttemptWithBackoff | None, growing: bool = False) -> None:
         super()._add_connection(attempt or ConstantBackoff(timeout=float("inf")), growing=growing)
@@ -80,8 +107,8 @@ def _deadline_setter(within_s: float) -> Callable[[Session], None]:
 
 
 def check_idle(connection: Connection[Any]) -> None:
-    """Check without a round trip that an idle connection is alive. Raises OperationalError if the server or a
-    proxy has closed it.
+    """Check without a round trip that an idle connection is alive, and that its server was not replaced. Raises
+    OperationalError if the server or a proxy has closed it.
 
     The only data that can arrive on an idle connection is the server's message that it closes it. A server
     that disappeared without a message is detected by time-outs when the connection is used.
@@ -89,6 +116,9 @@ def check_idle(connection: Connection[Any]) -> None:
     if connection.closed or _is_readable(connection):
         connection.close()  # otherwise the pool would take it back and hand it out again
         raise psycopg.OperationalError("the server closed the connection while it was idle")
+    if isinstance(connection, Session) and connection.is_superseded:
+        connection.close()
+        raise psycopg.OperationalError("the server of the connection was replaced")
 
 
 def _is_readable(connection: Connection[Any]) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from adapters.postgres.event_store.statements import DATED_AHEAD, in_time
+from adapters.postgres.event_store.statements import DATED_AHEAD, in_time, record_timeline
 from application.event_store.demand_response import DemandResponse
 from application.event_store.event_mapper import to_stored_event
 from application.ports.clock import ClockSkewed
@@ -29,7 +29,7 @@ it the lock, which every save waits for."""
 # One message of the simple protocol: no process can be stopped between the lock and what needs it.
 _APPEND = sql.SQL(
     "SET LOCAL lock_timeout = {within}; SET LOCAL idle_in_transaction_session_timeout = {within};"
-    " LOCK TABLE {table} IN EXCLUSIVE MODE; NOTIFY {channel};"
+    " LOCK TABLE {table} IN EXCLUSIVE MODE; NOTIFY {channel}; {timeline};"
     " WITH appended AS ("
     "INSERT INTO {table} (originator_id, originator_version, topic, state)"
     " SELECT i, v, t, s FROM unnest(%s::uuid[], %s::bigint[], %s::text[], %s::bytea[])"
@@ -57,6 +57,7 @@ def append_acts(
         within=sql.Literal(f"{WITHIN_S * 1_000:.0f}ms"),
         table=sql.Identifier("gridproof", _CHANNEL),
         channel=sql.Identifier(_CHANNEL),
+        timeline=record_timeline("gridproof", _CHANNEL),
         in_time=in_time("%s"),
     )
     rows = [

@@ -15,6 +15,7 @@ import psycopg
 from psycopg.pq.abc import PGresult
 
 from adapters.postgres.connection.dedicated_connection import DedicatedConnection, DedicatedSession
+from adapters.postgres.connection.pipeline import Call
 from adapters.postgres.event_store.commit_recovery import resolve_in_doubt_commit
 from adapters.postgres.event_store.errors import TimeAhead, to_library_error
 from adapters.postgres.event_store.library_factory import StoreDatastore
@@ -25,6 +26,7 @@ from adapters.postgres.event_store.statements import (
     DATED_AHEAD,
     LOCK,
     NOTIFY,
+    RECORD_TIMELINE,
     RELEASE,
     SAVEPOINT,
     WriteStatements,
@@ -40,6 +42,8 @@ class BatchWriter:
         self._dedicated = DedicatedConnection(
             datastore.dsn, "group commit", self._sql.together, lock_timeout_s=datastore.lock_timeout
         )
+        self._timeline_recorded_by = ""
+        """The name of the last session whose first batch has recorded its timeline."""
 
     def write(self, batch: Sequence[Save]) -> list[list[int] | Exception]:
         """Write the batch. Each save gets its `ids` after the commit, or its `error`; returns their outcomes."""
@@ -73,7 +77,7 @@ class BatchWriter:
         """False if one of the saves was refused: nothing is written then, and the connection is ready again."""
         try:
             *_, inserted, committed = session.statements.run(
-                BEGIN, LOCK, NOTIFY, *self._sql.insert(batch), COMMIT
+                *self._begin(session), NOTIFY, *self._sql.insert(batch), COMMIT
             )
         except (psycopg.OperationalError, psycopg.InterfaceError):
             raise
@@ -84,6 +88,7 @@ class BatchWriter:
         ids = _positions(inserted)
         if not ids:  # a save is dated ahead, and nothing was inserted
             return False
+        self._timeline_recorded_by = session.name
         first = 0
         for save in batch:
             last = first + len(save.stored_events)
@@ -91,10 +96,11 @@ class BatchWriter:
         return True
 
     def _write_each(self, session: DedicatedSession, batch: Sequence[Save]) -> None:
-        session.statements.run(BEGIN, LOCK)
+        session.statements.run(*self._begin(session))
         outcomes = [self._write_one(session, save) for save in batch]
         *_, committed = session.statements.run(NOTIFY, COMMIT)
         _check_committed(_status(committed))
+        self._timeline_recorded_by = session.name
         for save, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, psycopg.Error):
                 save.error = to_library_error(outcome)
@@ -102,6 +108,12 @@ class BatchWriter:
                 save.error = TimeAhead(DATED_AHEAD)
             else:
                 save.ids = outcome
+
+    def _begin(self, session: DedicatedSession) -> tuple[Call, ...]:
+        """Of a transaction. A session's timeline never changes, so its first batch alone records it."""
+        if session.name == self._timeline_recorded_by:
+            return BEGIN, LOCK
+        return BEGIN, LOCK, RECORD_TIMELINE
 
     def _write_one(self, session: DedicatedSession, save: Save) -> list[int] | psycopg.Error:
         try:

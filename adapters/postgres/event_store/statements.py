@@ -8,6 +8,7 @@ from eventsourcing.utils import get_topic
 from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
 from adapters.postgres.connection.pipeline import Call
+from adapters.postgres.connection.timeline import TIMELINE
 from adapters.postgres.event_store.library_factory import StoreDatastore
 from adapters.postgres.event_store.save_request import Save
 from adapters.postgres.wire_format.binary_arrays import BIGINT, BYTEA, TEXT, UUID, array, bigint, element
@@ -19,6 +20,7 @@ NOTIFY: Call = (b"notify", ())
 SAVEPOINT: Call = (b"savepoint", ())
 RELEASE: Call = (b"release", ())
 COMMIT: Call = (b"commit", ())
+RECORD_TIMELINE: Call = (b"timeline", ())
 
 AHEAD_S = 5
 """How far a domain event may be dated ahead of the database's clock, in wall seconds."""
@@ -63,6 +65,26 @@ _FIND_EVENT = SQL(
 _FIND_KEY = SQL("SELECT scope, key, body_hash, reply FROM {keys} WHERE scope = %s AND key = %s")
 
 
+# Under the lock of the log, before the inserts. It writes nothing but for the first save on a timeline.
+_TIMELINE = SQL(
+    "INSERT INTO gridproof.log_timelines (log, cluster, timeline, after_position)"
+    " SELECT {log}, now.cluster, now.timeline, coalesce((SELECT max(notification_id) FROM {table}), 0)"
+    " FROM (SELECT system_identifier AS cluster, {timeline} AS timeline FROM pg_control_system()) now"
+    " WHERE NOT EXISTS (SELECT FROM"
+    " (SELECT cluster, timeline FROM gridproof.log_timelines WHERE log = {log} ORDER BY number DESC LIMIT 1) newest"
+    " WHERE newest.cluster = now.cluster AND newest.timeline = now.timeline)"
+)
+
+
+def record_timeline(schema: str, table: str) -> Composed:
+    """The statement that notes the server's timeline for the log in `table`, from its last position on."""
+    return _TIMELINE.format(
+        table=Identifier(schema, table),
+        log=Literal(table),
+        timeline=SQL(TIMELINE),
+    )
+
+
 class WriteStatements:
     """The statements for one table of domain events: those sent in a pipeline, by name, and those that
     psycopg sends."""
@@ -87,6 +109,7 @@ class WriteStatements:
             b"begin": SQL("BEGIN"),
             b"lock": self.lock,
             b"notify": self.notify,
+            b"timeline": record_timeline(datastore.schema, table),
             b"events": _EVENTS.format(**names),
             b"listed events": _LISTED_EVENTS.format(**names),
             b"keys": _KEYS.format(**names),

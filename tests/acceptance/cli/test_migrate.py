@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from adapters.postgres.schema import migrate as migrations
@@ -101,3 +102,20 @@ def test_an_invalid_release_option_is_a_usage_error(
     refused = terminal.run("migrate", *arguments)
     assert refused.exit_code == 2
     assert text in refused.stderr
+
+
+def test_a_loaded_dump_is_refused_until_its_cluster_is_accepted(terminal: Terminal) -> None:
+    with psycopg.connect(terminal.database.owner_dsn) as owner:
+        owner.execute(
+            "INSERT INTO gridproof.log_timelines (log, cluster, timeline, after_position)"
+            " VALUES ('demand_response_events', 1, 3, 0)"
+        )
+        [(cluster,)] = owner.execute("SELECT system_identifier FROM pg_control_system()").fetchall()
+
+    refused = terminal.run("migrate")
+    assert refused.exit_code == 1
+    assert f"--accept-cluster {cluster}" in refused.stderr
+    accepted = terminal.run("migrate", "--accept-cluster", str(cluster))
+    assert (accepted.exit_code, accepted.stderr) == (0, f"accepted the cluster {cluster} for 1 logs\n")
+    assert terminal.run("migrate").exit_code == 0
+    assert terminal.run("migrate", "--check", "--accept-cluster", str(cluster)).exit_code == 2

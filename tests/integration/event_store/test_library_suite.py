@@ -27,8 +27,8 @@ class OnPostgres(TestCase):
     recorders: list[GroupCommitRecorder]
 
     @pytest.fixture(autouse=True)
-    def _own_database(self, empty_database: Database) -> Iterator[None]:
-        self.database, self.recorders = empty_database, []
+    def _own_database(self, database: Database) -> Iterator[None]:
+        self.database, self.recorders = database, []
         yield
         for recorder in self.recorders:
             recorder.close()

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from time import monotonic
 
 import psycopg
 import pytest
 
+from adapters.postgres.connection.session import open_async_session
 from adapters.postgres.event_store import log_listener
 from adapters.postgres.event_store.event_store import PostgresEventStore
 from adapters.postgres.event_store.log_listener import LogListener
@@ -19,6 +21,8 @@ from tests.servers import Database
 CHANNEL = "demand_response_events"
 NEVER_S = 60.0
 PATIENCE_S = 20.0
+SOONEST_S = 2
+"""The shortest time-out of psycopg for a connection, which its first statement falls within."""
 
 
 @pytest.fixture
@@ -158,6 +162,9 @@ def test_a_server_without_a_response_blocks_no_wait_and_is_reconnected_to(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(log_listener, "LISTEN_WITHIN_S", 0.2)
+    monkeypatch.setattr(
+        log_listener, "open_async_session", partial(open_async_session, connect_within_s=SOONEST_S)
+    )
 
     async def scenario() -> None:
         silent = Silent()

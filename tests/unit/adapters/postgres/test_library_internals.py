@@ -1,4 +1,4 @@
-"""The internals of eventsourcing and psycopg_pool that we override, against the installed versions (ADR 0053)."""
+"""The internals of three libraries that we override, against the installed versions (ADR 0053)."""
 
 import inspect
 import re
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psycopg
+import psycopg.waiting
 import psycopg_pool
 import pytest
 from eventsourcing.application import Application
@@ -33,14 +35,31 @@ def parameters(function: Callable[..., Any]) -> list[str]:
     return list(inspect.signature(function).parameters)
 
 
-@pytest.mark.parametrize("name", ["eventsourcing", "psycopg-pool", "uvicorn"])
+@pytest.mark.parametrize("name", ["eventsourcing", "psycopg", "psycopg-pool", "uvicorn"])
 def test_a_library_whose_internals_we_override_is_pinned_to_the_installed_version(name: str) -> None:
     dependencies = tomllib.loads(PYPROJECT.read_text())["project"]["dependencies"]
-    pinned = [re.split("==", requirement) for requirement in dependencies if requirement.startswith(name)]
+    pinned = [
+        re.split("==", line) for line in dependencies if re.fullmatch(rf"{name}(\[.*\])?[=<>~].*", line)
+    ]
+    pinned = [[re.sub(r"\[.*\]", "", library), *versions] for library, *versions in pinned]
     assert pinned == [[name, version(name)]]
 
 
+@pytest.mark.parametrize("connection", [psycopg.Connection, psycopg.AsyncConnection])
+def test_a_session_connects_to_each_host_by_the_generator_that_we_override(connection: type) -> None:
+    assert inspect.isgeneratorfunction(psycopg.BaseConnection._connect_gen)
+    assert parameters(connection._connect_gen) == ["conninfo"]  # type: ignore[attr-defined]
+    source = inspect.getsource(connection.connect)  # type: ignore[attr-defined]
+    assert source.index("for attempt in attempts") < source.index("cls._connect_gen(conninfo)")
+    assert "fileno, s = next(gen)" in inspect.getsource(psycopg.waiting.wait_conn)
+
+
 def test_the_pool_connects_by_the_method_that_we_override() -> None:
+    assert (
+        parameters(psycopg_pool.ConnectionPool._connect)
+        == parameters(PostgresPool._connect)
+        == ["self", "timeout"]
+    )
     assert parameters(psycopg_pool.ConnectionPool._add_connection) == ["self", "attempt", "growing"]
     assert parameters(PostgresPool._add_connection) == ["self", "attempt", "growing"]
     source = inspect.getsource(psycopg_pool.ConnectionPool._add_connection)
