@@ -3,7 +3,7 @@
 A worker that would open one more gets an error instead (adapters/postgres/connection/budget.py).
 
 Every session has an `application_name`, by which `pg_stat_activity` shows its kind. The read replica is another server
-and is not counted.
+and is not counted, and neither is a short look at the hosts of the address, one after the other.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "rebuilds": ("rebuild ", "verify "),
     "waits": ("gridproof waits",),
     "replica": ("gridproof replica",),
+    "survey": ("gridproof survey",),
 }
 """Kind -> the prefixes of its application names."""
 
@@ -89,7 +90,7 @@ def enforce_budget(process: str, settings: Settings) -> None:
     """From now on this process opens no session beyond its budget."""
     from adapters.postgres.connection.budget import BUDGET
 
-    BUDGET.set_limits(connection_budget(process, settings) | {"replica": WEB_POOL_SIZE}, kind_of)
+    BUDGET.set_limits(connection_budget(process, settings) | {"replica": WEB_POOL_SIZE, "survey": 1}, kind_of)
 
 
 @cache

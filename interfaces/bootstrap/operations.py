@@ -1,16 +1,17 @@
-"""Wiring of the locks, of the replay of dead letters, the monitor of positions, settlement, and the time limits of BMS
-commands."""
+"""Wiring of the locks, of the replay of dead letters, the monitors of positions and replicas, settlement, and the time
+limits of BMS commands."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from application.dispatch.time_limits import TIME_LIMITS
 from interfaces.bootstrap.servers import NoRunningSystem
-from interfaces.bootstrap.stores import Stores
+from interfaces.bootstrap.stores import Stores, replica_url
 from interfaces.bootstrap.telemetry_stream import oldest_reading, telemetry_log
 
 if TYPE_CHECKING:
@@ -26,9 +27,12 @@ if TYPE_CHECKING:
     from interfaces.workers.measure.remeasure import Remeasuring
     from interfaces.workers.measure.settle import Settling
     from interfaces.workers.schedule.position_monitor import PositionMonitor
+    from interfaces.workers.schedule.replication_monitor import Problems, Replicas, ReplicationMonitor
 
 CONNECT_WITHIN_S = 10.0
 """A worker waits for NATS without a limit; a command fails after this time."""
+REPLICA = "read replica"
+REPLICA_WITHIN_S = 2.0
 NO_NATS = "NATS does not answer: check GRIDPROOF_NATS_URL, see `gridproof doctor`; the letter stays open"
 
 
@@ -251,3 +255,45 @@ def verify_read_models(stores: Stores) -> list[str]:
     maintenance = stores.projection_maintenance()
     reports = [maintenance.verify(projection) for projection in PROJECTIONS]
     return [f"{report.name}: {report.first_difference}" for report in reports if not report.equal]
+
+
+def replication_monitor(stores: Stores) -> ReplicationMonitor:
+    from adapters.postgres.operations.database_server import PostgresDatabaseServer
+    from interfaces.workers.schedule.replication_monitor import ReplicationMonitor
+
+    return ReplicationMonitor(
+        server=PostgresDatabaseServer(stores.pool),
+        alerts=stores.alerts(),
+        clock=stores.clock,
+        standbys=stores.settings.database_standbys,
+        replicas=_replica_checks(stores),
+    )
+
+
+def replica_problem(url: str) -> str | None:
+    """Why the replica at `url` is not read from now; None: it is."""
+    from adapters.postgres.read_model import replica
+
+    with replica.replica_pool(url, size=1, connect_within_s=REPLICA_WITHIN_S) as pool:
+        return replica.replica_problem(pool)
+
+
+def _replica_checks(stores: Stores) -> list[Replicas]:
+    found: list[Replicas] = []
+    if (url := replica_url(stores.settings)) is not None:
+        found.append(partial(_behind_of_database, url))
+    if (nats := stores.settings.nats_url) is not None:
+        found.append(partial(_behind_of_streams, nats, stores.settings.nats_replicas))
+    return found
+
+
+async def _behind_of_database(url: str) -> Problems:
+    problem = await asyncio.to_thread(replica_problem, url)
+    return {} if problem is None else {REPLICA: problem}
+
+
+async def _behind_of_streams(nats_url: str, wished: int | None) -> Problems:
+    from adapters.nats.stream_replicas import streams_behind
+
+    found = await streams_behind(nats_url, wished=wished)
+    return {f"stream {name}": problem for name, problem in found.items()}

@@ -37,6 +37,7 @@ from interfaces.bootstrap.operations import (
     redelivery_s,
     regression_source,
     remeasuring,
+    replication_monitor,
     settling,
 )
 from interfaces.bootstrap.raw_archive import run_archive
@@ -211,6 +212,7 @@ async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
         heartbeat_monitor(stores).periodic,
         rollup_monitor(stores).periodic,
         position_monitor(stores).periodic,
+        replication_monitor(stores).periodic,
         idempotency_expiry(stores).periodic,
     ]
     if (retention := telemetry_retention(stores)) is not None:

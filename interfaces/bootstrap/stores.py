@@ -272,6 +272,7 @@ def open_stores(
     statements others cause. Raises ClockMismatch, OperationsUnavailable, or a library's error if the database is down.
     """
     from adapters.forecasting.calendar.public_holidays import RegionalHolidays
+    from adapters.postgres.connection.survey import note_primaries
     from adapters.postgres.event_store.event_store import PostgresEventStore
     from adapters.postgres.forecast.forecast_book import PostgresForecastBook
     from adapters.postgres.forecast.scores import PostgresForecastScores
@@ -281,6 +282,8 @@ def open_stores(
     from application.handlers import HANDLERS
 
     is_clock_given, clock = clock is not None, clock or clock_of(settings)
+    if is_start:
+        note_primaries(database_url(settings))
     pool = _open_pool(settings, pool_size, statement_timeout_s)
     try:
         events = PostgresEventStore(

@@ -64,6 +64,8 @@ class Settings:
     """Several hosts (`db-1:5432,db-2:5432`) are tried in order until one accepts writes."""
     database_replica_url: str | None = _setting(parse.database, None, secret=True)
     """A standby for the reads of users; when it is away or far behind, the primary answers."""
+    database_standbys: int | None = _setting(parse.whole_number(0, 100), None)
+    """Standbys that the database should have, for alerts; None: as many as the schedule worker has seen."""
     migration_database_url: str | None = _setting(parse.database, None, secret=True)
     """The owner's role, only for `gridproof migrate`."""
     postgres_bindir: Path | None = _setting(parse.path, None)
@@ -158,8 +160,7 @@ class Settings:
     bms_max_concurrent: int = _setting(parse.whole_number(1, 10_000), 100)
     """BMS calls at once, of all dispatch processes together."""
     bms_networks: str | None = _setting(parse.bms_networks, None)
-    """Networks in which BMSs are called (CIDRs with commas); None: all but loopback. Link-local addresses and those of
-    metadata services are never called."""
+    """Where BMSs are called (CIDRs with commas); None: all but loopback. Never link-local or a metadata service."""
     dispatch_metrics_bind: str | None = _setting(parse.host_and_port, None)
     """The same of a dispatch process."""
     command_sla_s: float = _setting(parse.number(1, 86_400), TIME_LIMITS.command_sla_s)

@@ -104,6 +104,14 @@ SHOWN_ENDED_BY: dict[str, tuple[str, str]] = {
         f"{UNIT}/ingest/test_ingest_worker.py",
         "test_a_facility_with_malformed_messages_is_alerted_until_they_stop",
     ),
+    "no_synchronous_standby": (
+        f"{UNIT}/schedule/test_replication_monitor.py",
+        "test_standbys_for_which_no_commit_waits_are_alerted_until_one_does",
+    ),
+    "older_timeline": (
+        f"{UNIT}/schedule/test_replication_monitor.py",
+        "test_a_replaced_server_that_takes_writes_is_alerted_until_it_is_stopped",
+    ),
     "poison_batch": (
         "tests/unit/application/operations/test_dead_letter_sla.py",
         "test_the_alert_of_a_poison_batch_ends_with_the_last_letter_of_its_partition",
@@ -136,6 +144,10 @@ SHOWN_ENDED_BY: dict[str, tuple[str, str]] = {
         "tests/security/test_standing_positions.py",
         "test_a_relay_that_does_not_run_is_reported_as_stopped",
     ),
+    "replica_not_current": (
+        f"{UNIT}/schedule/test_replication_monitor.py",
+        "test_a_replica_that_is_not_current_is_alerted_until_it_is",
+    ),
     "restore_failing": (
         "tests/unit/application/dispatch/test_restored_by_hand.py",
         "test_a_manual_restore_clears_the_page_and_the_deadlines",
@@ -167,6 +179,10 @@ SHOWN_ENDED_BY: dict[str, tuple[str, str]] = {
     "snapshot_forged": (
         "tests/security/test_snapshots.py",
         "test_a_snapshot_that_differs_from_a_fold_of_its_stream_is_reported",
+    ),
+    "standby_lost": (
+        f"{UNIT}/schedule/test_replication_monitor.py",
+        "test_a_lost_standby_is_alerted_until_as_many_are_attached_as_were",
     ),
     "telemetry_backpressure": (
         f"{UNIT}/ingest/test_ingest_worker.py",

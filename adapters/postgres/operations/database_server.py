@@ -4,15 +4,20 @@ from typing import Any
 
 from psycopg_pool import ConnectionPool
 
+from adapters.postgres.connection.survey import primaries_of
+from adapters.postgres.connection.timeline import TIMELINE
 from adapters.postgres.connection.transaction import transaction
-from application.ports.operations.database_server import ServerIdentity
+from application.ports.operations.database_server import ServerIdentity, Standbys
 from application.ports.operations.unavailable import OperationsUnavailable
 
-# The first eight hexadecimal digits of a WAL file name are its timeline. They are correct from the promotion
-# on; pg_control_checkpoint() shows the new timeline only after a checkpoint.
-_PLACE = """
-SELECT coalesce(host(inet_server_addr()) || ':' || inet_server_port(), 'local'),
-    left(pg_walfile_name(pg_current_wal_lsn()), 8)
+_PLACE = f"""
+SELECT coalesce(host(inet_server_addr()) || ':' || inet_server_port(), 'local'), {TIMELINE}
+""".encode()
+# A role without pg_read_all_stats sees how many there are, and nothing else of them.
+_STANDBYS = """
+SELECT count(*), coalesce(
+    bool_or(sync_state IN ('sync', 'quorum')), count(*) > 0 AND current_setting('synchronous_standby_names') <> '')
+FROM pg_stat_replication WHERE state IS DISTINCT FROM 'backup'
 """
 
 
@@ -27,4 +32,22 @@ class PostgresDatabaseServer:
             row = connection.execute(_PLACE).fetchone()  # fails on a standby, which writes no WAL of its own
         if row is None:
             raise OperationsUnavailable("PostgreSQL did not say where it is")
-        return ServerIdentity(address=row[0], timeline=int(row[1], 16))
+        return ServerIdentity(address=row[0], timeline=row[1])
+
+    def standbys(self) -> Standbys:
+        with transaction(self._pool) as connection:
+            row = connection.execute(_STANDBYS).fetchone()
+        if row is None:
+            raise OperationsUnavailable("PostgreSQL did not say who follows it")
+        return Standbys(attached=row[0], synchronous=row[1])
+
+    def replaced(self) -> list[ServerIdentity]:
+        primaries = list(primaries_of(str(self._pool.conninfo)))
+        newest: dict[int, int] = {}
+        for _, server in primaries:
+            newest[server.cluster] = max(newest.get(server.cluster, 0), server.timeline or 0)
+        return [
+            ServerIdentity(address=address, timeline=server.timeline)
+            for address, server in primaries
+            if server.timeline is not None and server.timeline < newest[server.cluster]
+        ]

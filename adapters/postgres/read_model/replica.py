@@ -73,6 +73,17 @@ def replica_pool(dsn: str, *, size: int, connect_within_s: float) -> PostgresPoo
     )
 
 
+def replica_problem(pool: Pool) -> str | None:
+    """Why reads do not use the replica now; None: they do."""
+    try:
+        with autocommit_connection(pool, ERRORS) as connection:
+            row = connection.execute(_LAG).fetchone()
+    except ReadModelsUnavailable as error:
+        return f"it does not answer: {error}"
+    lag_s = float(row[0]) if row else 0.0
+    return f"it is {lag_s:.0f} s behind" if lag_s > MAX_LAG_S else None
+
+
 class ReplicaReadModels:
     """Implements ReplicatedReadModels. `pool` connects to the replica; `primary` is the fallback."""
 

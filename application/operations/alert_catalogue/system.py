@@ -9,6 +9,30 @@ SYSTEM_ALERTS: dict[str, AlertDefinition] = {
         ends="no DR event is under way any more",
         case="fail_over_database",
     ),
+    "older_timeline": AlertDefinition(
+        "page",
+        "a host of the database's address takes writes, and another one is on a newer timeline",
+        ends="that host takes no writes any more",
+        case="start_old_primary",
+    ),
+    "no_synchronous_standby": AlertDefinition(
+        "critical",
+        "the database should have a standby, and no commit waits for one",
+        ends="commits wait for a standby again",
+        case="stop_standby",
+    ),
+    "standby_lost": AlertDefinition(
+        "warning",
+        "fewer standbys are attached than there should be, or were",
+        ends="as many standbys are attached again",
+        case="stop_standby",
+    ),
+    "replica_not_current": AlertDefinition(
+        "warning",
+        "the read replica is away or far behind, or a stream has a replica that is not current",
+        ends="the replica is current again",
+        case="stop_replica",
+    ),
     "projection_stopped": AlertDefinition(
         "critical",
         "a projection met a domain event that it cannot apply, or its process ends again and again",

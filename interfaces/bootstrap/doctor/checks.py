@@ -18,6 +18,12 @@ from interfaces.bootstrap.doctor.ledger import check_ledger
 from interfaces.bootstrap.doctor.ledger_places import check_ledger_places
 from interfaces.bootstrap.doctor.portfolio import check_bms_addresses, check_secret_references
 from interfaces.bootstrap.doctor.raw_archive import check_raw_archive
+from interfaces.bootstrap.doctor.replication import (
+    check_keepalives,
+    check_replica,
+    check_standbys,
+    check_timelines,
+)
 from interfaces.bootstrap.doctor.result import CheckFailed, CheckResult
 from interfaces.bootstrap.doctor.signatures import check_signatures
 from interfaces.bootstrap.doctor.weather import CELLS, WEATHER, check_weather, check_weather_cells
@@ -93,6 +99,10 @@ def _database_checks(settings: Settings) -> Iterator[CheckResult]:
 def _store_checks(settings: Settings, url: str) -> Iterator[CheckResult]:
     stores = open_stores(settings, clock=clock_of(settings), pool_size=1)  # "clock" has checked it
     try:
+        yield _run_check("timelines", lambda: check_timelines(stores), "run `gridproof migrate`")
+        yield _run_check("standbys", lambda: check_standbys(stores))
+        yield _run_check("keepalives", lambda: check_keepalives(stores))
+        yield _run_check("read replica", lambda: check_replica(stores))
         positions = stores.read_models().positions
         yield _run_check("projections", lambda: _projections(positions()), "run `gridproof migrate`")
         yield _run_check(

@@ -41,6 +41,8 @@ def test_the_doctor_reports_a_healthy_system(
     states = {check["check"]: check["state"] for check in found["checks"]}
     reached = ("postgresql", "migrations", "clock", "projections", "nats", "mqtt", "cache", "weather")
     assert {states[name] for name in reached} == {"ok"}
+    for_failovers = ("timelines", "standbys", "keepalives", "read replica")
+    assert [states[name] for name in for_failovers] == ["ok", "ok", "ok", "not set"]
     assert "9f8e7d6c5b4a" not in result.output
     assert result.exit_code == (3 if wrong else 0)
 
@@ -53,6 +55,21 @@ def test_the_doctor_reports_each_problem_with_a_remedy(terminal: Terminal) -> No
     assert result.exit_code == 3
     assert "nats: check GRIDPROOF_NATS_URL" in result.stderr
     assert "cache: check GRIDPROOF_REDIS_URL" in result.stderr
+
+
+def test_the_doctor_warns_of_standbys_and_replicas_that_are_missing(terminal: Terminal) -> None:
+    environ = {
+        "GRIDPROOF_DATABASE_STANDBYS": "1",
+        "GRIDPROOF_DATABASE_REPLICA_URL": "postgresql://app@127.0.0.1:1/gridproof",
+    }
+
+    result = terminal.run("doctor", environ=environ)
+
+    assert (
+        "standbys: see docs/runbooks/no_synchronous_standby.md; see docs/runbooks/standby_lost.md"
+        in result.stderr
+    )
+    assert "read replica: see docs/runbooks/replica_not_current.md" in result.stderr
 
 
 def test_the_doctor_says_what_follows_without_weather(terminal: Terminal) -> None:

@@ -9,7 +9,7 @@ from psycopg_pool import ConnectionPool
 
 from adapters.postgres.connection.pool import check_idle
 from adapters.postgres.operations.database_server import PostgresDatabaseServer
-from application.ports.operations.database_server import DatabaseServer, ServerIdentity
+from application.ports.operations.database_server import DatabaseServer, ServerIdentity, Standbys
 from application.ports.operations.unavailable import OperationsUnavailable
 from tests.fakes.operations.database_server import FakeDatabaseServer
 from tests.integration.event_store.stored_events import until
@@ -83,9 +83,14 @@ def place_again(server: DatabaseServer) -> ServerIdentity:
 def test_the_identity_is_unchanged_after_a_restart(setting: Setting) -> None:
     before = setting.server.place()
     assert setting.server.place() == before
+    assert setting.server.standbys() == Standbys(attached=0, synchronous=False)
+    assert setting.server.replaced() == []
     setting.stop()
     with pytest.raises(OperationsUnavailable):
         setting.server.place()
+    with pytest.raises(OperationsUnavailable):
+        setting.server.standbys()
+    assert setting.server.replaced() == []
     setting.start()
     assert place_again(setting.server) == before
 

@@ -7,8 +7,9 @@ import pytest
 from nats.js.api import ClusterInfo, PeerInfo, StreamConfig, StreamInfo, StreamState
 
 from adapters.embedded import EmbeddedServers
-from adapters.nats.stream_replicas import missing_of
+from adapters.nats.stream_replicas import missing_of, streams_behind
 from adapters.nats.work_queue import NatsWorkQueue
+from application.ports.operations.system_state import QueuesUnavailable
 from interfaces.bootstrap.doctor import checks
 from interfaces.bootstrap.doctor.result import CheckFailed
 
@@ -51,3 +52,22 @@ def test_the_doctor_names_a_stream_with_fewer_replicas_than_the_setting(nats_ser
     assert "JetStream" in asyncio.run(look(1))
     with pytest.raises(CheckFailed, match="BMS_WORK is set up with 1 of 3 replicas"):
         asyncio.run(look(3))
+
+
+def test_our_streams_are_looked_at_and_one_that_does_not_exist_is_left_out(
+    nats_server: EmbeddedServers,
+) -> None:
+    async def look(wished: int | None) -> set[str]:
+        async with aclosing(
+            await NatsWorkQueue.connect(nats_server.nats_url, redelivery_s=1.0, name="replicas")
+        ):
+            return set(await streams_behind(nats_server.nats_url, wished=wished))
+
+    assert asyncio.run(look(1)) == set()
+    behind = asyncio.run(look(3))
+    assert {"BMS_WORK", "CALLBACK_WORK"} <= behind <= {"BMS_WORK", "CALLBACK_WORK", "TELEMETRY"}
+
+
+def test_a_nats_that_does_not_answer_is_unavailable() -> None:
+    with pytest.raises(QueuesUnavailable):
+        asyncio.run(streams_behind("nats://127.0.0.1:1", wished=None))

@@ -13,10 +13,12 @@ from adapters.postgres.connection import session as sessions
 from adapters.postgres.connection.dsn import for_failover
 from adapters.postgres.connection.pool import PostgresPool
 from adapters.postgres.connection.session import open_session
+from adapters.postgres.connection.survey import primaries_of
 from adapters.postgres.connection.timeline import OlderTimeline, TimelineFence, UnknownCluster
 from adapters.postgres.coordination.session_locks import NAMES, LockSession
 from adapters.postgres.event_store.event_store import PostgresEventStore
 from adapters.postgres.event_store.log_session import log_session
+from adapters.postgres.operations.database_server import PostgresDatabaseServer
 from adapters.postgres.schema.accepted_cluster import accept_cluster
 from adapters.postgres.schema.migrate import MigrationError
 from application.command_bus.bus import CommandBus
@@ -24,6 +26,7 @@ from application.commands.facility import RegisterFacility
 from application.event_store.demand_response import DemandResponse
 from application.handlers import HANDLERS
 from application.ports.event_store.event_store import EventStoreUnavailable
+from application.ports.operations.database_server import ServerIdentity, Standbys
 from tests.fakes.clock import FakeClock
 from tests.fakes.forecast.forecast_book import FakeForecastBook
 from tests.integration.event_store.stored_events import until
@@ -80,13 +83,18 @@ def test_a_server_that_was_replaced_is_refused_by_every_kind_of_session(
     with (
         postgres_pair() as pair,
         closing(PostgresEventStore(DemandResponse, for_failover(pair.app_dsn))) as store,
+        PostgresPool(for_failover(pair.app_dsn), min_size=1, max_size=1) as servers,
     ):
+        server = PostgresDatabaseServer(servers)
         save(store)
         before = save(store)
         assert ranges(pair.owner_dsn) == [(LOG, 1, 0)]
+        assert server.standbys() == Standbys(attached=1, synchronous=True)
         pair.fail_over()
         until(lambda: saved(store))
         assert ranges(for_failover(pair.owner_dsn)) == [(LOG, 1, 0), (LOG, 2, before)]
+        assert server.standbys() == Standbys(attached=0, synchronous=False)
+        assert server.replaced() == []
 
         old = started_again(pair.primary)
         with closing(PostgresEventStore(DemandResponse, old)) as other:
@@ -100,8 +108,15 @@ def test_a_server_that_was_replaced_is_refused_by_every_kind_of_session(
             asyncio.run(acquire_lock(old))
         with PostgresPool(old, min_size=0, max_size=1) as pool, pytest.raises(OlderTimeline, match=OLD):
             pool.getconn(timeout=1)
+        [replaced] = server.replaced()
+        assert replaced == ServerIdentity(address=f"{HOST}:{pair.primary.ports['postgres']}", timeline=1)
         with open_session(listed_first(pair.primary, pair.standby), "new") as session:
             assert session.info.port == pair.standby.ports["postgres"]
+
+        monkeypatch.setattr(sessions, "FENCE", TimelineFence())
+        assert len(list(primaries_of(listed_first(pair.primary, pair.standby)))) == 2, "as a process starts"
+        with pytest.raises(OlderTimeline, match=OLD):
+            open_session(old, "old")
 
         closed_when_the_newer_timeline_is_seen(old, for_failover(pair.standby.url(APP)), monkeypatch)
 

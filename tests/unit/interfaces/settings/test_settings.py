@@ -19,6 +19,7 @@ A_FULL_SYSTEM = {
     "GRIDPROOF_MIGRATION_DATABASE_URL": "postgresql://owner:hunter3@a/gridproof",
     "GRIDPROOF_POSTGRES_BINDIR": "/usr/lib/postgresql/17/bin",
     "GRIDPROOF_NATS_URL": "nats://u:hunter4@n1:4222,nats://n2:4222",
+    "GRIDPROOF_DATABASE_STANDBYS": "2",
     "GRIDPROOF_NATS_REPLICAS": "3",
     "GRIDPROOF_MQTT_URL": "mqtts://broker:8883",
     "GRIDPROOF_MQTT_VERSION": "5",
