@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from application.ports.operations.system_state import Queues
     from interfaces.web.api.webhook.secrets import WebhookSecrets
     from interfaces.web.edge import ReadRates, WebDependencies
-    from projections.queries.replica import ReplicatedReadModels
+    from interfaces.web.replica_reads import ReplicaReads
 
 REPLICA_WITHIN_S = 0.5
 """For a connection to the replica; after it the primary answers."""
@@ -84,7 +84,7 @@ async def _serve(settings: Settings) -> None:
             measuring(stores.clock_monitor),
             monitored_telemetry(stores, "web"),
             reporting("web", stores),
-            replica_models(stores) as replica,
+            replica_reads(stores) as replica,
         ):
             web = web_dependencies(stores, replica)
             monitor = WebMonitor(
@@ -137,22 +137,32 @@ def _allow_open_files(wanted: int) -> None:
 
 
 @asynccontextmanager
-async def replica_models(stores: Stores) -> AsyncIterator[ReplicatedReadModels | None]:
-    """Read models on the replica of the settings; None where they name none. The replica need not be reachable."""
+async def replica_reads(stores: Stores) -> AsyncIterator[ReplicaReads | None]:
+    """What is read of the replica of the settings; None where they name none. The replica need not be reachable."""
     url = replica_url(stores.settings)
     if url is None:
         yield None
         return
+    from adapters.postgres.audit.stream_log import PostgresStreamLog
+    from adapters.postgres.forecast.past_forecasts import PostgresPastForecasts
+    from adapters.postgres.forecast.scores import PostgresForecastScores
     from adapters.postgres.read_model.replica import ReplicaReadModels, replica_pool
+    from interfaces.web.caching.prefix_end_cache import PrefixEndCache
+    from interfaces.web.replica_reads import ReplicaReads
 
     pool = replica_pool(url, size=WEB_POOL_SIZE, connect_within_s=REPLICA_WITHIN_S)
     try:
-        yield ReplicaReadModels(pool, stores.read_models())
+        yield ReplicaReads(
+            ReplicaReadModels(pool, stores.read_models()),
+            PrefixEndCache(PostgresStreamLog(pool)),
+            PostgresPastForecasts(pool),
+            PostgresForecastScores(pool),
+        )
     finally:
         await asyncio.to_thread(pool.close)
 
 
-def web_dependencies(stores: Stores, replica: ReplicatedReadModels | None = None) -> WebDependencies:
+def web_dependencies(stores: Stores, replica: ReplicaReads | None = None) -> WebDependencies:
     from adapters.forecasting.calendar.public_holidays import RegionalHolidays
     from adapters.redis.rate_limit import CachedRateLimiter
     from interfaces.web.api.webhook.callback_ids import CallbackIds
@@ -198,7 +208,8 @@ def web_dependencies(stores: Stores, replica: ReplicatedReadModels | None = None
         used_signatures=stores.used_signatures(),
         cache=current_cache(stores.settings, stores.pool),
         waits=stores.projection_waits(),
-        replica=replica,
+        replica=None if replica is None else replica.models,
+        replica_reads=replica,
         read_rates=_read_rates(settings),
         failed_authentications_per_min=settings.http_failed_authentications_per_min,
         probes=readiness_probes(stores),

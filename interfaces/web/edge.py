@@ -63,6 +63,7 @@ from interfaces.web.caching.response_cache import IdempotentResponseCache
 from interfaces.web.middleware.metrics import WebMetrics
 from interfaces.web.middleware.replica_routing import is_away, prefers_newest
 from interfaces.web.middleware.stale_responses import StaleResponses
+from interfaces.web.replica_reads import ReplicaReads
 from projections.as_of.lists import FoldLimits, HistoricalLists
 from projections.audit.stream_log import StreamLog
 from projections.engine.waits import ProjectionWaits
@@ -186,6 +187,8 @@ class WebDependencies:
     """None: `Prefer: wait=N` is ignored."""
     replica: ReplicatedReadModels | None = None
     """Serves reads instead of `read_models`; None: there is only the primary."""
+    replica_reads: ReplicaReads | None = None
+    """What else it serves; None: the primary does."""
     read_rates: ReadRates = field(default_factory=ReadRates)
     failed_authentications_per_min: int = 60
     """Of one client network; beyond it they are answered 429."""
@@ -299,7 +302,7 @@ class WebDependencies:
         self.coordinates = CoordinatesCache(self.facility_coordinates, is_away=self._is_away)
         self.history = PrefixEndCache(self.stream_log)
         self.historical_lists = HistoricalLists(self.history, FoldLimits())
-        self.audits = AuditDocumentCache(self.history)
+        self.audits = AuditDocumentCache(self.history, self.replica_reads)
         self.stale_responses = StaleResponses(self.live.state, StaleIfErrorCache(), self.clock, self.replica)
 
     def _is_away(self) -> bool:

@@ -48,6 +48,8 @@ class RoutePolicy:
     - `replica`: as `stale`; while the primary is down the replica answers, since read models are all that it reads.
     - `primary`: as `stale`, but its rows are never read from a replica.
     """
+    reads_replica: bool = False
+    """Whether rows that belong to no projection come from the replica too: they are as old as the replica is."""
     projections: tuple[str, ...] = ()
     """The projections whose rows it returns: it is stale while one of them is behind the log."""
     ignores_as_of: bool = False

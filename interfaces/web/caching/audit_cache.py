@@ -6,17 +6,25 @@ pure: the same entries give the same document, except for the position at which 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
 
 from application.bounded_cache import BoundedCache
-from projections.audit.replay import AuditDocument, StreamSet, history_as_of, replay
+from projections.audit.replay import AuditDocument, DREventHistory, StreamSet, history_as_of, replay
 from projections.audit.stream_log import AsOf, StreamEntry, StreamLog
 
+TResult = TypeVar("TResult")
 MAX_ENTRIES = 50_000
 """Log entries and facilities of all cached documents together; the least recently used document is evicted first."""
+
+
+class PastReads(Protocol):
+    """Reads past states of the log, of a replica where it has them."""
+
+    def read_past(self, as_of: AsOf, read: Callable[[StreamLog], TResult], primary: StreamLog) -> TResult: ...
 
 
 class CachedAudit(NamedTuple):
@@ -32,8 +40,12 @@ class CachedAudit(NamedTuple):
 class AuditDocumentCache:
     """In one process; used from threads."""
 
-    def __init__(self, log: StreamLog, *, max_entries: int = MAX_ENTRIES) -> None:
+    def __init__(
+        self, log: StreamLog, replica: PastReads | None = None, *, max_entries: int = MAX_ENTRIES
+    ) -> None:
+        """`replica` may serve past states; None: `log` serves all."""
         self._log = log
+        self._replica = replica
         self._audits = BoundedCache[tuple[UUID, AsOf | None], CachedAudit](
             "audits", max_size=max_entries, size_of=lambda audit: audit.size
         )
@@ -43,9 +55,15 @@ class AuditDocumentCache:
         cached = self._audits.get((dr_event_id, as_of))
         # A reader of the past has mostly read the present first, which names the same streams.
         similar = cached or self._audits.get((dr_event_id, None))
-        position, history = history_as_of(
-            self._log, dr_event_id, as_of, last_streams=None if similar is None else similar.streams
-        )
+        last_streams = None if similar is None else similar.streams
+
+        def read(log: StreamLog) -> tuple[int, DREventHistory]:
+            return history_as_of(log, dr_event_id, as_of, last_streams=last_streams)
+
+        if as_of is None or self._replica is None:
+            position, history = read(self._log)
+        else:
+            position, history = self._replica.read_past(as_of, read, self._log)
         entries = [entry for entry in history.entries if entry.position <= position]
         if (
             cached is None or cached.entries != entries

@@ -111,7 +111,8 @@ class StaleResponses:
 
     def _lag(self, scope: Scope, policy: RoutePolicy) -> _Lag:
         projections, replica_s = _projections_of(scope, policy), 0.0
-        may_be_of_replica = projections and policy.cache != "primary" and not prefers_newest(scope)
+        is_of_replica = bool(projections) or (policy.reads_replica and READS_PAST not in scope)
+        may_be_of_replica = is_of_replica and policy.cache != "primary" and not prefers_newest(scope)
         if self._replica is not None and may_be_of_replica:
             replica_s = self._replica.source().lag_s
         return _Lag(self._state.behind_s(*projections), replica_s)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -90,6 +91,10 @@ async def read_log(
     request: ApiRequest, read: Callable[[StreamLog], TResult], *, as_of: AsOf | None
 ) -> TResult:
     """The result of `read`, in a thread; limited by tenant if it reads the past."""
+    reads, primary = web_of(request).replica_reads, web_of(request).history
+    if as_of is not None and reads is not None:
+        past = partial(reads.read_past, as_of, read, primary)
+        return await limited_by_tenant(request, lambda: asyncio.to_thread(past))
     if as_of is not None:
         return await fold_log(request, read)
     return await asyncio.to_thread(read, web_of(request).history)

@@ -25,8 +25,8 @@ SAID_WHEN_BUSY = {
 `project` worker, short of processor time, is behind the log. Each is labelled; only lasting responses are checked."""
 NO_NEW_FORECASTS = ("PostgreSQL", "PostgreSQL, with a replica")
 """After the recovery the newest forecast may be old until the next one."""
-CATCHES_UP = "the replica"
-"""After the recovery it lags for a moment, and reports a lag above 5 s."""
+CATCHES_UP = ("the replica", "PostgreSQL, with a replica")
+"""After the recovery of either server the replica lags for a moment, and reports a lag above 5 s."""
 MAY_BREAK_OFF = "a web process"
 """Its callers get connection errors for a moment and use the next URL."""
 
@@ -88,8 +88,8 @@ class Outage:
         return [answer for answer in until_new if answer.word == "old"]
 
     def _is_catching_up(self, answer: Answer, column: str) -> bool:
-        back = self.row == CATCHES_UP and answer.got_at > self.started_at
-        return back and column in OF_READ_MODELS and answer.word == "replica"
+        back = self.row in CATCHES_UP and answer.got_at > self.started_at
+        return back and column in (*OF_READ_MODELS, "forecasts") and answer.word == "replica"
 
     def _is_breaking_off(self, answer: Answer) -> bool:
         return self.row == MAY_BREAK_OFF and answer.status == 0

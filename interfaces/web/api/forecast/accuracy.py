@@ -1,6 +1,5 @@
 """Route of the accuracy of a facility's forecasts, by lead time and quality."""
 
-import asyncio
 from datetime import timedelta
 from typing import Annotated
 
@@ -10,6 +9,7 @@ from litestar.params import FromPath, QueryParameter
 from application.forecast.accuracy import FacilityAccuracy, facility_accuracies
 from interfaces.web.edge import Web
 from interfaces.web.guard.access import ApiRequest
+from interfaces.web.requests.forecasts import read_forecasts
 from interfaces.web.requests.visibility import visible_facility
 from interfaces.web.route_policy import FACILITY_READER, RoutePolicy
 
@@ -23,7 +23,7 @@ class ForecastAccuracyController(Controller):
     @get(
         "/",
         summary="Accuracy of its forecasts",
-        policy=RoutePolicy(roles=FACILITY_READER, one_facility=True, cache="stale"),
+        policy=RoutePolicy(roles=FACILITY_READER, one_facility=True, cache="stale", reads_replica=True),
     )
     async def one(
         self, request: ApiRequest, web: Web, facility_id: FromPath[str], *, days: Days = 28
@@ -32,6 +32,8 @@ class ForecastAccuracyController(Controller):
         await visible_facility(request, facility_id)
         last = web.clock.now().date()
         first = last - timedelta(days=days - 1)
-        found = await asyncio.to_thread(facility_accuracies, web.forecast_scores, first, last, [facility_id])
+        found = await read_forecasts(
+            request, lambda _, scores: facility_accuracies(scores, first, last, [facility_id])
+        )
         nothing = FacilityAccuracy(facility_id=facility_id, first=first, last=last, accuracy=())
         return found[0] if found else nothing

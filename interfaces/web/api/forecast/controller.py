@@ -1,6 +1,5 @@
 """Route of the forecasts of a facility: the one in force at a moment, or by lead time."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -16,9 +15,10 @@ from application.forecast.documents import (
 )
 from domain.time_series.windows import TimeWindow
 from interfaces.web.api.telemetry.load_history import window_of
-from interfaces.web.edge import Web, WebDependencies
+from interfaces.web.edge import Web
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
+from interfaces.web.requests.forecasts import read_forecasts
 from interfaces.web.requests.visibility import visible_facility
 from interfaces.web.route_policy import FACILITY_READER, RoutePolicy
 
@@ -49,7 +49,7 @@ class ForecastController(Controller):
     @get(
         "/",
         summary="Its load forecast: the newest one, or by lead time",
-        policy=RoutePolicy(roles=FACILITY_READER, one_facility=True, cache="stale"),
+        policy=RoutePolicy(roles=FACILITY_READER, one_facility=True, cache="stale", reads_replica=True),
     )
     async def one(
         self,
@@ -69,10 +69,10 @@ class ForecastController(Controller):
         await visible_facility(request, facility_id)
         at = moment_of(as_of, web.clock.now())
         if lead_time_h is not None:
-            return await _ahead(web, facility_id, lead_time_h, _window(first, last), at)
+            return await _ahead(request, facility_id, lead_time_h, _window(first, last), at)
         if first is not None or last is not None:
             raise Problem("invalid-request", "`from` and `to` go with `lead_time_h`; give it too")
-        found = await asyncio.to_thread(newest_at, web.past_forecasts, [facility_id], at)
+        found = await read_forecasts(request, lambda forecasts, _: newest_at(forecasts, [facility_id], at))
         if facility_id not in found:
             raise Problem(
                 "not-found",
@@ -83,11 +83,17 @@ class ForecastController(Controller):
 
 
 async def _ahead(
-    web: WebDependencies, facility_id: str, lead_time_h: float, window: TimeWindow, at: datetime
+    request: ApiRequest,
+    facility_id: str,
+    lead_time_h: float,
+    window: TimeWindow,
+    at: datetime,
 ) -> LeadTimeDocument:
     lead_time = timedelta(hours=lead_time_h)
     try:
-        steps = await asyncio.to_thread(by_lead_time, web.past_forecasts, facility_id, window, lead_time, at)
+        steps = await read_forecasts(
+            request, lambda forecasts, _: by_lead_time(forecasts, facility_id, window, lead_time, at)
+        )
     except LeadTimeRefused as error:
         raise Problem("invalid-request", str(error)) from None
     return lead_time_document(facility_id, steps, lead_time, at)

@@ -212,7 +212,9 @@ def test_the_age_is_the_sum_of_the_replica_lag_and_the_read_model_lag() -> None:
     assert (told["age_s"], told["source"]) == (63.0, "read_models")
 
 
-@pytest.mark.parametrize("path", ["/api/portfolio/forecast", "/api/facilities/fac-001/forecast"])
+@pytest.mark.parametrize(
+    "path", ["/api/portfolio/forecast", "/api/facilities/fac-001/forecast?as_of=2026-07-14T20:05:00Z"]
+)
 def test_an_answer_not_read_from_the_replica_is_not_labelled_with_its_lag(path: str) -> None:
     foreseen = Foreseen()
     foreseen.issue(0, 100.0)
