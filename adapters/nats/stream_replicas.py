@@ -9,9 +9,10 @@ from nats.js import JetStreamContext
 from nats.js.api import StreamInfo
 from nats.js.errors import NotFoundError
 
+from adapters.nats.bms_work import BMS_STREAM
 from adapters.nats.connection import connect
 from adapters.nats.telemetry_stream import STREAM as TELEMETRY_STREAM
-from adapters.nats.work_queue import BMS_STREAM, CALLBACK_STREAM
+from adapters.nats.work_queue import CALLBACK_STREAM
 from application.ports.operations.system_state import QueuesUnavailable
 
 STREAMS = (BMS_STREAM, CALLBACK_STREAM, TELEMETRY_STREAM)

@@ -169,7 +169,9 @@ def open_api_setup(
             f"{PREFIX}LOG_LEVEL": "warning",
         }
         ids = tuple(streams.dr_event_id for streams in stored)
-        yield ApiSetup(tokens, facility_ids, ids, program or "embedded Valkey", environ, plain, database.owner_url)
+        yield ApiSetup(
+            tokens, facility_ids, ids, program or "embedded Valkey", environ, plain, database.owner_url
+        )
 
 
 def _fill(stores: Stores, facility_ids: Sequence[str], keys: int) -> tuple[str, ...]:
