@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,13 @@ def folder() -> Iterator[Path]:
     """With a short path: PostgreSQL's sockets are in it."""
     with tempfile.TemporaryDirectory(prefix="gp-hosts-", ignore_cleanup_errors=True) as made:
         yield Path(made)
+
+
+@pytest.fixture(autouse=True)
+def without_dump(request: pytest.FixtureRequest) -> None:
+    """The long ones take longer than what pytest's faulthandler_timeout takes for a deadlock."""
+    if request.node.get_closest_marker("hosts"):
+        faulthandler.cancel_dump_traceback_later()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

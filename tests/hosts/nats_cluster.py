@@ -33,7 +33,7 @@ lame_duck_duration: "{lame_duck_s}s"
 lame_duck_grace_period: "2s"
 jetstream {{ store_dir: "{store}", max_file_store: 8GB, max_memory_store: 1GB, sync_interval: always }}
 {cluster}
-mqtt {{ listen: "{address}:{mqtt}", ack_wait: "2s", max_ack_pending: 16384, stream_replicas: {replicas} }}
+mqtt {{ listen: "0.0.0.0:{mqtt}", ack_wait: "2s", max_ack_pending: 16384, stream_replicas: {replicas} }}
 authorization {{ users: [ {{ user: {user}, password: {password} }} ] }}
 """
 _CLUSTER = """\
@@ -58,8 +58,8 @@ class NatsCluster:
     def url(self) -> str:
         return ",".join(f"nats://{USER}:{PASSWORD}@{host.address}:{PORT}" for host in self.hosts)
 
-    def mqtt_url(self, host: Host) -> str:
-        return f"mqtt://{USER}:{PASSWORD}@{host.address}:{MQTT}"
+    def mqtt_url(self, address: str) -> str:
+        return f"mqtt://{USER}:{PASSWORD}@{address}:{MQTT}"
 
     @property
     def replicas(self) -> int:

@@ -16,6 +16,8 @@ import itertools
 import os
 import re
 import signal
+import socket
+import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -96,6 +98,7 @@ class Host:
         self._switch = switch
         self._children: list[subprocess.Popen[bytes]] = []
         self._threads: ThreadPoolExecutor | None = None
+        self.hardware_address = f"02:00:c6:12:00:{number:02x}"
         self.is_on = False
 
     def boot(self) -> None:
@@ -103,15 +106,7 @@ class Host:
         ip, switch = needed("ip"), self._switch.namespace
         _run(ip, "netns", "add", self.namespace)
         # The hardware address stays the same after a boot, as that of a real machine: its peers remember it.
-        peer = (
-            "peer",
-            "name",
-            "eth0",
-            "netns",
-            self.namespace,
-            "address",
-            f"02:00:c6:12:00:{self.number:02x}",
-        )
+        peer = ("peer", "name", "eth0", "netns", self.namespace, "address", self.hardware_address)
         _run(ip, "-n", switch, "link", "add", self.port, "type", "veth", *peer)
         _run(ip, "-n", switch, "link", "set", self.port, "master", "br0", "up")
         _run(ip, "-n", self.namespace, "address", "add", f"{self.address}/24", "dev", "eth0")
@@ -167,6 +162,14 @@ class Host:
         """The same, without waiting for it."""
         assert self._threads is not None, f"{self.namespace} was never started"
         return self._threads.submit(function)
+
+    def take_address(self, address: str) -> None:
+        """Another address from now on, which the others find here: a virtual one that moves between hosts."""
+        _run(needed("ip"), "-n", self.namespace, "address", "add", f"{address}/24", "dev", "eth0")
+        self.call(lambda: _announce(address, self.hardware_address))
+
+    def drop_address(self, address: str) -> None:
+        _run(needed("ip"), "-n", self.namespace, "address", "delete", f"{address}/24", "dev", "eth0")
 
     def cut(self) -> None:
         """The cable is out: nothing passes in either direction, and nobody is told."""
@@ -270,6 +273,16 @@ def remove_namespace(name: str) -> None:
 def pids(namespace: str) -> list[int]:
     found = map(int, _run(needed("ip"), "netns", "pids", namespace).split())
     return [pid for pid in found if is_alive(pid) and pid != os.getpid()]
+
+
+def _announce(address: str, hardware_address: str) -> None:
+    """Ask everybody for that address, from it: who remembers another host for it notes this one (gratuitous ARP)."""
+    everybody, here = b"\xff" * 6, bytes.fromhex(hardware_address.replace(":", ""))
+    ip = socket.inet_aton(address)
+    request = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, here, ip, bytes(6), ip)
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
+        wire.bind(("eth0", 0))
+        wire.send(everybody + here + b"\x08\x06" + request)
 
 
 def _enter(namespace: str) -> None:

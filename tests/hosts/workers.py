@@ -17,6 +17,11 @@ from tests.hosts.network import NETWORKS, Host
 
 TURNS_WITHIN_S = 60.0
 STARTED_WITHIN_S = 120.0
+ENDED_WITHIN_S = 60.0
+HTTP = 8080
+NEWEST_SESSION = b"""
+SELECT max(backend_start) FROM pg_stat_activity WHERE client_addr = %s::inet AND datname = 'gridproof'
+"""
 LOCKS = b"""
 SELECT host(a.client_addr), split_part(a.application_name, '/', 1), l.classid::bigint, l.objid::bigint
 FROM pg_locks l JOIN pg_stat_activity a USING (pid)
@@ -46,27 +51,56 @@ class WorkerHosts:
 
     def start(self, host: Host, *workers: str) -> None:
         for worker in workers:
-            data = self.folder / f"worker-{host.number}"
-            data.mkdir(exist_ok=True)
+            logs = self.folder / f"worker-{host.number}"
+            logs.mkdir(exist_ok=True)
             self.processes[host.number, worker] = host.start(
                 [sys.executable, "-m", "interfaces.cli", "worker", worker],
-                log=data / f"{worker}.log",
-                env=self._environment(data),
+                log=logs / f"{worker}.log",
+                env=self._environment(host),
                 cwd=ROOT,
             )
 
-    def _environment(self, data: Path) -> dict[str, str]:
-        ours = {name: value for name, value in os.environ.items() if not name.startswith("GRIDPROOF_")}
+    def restart(self, host: Host, worker: str) -> None:
+        """End it by SIGTERM, and start it again. Returns when it has a session at PostgreSQL."""
+        ending = self.processes[host.number, worker]
+        ending.terminate()
+        assert ending.wait(ENDED_WITHIN_S) == 0, f"{worker} ended with {ending.returncode}; {self._logs()}"
+        newest = self._newest_session(host)
+        self.start(host, worker)
+        self.wait(worker, lambda: self._newest_session(host) != newest, STARTED_WITHIN_S)
+
+    def _newest_session(self, host: Host) -> str:
+        """When it began."""
+
+        def read() -> str:
+            with self.database.connect("gridproof") as connection:
+                row = connection.execute(NEWEST_SESSION, (host.address,)).fetchone()
+            assert row is not None
+            return str(row[0])
+
+        return self.database.client.call(read)
+
+    @property
+    def settings_of_all(self) -> dict[str, str]:
+        """The settings that all hosts share."""
         return {
-            **ours,
-            "GRIDPROOF_DATA_DIR": str(data),
+            # A disk that all hosts share: for the archive, and the key of the ledger.
+            "GRIDPROOF_DATA_DIR": str(self.folder / "data"),
             "GRIDPROOF_DATABASE_URL": self.database.app_dsn,
             "GRIDPROOF_NATS_URL": self.nats.url,
             "GRIDPROOF_NATS_REPLICAS": str(self.nats.replicas),
             "GRIDPROOF_BMS_NETWORKS": NETWORKS,
+            **self.settings,
+        }
+
+    def _environment(self, host: Host) -> dict[str, str]:
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("GRIDPROOF_")}
+        return {
+            **ours,
+            **self.settings_of_all,
+            "GRIDPROOF_HTTP_BIND": f"{host.address}:{HTTP}",
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
-            **self.settings,
         }
 
     def held_by(self, host: Host) -> set[Lock]:
@@ -88,6 +122,10 @@ class WorkerHosts:
             assert time.monotonic() - began < within_s, f"no {what}; ended: {self.ended()}; {self._logs()}"
             time.sleep(0.1)
         return time.monotonic() - began
+
+    def says(self, host: Host, worker: str) -> str:
+        """Its log."""
+        return (self.folder / f"worker-{host.number}" / f"{worker}.log").read_text(errors="replace")
 
     def ended(self) -> dict[tuple[int, str], int]:
         """The processes that ended, with their status."""
