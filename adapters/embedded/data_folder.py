@@ -63,6 +63,11 @@ class DataFolder:
             os.close(lock_fd)
             raise
 
+    @classmethod
+    def beside(cls, path: Path) -> Self:
+        """The folder while another process runs its servers in it: read, and not locked."""
+        return cls(path.absolute(), -1, _load_state(path.absolute()))
+
     @property
     def identity(self) -> str:
         """A name that no other data folder has. The servers carry it, so that they can be distinguished from others."""

@@ -222,6 +222,12 @@ class EmbeddedServer(ABC):
         """The last lines that this start wrote to the log."""
         return log_file.tail(self.log, since=self._log_since)
 
+    def log_of_start(self) -> str:
+        """All that this start wrote to the log."""
+        with self.log.open("rb") as log:
+            log.seek(self._log_since)
+            return log.read().decode("utf-8", "replace")
+
     def stop(self) -> None:
         """Stop the server; by SIGKILL after its deadline. Idempotent."""
         self._end(self.stop_signal)

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple, Self
 
 import psycopg
 from psycopg import sql
@@ -15,6 +16,7 @@ from adapters.embedded.data_folder import DataFolder, write_private
 from adapters.embedded.errors import EmbeddedServerError, ForeignServer, ServerNotReady
 from adapters.embedded.launcher import EmbeddedServer, remove_folder
 from adapters.embedded.loopback import HOST
+from adapters.embedded.wal_archive import archive_settings, make_writable
 
 SUPERUSER, OWNER, APP, DATABASE = "postgres", "gridproof_owner", "gridproof_app", "gridproof"
 COMMANDS, TELEMETRY, PROJECTIONS = "gridproof_commands", "gridproof_telemetry", "gridproof_projections"
@@ -25,6 +27,14 @@ _INITDB_DEADLINE_S = 120.0
 SCRAM_ITERATIONS = "1"
 """PostgreSQL's 4,096 slow down whoever guesses a password from its verifier, and cost a client 2.3 ms of processor time
 for each connection. Ours are drawn from 192 random bits, which nobody guesses. Roles of older clusters keep theirs."""
+
+
+class WalArchiving(NamedTuple):
+    """Where complete files of PostgreSQL's log are copied to, and after how many seconds at the latest."""
+
+    folder: Path
+    at_most_s: int
+
 
 SETTINGS = {
     "listen_addresses": HOST,
@@ -57,13 +67,23 @@ class EmbeddedPostgres(EmbeddedServer):
         ways_to_drop_root: Sequence[unprivileged.DropRootMethod] = unprivileged.DROP_ROOT_METHODS,
         fixed_ports: Mapping[str, int] | None = None,
         start_deadline_s: float = 60.0,
+        wal: WalArchiving | None = None,
     ) -> None:
         super().__init__(data, fixed_ports=fixed_ports, start_deadline_s=start_deadline_s)
         self._bindir = binaries.postgres_bindir(bindir)
-        self._settings = {**SETTINGS, "cluster_name": data.identity, **(settings or {})}
+        self._wal = wal
+        archiving = {} if wal is None else archive_settings(wal.folder, at_most_s=wal.at_most_s)
+        self._settings = {**SETTINGS, "cluster_name": data.identity, **archiving, **(settings or {})}
         self._folder = data.folder("postgres")
         self._ways = ways_to_drop_root
         self._prefix: list[str] | None = None
+
+    @classmethod
+    def beside(cls, data: DataFolder, *, bindir: Path | None = None) -> Self:
+        """The server that another process runs in the folder: to be asked, not to be started."""
+        server = cls(data, bindir=bindir)
+        server.ports = {"postgres": data.last_port("postgres") or 0}
+        return server
 
     def program(self) -> Path:
         return self._bindir / "postgres"
@@ -80,6 +100,8 @@ class EmbeddedPostgres(EmbeddedServer):
     def prepare(self) -> None:
         if self._prefix is None:
             self._prefix = unprivileged.prefix(self._folder, self.program(), self._ways)
+        if self._wal is not None:
+            make_writable(self._wal.folder, self._folder)
         if self.working_folder().exists():
             self._forget_dead_postmaster()
         else:

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypedDict, TypeVar
 
+from adapters.embedded.backup.errors import RestoreUnfinished
+from adapters.embedded.backup.pending_restore import PendingRestore
 from adapters.embedded.broker_users import user_of
 from adapters.embedded.data_folder import MIN_FREE_BYTES, DataFolder
 from adapters.embedded.ingest_session import IngestSession, forget_former_session, ingest_session
@@ -15,7 +17,7 @@ from adapters.embedded.launcher import EmbeddedServer
 from adapters.embedded.meter_logins import METERS
 from adapters.embedded.monitor import OnFailure, OnRestart, ServerMonitor
 from adapters.embedded.nats import EmbeddedNats
-from adapters.embedded.postgres import APP, OWNER, SUPERUSER, WORKER_ROLES, EmbeddedPostgres
+from adapters.embedded.postgres import APP, OWNER, SUPERUSER, WORKER_ROLES, EmbeddedPostgres, WalArchiving
 from adapters.embedded.valkey import EmbeddedValkey
 
 
@@ -46,21 +48,25 @@ class EmbeddedServers:
         nats_program: Path | None = None,
         valkey_program: Path | None = None,
         postgres_settings: Mapping[str, str] | None = None,
+        wal: WalArchiving | None = None,
         start_deadline_s: float = 60.0,
         min_free_bytes: int = MIN_FREE_BYTES,
+        finishes_restore: bool = False,
     ) -> None:
+        """`finishes_restore`: the caller records a restore, which nobody else may start the servers before."""
         self.data_dir = data_dir
         self._data: DataFolder | None = None
         self._ingest_session: IngestSession | None = None
         self._running: dict[str, EmbeddedServer] = {}
         self._watch: ServerMonitor | None = None
         self._least_free_bytes = min_free_bytes
+        self._finishes_restore = finishes_restore
         start = _Start(fixed_ports=ports or {}, start_deadline_s=start_deadline_s)
         build: list[tuple[bool, Callable[[DataFolder], EmbeddedServer]]] = [
             (
                 postgres,
                 lambda data: EmbeddedPostgres(
-                    data, bindir=postgres_bindir, settings=postgres_settings, **start
+                    data, bindir=postgres_bindir, settings=postgres_settings, wal=wal, **start
                 ),
             ),
             (nats, lambda data: EmbeddedNats(data, program=nats_program, **start)),
@@ -73,8 +79,10 @@ class EmbeddedServers:
         if self._data is not None:
             raise RuntimeError("the embedded servers are already started")
         self._data = DataFolder.opened(self.data_dir, min_free_bytes=self._least_free_bytes)
-        self._ingest_session = ingest_session(self._data.path)
         try:
+            if not self._finishes_restore and PendingRestore.read(self._data.path) is not None:
+                raise RestoreUnfinished
+            self._ingest_session = ingest_session(self._data.path)
             servers = [build(self._data) for build in self._builders]
             self._running = {server.name: server for server in servers}
             _in_parallel(servers, lambda server: server.start())

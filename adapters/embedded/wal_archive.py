@@ -1,0 +1,69 @@
+"""The archive of PostgreSQL's log: the settings that turn it on, and the command that reads it back."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import stat
+from pathlib import Path
+
+WAL_FILE = 24
+"""Hexadecimal digits in the name of a file of the log."""
+
+
+def archive_settings(wal: Path, *, at_most_s: int) -> dict[str, str]:
+    """Settings of a server that copies each complete file of its log to `wal`, at least every `at_most_s` seconds.
+
+    A file that is there already is accepted if it is the same: a crash may come between the copy and its success.
+    """
+    file, partial = _quoted(wal / "%f"), _quoted(wal / ".%f.partial")
+    copy = f"cp -p %p {partial} && sync {partial} && mv {partial} {file} && sync {_quoted(wal)}"
+    return {
+        "wal_level": "replica",
+        "archive_mode": "on",
+        "archive_command": f"if test -f {file}; then cmp -s %p {file}; else {copy}; fi",
+        "archive_timeout": f"{at_most_s}s",
+        "summarize_wal": "on",  # incremental backups need it
+    }
+
+
+def restore_command(wal: Path) -> str:
+    return f"cp {_quoted(wal / '%f')} %p"
+
+
+def _quoted(path: Path) -> str:
+    """For the shell; a percent sign of the folder itself is doubled, as PostgreSQL wants it."""
+    folder = str(path.parent).replace("%", "%%")
+    return shlex.quote(f"{folder}/{path.name}")
+
+
+def make_private(folder: Path) -> None:
+    """Create the folder where needed, and take the rights of other users from it, but the one to pass through."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if mode & 0o066:
+        folder.chmod(mode & 0o711)
+
+
+def make_writable(wal: Path, like: Path) -> None:
+    """Create the archive, and give it to the owner of the database's folder, which is `nobody` where user namespaces
+    are unavailable; that user enters the folders of backups without a right to list them."""
+    for folder in (wal.parent, wal):
+        make_private(folder)
+    owner = like.stat()
+    if wal.stat().st_uid != owner.st_uid:
+        wal.parent.chmod(0o711)
+        os.chown(wal, owner.st_uid, owner.st_gid)
+
+
+def copy_unarchived(old_wal: Path, archive: Path, target: Path) -> int:
+    """Copy the files of the log that a lost server had not archived yet; returns how many."""
+    if not old_wal.is_dir():
+        return 0
+    copied = 0
+    for file in old_wal.iterdir():
+        if len(file.name) == WAL_FILE and file.is_file() and not (archive / file.name).exists():
+            shutil.copyfile(file, target / file.name)
+            copied += 1
+    return copied
