@@ -24,6 +24,8 @@ DEFAULT_MAX_BYTES = 1 << 30
 _MAX_MESSAGE_BYTES = 1_000_000
 _STREAM_STORE_FAILED = 10077
 _ACK_TOKENS = 9
+_BEGINS_ELSEWHERE = 10012
+"""JetStream's error code for an update of a consumer's beginning, among others."""
 _ANSWER_WITHIN_S = 1.5
 """A request that was under way when a server died gets no response. The caller repeats it after this time, which is
 harmless."""
@@ -93,7 +95,18 @@ class NatsTelemetryStream:
                 first_max_bytes=DEFAULT_MAX_BYTES,
             )
             for partition in _ALL:
-                await self._jetstream.add_consumer(STREAM, self._consumer(partition))
+                await self._add_consumer(self._consumer(partition))
+
+    async def _add_consumer(self, config: api.ConsumerConfig) -> None:
+        """One that a restore of the database has made anew begins where the database ended, and keeps that."""
+        try:
+            await self._jetstream.add_consumer(STREAM, config)
+        except nats.js.errors.APIError as error:
+            if error.err_code != _BEGINS_ELSEWHERE:
+                raise
+            there = (await self._jetstream.consumer_info(STREAM, str(config.durable_name))).config
+            begin = {"deliver_policy": there.deliver_policy, "opt_start_time": there.opt_start_time}
+            await self._jetstream.add_consumer(STREAM, config.evolve(**begin))
 
     async def _ensure_once(self) -> None:
         async with self._ensuring:

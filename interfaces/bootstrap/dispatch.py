@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from interfaces.bootstrap.backup.restore import restored_log, unexplained_facilities
 from interfaces.bootstrap.operations import redelivery_s
 from interfaces.bootstrap.stores import Stores
 from interfaces.failpoints import failpoint
@@ -68,6 +70,7 @@ async def run_dispatch(
         clock=stores.clock,
         locks=locks,
         every_s=settings.reconcile_s,
+        unexplained=partial(unexplained_facilities, stores),
     )
     await _until_one_ends(worker.run(stop), reconciler.run(stop), health.run(stop))
     await control.aclose()
@@ -88,6 +91,7 @@ def _executor(stores: Stores, control: BuildingControl) -> DispatchExecutor:
         alerts=stores.alerts(),
         reached=failpoint(stores.settings.failpoint, stores.settings.failpoint_once_file),
         confirm_clock=stores.clock_monitor.confirm,
+        restored=restored_log(stores),
     )
 
 

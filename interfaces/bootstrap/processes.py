@@ -20,16 +20,9 @@ from interfaces.bootstrap.clock import measuring
 from interfaces.bootstrap.connection_budget import POOL_SIZE, connection_budget, enforce_budget
 from interfaces.bootstrap.forecast import run_forecast
 from interfaces.bootstrap.gc_tuning import freeze_startup_objects
+from interfaces.bootstrap.health import lost_work
 from interfaces.bootstrap.health.alerts import delivering_alerts
 from interfaces.bootstrap.health.process import heartbeat_monitor, reporting, serving_probes
-from interfaces.bootstrap.lost_work import (
-    alert_expiry,
-    batch_monitor,
-    idempotency_expiry,
-    recovery_monitor,
-    sweep_lost_work,
-    webhook_queue_monitor,
-)
 from interfaces.bootstrap.operations import (
     index_of_times,
     locks_of,
@@ -170,6 +163,7 @@ async def _relay(stores: Stores, stop: asyncio.Event) -> None:
 
 async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.postgres.operations.database_server import PostgresDatabaseServer
+    from interfaces.bootstrap.backup.backups import backup_monitor
     from interfaces.bootstrap.secrets import log_old_references
     from interfaces.workers.loops.side_task import run_side_task
     from interfaces.workers.schedule.blocked_dispatch_review import BlockedDispatchReview
@@ -205,22 +199,21 @@ async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
         forecasts.periodic,
         reading_monitor(stores).periodic,
         failover.periodic,
-        webhook_queue_monitor(stores).periodic,
-        recovery_monitor(stores).periodic,
-        batch_monitor(stores).periodic,
-        alert_expiry(stores).periodic,
+        lost_work.webhook_queue_monitor(stores).periodic,
+        lost_work.recovery_monitor(stores).periodic,
+        lost_work.batch_monitor(stores).periodic,
+        lost_work.alert_expiry(stores).periodic,
         heartbeat_monitor(stores).periodic,
         rollup_monitor(stores).periodic,
         position_monitor(stores).periodic,
         replication_monitor(stores).periodic,
-        idempotency_expiry(stores).periodic,
+        lost_work.idempotency_expiry(stores).periodic,
     ]
-    if (retention := telemetry_retention(stores)) is not None:
-        checks.append(retention.periodic)
+    checks += [one.periodic for one in (telemetry_retention(stores), backup_monitor(stores)) if one]
     side_tasks: dict[str, Callable[[asyncio.Event], Awaitable[None]]] = {
         "old secret references": lambda _: asyncio.to_thread(log_old_references, stores),
         "telemetry lag monitor": partial(watch_lag, stores, locks),
-        "lost work sweeper": partial(sweep_lost_work, stores, locks),
+        "lost work sweeper": partial(lost_work.sweep_lost_work, stores, locks),
     }
     side_tasks |= {check.name: partial(check.run, locks=locks) for check in checks}
     async with asyncio.TaskGroup() as tasks:

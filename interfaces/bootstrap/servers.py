@@ -184,7 +184,7 @@ def accept_cluster(settings: Settings, cluster: int) -> int:
     Raises MigrationError."""
     from adapters.postgres.schema import accepted_cluster
 
-    return accepted_cluster.accept_cluster(_owner_url(settings), cluster)
+    return accepted_cluster.accept_cluster(owner_url(settings), cluster)
 
 
 def read_release(written: str) -> str:

@@ -37,6 +37,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "alerts": ("interfaces.cli.alerts:alerts_group", "What is wrong, and who looks after it."),
     "dead-letters": ("interfaces.cli.dead_letters:dead_letters_group", "Work that could not be done."),
     "simulate": ("interfaces.cli.simulate.commands:simulate_group", "The outside world, for trying things."),
+    "backup": ("interfaces.cli.backup.commands:backup_group", "Backups of the embedded database."),
+    "restore": ("interfaces.cli.backup.restore:restore", "Bring the database back to a moment, on record."),
     "doctor": ("interfaces.cli.doctor:doctor", "What is reachable, and what is wrong."),
 }
 """Name -> location of the command and its short help."""

@@ -35,6 +35,10 @@ SHOWN_ENDED_BY: dict[str, tuple[str, str]] = {
         "tests/security/test_failed_authentications.py",
         "test_an_address_over_the_limit_raises_an_alert_until_it_is_quiet",
     ),
+    "backup_too_old": (
+        f"{UNIT}/schedule/test_backup_monitor.py",
+        "test_a_backup_older_than_a_day_is_alerted_until_there_is_a_newer_one",
+    ),
     "batch_below_80_percent": (
         f"{UNIT}/schedule/test_batch_monitor.py",
         "test_it_ends_an_hour_after_the_dr_event",
@@ -59,6 +63,10 @@ SHOWN_ENDED_BY: dict[str, tuple[str, str]] = {
     "command_dead_lettered": (
         "tests/unit/application/operations/test_dead_letter_sla.py",
         "test_a_decided_callback_and_a_decided_command_leave_no_alert",
+    ),
+    "curtailed_without_record": (
+        "tests/unit/application/dispatch/test_restored_buildings.py",
+        "test_the_alert_ends_when_the_building_is_not_curtailed_any_more",
     ),
     "database_failover": (
         f"{UNIT}/schedule/test_failover_monitor.py",

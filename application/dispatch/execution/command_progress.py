@@ -52,10 +52,19 @@ class CommandProgress:
     """Clock seconds that the BMS asked for."""
 
     @classmethod
-    def of(cls, work: BmsWork, dispatch: DispatchState, record: CommandRecord, *, is_attempted: bool) -> Self:
-        """`record` and `dispatch` as they were before the attempt of this delivery was recorded."""
+    def of(
+        cls,
+        work: BmsWork,
+        dispatch: DispatchState,
+        record: CommandRecord,
+        *,
+        is_attempted: bool,
+        may_be_lost: bool = False,
+    ) -> Self:
+        """`record` and `dispatch` as they were before the attempt of this delivery was recorded. `may_be_lost`: a
+        restore of the database may have lost the record of an earlier one."""
         # After an earlier attempt a worker may have called and died.
-        was_attempted = record.attempts > 0
+        was_attempted = record.attempts > 0 or may_be_lost
         return cls(
             work=work,
             dispatch=dispatch,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import uniform
 from typing import Any
@@ -27,19 +27,28 @@ from application.dispatch.execution.bms_work_parking import ALERT, BmsWorkParkin
 from application.dispatch.execution.command_progress import CommandProgress
 from application.dispatch.execution.outcome_batcher import OutcomeBatcher
 from application.dispatch.execution.reported_failures import has_open_dead_letter
+from application.dispatch.execution.restored_buildings import (
+    NEVER_RESTORED,
+    UNEXPLAINED,
+    RestoredLog,
+    inspection_of,
+    unexplained,
+)
 from application.dispatch.execution.translation import connection_of, from_bms
 from application.dispatch.time_limits import TIME_LIMITS
 from application.event_store.event_mapper import UnreadableDomainEvent
 from application.ports.clock import Clock
 from application.ports.dispatch.building_control import (
     BmsAnswerInvalid,
+    BmsConnection,
     BmsError,
     BmsRefused,
     BmsUnreachable,
     BuildingControl,
+    ZoneState,
 )
 from application.ports.dispatch.work_queue import BmsWork
-from application.ports.event_store.event_store import EventStore
+from application.ports.event_store.event_store import EventStore, StreamNotFound
 from application.ports.failpoints import Failpoint
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.dead_letters import DeadLetter, DeadLetters
@@ -66,6 +75,7 @@ class DispatchExecutor:
     reached: Failpoint
     confirm_clock: Callable[[], None] = lambda: None
     """Compares the clock with the database's at once. Raises ClockSkewed if it is wrong."""
+    restored: RestoredLog = NEVER_RESTORED
 
     async def do(self, work: BmsWork) -> None:
         """Do the task of `work`."""
@@ -110,7 +120,11 @@ class DispatchExecutor:
             log.warning("no such command in the log", facility=work.facility_id, commands=unknown)
         return [
             CommandProgress.of(
-                work, dispatch, record, is_attempted=record.command.command_id in attempted.command_ids
+                work,
+                dispatch,
+                record,
+                is_attempted=record.command.command_id in attempted.command_ids,
+                may_be_lost=self.restored.may_have_lost(dispatch),
             )
             for command_id in wanted
             if (record := dispatch.commands.get(command_id)) is not None and record.state == "requested"
@@ -223,7 +237,11 @@ class DispatchExecutor:
     async def reconcile(self, work: BmsWork) -> None:
         """Compare the reported state of a curtailed building with its commands. Drift is recorded, alerted
         and corrected."""
-        dispatch = await self._dispatch(work)
+        try:
+            dispatch = await self._dispatch(work)
+        except StreamNotFound:
+            await self._inspect(work)
+            return
         if dispatch.status not in CURTAILED:
             return
         # One try only: a building that does not answer is queried again in the next round.
@@ -244,22 +262,37 @@ class DispatchExecutor:
         self, work: BmsWork, dispatch: DispatchState, tries: int
     ) -> tuple[ZoneObservation, ...] | None:
         """The states of the zones as the BMS reports them; None if it does not answer in `tries` tries."""
-        connection = connection_of(dispatch)
+        states = await self._states(connection_of(dispatch), sorted(dispatch.zones), tries)
+        if states is None:
+            return None
+        return tuple(
+            ZoneObservation(zone_id=s.zone_id, setpoint=from_bms(s.setpoint), curtailed=s.curtailed)
+            for s in states
+        )
+
+    async def _states(
+        self, connection: BmsConnection, zone_ids: Sequence[str], tries: int
+    ) -> list[ZoneState] | None:
         for number in range(tries):
             try:
-                states = [
-                    await self.control.zone_state(connection, zone_id) for zone_id in sorted(dispatch.zones)
-                ]
+                return [await self.control.zone_state(connection, zone_id) for zone_id in zone_ids]
             except BmsError as error:
-                log.warning("zone states unavailable", facility=work.facility_id, why=str(error))
+                log.warning("zone states unavailable", facility=connection.facility_id, why=str(error))
                 if number + 1 < tries:
                     await self.pause(number)
-                continue
-            return tuple(
-                ZoneObservation(zone_id=s.zone_id, setpoint=from_bms(s.setpoint), curtailed=s.curtailed)
-                for s in states
-            )
         return None
+
+    async def _inspect(self, work: BmsWork) -> None:
+        """After a restore of the database: an alert while the building does what the log knows nothing of."""
+        wanted = await asyncio.to_thread(inspection_of, self.store, work.facility_id)
+        found = None
+        if wanted is not None:
+            found = unexplained(await self._states(wanted.connection, wanted.zone_ids, TIME_LIMITS.max_tries))
+        if found is None:
+            at = self.clock.now()
+            await asyncio.to_thread(self.alerts.clear, UNEXPLAINED, work.facility_id, at=at)
+        else:
+            await self.alert(UNEXPLAINED, work.facility_id, found)
 
     async def record(self, work: BmsWork, command: DispatchCommand) -> Any:
         context = CommandContext(

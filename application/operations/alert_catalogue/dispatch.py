@@ -57,6 +57,12 @@ DISPATCH_ALERTS: dict[str, AlertDefinition] = {
         ends="a poll found the commanded state, or no dispatch of the facility is under way",
         case="override_zone_by_hand",
     ),
+    "curtailed_without_record": AlertDefinition(
+        "critical",
+        "after a restore of the database a building is curtailed and the log knows nothing of it, or it does not say",
+        ends="a poll finds it not curtailed, or a dispatch on record explains it",
+        case="restore_while_curtailed",
+    ),
     "dead_letter_overdue": AlertDefinition(
         "page",
         "nobody has acted on a dead-lettered command or callback in the time allowed",

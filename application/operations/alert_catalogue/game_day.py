@@ -37,6 +37,8 @@ GAME_DAY_CASES: dict[str, str] = {
     "change_snapshot": "change a stored snapshot",
     "change_log": "change a domain event that is sealed",
     "revoke_ledger_rights": "take the right to write checkpoints from the project worker",
+    "set_backup_back": "set the time of the newest backup back by two days",
+    "restore_while_curtailed": "restore the database to a moment before buildings were curtailed",
     "fill_disk": "fill the disk of the data folder over 80 %",
     "send_wrong_keys": "send 61 requests with a wrong key",
     "refuse_alert_messages": "have the mail server or the webhook refuse messages about alerts",

@@ -88,6 +88,12 @@ SYSTEM_ALERTS: dict[str, AlertDefinition] = {
         ends="the next checkpoint is written",
         case="revoke_ledger_rights",
     ),
+    "backup_too_old": AlertDefinition(
+        "critical",
+        "the newest backup of the database is older than a day, or there is none",
+        ends="there is a newer backup",
+        case="set_backup_back",
+    ),
     "disk_filling": AlertDefinition(
         "critical",
         "over 80 % of the disk below a web process's data folder is used",

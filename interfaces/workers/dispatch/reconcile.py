@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID, uuid5
 
+from application.dispatch.execution.restored_buildings import NO_DR_EVENT, inspection_work
 from application.ports.clock import Clock
 from application.ports.coordination.locks import Locks
 from application.ports.dispatch.work_queue import BmsWork, WorkPublisher
@@ -51,6 +52,8 @@ class Reconciler:
     clock: Clock
     locks: Locks
     every_s: float = 60.0
+    unexplained: Callable[[], Iterable[str]] = tuple
+    """The facilities whose buildings did what the log knows nothing of, when they were asked last."""
 
     async def run(self, stop: asyncio.Event) -> None:
         await PeriodicCheck(
@@ -65,14 +68,27 @@ class Reconciler:
         await self.round()
 
     async def round(self) -> int:
-        """Queue a poll of every curtailed building; returns their number. A repetition in a period queues nothing."""
+        """Queue a poll of every curtailed building, and of those that nothing on record explains; returns their number.
+        A repetition in a period queues nothing."""
         now = self.clock.now()
         period = int(now.timestamp() // self.every_s)
         curtailed = list(await asyncio.to_thread(self.curtailed))
         for dispatch in curtailed:
             message_id = f"reconcile:{dispatch.dispatch_id}:{period}"
             await self.publisher.publish_bms(self._poll(dispatch, message_id, now), message_id=message_id)
-        return len(curtailed)
+        return len(curtailed) + await self._inspect(period, now)
+
+    async def _inspect(self, period: int, now: datetime) -> int:
+        facility_ids = list(await asyncio.to_thread(self.unexplained))
+        for facility_id in facility_ids:
+            message_id = f"inspect:{facility_id}:{period}"
+            work = inspection_work(
+                facility_id,
+                correlation_id=uuid5(NO_DR_EVENT, message_id),
+                stale_after=now + timedelta(seconds=self.every_s),
+            )
+            await self.publisher.publish_bms(work, message_id=message_id)
+        return len(facility_ids)
 
     def _poll(self, dispatch: CurtailedDispatch, message_id: str, now: datetime) -> BmsWork:
         return BmsWork(

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 
+from application.dispatch.execution.restored_buildings import NO_DR_EVENT
 from application.ports.dispatch.work_queue import BmsWork
 from domain.dispatch import Dispatch
 from domain.identifiers import dispatch_id
@@ -216,3 +217,23 @@ def test_a_poll_after_the_window_has_no_effect(active: InProcessSystem) -> None:
     head = active.scenario.store.head()
     poll(active)
     assert active.scenario.store.head() == head
+
+
+def test_an_unexplained_building_is_polled_each_minute() -> None:
+    async def scenario() -> None:
+        clock, queue = FakeClock(NOW), FakeWorkQueue()
+        polling = Reconciler(
+            curtailed=list,
+            publisher=queue,
+            clock=clock,
+            locks=FakeLocks(),
+            unexplained=lambda: ["fac-001"],
+        )
+        assert [await polling.round() for _ in range(2)] == [1, 1]
+        clock.moment = NOW + timedelta(seconds=60)
+        await polling.round()
+        asked = await taken(queue, "fac-001")
+        assert [(work.task, work.dr_event_id) for work in asked] == [("reconcile", NO_DR_EVENT)] * 2
+        assert asked[0].stale_after == NOW + timedelta(seconds=60)
+
+    asyncio.run(scenario())

@@ -1,0 +1,1 @@
+"""Wiring of backups of the embedded PostgreSQL, and of what follows from a restore."""

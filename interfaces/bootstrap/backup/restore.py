@@ -1,0 +1,181 @@
+"""Recording of a restored database, and what follows from it for queues, telemetry and buildings."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import msgspec
+
+from domain.administration import AdministrativeAct, LostInterval
+from interfaces.bootstrap.ledger import ledger_signer, open_archive
+from interfaces.bootstrap.servers import NoRunningSystem, owner_url
+from interfaces.bootstrap.stores import Stores, facility_rows, open_stores
+from interfaces.settings.settings import Settings
+
+if TYPE_CHECKING:
+    from adapters.postgres.ledger.store import PostgresLedgerStore
+    from application.dispatch.execution.restored_buildings import RestoredLog
+    from application.ledger.restore_point import RestorePoint
+    from domain.event_sourcing.aggregate import Provenance
+
+SESSION = "gridproof-restore"
+ACTS_AT_ONCE = 500
+REMEMBERED_FOR = timedelta(days=2)
+"""So long a restore matters to commands: longer than a DR event that was commanded before it may still be to come."""
+
+
+class RestoreRecorded(msgspec.Struct, frozen=True, kw_only=True):
+    """A restore, as it was recorded."""
+
+    target_at: datetime | None
+    recorded_at: datetime
+    by: str
+    checkpoint: int
+    """The first one after it."""
+    extends_checkpoint: int
+    last_checkpoint: int
+    lost: tuple[LostInterval, ...]
+    streams: dict[str, int] | None
+    """Messages that were removed from the work queues, and those of telemetry that are delivered again. None: no NATS
+    is known."""
+    buildings: int
+    """Those that the dispatch workers ask whether they are curtailed."""
+
+
+def record_restore(settings: Settings, target_at: datetime | None, *, login: str) -> RestoreRecorded:
+    """Record that the database of the settings was restored, while no other process works. It may be repeated.
+
+    Raises LedgerContradicted, LedgerUnavailable, ArchiveUnavailable, StreamUnavailable, UnusableKey or NoRunningSystem.
+    """
+    from application.ledger.restore_point import record_restore as recorded
+
+    with closing(open_stores(settings, pool_size=2)) as stores, _owned_ledger(settings) as ledger:
+        provenance = _provenance(stores, login)
+        streams = _aligned_streams(stores)
+
+        def record(point: RestorePoint) -> None:
+            stores.act_log().record([_act(point, provenance, target_at)])
+
+        signer = ledger_signer(settings)
+        point, sealed = recorded(ledger, open_archive(settings), signer, stores.clock, record)
+        buildings = _ask_buildings(stores, provenance) if streams is not None else 0
+        checkpoint = sealed.checkpoint
+        return RestoreRecorded(
+            target_at=target_at,
+            recorded_at=provenance.recorded_at,
+            by=provenance.actor,
+            checkpoint=checkpoint.number,
+            extends_checkpoint=point.extends.checkpoint.number if point.extends else 0,
+            last_checkpoint=checkpoint.number - 1,
+            lost=point.intervals,
+            streams=streams,
+            buildings=buildings,
+        )
+
+
+@contextmanager
+def _owned_ledger(settings: Settings) -> Iterator[PostgresLedgerStore]:
+    """The ledger in a session of the database's owner, who alone may skip positions."""
+    from adapters.postgres.connection.session import open_session
+    from adapters.postgres.ledger.store import PostgresLedgerStore
+
+    if settings.migration_database_url is None:
+        raise NoRunningSystem(
+            "the owner of the database records a restore: set GRIDPROOF_MIGRATION_DATABASE_URL as well"
+        )
+    with closing(open_session(owner_url(settings), SESSION)) as session:
+        yield PostgresLedgerStore(lambda: nullcontext(session))
+
+
+def _provenance(stores: Stores, login: str) -> Provenance:
+    from domain.event_sourcing.aggregate import Provenance
+
+    return Provenance(
+        recorded_at=stores.decision_clock.now(),
+        correlation_id=uuid4(),
+        causation_id=uuid4(),
+        actor=f"operator:cli/{stores.operators().id_of(login, drawn=secrets.token_hex(6))}",
+        tenant=None,
+        trace_id=secrets.token_hex(16),
+    )
+
+
+def _act(point: RestorePoint, provenance: Provenance, target_at: datetime | None) -> AdministrativeAct:
+    from application.ledger.restores import reference_of
+
+    return AdministrativeAct.restore_database(
+        provenance,
+        target_at=target_at,
+        extends=reference_of(point.extends),
+        last=reference_of(point.last),
+        lost=point.intervals,
+    )
+
+
+def _aligned_streams(stores: Stores) -> dict[str, int] | None:
+    """Empty the work queues, which hold work of the lost interval, and have readings delivered again."""
+    from adapters.nats.restored_streams import RestoredStreams
+    from adapters.postgres.telemetry.store import PostgresTelemetryStore
+    from domain.telemetry.meter_reading import MALFORMED, PARTITIONS
+
+    if stores.settings.nats_url is None:
+        return None
+    store = PostgresTelemetryStore(stores.pool, stores.clock)
+    positions = {partition: store.position(partition) for partition in range(PARTITIONS)}
+    positions[MALFORMED] = max(positions.values())
+    return asyncio.run(RestoredStreams.work_with(stores.settings.nats_url, positions))
+
+
+def _ask_buildings(stores: Stores, provenance: Provenance) -> int:
+    """Have each building asked whether it does what the log knows nothing of; returns their number."""
+    from application.dispatch.execution.restored_buildings import inspection_work
+
+    work = [
+        inspection_work(row.facility_id, correlation_id=provenance.correlation_id)
+        for row in facility_rows(stores)
+    ]
+    asyncio.run(_published(stores, work, provenance.correlation_id))
+    return len(work)
+
+
+async def _published(stores: Stores, work: list[Any], restore_id: UUID) -> None:
+    from adapters.nats.work_queue import NatsWorkQueue
+    from interfaces.bootstrap.operations import redelivery_s
+
+    queue = await NatsWorkQueue.connect(
+        str(stores.settings.nats_url), redelivery_s=redelivery_s(stores), name="restore"
+    )
+    try:
+        for one in work:
+            await queue.publish_bms(one, message_id=f"inspect:{restore_id}:{one.facility_id}")
+    finally:
+        await queue.aclose()
+
+
+def restored_log(stores: Stores) -> RestoredLog:
+    """When the database was restored last, as the acts of the last days say."""
+    from application.dispatch.execution.restored_buildings import NEVER_RESTORED, RestoredLog
+
+    since, before = stores.clock.now() - REMEMBERED_FOR, None
+    while acts := stores.stream_log().acts(before=before, limit=ACTS_AT_ONCE):
+        for entry in acts:
+            act = entry.domain_event
+            if act.recorded_at < since:
+                return NEVER_RESTORED
+            if isinstance(act, AdministrativeAct.DatabaseRestored):
+                return RestoredLog(act.recorded_at)
+        before = acts[-1].position
+    return NEVER_RESTORED
+
+
+def unexplained_facilities(stores: Stores) -> list[str]:
+    """Those whose buildings are curtailed without a record, as an open alert says."""
+    from application.dispatch.execution.restored_buildings import UNEXPLAINED
+
+    return [one.subject for one in stores.alerts().listed() if one.name == UNEXPLAINED and not one.cleared_at]

@@ -1,0 +1,1 @@
+"""`gridproof backup` and `gridproof restore`."""

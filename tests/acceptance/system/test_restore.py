@@ -1,0 +1,343 @@
+"""A backup, a DR event after it, a restore to the moment before: recorded, said to who kept a checkpoint, and gone on
+with.
+
+The buildings are curtailed by commands that the restored log knows nothing of. The utility sends its DR event again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psycopg
+import pytest
+from click.testing import CliRunner
+
+from adapters.clock import AcceleratedClock
+from adapters.embedded import EmbeddedServers
+from adapters.embedded.postgres import DATABASE, SUPERUSER, WalArchiving
+from adapters.nats.connection import connect
+from adapters.nats.telemetry_stream import NatsTelemetryStream
+from adapters.postgres.connection.dsn import for_failover
+from adapters.postgres.event_store.event_store import PostgresEventStore
+from adapters.postgres.schema.migrate import migrate
+from application.command_bus.bus import CommandBus
+from application.commands.dr_event import JudgeNotification
+from application.commands.facility import RegisterFacility
+from application.commands.program import AgreeProgram
+from application.event_store.demand_response import DemandResponse
+from application.event_store.forecasts import Forecasts
+from application.facility.portfolio_entries import FacilityEntry
+from application.handlers import HANDLERS
+from application.ports.operations.alerts import Alert
+from application.telemetry.ingest.batch_codec import ReadingBatch, pack
+from domain.administration import AdministrativeAct
+from domain.forecast import cycle_start_of
+from domain.telemetry.intervals import INTERVAL, interval_start
+from domain.telemetry.meter_reading import MeterReading, partition_of
+from interfaces.bootstrap import open_stores
+from interfaces.bootstrap.ledger import NewestCheckpoint, ledger_store, wait_until_sealed
+from interfaces.cli import main
+from interfaces.settings.settings import read_settings
+from interfaces.simulators.bms.journal import COMMANDED
+from tests.chaos.small_system import SmallSystem, served_buildings
+from tests.fakes.forecast.forecast_book import FakeForecastBook
+from tests.sample_values import CONTEXT, NOW, PROGRAM, UTILITY, forecast, notice, program_entry, zone_entry
+from tests.servers import Database
+
+SPEED = 90.0
+"""A quarter-hour lasts 10 s."""
+WORKERS = ("project", "relay", "schedule", "dispatch", "aggregate")
+WINDOW = timedelta(minutes=30)
+"""At least 20 s on the wall, for a machine on which much else runs."""
+WITHIN_S = 360.0
+LOST_WINDOW = timedelta(hours=12)
+"""The buildings do not end the lost curtailment by themselves before the DR event comes again."""
+READINGS_A_STEP = 20
+
+
+class RestoredSystem(SmallSystem):
+    """PostgreSQL with backups, NATS, two buildings and the workers, at the accelerated clock."""
+
+    servers: EmbeddedServers
+    first_read: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.events.close()
+        self.clock = AcceleratedClock(epoch=NOW, started_at=self.started_at, speed=SPEED)
+        self.open_events()
+
+    def open_events(self) -> None:
+        self.events = PostgresEventStore(DemandResponse, for_failover(self.database.app_dsn))
+        self.bus = CommandBus(self.events, self.clock, HANDLERS, forecasts=FakeForecastBook())
+
+    def environ(self) -> dict[str, str]:
+        """Of a command at this machine while the servers are stopped."""
+        return {
+            "GRIDPROOF_DATA_DIR": str(self.folder),
+            "GRIDPROOF_BACKUP_DIR": str(self.folder.parent / "backups"),
+            "GRIDPROOF_CLOCK_EPOCH": NOW.isoformat(),
+            "GRIDPROOF_CLOCK_STARTED_AT": self.started_at.isoformat(),
+            "GRIDPROOF_CLOCK_SPEED": str(SPEED),
+            "GRIDPROOF_BMS_NETWORKS": "127.0.0.0/8",
+        }
+
+    def _environment(self, name: str) -> dict[str, str]:
+        return super()._environment(name) | self.environ()
+
+    def command(self, *arguments: str, expect: int = 0, running: bool = True) -> Any:
+        """Run `gridproof ARGUMENTS --json`; returns its document."""
+        environ = self.environ() | ({"GRIDPROOF_DATABASE_URL": self.database.app_dsn} if running else {})
+        with clean_environ(environ):
+            done = CliRunner().invoke(main, [*arguments, "--json"], catch_exceptions=False)
+        assert done.exit_code == expect, done.output
+        return json.loads(done.stdout)
+
+    def register(self, bms_url: str) -> None:
+        entry = program_entry(
+            prepare_lead_s=60,
+            notification_lead_s=0,
+            forecast_guardrail="warn",
+            maximum_duration_s=int(LOST_WINDOW.total_seconds()) + 3_600,
+        )
+        self.bus.handle(AgreeProgram(entry=entry), CONTEXT)
+        for facility in self.entries(bms_url):
+            self.bus.handle(RegisterFacility(entry=facility), CONTEXT)
+
+    def entries(self, bms_url: str) -> list[FacilityEntry]:
+        longest_s = int(LOST_WINDOW.total_seconds()) + 3_600
+        zones = (zone_entry("hall", longest_curtailment_s=longest_s),)
+        return [
+            msgspec.structs.replace(entry, zones=zones, longest_dr_event_s=longest_s)
+            for entry in super().entries(bms_url)
+        ]
+
+    def ask(self, length: timedelta) -> None:
+        """The utility asks for both buildings, from now on until a quarter-hour ends after `length`."""
+        with contextlib.closing(
+            PostgresEventStore(Forecasts, for_failover(self.database.app_dsn))
+        ) as forecasts:
+            cycle = cycle_start_of(self.clock.now())
+            forecasts.save([forecast(facility_id, at=cycle) for facility_id in self.facility_ids])
+        starts_at = self.clock.now() + timedelta(minutes=2)
+        ends_at = interval_start(starts_at + INTERVAL) + length
+        asked = notice(
+            program_id=PROGRAM,
+            facility_ids=self.facility_ids,
+            target_kw=120.0,
+            callback_url=None,
+            starts_at=starts_at,
+            ends_at=ends_at,
+        )
+        command = JudgeNotification(utility_id=UTILITY, utility_event_id=self.run, notice=asked)
+        judgement = self.bus.handle(command, CONTEXT)
+        assert judgement.status == "accepted", judgement.reasons
+        self.dr_event_id = judgement.dr_event_id
+
+    def send_readings(self) -> None:
+        """The next readings of both meters, until they are stored."""
+        asyncio.run(self._published())
+        self.until("stored readings", lambda: self.stored_readings() == self.first_read)
+
+    async def _published(self) -> None:
+        client = await connect(self.nats_url, name="meters")
+        stream = NatsTelemetryStream(client, archived=True)
+        for facility_id in self.facility_ids:
+            readings = [
+                MeterReading(facility_id, "main", NOW + timedelta(seconds=n), 100.0, None)
+                for n in range(self.first_read, self.first_read + READINGS_A_STEP)
+            ]
+            body = pack(ReadingBatch(received_at=self.clock.now(), readings=readings))
+            name = f"{facility_id}-{self.first_read}"
+            await stream.publish(partition_of(facility_id), body, message_id=name)
+        await client.close()
+        self.first_read += READINGS_A_STEP
+
+    def stored_readings(self) -> int:
+        """Of each meter, those that are repeated counted again: the same number of both, or -1."""
+        with psycopg.connect(self.database.admin_dsn) as connection:
+            connection.execute("SET search_path = gridproof")
+            rows = connection.execute(
+                "SELECT facility_id, count(*) FROM meter_readings GROUP BY facility_id"
+            ).fetchall()
+        counts = {number for _, number in rows}
+        return int(counts.pop()) if len(rows) == len(self.facility_ids) and len(counts) == 1 else -1
+
+    def until(self, what: str, there: Callable[[], bool], patience_s: float = WITHIN_S) -> None:
+        super().until(what, there, patience_s)
+
+    @contextlib.contextmanager
+    def stores(self) -> Iterator[Any]:
+        settings = read_settings(self.environ() | {"GRIDPROOF_DATABASE_URL": self.database.app_dsn})
+        with contextlib.closing(open_stores(settings, pool_size=2)) as stores:
+            yield stores
+
+    def newest_checkpoint(self) -> str:
+        """Number and digest of a checkpoint over everything, as a callback carries them."""
+        with self.stores() as stores:
+            assert wait_until_sealed(stores, within_s=60)
+            reference = NewestCheckpoint(ledger_store(stores))()
+        assert reference is not None
+        return reference
+
+    def alerts(self) -> list[Alert]:
+        with self.stores() as stores:
+            return [one for one in stores.alerts().listed() if one.cleared_at is None]
+
+    def dead_letters(self) -> list[Any]:
+        with self.stores() as stores:
+            return list(stores.dead_letters().listed())
+
+    def positions(self) -> dict[int, str]:
+        """Position -> the stream that has it."""
+        with psycopg.connect(self.database.admin_dsn) as connection:
+            rows = connection.execute(
+                "SELECT notification_id, originator_id::text || originator_version"
+                " FROM gridproof.demand_response_events"
+            )
+            return dict(rows.fetchall())
+
+    def _supervise(self) -> None:
+        """As `gridproof up` does: on a machine on which much else runs, a worker may give up at its start."""
+        for name, process in list(self._processes.items()):
+            if process.poll() is not None:
+                self._start(name)
+
+    def _log_excerpts(self) -> str:
+        return str({path.stem: path.read_text()[-2_000:] for path in self.folder.glob("*.log")})
+
+    def stop_processes(self) -> None:
+        for process in self._processes.values():
+            process.send_signal(signal.SIGTERM)
+        for process in self._processes.values():
+            process.wait(timeout=60)
+        self._processes.clear()
+
+    def start_processes(self) -> None:
+        for name in WORKERS:
+            self._start(name)
+
+
+@contextlib.contextmanager
+def clean_environ(environ: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    for name in [name for name in os.environ if name.startswith("GRIDPROOF_")]:
+        del os.environ[name]
+    os.environ.update(environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Iterator[RestoredSystem]:
+    folder = tmp_path / "data"
+    servers = EmbeddedServers(folder, valkey=False, wal=WalArchiving(tmp_path / "backups" / "wal", 60))
+    with servers:
+        url = servers.postgres.url
+        database = Database(
+            DATABASE, servers.database_url, servers.migration_database_url, url(SUPERUSER, DATABASE)
+        )
+        migrate(database.owner_dsn, alone=True)
+        there = RestoredSystem(database, servers.nats_url, folder, "")
+        there.servers = servers
+        with contextlib.closing(there):
+            yield there
+
+
+def test_what_was_lost_is_recorded_and_the_dr_event_is_done_once(system: RestoredSystem) -> None:
+    with served_buildings(system) as bms_url:
+        system.register(bms_url)
+        system.start_processes()
+        system.send_readings()
+        backup = system.command("backup", running=False)
+        assert backup["backup"]["kind"] == "full"
+        system.send_readings()
+        before = system.newest_checkpoint()
+        moment = datetime.now(UTC)
+        assert_tried_beside_the_running_system(system)
+
+        system.send_readings()
+        system.ask(LOST_WINDOW)
+        system.until("plan", lambda: bool(system.dr_event.targets))
+        system.until_committed()
+        lost_checkpoint = system.newest_checkpoint()
+        lost = system.positions()
+        system.stop_processes()
+        system.events.close()
+        system.servers.stop()
+
+        restored = system.command("restore", "--to", moment.isoformat(), "--yes", running=False)
+        (of_log, _) = restored["recorded"]["lost"]
+        assert of_log["lost"] > 0
+        assert restored["recorded"]["streams"]["TELEMETRY"] > 0
+        assert restored["recorded"]["buildings"] == 2
+
+        system.servers.start()
+        system.open_events()
+        system.start_processes()
+        system.until("readings once more", lambda: system.stored_readings() == system.first_read)
+        assert_said_to_witnesses(system, before, lost_checkpoint, of_log)
+        system.until("alerts", lambda: {one.name for one in system.alerts()} == {"curtailed_without_record"})
+        assert {one.subject for one in system.alerts()} == set(system.facility_ids)
+        assert all("the log knows nothing of it" in one.detail for one in system.alerts())
+
+        system.ask(WINDOW)
+        system.until("completed", lambda: system.dr_event.status == "completed")
+        assert [dispatch.status for dispatch in system.dispatches()] == ["restored", "restored"]
+        times = Counter(entry.command_id for entry in system.journal if entry.action in COMMANDED)
+        assert max(times.values()) == 1, "also by the BMS that does a repeated command again"
+        assert system.dead_letters() == []
+        assert_no_position_twice(system, lost, of_log["restored_position"])
+        assert system.stored_readings() == system.first_read
+        system.newest_checkpoint()
+        assert system.command("audit", "verify")["verified"]
+
+
+def assert_tried_beside_the_running_system(system: RestoredSystem) -> None:
+    drill = system.command("backup", "drill", running=False)
+    assert drill["ledger"]["verified"]
+    assert sum(log["domain_events"] for log in drill["ledger"]["logs"]) > 0
+    assert (
+        drill["recovered"]["backup"] == system.command("backup", "list", running=False)["backups"][0]["name"]
+    )
+
+
+def assert_said_to_witnesses(system: RestoredSystem, before: str, lost: str, of_log: dict[str, Any]) -> None:
+    assert system.command("audit", "verify", "--since", before)["findings"] == []
+    report = system.command("audit", "verify", "--since", lost, expect=3)
+    (found,) = report["findings"]
+    assert (found["kind"], report["verified"]) == ("restored", True)
+    assert (found["position"], found["through"]) == (
+        of_log["restored_position"] + 1,
+        of_log["archived_position"],
+    )
+    (restore,) = report["restores"]
+    assert restore["by"].startswith("operator:cli/")
+
+
+def assert_no_position_twice(system: RestoredSystem, lost: dict[int, str], restored_position: int) -> None:
+    now = system.positions()
+    assert all(
+        now.get(position) == stream for position, stream in lost.items() if position <= restored_position
+    )
+    new = {position for position in now if position > restored_position}
+    assert min(new) > max(lost)
+    (act,) = [
+        entry.domain_event
+        for entry in system.events.read_after(restored_position, 1)
+        if isinstance(entry.domain_event, AdministrativeAct.DatabaseRestored)
+    ]
+    assert act.lost[0].restored_position == restored_position
