@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shlex
 import shutil
 import stat
 from pathlib import Path
 
+COMPRESSED = ".gz"
 WAL_FILE = 24
 """Hexadecimal digits in the name of a file of the log."""
 
@@ -15,21 +17,36 @@ WAL_FILE = 24
 def archive_settings(wal: Path, *, at_most_s: int) -> dict[str, str]:
     """Settings of a server that copies each complete file of its log to `wal`, at least every `at_most_s` seconds.
 
-    A file that is there already is accepted if it is the same: a crash may come between the copy and its success.
+    Compressed, since a file that ends by time is mostly empty; with the time of its last change, before which
+    everything is in the archive. A file that is there already is accepted if it is the same: a crash may come between
+    the copy and its success.
     """
-    file, partial = _quoted(wal / "%f"), _quoted(wal / ".%f.partial")
-    copy = f"cp -p %p {partial} && sync {partial} && mv {partial} {file} && sync {_quoted(wal)}"
+    file, partial = _quoted(wal / f"%f{COMPRESSED}"), _quoted(wal / ".%f.partial")
+    copy = (
+        f"gzip -1 < %p > {partial} && touch -r %p {partial} && sync {partial} && mv {partial} {file} && "
+        f"sync {_quoted(wal)}"
+    )
     return {
         "wal_level": "replica",
         "archive_mode": "on",
-        "archive_command": f"if test -f {file}; then cmp -s %p {file}; else {copy}; fi",
+        "archive_command": f"if test -f {file}; then gzip -dc {file} | cmp -s %p -; else {copy}; fi",
         "archive_timeout": f"{at_most_s}s",
         "summarize_wal": "on",  # incremental backups need it
     }
 
 
 def restore_command(wal: Path) -> str:
-    return f"cp {_quoted(wal / '%f')} %p"
+    file = _quoted(wal / f"%f{COMPRESSED}")
+    return f"test -f {file} && gzip -dc {file} > %p"
+
+
+def archive_file(source: Path, wal: Path) -> None:
+    """Put a file of the log into the archive, unless it is there."""
+    target = wal / f"{source.name}{COMPRESSED}"
+    if not target.exists():
+        with source.open("rb") as file, gzip.open(target, "wb") as archived:
+            shutil.copyfileobj(file, archived)
+        target.chmod(0o600)
 
 
 def _quoted(path: Path) -> str:
@@ -63,7 +80,11 @@ def copy_unarchived(old_wal: Path, archive: Path, target: Path) -> int:
         return 0
     copied = 0
     for file in old_wal.iterdir():
-        if len(file.name) == WAL_FILE and file.is_file() and not (archive / file.name).exists():
+        if (
+            len(file.name) == WAL_FILE
+            and file.is_file()
+            and not (archive / f"{file.name}{COMPRESSED}").exists()
+        ):
             shutil.copyfile(file, target / file.name)
             copied += 1
     return copied

@@ -23,11 +23,11 @@ from adapters.embedded.backup.backup_folder import (
 )
 from adapters.embedded.backup.errors import BackupRefused, ServerNotRunning, WalNotArchived
 from adapters.embedded.backup.programs import Progress, no_progress, run_program
-from adapters.embedded.data_folder import DataFolder
+from adapters.embedded.data_folder import DataFolder, write_private
 from adapters.embedded.errors import EmbeddedServerError
 from adapters.embedded.loopback import HOST
 from adapters.embedded.postgres import SUPERUSER, EmbeddedPostgres
-from adapters.embedded.wal_archive import archive_settings
+from adapters.embedded.wal_archive import COMPRESSED, archive_settings
 
 FULL_EVERY = timedelta(days=7)
 """An older full backup is not built upon any more."""
@@ -48,6 +48,8 @@ class BackupTaker:
         bindir: Path | None = None,
         progress: Progress = no_progress,
     ) -> None:
+        if not (data_dir / SERVERS_FILE).exists():
+            raise ServerNotRunning(data_dir)
         self._data = DataFolder.beside(data_dir)
         self._backups = backups
         self._now = now
@@ -153,8 +155,7 @@ class BackupTaker:
             started_at=started_at,
             ended_at=self._now(),
         )
-        shutil.copyfile(self._data.path / SERVERS_FILE, self._backups.path / SERVERS_FILE)
-        (self._backups.path / SERVERS_FILE).chmod(0o600)
+        write_private(self._backups.path / SERVERS_FILE, (self._data.path / SERVERS_FILE).read_bytes())
         self._backups.save(record)
         return record
 
@@ -162,7 +163,7 @@ class BackupTaker:
         """Remove what is older than the oldest backup needs."""
         oldest = self._backups.listed()[0].first_wal
         run_program(
-            [str(self._bindir / "pg_archivecleanup"), "-b", str(self._backups.wal), oldest],
+            [str(self._bindir / "pg_archivecleanup"), "-b", "-x", COMPRESSED, str(self._backups.wal), oldest],
             log=self._data.log("backup"),
             what="removal of old log files",
             advice="Look at the folder",

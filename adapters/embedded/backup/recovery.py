@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -22,7 +21,7 @@ from adapters.embedded.data_folder import DataFolder
 from adapters.embedded.errors import ServerExited
 from adapters.embedded.launcher import remove_folder
 from adapters.embedded.postgres import EmbeddedPostgres
-from adapters.embedded.wal_archive import copy_unarchived, restore_command
+from adapters.embedded.wal_archive import archive_file, copy_unarchived, restore_command
 
 RECOVERED_WITHIN_S = 86_400.0
 _SHORT = "recovery ended before configured recovery target was reached"
@@ -202,6 +201,4 @@ def put_in_place(data: DataFolder, backups: BackupFolder, pending: PendingRestor
         restored.rename(current)
     # A later restore follows the newest history: that of the restored database.
     for history in (current / "pg_wal").glob("*.history"):
-        target = backups.wal / history.name
-        if not target.exists():
-            shutil.copyfile(history, target)
+        archive_file(history, backups.wal)
