@@ -6,7 +6,7 @@ import time
 from typing import Any, TypeVar
 
 import structlog
-from redis.asyncio import ConnectionPool
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.connection import Connection, SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -35,6 +35,26 @@ def cache_pool(urls: str, kind: type[TPool], **options: Any) -> TPool:
         addresses=addresses,
         **options,
     )
+
+
+async def check_addresses(urls: str, *, within_s: float = 1.0) -> str:
+    """What the cache at each address says, for `gridproof doctor`. Raises the first error where none answers."""
+    answers: list[str] = []
+    failures: list[Exception] = []
+    for number, url in enumerate(urls.split(","), start=1):
+        client = Redis.from_url(url.strip(), socket_timeout=within_s, socket_connect_timeout=within_s)
+        try:
+            server = await client.info("server")
+        except (RedisError, OSError, TimeoutError) as error:
+            failures.append(error)
+            answers.append(f"address {number} does not answer: {type(error).__name__}")
+        else:
+            answers.append(str(server.get("valkey_version") or server.get("redis_version")))
+        finally:
+            await client.aclose()
+    if len(failures) == len(answers):
+        raise failures[0]
+    return "; ".join(answers)
 
 
 class CacheAddresses:

@@ -15,9 +15,9 @@ from uuid import uuid4
 
 import uvloop
 
-from application.command_bus.retry import Stopped
 from interfaces.bootstrap.clock import measuring
 from interfaces.bootstrap.connection_budget import POOL_SIZE, connection_budget, enforce_budget
+from interfaces.bootstrap.dispatch import run_dispatch
 from interfaces.bootstrap.forecast import run_forecast
 from interfaces.bootstrap.gc_tuning import freeze_startup_objects
 from interfaces.bootstrap.health import lost_work
@@ -95,9 +95,7 @@ async def run_until_stopped(
     stop = asyncio.Event()
     for wanted in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(wanted, stop.set)
-    try:
-        await wait_for_database(database_url(settings), stop)
-    except Stopped:
+    if not await wait_for_database(database_url(settings), stop):
         return
     stores = open_stores(settings, pool_size=pool_size, is_start=True)
     freeze_startup_objects()
@@ -124,7 +122,7 @@ async def _record_migrations(stores: Stores, stop: asyncio.Event) -> None:
     """The first process of a release that reads the log records what `gridproof migrate` did before it."""
     from contextlib import suppress
 
-    from application.command_bus.retry import retry_while_unavailable
+    from application.command_bus.retry import Stopped, retry_while_unavailable
     from application.operations.recorded_migrations import record_migrations
 
     with suppress(Stopped):
@@ -238,12 +236,6 @@ def _deadlines(stores: Stores, locks: Locks) -> Schedule:
     )
 
 
-async def _dispatch(stores: Stores, stop: asyncio.Event) -> None:
-    from interfaces.bootstrap.dispatch import run_dispatch
-
-    await run_dispatch(stores, stop)
-
-
 async def run_notify(
     stores: Stores,
     stop: asyncio.Event,
@@ -297,14 +289,15 @@ async def _project(stores: Stores, stop: asyncio.Event) -> None:
     from interfaces.workers.project.log_follower import LogFollower
     from projections.registry import PROJECTIONS
 
-    balance = LockBalance("projection ", uuid4().hex[:8])
-    projectors = [
-        Projector(
-            projection, dsn=stores.database_url, alerts=stores.alerts(), clock=stores.clock, balance=balance
-        )
-        for projection in PROJECTIONS
-    ]
-    loops: list[project.Loop] = [*map(LogFollower, projectors), LogFollower(ledger_writer(stores))]
+    projector = partial(
+        Projector,
+        dsn=stores.database_url,
+        alerts=stores.alerts(),
+        clock=stores.clock,
+        balance=LockBalance("projection ", uuid4().hex[:8]),
+    )
+    loops: list[project.Loop] = [LogFollower(projector(projection)) for projection in PROJECTIONS]
+    loops.append(LogFollower(ledger_writer(stores)))
     index = index_of_times(stores)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(project.run(loops=loops, stop=stop), name="project")
@@ -338,7 +331,7 @@ def _failpoint(stores: Stores) -> Callable[[str, str], None]:
 WORKERS: dict[str, Run] = {
     "relay": _relay,
     "schedule": _schedule,
-    "dispatch": _dispatch,
+    "dispatch": run_dispatch,
     "notify": run_notify,
     "measure": _measure,
     "project": _project,

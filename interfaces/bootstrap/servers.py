@@ -257,18 +257,22 @@ def current_cache(settings: Settings, pool: Any) -> SharedCache | None:
     return None if url is None else RedisSharedCache(url, namespace=cache_namespace(settings, pool))
 
 
-async def wait_for_database(dsn: str, stop: asyncio.Event, *, within_s: float = DATABASE_WITHIN_S) -> None:
-    """Return once PostgreSQL takes a connection that can write. Raises Stopped, or NoRunningSystem after `within_s`."""
-    from application.command_bus.retry import Pauses, retry_while_unavailable
+async def wait_for_database(dsn: str, stop: asyncio.Event, *, within_s: float = DATABASE_WITHIN_S) -> bool:
+    """True once PostgreSQL takes a connection that can write, False if `stop` is set first. Raises NoRunningSystem
+    after `within_s`."""
+    from application.command_bus.retry import Pauses, Stopped, retry_while_unavailable
 
     connects = partial(asyncio.to_thread, _connect_once, dsn)
     try:
         async with asyncio.timeout(within_s):
             await retry_while_unavailable(connects, stop=stop, pauses=Pauses(0.5, 2.0), on_retry=_log_wait)
+    except Stopped:
+        return False
     except TimeoutError as error:
         raise NoRunningSystem(
             f"PostgreSQL has not answered for {within_s:g} s: check GRIDPROOF_DATABASE_URL and the server"
         ) from error
+    return True
 
 
 def _connect_once(dsn: str) -> None:

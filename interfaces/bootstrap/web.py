@@ -7,14 +7,12 @@ import resource
 import signal
 import socket
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
 import uvloop
 
-from application.command_bus.retry import Stopped
 from interfaces.bootstrap.clock import measuring
 from interfaces.bootstrap.connection_budget import WEB_POOL_SIZE, show_budget
 from interfaces.bootstrap.gc_tuning import freeze_startup_objects
@@ -68,9 +66,7 @@ async def _serve(settings: Settings) -> None:
     show_budget("web", settings)
     show_caches()
     listener = server.listening(settings.http_host, settings.http_port)
-    try:
-        await _wait_for_database(settings, listener, stop)
-    except Stopped:
+    if not await _wait_for_database(settings, listener, stop):
         listener.close()
         return
     stores = open_stores(
@@ -112,8 +108,8 @@ async def _serve(settings: Settings) -> None:
         stores.close()
 
 
-async def _wait_for_database(settings: Settings, listener: socket.socket, stop: asyncio.Event) -> None:
-    """Wait, and answer meanwhile that this process waits. Raises Stopped, NoRunningSystem."""
+async def _wait_for_database(settings: Settings, listener: socket.socket, stop: asyncio.Event) -> bool:
+    """Wait, and answer meanwhile that this process waits. False if it is told to stop. Raises NoRunningSystem."""
     from interfaces.web.starting import starting_app
     from interfaces.workers.web import server
 
@@ -123,9 +119,7 @@ async def _wait_for_database(settings: Settings, listener: socket.socket, stop: 
         ended = asyncio.Event()
         waiting.add_done_callback(lambda _: ended.set())
         await server.run(starting_app(), listener=listener.dup(), stop=ended)
-        # That of the server is shut down with it.
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(server.THREADS))
-    await waiting
+    return await waiting
 
 
 def _allow_open_files(wanted: int) -> None:

@@ -324,25 +324,9 @@ async def _mqtt(settings: Settings) -> str:
 
 
 async def _cache(url: str) -> str:
-    import redis.asyncio
-    import redis.exceptions
+    from adapters.redis.connections import check_addresses
 
-    answers: list[str] = []
-    failures: list[Exception] = []
-    addresses = url.split(",")
-    for number, address in enumerate(addresses, start=1):
-        client = redis.asyncio.Redis.from_url(address.strip(), socket_timeout=1, socket_connect_timeout=1)
-        try:
-            server = await client.info("server")
-            answers.append(str(server.get("valkey_version") or server.get("redis_version")))
-        except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
-            failures.append(error)
-            answers.append(f"address {number} does not answer: {type(error).__name__}")
-        finally:
-            await client.aclose()
-    if len(failures) == len(addresses):
-        raise failures[0]
-    return "; ".join(answers)
+    return await check_addresses(url)
 
 
 def _disk(data_dir: Path) -> str:

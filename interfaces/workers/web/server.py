@@ -18,6 +18,7 @@ from interfaces.web.guard.platform_listener import PlatformApplication
 
 THREADS = 64
 """Stores are synchronous. asyncio's default executor has six threads on two cores, too few for a group commit."""
+THREADS_AFTERWARDS = 4
 SWITCH_INTERVAL_S = 0.0005
 """For `sys.setswitchinterval`. While a thread decides a command, each send and receive of the event loop waits so long
 for the interpreter lock, and a webhook request has several of them. The default is 5 ms."""
@@ -124,6 +125,8 @@ async def run(
         for taken in (listener, platform):
             if taken is not None:
                 taken.close()
+        # What ends after the server, such as its reports, may still use threads.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS_AFTERWARDS))
         executor.shutdown(wait=False, cancel_futures=True)
         sys.setswitchinterval(usual_s)
 

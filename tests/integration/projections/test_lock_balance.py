@@ -78,7 +78,7 @@ def test_projections_spread_over_processes_that_come_and_go(database: Database) 
         until(database, lambda now: now == {"one": count})
 
 
-def test_a_lock_that_nobody_takes_is_kept_for_a_minute(database: Database) -> None:
+def test_a_lock_without_a_taker_stays_for_a_minute(database: Database) -> None:
     """The other process hangs: each release would delay the projection."""
     now = [0.0]
     balance = LockBalance("projection ", "one", monotonic=lambda: now[0])
@@ -89,12 +89,12 @@ def test_a_lock_that_nobody_takes_is_kept_for_a_minute(database: Database) -> No
         for number in range(3):
             own.execute("SELECT pg_try_advisory_lock(%s)", (number,))
 
-        def asked(name: str, after_s: float) -> bool:
+        def gives_back(name: str, after_s: float) -> bool:
             now[0] += after_s
             return balance.gives_back(name, own)
 
-        assert not asked("a", 0.0), "not at once"
-        assert asked("a", lock_balance.EVERY_S)
-        assert not asked("a", lock_balance.EVERY_S), "it is back"
-        assert not asked("b", lock_balance.EVERY_S)
-        assert asked("b", lock_balance.UNWANTED_S)
+        assert not gives_back("a", 0.0), "not at once"
+        assert gives_back("a", lock_balance.EVERY_S)
+        assert not gives_back("a", lock_balance.EVERY_S), "it is back"
+        assert not gives_back("b", lock_balance.EVERY_S)
+        assert gives_back("b", lock_balance.UNWANTED_S)

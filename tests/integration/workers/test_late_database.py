@@ -67,7 +67,7 @@ def test_web_and_workers_wait_for_a_server_that_starts_later(tmp_path: Path) -> 
         assert all(password not in log.read_text() for log in logs.values())
 
 
-def test_a_process_that_waits_stops_when_it_is_told(tmp_path: Path) -> None:
+def test_a_process_that_waits_ends_at_sigterm(tmp_path: Path) -> None:
     environ = {
         **os.environ,
         "GRIDPROOF_DATABASE_URL": "postgresql://app:hunter2@127.0.0.1:1/gridproof",
