@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import nats.errors
@@ -18,7 +18,8 @@ from application.ports.telemetry.stream import StreamedBatch, StreamFill, Stream
 from domain.telemetry.meter_reading import MALFORMED, PARTITIONS
 
 STREAM = "TELEMETRY"
-MAX_AGE_S = 7 * 86_400.0
+DEFAULT_DAYS = 7
+_DAY_S = 86_400.0
 DEDUPLICATION_S = 120.0
 DEFAULT_MAX_BYTES = 1 << 30
 _MAX_MESSAGE_BYTES = 1_000_000
@@ -48,8 +49,10 @@ class NatsTelemetryStream:
     """`client` is connected and reconnects by itself. The stream and its consumers are made at first use.
 
     `ack_wait_s` (wall seconds) is how long a consumer may hold a batch without acknowledgement before it is
-    redelivered. An `archived` log drops nothing by age, and trims only what is archived. `replicas` and `max_bytes` of
-    None leave an existing log as it is; a new one has one replica and DEFAULT_MAX_BYTES.
+    redelivered. The log drops what is older than `days`; an `archived` one drops nothing by age, and trims only what is
+    archived. `replicas` of None leaves those of an existing log; a new one has one. With `max_bytes` of None the limit
+    is what `following_bytes` returns, unless an operator set another one; where that returns None too, an existing
+    log keeps its limit and a new one has DEFAULT_MAX_BYTES. `following_bytes` is called in a thread.
     """
 
     def __init__(
@@ -61,6 +64,8 @@ class NatsTelemetryStream:
         ack_wait_s: float = 2.0,
         answer_within_s: float = _ANSWER_WITHIN_S,
         archived: bool = False,
+        days: int = DEFAULT_DAYS,
+        following_bytes: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._client = client
         self._jetstream = client.jetstream(timeout=answer_within_s)
@@ -70,21 +75,31 @@ class NatsTelemetryStream:
         self._max_bytes = max_bytes
         self._ack_wait_s = ack_wait_s
         self._archived = archived
+        self._days = days
+        self._following_bytes = following_bytes
         self._inboxes: dict[int, PullInbox] = {}
         self._ensured = False
         self._ensuring = asyncio.Lock()
 
     async def ensure(self) -> None:
         """Create the stream and its consumers, or update them to this configuration."""
+        await self.ensure_stream()
+        with translate_errors():
+            for partition in _ALL:
+                await self._add_consumer(self._consumer(partition))
+
+    async def ensure_stream(self) -> None:
+        """The stream alone, with the limit that follows now."""
         ours = {
             "subjects": [subject_of(p) for p in _ALL],
             "retention": api.RetentionPolicy.LIMITS,
             "storage": api.StorageType.FILE,
             "discard": api.DiscardPolicy.NEW,
-            "max_age": 0.0 if self._archived else MAX_AGE_S,
+            "max_age": 0.0 if self._archived else self._days * _DAY_S,
             "max_msg_size": _MAX_MESSAGE_BYTES,
             "duplicate_window": DEDUPLICATION_S,
         }
+        following = None if self._max_bytes else await asyncio.to_thread(self._following_bytes)
         with translate_errors():
             await set_up_stream(
                 self._jetstream,
@@ -93,9 +108,8 @@ class NatsTelemetryStream:
                 replicas=self._replicas,
                 max_bytes=self._max_bytes,
                 first_max_bytes=DEFAULT_MAX_BYTES,
+                following_bytes=following,
             )
-            for partition in _ALL:
-                await self._add_consumer(self._consumer(partition))
 
     async def _add_consumer(self, config: api.ConsumerConfig) -> None:
         """One that a restore of the database has made anew begins where the database ended, and keeps that."""

@@ -49,6 +49,7 @@ from interfaces.bootstrap.servers import (
 from interfaces.bootstrap.snapshots import make_snapshot_key, verify_snapshots
 from interfaces.bootstrap.stores import Stores, open_stores, opened_stores
 from interfaces.bootstrap.telemetry import gap_sources, meter_readings, seal_imported_history, stored_meters
+from interfaces.bootstrap.telemetry_stream import log_misfits
 from interfaces.bootstrap.weather import weather_problems
 from interfaces.bootstrap.worker_credentials import (
     inherited_environ,
@@ -73,6 +74,7 @@ __all__ = [
     "inherited_environ",
     "ledger_status",
     "load_forecaster",
+    "log_misfits",
     "make_snapshot_key",
     "meter_logins",
     "meter_readings",

@@ -32,7 +32,8 @@ async def run_archive(stores: Stores, stop: asyncio.Event) -> None:
     client = await connect(str(settings.nats_url), name="archive")
     worker = ArchiveWorker(
         raw_log=NatsRawLog(client, clock_time=clock_time(settings)),
-        stream=telemetry_log(client, settings),
+        stream=telemetry_log(client, settings, stores.listed_meters()),
+        log_days=settings.telemetry_log_days,
         archive=open_archive(settings),
         progress=raw_archive_progress(stores),
         alerts=stores.alerts(),

@@ -43,6 +43,8 @@ _SAVED = frozenset(
         "WEATHER_QUOTA_PER_MONTH",
         "WEATHER_FORECAST_DAYS",
         "WEATHER_HISTORY_DAYS",
+        "TELEMETRY_LOG_BYTES",
+        "TELEMETRY_LOG_DAYS",
         "TELEMETRY_STORE",
         "INFLUX_URL",
         "INFLUX_TOKEN",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from interfaces.bootstrap.servers import current_cache
-from interfaces.bootstrap.telemetry_stream import oldest_reading, telemetry_log
+from interfaces.bootstrap.telemetry_stream import follow_meters, oldest_reading, telemetry_log
 
 if TYPE_CHECKING:
     import ssl
@@ -201,11 +201,12 @@ async def run_ingest(stores: Stores, stop: asyncio.Event) -> None:
     )
     sessions = ingest_sessions(stores.settings, locks)
     raw_log = NatsRawLog(client, clock_time=clock_time(stores.settings))
-    showing = asyncio.create_task(show_lag(raw_log, stores.clock, stop), name="lag shown")
+    stream = telemetry_log(client, stores.settings, stores.listed_meters())
+    beside = asyncio.gather(show_lag(raw_log, stores.clock, stop), follow_meters(stream, stores, stop))
     try:
         await ingest.run(
             sessions=sessions,
-            stream=telemetry_log(client, stores.settings),
+            stream=stream,
             alerts=stores.alerts(),
             clock=stores.clock,
             meters=stores.listed_meters(),
@@ -216,8 +217,8 @@ async def run_ingest(stores: Stores, stop: asyncio.Event) -> None:
             stop=stop,
         )
     finally:
-        showing.cancel()
-        await asyncio.gather(showing, return_exceptions=True)
+        beside.cancel()
+        await asyncio.gather(beside, return_exceptions=True)
         await locks.aclose()
     await client.close()
 

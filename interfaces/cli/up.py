@@ -10,7 +10,13 @@ from contextlib import closing
 import click
 
 from application.access.api_keys import ID_BYTES, SECRET_BYTES, issue
-from interfaces.bootstrap import OLD_REFERENCE_ADVICE, old_references, open_stores, weather_problems
+from interfaces.bootstrap import (
+    OLD_REFERENCE_ADVICE,
+    log_misfits,
+    old_references,
+    open_stores,
+    weather_problems,
+)
 from interfaces.cli.console.session import current_settings
 from interfaces.logs import configure_logs
 from interfaces.settings.settings import Settings
@@ -41,6 +47,7 @@ def up() -> None:
         _make_admin_key(settings)
         _name_old_references(settings)
         _name_missing_weather(settings)
+        _name_log_misfits(settings)
         system.start_workers(settings)
         try:
             system.wait_until_ready()
@@ -64,6 +71,12 @@ def _name_missing_weather(settings: Settings) -> None:
     with closing(open_stores(settings, pool_size=1)) as stores:
         for problem in weather_problems(stores):
             click.echo(problem, err=True)
+
+
+def _name_log_misfits(settings: Settings) -> None:
+    with closing(open_stores(settings, pool_size=1)) as stores:
+        for misfit in log_misfits(stores):
+            click.echo(misfit, err=True)
 
 
 def _make_admin_key(settings: Settings) -> None:

@@ -22,6 +22,7 @@ from application.raw_archive.archived_until import ArchivedAges
 from application.raw_archive.manifest import ArchiveContradicted
 from application.raw_archive.object import MAX_MESSAGES, MAX_RAW_BYTES
 from application.raw_archive.writer import HOUR, PartitionArchiver
+from application.telemetry.log_capacity import FULL_SHARE
 from domain.telemetry.meter_reading import MALFORMED, PARTITIONS
 from interfaces.workers.loops.periodic import PeriodicCheck
 
@@ -33,8 +34,6 @@ MARGIN_WALL_S = 2.0
 BEHIND_AFTER_S, LEAST_BEHIND_WALL_S = 900.0, 60.0
 LEAST_PERIOD_WALL_S = 60.0
 """On an accelerated clock a period has as many hours as pass in a wall minute."""
-LOG_RETENTION = timedelta(days=7)
-TRIM_ABOVE = 0.7
 LEAST_BYTES = 1_000_000
 """While the log fills up, so many bytes are archived before their hour is over."""
 _TRIM_BY_AGE_EVERY = 30
@@ -56,6 +55,7 @@ class ArchiveWorker:
         clock: Clock,
         locks: Locks,
         reached: Callable[[str, str], None],
+        log_days: int = 7,
         round_every_s: float = ROUND_EVERY_WALL_S,
     ) -> None:
         self._raw_log = raw_log
@@ -65,6 +65,7 @@ class ArchiveWorker:
         self._clock = clock
         self._locks = locks
         self._reached = reached
+        self._log_retention = timedelta(days=log_days)
         self._round_every_s = round_every_s
         self._behind = AlertSwitch(alerts, clock, "raw_archive_behind", "telemetry log")
         second = clock.wall_seconds(1.0)
@@ -111,7 +112,7 @@ class ArchiveWorker:
 
     async def _archive_due(self) -> None:
         fill = await self._stream.fill()
-        is_filling_up = fill.stored_bytes > TRIM_ABOVE * fill.max_bytes
+        is_filling_up = fill.stored_bytes > FULL_SHARE * fill.max_bytes
         await self._open()
         for partition, archiver in self._archivers.items():
             await self._archive_partition(partition, archiver, fill, is_filling_up=is_filling_up)
@@ -188,5 +189,5 @@ class ArchiveWorker:
 
     def _old_archived(self) -> dict[int, int]:
         """Partition -> the last sequence that is archived and older than the log's retention."""
-        before = self._clock.now() - LOG_RETENTION - self._period
+        before = self._clock.now() - self._log_retention - self._period
         return {p: ages.last_seq_before(before) for p, ages in self._ages.items()}

@@ -48,6 +48,8 @@ WHOLE_IDEAS = {
     "interfaces/workers/aggregate/maintenance.py": "partitions of the coming days",
     "interfaces/workers/dispatch/breaker_alerts.py": "an alert for each open breaker of a building",
     "projections/audit/descriptions.py": "one sentence for each domain event",
+    "interfaces/bootstrap/doctor/disk.py": "the doctor's look at the data folder's disk",
+    "interfaces/bootstrap/doctor/telemetry_log.py": "the doctor's look at the size of the telemetry log",
 }
 """Small modules with one importer in the same folder that stay separate, each with its idea."""
 

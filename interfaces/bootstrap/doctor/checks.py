@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from application.operations.clock_monitor import MAX_SKEW_S
 from application.weather.requirements import CONSEQUENCE
 from interfaces.bootstrap.clock import check_system_clock, clock_of
 from interfaces.bootstrap.connection_budget import total_budget
+from interfaces.bootstrap.doctor.disk import check_disk
 from interfaces.bootstrap.doctor.ledger import check_ledger
 from interfaces.bootstrap.doctor.ledger_places import check_ledger_places
 from interfaces.bootstrap.doctor.portfolio import check_bms_addresses, check_secret_references
@@ -26,8 +25,9 @@ from interfaces.bootstrap.doctor.replication import (
 )
 from interfaces.bootstrap.doctor.result import CheckFailed, CheckResult
 from interfaces.bootstrap.doctor.signatures import check_signatures
+from interfaces.bootstrap.doctor.telemetry_log import NAME as TELEMETRY_LOG
+from interfaces.bootstrap.doctor.telemetry_log import check_telemetry_log
 from interfaces.bootstrap.doctor.weather import CELLS, WEATHER, check_weather, check_weather_cells
-from interfaces.bootstrap.health.readiness import DISK_FULL_SHARE
 from interfaces.bootstrap.influxdb import influx_summary
 from interfaces.bootstrap.servers import NoRunningSystem, check_schema
 from interfaces.bootstrap.snapshots import snapshot_key
@@ -72,7 +72,7 @@ def run_checks(settings: Settings) -> Iterator[CheckResult]:
         lambda: check_weather(settings, clock_of(settings), within_s=WITHIN_S),
         f"check GRIDPROOF_WEATHER_KEY; without weather, {CONSEQUENCE}",
     )
-    yield _run_check("disk", lambda: _disk(settings.data_dir))
+    yield _run_check("disk", lambda: check_disk(settings.data_dir))
 
 
 def _database_checks(settings: Settings) -> Iterator[CheckResult]:
@@ -117,6 +117,7 @@ def _store_checks(settings: Settings, url: str) -> Iterator[CheckResult]:
         yield _run_check("snapshots", lambda: _snapshots(settings, url), "run `gridproof migrate`")
         yield _run_check("ledger places", lambda: check_ledger_places(settings, stores.database_url))
         yield _run_check("raw archive", lambda: check_raw_archive(stores), "run `gridproof migrate`")
+        yield _run_check(TELEMETRY_LOG, lambda: check_telemetry_log(stores), "check GRIDPROOF_NATS_URL")
         yield _run_check("secrets", lambda: check_secret_references(stores), "run `gridproof migrate`")
         yield _run_check(CELLS, lambda: check_weather_cells(stores), "run `gridproof migrate`")
         yield _run_check("bms addresses", lambda: check_bms_addresses(stores), "run `gridproof migrate`")
@@ -327,13 +328,3 @@ async def _cache(url: str) -> str:
     from adapters.redis.connections import check_addresses
 
     return await check_addresses(url)
-
-
-def _disk(data_dir: Path) -> str:
-    folder = next(path for path in (data_dir.absolute(), *data_dir.absolute().parents) if path.exists())
-    usage = shutil.disk_usage(folder)
-    share = usage.used / usage.total
-    text = f"{share:.0%} of {usage.total / 1e9:.0f} GB used at {folder}"
-    if share > DISK_FULL_SHARE:
-        raise CheckFailed(text, "make room, or move GRIDPROOF_DATA_DIR")
-    return text

@@ -60,7 +60,7 @@ class FilledStream(FakeTelemetryStream):
 class Bench:
     """A worker; a later one continues with the log and the archive of `before`."""
 
-    def __init__(self, before: "Bench | None" = None, **later: float) -> None:
+    def __init__(self, before: "Bench | None" = None, *, log_days: int = 7, **later: float) -> None:
         self.clock = FakeClock(T0 + timedelta(minutes=5) + timedelta(**later))
         self.log: FakeRawLog = before.log if before else FakeRawLog()
         self.archive: AbsentArchive = before.archive if before else AbsentArchive()
@@ -75,6 +75,7 @@ class Bench:
             clock=self.clock,
             locks=FakeLocks(),
             reached=lambda _name, _in_flight: None,
+            log_days=log_days,
         )
 
     def log_one(self, partition: int = 3) -> None:
@@ -134,6 +135,16 @@ def test_the_log_is_trimmed_a_week_after_archiving(bench: Bench) -> None:
     trims: dict[float, dict[int, int]] = {1: {}, 2: {3: 1}, 3: {3: 2}}
     for hours, trim in trims.items():
         late = Bench(bench, days=7, hours=hours)
+        late.round()
+        assert late.stream.trims == [trim]
+
+
+def test_the_log_is_trimmed_after_the_days_of_the_setting(bench: Bench) -> None:
+    bench.log_one()
+    bench.round(minutes=60)
+    trims: dict[int, dict[int, int]] = {1: {}, 3: {3: 1}}
+    for hours, trim in trims.items():
+        late = Bench(bench, log_days=30, days=30, hours=hours)
         late.round()
         assert late.stream.trims == [trim]
 
