@@ -141,7 +141,6 @@ class EmbeddedServer(ABC):
         return {name: free_port(None if again else self.data.last_port(name)) for name in self.port_names}
 
     def _start_once(self) -> None:
-        log_file.bound(self.log)
         self._log_since = log_file.size_bytes(self.log)
         try:
             with self.log.open("ab") as output:

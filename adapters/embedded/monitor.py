@@ -7,7 +7,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from adapters.embedded import log_file
 from adapters.embedded.errors import EmbeddedServerError, ServerExited
 from adapters.embedded.launcher import EmbeddedServer
 
@@ -43,7 +42,6 @@ class ServerMonitor:
     def _run(self) -> None:
         while not self._stopping.wait(_CHECK_EVERY_S):
             for server in list(self._servers):
-                log_file.bound(server.log)
                 returncode = server.ended_by_itself()
                 if returncode is not None:
                     self._restart(server, returncode)

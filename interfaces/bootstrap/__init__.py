@@ -4,7 +4,7 @@
 process. Adapters are imported inside the functions, so that a process loads only what it uses.
 """
 
-from interfaces.bootstrap.clock import accelerated_clock, clock_of
+from interfaces.bootstrap.clock import accelerated_clock, clock_of, machine_time
 from interfaces.bootstrap.forecast import forecast_cycle
 from interfaces.bootstrap.ingest_handover import IngestHandover
 from interfaces.bootstrap.ledger import (
@@ -75,6 +75,7 @@ __all__ = [
     "ledger_status",
     "load_forecaster",
     "log_misfits",
+    "machine_time",
     "make_snapshot_key",
     "meter_logins",
     "meter_readings",

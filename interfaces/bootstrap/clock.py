@@ -30,6 +30,13 @@ def clock_of(settings: Settings) -> Clock:
     return AcceleratedClock(settings.clock_epoch, settings.clock_started_at, settings.clock_speed)
 
 
+def machine_time() -> datetime:
+    """For what belongs to the machine, such as its log files, whatever the system's clock shows."""
+    from adapters.clock import SystemClock
+
+    return SystemClock().now()
+
+
 def accelerated_clock(epoch: datetime, started_at: datetime, speed: float) -> Clock:
     from adapters.clock import AcceleratedClock
 

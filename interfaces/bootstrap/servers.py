@@ -51,6 +51,8 @@ _SAVED = frozenset(
         "INFLUX_ORG",
         "BACKUP_DIR",
         "BACKUP_KEEP_FULL",
+        "LOG_ARCHIVE",
+        "LOG_BYTES",
         "SNAPSHOT_KEY",
         "CLOCK_EPOCH",
         "CLOCK_STARTED_AT",

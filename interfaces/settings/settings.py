@@ -227,6 +227,12 @@ class Settings:
 
     log_level: LogLevel = _setting(parse.one_of(*get_args(LogLevel)), "info")
     log_json: bool = _setting(parse.boolean, False)
+    log_days: int = _setting(parse.whole_number(1, 3_650), 30)
+    """How long `gridproof up` keeps rotated log files, days on the wall."""
+    log_bytes: int = _setting(parse.whole_number(100_000_000, 1 << 50), 2_000_000_000)
+    """Of all log files together; the oldest go first."""
+    log_archive: bool = _setting(parse.boolean, False)
+    """Whether the archive gets each rotated log file; it is then kept here until the archive has it."""
 
     testing: bool = _setting(parse.boolean, False)
     """Allows the settings that only tests and the demo use: the failpoints."""

@@ -20,15 +20,18 @@ from interfaces.bootstrap import (
     IngestHandover,
     embedded_servers,
     inherited_environ,
+    machine_time,
     make_snapshot_key,
     migrate_database,
     open_stores,
+    raw_archive,
     save_addresses,
     spawn_child,
     with_embedded,
     without_server_credentials,
     worker_settings,
 )
+from interfaces.log_files import LogFiles, LogRetention, LogRotation
 from interfaces.settings.settings import Settings
 from interfaces.system.private_files import make_private_folder
 from interfaces.system.supervisor import RestartPolicy, Supervisor
@@ -71,12 +74,14 @@ class RunningSystem:
         self._servers = embedded_servers(settings)
         self._supervisor: Supervisor | None = None
         self._handover: IngestHandover | None = None
+        self._log_rotation: LogRotation | None = None
 
     def start_servers(self) -> Settings:
         """Start the embedded servers and migrate; returns the settings with every address."""
         # No other process uses an embedded database yet; another database may be used by older releases.
         is_unshared = self.settings.database_url is None
         self._servers.start()
+        self._log_rotation = LogRotation(self._log_files())
         if self._servers.rights_report:
             log.warning(
                 "rights to the data folder",
@@ -93,6 +98,14 @@ class RunningSystem:
         self._handover.start()
         self._servers.watch(self._server_restarted, self._server_failed)
         return self.settings
+
+    def _log_files(self) -> LogFiles:
+        settings = self.settings
+        retention = LogRetention(
+            days=settings.log_days, most_bytes=settings.log_bytes, is_archived=settings.log_archive
+        )
+        archive = raw_archive(settings) if settings.log_archive else None
+        return LogFiles(settings.data_dir / "logs", retention, machine_time, archive)
 
     @property
     def meters_mqtt_url(self) -> str:
@@ -186,6 +199,9 @@ class RunningSystem:
             self._supervisor.stop()
             self._supervisor = None
         self._servers.stop()
+        if self._log_rotation is not None:
+            self._log_rotation.stop()
+            self._log_rotation = None
 
     def __enter__(self) -> Self:
         return self

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -21,7 +20,6 @@ from typing import IO, Protocol, Self
 _log = logging.getLogger(__name__)
 
 _CHECK_EVERY_S = 0.05
-_LARGEST_LOG_BYTES = 20_000_000
 
 
 class Spawn(Protocol):
@@ -139,7 +137,6 @@ class Supervisor:
 
     def _check(self, child: _Child) -> list[Callable[[], None]]:
         """Restart the child if it has ended and is due; returns the callbacks to call."""
-        _bound(child.log)
         name, process = child.name, child.process
         if process is not None and _has_ended(process):
             returncode = child.returncode = _reap(process)
@@ -220,10 +217,3 @@ def _call(callback: Callable[[], None]) -> None:
         callback()
     except Exception:  # noqa: BLE001 - a faulty callback must not end the supervision
         _log.exception("a callback of the supervisor failed; supervision continues")
-
-
-def _bound(log: Path) -> None:
-    """Copy a large log to one old log and truncate it. It is not renamed, because its writer has it open."""
-    if log.exists() and log.stat().st_size > _LARGEST_LOG_BYTES:
-        shutil.copyfile(log, log.with_name(log.name + ".1"))
-        os.truncate(log, 0)

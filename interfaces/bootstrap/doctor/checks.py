@@ -12,7 +12,7 @@ from application.operations.clock_monitor import MAX_SKEW_S
 from application.weather.requirements import CONSEQUENCE
 from interfaces.bootstrap.clock import check_system_clock, clock_of
 from interfaces.bootstrap.connection_budget import total_budget
-from interfaces.bootstrap.doctor.disk import check_disk
+from interfaces.bootstrap.doctor.disk import LOG_FILES, check_disk, check_log_files
 from interfaces.bootstrap.doctor.ledger import check_ledger
 from interfaces.bootstrap.doctor.ledger_places import check_ledger_places
 from interfaces.bootstrap.doctor.portfolio import check_bms_addresses, check_secret_references
@@ -73,6 +73,7 @@ def run_checks(settings: Settings) -> Iterator[CheckResult]:
         f"check GRIDPROOF_WEATHER_KEY; without weather, {CONSEQUENCE}",
     )
     yield _run_check("disk", lambda: check_disk(settings.data_dir))
+    yield _run_check(LOG_FILES, lambda: check_log_files(settings))
 
 
 def _database_checks(settings: Settings) -> Iterator[CheckResult]:

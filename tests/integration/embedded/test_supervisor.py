@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import queue
 import signal
@@ -14,6 +15,8 @@ import pytest
 
 from adapters.embedded import spawn
 from adapters.embedded.orphans import is_alive
+from interfaces.bootstrap import machine_time
+from interfaces.log_files import LogFiles, LogRetention, LogRotation, rotated_logs
 from interfaces.system.supervisor import RestartPolicy, Supervisor
 
 _POLITE = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(1000)"]
@@ -166,12 +169,26 @@ def test_a_stopping_supervisor_starts_no_child(supervisor: Supervisor) -> None:
         supervisor.start("late", _POLITE)
 
 
-def test_the_log_is_bounded(supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("interfaces.system.supervisor._LARGEST_LOG_BYTES", 1_000)
-    supervisor.start("talker", ["sh", "-c", "while true; do echo 0123456789; sleep 0.001; done"])
-    _until_logged(tmp_path / "logs" / "talker.log.1", "0123456789", times=50)
-    _until_logged(tmp_path / "logs" / "talker.log", "0123456789")
-    assert (tmp_path / "logs" / "talker.log").stat().st_size < 100_000
+def test_the_log_of_a_process_that_goes_on_writing_is_rotated(supervisor: Supervisor, tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    retention = LogRetention(days=30, most_bytes=1_000_000, largest_bytes=1_000)
+    rotation = LogRotation(LogFiles(folder, retention, machine_time, None), every_s=0.02)
+    try:
+        counting = "n=0; while true; do n=$((n+1)); echo line $n; sleep 0.001; done"
+        supervisor.start("talker", ["sh", "-c", counting])
+        deadline = time.monotonic() + 30.0
+        while len(rotated_logs(folder)) < 3:
+            assert time.monotonic() < deadline, "it was not rotated"
+            time.sleep(0.02)
+    finally:
+        rotation.stop()
+    supervisor.stop()
+    rotated = b"".join(gzip.decompress(one.path.read_bytes()) for one in rotated_logs(folder))
+    lines = (rotated + (folder / "talker.log").read_bytes()).decode().splitlines()
+    numbers = [int(line.removeprefix("line ")) for line in lines]
+    assert numbers[0] == 1
+    assert numbers == sorted(set(numbers)), "in order, each line once and whole"
+    assert not list(folder.glob("*.partial"))
 
 
 def test_the_pause_between_restarts_doubles_up_to_its_bound() -> None:
