@@ -1,0 +1,41 @@
+"""Every `gridproof` command of every runbook exists, with its options."""
+
+import shlex
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from application.operations.alert_catalogue import ALERTS
+from interfaces.cli import main
+from tests.gameday.runbook import commands_of
+
+NOT_YET = {"gridproof restore --adopt"}
+"""Commands that a page names before they are there. This set may only become smaller."""
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    for alert in sorted(ALERTS):
+        for command in commands_of(alert):
+            if command not in NOT_YET:
+                yield alert, command
+
+
+@pytest.mark.parametrize(("alert", "command"), list(commands()))
+def test_a_command_of_a_runbook_exists_with_its_options(alert: str, command: str) -> None:
+    words, context = shlex.split(command)[1:], click.Context(main)
+    found: click.Command = main
+    while words and isinstance(found, click.Group):
+        word = words.pop(0)
+        below = found.get_command(context, word)
+        assert below is not None, f"{alert}: there is no {word} in {command}"
+        found, context = below, click.Context(below, parent=context, info_name=word)
+    left = found.make_parser(context).parse_args(args=words)[1]
+    assert left == [], f"{alert}: {command} has too many words"
+
+
+def test_a_command_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(AssertionError, match="there is no lists"):
+        test_a_command_of_a_runbook_exists_with_its_options("x", "gridproof alerts lists")
+    with pytest.raises(click.NoSuchOption):
+        test_a_command_of_a_runbook_exists_with_its_options("x", "gridproof alerts list --newest")
