@@ -7,6 +7,7 @@
 #   make lock                  rewrite requirements*.lock from pyproject.toml
 #   make chaos                 the long kill-and-restart runs; not part of CI
 #   make hosts                 several hosts as network namespaces, with clusters on them (as root); CI runs the shortest
+#   make gameday               cause alerts on a running system, run their runbooks, and see them end; not part of CI
 #   make screenshots           the pictures of docs/screenshots, from a demo in Debian's chromium
 #   make quick                 unit, property (in small) and architecture tests; no servers
 #   make bench                 measure this machine; NAME="append command", SCALE=0.1, OUTPUT=figures.jsonl
@@ -47,7 +48,7 @@ PATRONI      := .venv-patroni
 PATRONI_LOCK := tests/hosts/requirements.lock
 PROJECT := $(PIP) install --quiet --no-deps --no-build-isolation --no-index --editable .
 
-.PHONY: demo up test quick bench bench-compare check lint format types layers licences lock chaos hosts patroni screenshots \
+.PHONY: demo up test quick bench bench-compare check lint format types layers licences lock chaos hosts gameday patroni screenshots \
 	fault-storm clean
 .DELETE_ON_ERROR:
 
@@ -58,7 +59,7 @@ up: $(VENV)/.runs
 	$(BIN)/gridproof up
 
 # Tests and the parts of a benchmark run side by side, as the workers do: threads of numpy would only wait for each other.
-test quick chaos hosts bench bench-compare: export OPENBLAS_NUM_THREADS := 1
+test quick chaos hosts gameday bench bench-compare: export OPENBLAS_NUM_THREADS := 1
 test: $(VENV)/.tests
 	$(BIN)/python -m pytest -n $(BESIDE) --dist loadfile --no-loadscope-reorder -m "not chaos and not slow and not hosts" $(TESTS)
 
@@ -79,6 +80,9 @@ chaos: $(VENV)/.tests
 
 hosts: $(VENV)/.tests patroni
 	$(BIN)/python -m pytest $(if $(TESTS),$(TESTS),tests/hosts)
+
+gameday: $(VENV)/.tests
+	$(BIN)/python -m pytest -m slow tests/gameday
 
 patroni: $(PATRONI)/.installed
 

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -73,9 +73,12 @@ class RunningDemo:
             "facility_ids": [row["facility_id"] for row in serving],
             "priority": 1,
         }
-        answer = httpx.post(self.url + WEBHOOK, json=body, headers=self._header("utility"), timeout=WITHIN_S)
+        answer = self.post_notification(body)
         assert answer.status_code == 202, answer.text
         return str(answer.json()["dr_event_id"])
+
+    def post_notification(self, body: Mapping[str, object]) -> httpx.Response:
+        return httpx.post(self.url + WEBHOOK, json=body, headers=self._header("utility"), timeout=WITHIN_S)
 
     @contextmanager
     def held(self, worker: str) -> Iterator[None]:

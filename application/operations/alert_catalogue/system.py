@@ -37,13 +37,13 @@ SYSTEM_ALERTS: dict[str, AlertDefinition] = {
         "critical",
         "a projection met a domain event that it cannot apply, or its process ends again and again",
         ends="the projection has passed that position",
-        case="record_unreadable_domain_event",
+        case="kill_projections_repeatedly",
     ),
     "relay_stopped": AlertDefinition(
         "page",
         "no relay works: it met a domain event that it cannot read, ends again and again, or is not running",
         ends="a relay has passed that position",
-        case="record_unreadable_domain_event",
+        case="kill_relay_repeatedly",
     ),
     "relay_stalled": AlertDefinition(
         "page",
@@ -86,7 +86,7 @@ SYSTEM_ALERTS: dict[str, AlertDefinition] = {
         "warning",
         "no checkpoint has covered new domain events for a minute",
         ends="the next checkpoint is written",
-        case="revoke_ledger_rights",
+        case="lock_archive",
     ),
     "backup_too_old": AlertDefinition(
         "critical",

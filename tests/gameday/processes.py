@@ -1,0 +1,123 @@
+"""Cases of processes and callers."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import httpx
+
+from tests.gameday.drill import BY_HAND, Drill
+from tests.gameday.registry import case
+
+WRONG_KEYS = 70
+"""Over 60 in a minute are reported."""
+CLEAR = "gridproof alerts clear ID --reason ..."
+PAUSE_S = 0.2
+
+
+@case("kill_worker", "worker_restarted")
+def kill_worker(drill: Drill) -> None:
+    drill.demo.kill("measure")
+    restarted = drill.fires("worker_restarted", "measure")
+    drill.look_at("worker_restarted")
+    drill.undo()
+    drill.do("worker_restarted", CLEAR, ID=str(restarted.alert_id))
+    drill.ends(restarted, how=BY_HAND)
+
+
+@case("send_wrong_keys", "authentication_failures", round=2)
+def send_wrong_keys(drill: Drill) -> None:
+    with httpx.Client(base_url=drill.demo.url, timeout=60.0) as caller:
+        for _ in range(WRONG_KEYS):
+            key = f"Bearer gp_{secrets.token_hex(20)}"
+            assert caller.get("/api/facilities", headers={"Authorization": key}).status_code in {401, 429}
+    failures = drill.fires("authentication_failures")
+    drill.look_at("authentication_failures")
+    # A new web process has counted no failure; otherwise the address is reported for ten minutes.
+    drill.undo(lambda: drill.demo.kill("web"))
+    drill.ends(failures)
+
+
+@case("freeze_relay", "relay_stalled", round=2)
+def freeze_relay(drill: Drill) -> None:
+    with drill.demo.held("relay"):
+        _grow_log(drill, "fac-003")
+        stalled = drill.fires("relay_stalled")
+        drill.look_at("relay_stalled", ID=drill.demo.dr_event)
+    drill.undo()
+    drill.ends(stalled)
+
+
+@case("freeze_projections", "projection_lag", round=2)
+def freeze_projections(drill: Drill) -> None:
+    with drill.demo.held("project"):
+        _grow_log(drill, "fac-004")
+        lagging = drill.fires("projection_lag")
+        drill.look_at("projection_lag")
+    drill.undo()
+    drill.ends(lagging)
+
+
+@case(
+    "stop_aggregate",
+    "telemetry_lag",
+    "telemetry_lag_rising",
+    "telemetry_lag_high",
+    "telemetry_lag_severe",
+    round=2,
+)
+def stop_aggregate(drill: Drill) -> None:
+    with drill.demo.held("aggregate"):
+        raised = [drill.fires(level) for level in drill.case.alerts]
+        for level in drill.case.alerts:
+            drill.look_at(level)
+    drill.undo()
+    for alert in raised:
+        drill.ends(alert)
+
+
+@case("kill_relay_repeatedly", "relay_stopped", round=4)
+def kill_relay_repeatedly(drill: Drill) -> None:
+    with _killed_repeatedly(drill, "relay"):
+        _grow_log(drill, "fac-003")
+        stopped = drill.fires("relay_stopped", "relay process")
+        drill.look_at("relay_stopped", ID=drill.demo.dr_event)
+    drill.undo()
+    drill.ends(stopped)
+
+
+@case("kill_projections_repeatedly", "projection_stopped", round=4)
+def kill_projections_repeatedly(drill: Drill) -> None:
+    with _killed_repeatedly(drill, "project"):
+        _grow_log(drill, "fac-004")
+        stopped = drill.fires("projection_stopped")
+        drill.look_at("projection_stopped", ID=drill.demo.dr_event)
+    drill.undo()
+    drill.ends(stopped)
+
+
+@contextmanager
+def _killed_repeatedly(drill: Drill, worker: str) -> Iterator[None]:
+    """The worker is killed whenever the supervisor has started it again."""
+    over = threading.Event()
+
+    def kill() -> None:
+        while not over.wait(PAUSE_S):
+            with suppress(ProcessLookupError):
+                drill.demo.kill(worker)
+
+    thread = threading.Thread(target=kill, name=f"kills {worker}")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _grow_log(drill: Drill, facility: str) -> None:
+    drill.gridproof("facilities", "opt-out", facility, "--reason", "a game day")
+    drill.gridproof("facilities", "opt-in", facility, "--reason", "a game day")
