@@ -14,7 +14,12 @@ LEFT_OUT = re.compile(r"\bmark\.(chaos|slow|hosts)\b")
 
 def table_rows(page: Path, heading: Sequence[str]) -> list[list[str]]:
     """The cells of every row under `heading`, of all tables of the page."""
-    lines = [line for line in page.read_text().splitlines() if line.startswith("|")]
+    return rows_in(page.read_text(), heading)
+
+
+def rows_in(text: str, heading: Sequence[str]) -> list[list[str]]:
+    """The same, of all tables of the text."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return [row for row in cells if row != list(heading) and set(row[0]) != {"-"}]
 
