@@ -12,9 +12,11 @@ STANDBY = "needs a standby: the embedded server has none; `make hosts` shows fai
 LONG = "is raised or ends after more minutes than a game day has"
 WITHOUT_CASE: dict[str, str] = {
     "alert_undeliverable": ANOTHER_SYSTEM,
+    "backup_too_old": ANOTHER_SYSTEM,
     "certificate_expiring": ANOTHER_SYSTEM,
     "clock_skewed": "the processes of one machine share its name, and those with a right clock end it at once",
     "connections_short": ANOTHER_SYSTEM,
+    "curtailed_without_record": "needs a restore of the database, which ends the demo",
     "database_failover": STANDBY,
     "deadline_failing": DEFECT,
     "dr_event_recovering_too_long": "a restore that fails completes the DR event: only a defect leaves it open",
