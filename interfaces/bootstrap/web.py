@@ -28,6 +28,7 @@ from interfaces.settings.settings import Settings
 from interfaces.workers.loops.cache_metrics import show_caches
 
 if TYPE_CHECKING:
+    from adapters.redis.rate_limit import CachedRateLimiter
     from application.access.daily_quota import DailyQuotas
     from application.facility.secret_references import RecordedReference
     from application.ports.access.daily_usage import UsageKind
@@ -158,7 +159,6 @@ async def replica_reads(stores: Stores) -> AsyncIterator[ReplicaReads | None]:
 
 def web_dependencies(stores: Stores, replica: ReplicaReads | None = None) -> WebDependencies:
     from adapters.forecasting.calendar.public_holidays import RegionalHolidays
-    from adapters.redis.rate_limit import CachedRateLimiter
     from interfaces.web.api.webhook.callback_ids import CallbackIds
     from interfaces.web.edge import WebDependencies
 
@@ -175,11 +175,7 @@ def web_dependencies(stores: Stores, replica: ReplicaReads | None = None) -> Web
         system_state=stores.system_state(),
         sessions=stores.sessions(),
         dead_letter_replay=dead_letter_replay(stores),
-        rate_limiter=CachedRateLimiter(
-            settings.http_rate_per_key_per_s,
-            redis_url=settings.redis_url,
-            namespace=cache_namespace(stores.settings, stores.pool),
-        ),
+        rate_limiter=_rate_limiter(stores),
         alerts=stores.alerts(),
         writes_newer_topics=stores.events.writes_newer_topics,
         dead_letters=stores.dead_letters(),
@@ -217,6 +213,16 @@ def web_dependencies(stores: Stores, replica: ReplicaReads | None = None) -> Web
         callback_ids=CallbackIds(stores.callback_addresses()),
         stream_clients=settings.stream_clients,
         stream_clients_per_key=settings.stream_clients_per_key,
+    )
+
+
+def _rate_limiter(stores: Stores) -> CachedRateLimiter:
+    from adapters.redis.rate_limit import CachedRateLimiter
+
+    return CachedRateLimiter(
+        stores.settings.http_rate_per_key_per_s,
+        redis_url=stores.settings.redis_url,
+        namespace=cache_namespace(stores.settings, stores.pool),
     )
 
 

@@ -1,9 +1,15 @@
 """Contradictions between settings, each of which is valid by itself."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from application.dispatch.time_limits import BmsTimeLimits, TimeLimitsConflict
+
+if TYPE_CHECKING:
+    from interfaces.settings.settings import Settings
 
 CLOCK = frozenset({"GRIDPROOF_CLOCK_EPOCH", "GRIDPROOF_CLOCK_STARTED_AT", "GRIDPROOF_CLOCK_SPEED"})
 PAIRS = (
@@ -51,7 +57,7 @@ def secrets_folder_contradictions(secrets: Path, data_dir: Path) -> Iterator[str
         )
 
 
-def time_limit_contradictions(limits: BmsTimeLimits) -> Iterator[str]:
+def _conflicts(limits: BmsTimeLimits) -> Iterator[str]:
     try:
         limits.check()
     except TimeLimitsConflict as conflict:
@@ -66,3 +72,18 @@ def failpoint_contradictions(given: Mapping[str, str], refused: Collection[str])
     has_file = "GRIDPROOF_FAILPOINT_ONCE_FILE" in given
     if has_file and not has_failpoint and "GRIDPROOF_FAILPOINT" not in refused:
         yield "GRIDPROOF_FAILPOINT: GRIDPROOF_FAILPOINT_ONCE_FILE goes with a failpoint; set it, or unset the file"
+
+
+def time_limit_contradictions(settings: Settings, refused: set[str]) -> Iterator[str]:
+    """Not checked on an accelerated clock, where a call of 0.1 s on the wall takes minutes."""
+    names = {"GRIDPROOF_BMS_CONNECT_TIMEOUT_S", "GRIDPROOF_BMS_TOTAL_TIMEOUT_S", "GRIDPROOF_COMMAND_SLA_S"}
+    if settings.clock_speed is not None or refused & names or "GRIDPROOF_CLOCK_SPEED" in refused:
+        return
+    if settings.bms_connect_timeout_s > settings.bms_total_timeout_s:
+        return  # reported already
+    limits = BmsTimeLimits(
+        connect_s=settings.bms_connect_timeout_s,
+        call_s=settings.bms_total_timeout_s,
+        command_sla_s=settings.command_sla_s,
+    )
+    yield from _conflicts(limits)

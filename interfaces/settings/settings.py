@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from application.dispatch.time_limits import TIME_LIMITS, BmsTimeLimits
+from application.dispatch.time_limits import TIME_LIMITS
 from application.facility import secret_references
 from application.ports.operations.alerts import Severity
 from interfaces.settings import parsers as parse
@@ -333,22 +333,7 @@ def _contradictions(settings: Settings, *, refused: set[str]) -> Iterator[str]:
     if settings.secrets_dir is not None and "GRIDPROOF_SECRETS_DIR" not in refused:
         yield from secrets_folder_contradictions(settings.secrets_folder, settings.data_dir)
     yield from failpoint_contradictions(settings.to_environ(), refused)
-    yield from _time_limit_contradictions(settings, refused)
-
-
-def _time_limit_contradictions(settings: Settings, refused: set[str]) -> Iterator[str]:
-    """Not checked on an accelerated clock, where a call of 0.1 s on the wall takes minutes."""
-    names = {"GRIDPROOF_BMS_CONNECT_TIMEOUT_S", "GRIDPROOF_BMS_TOTAL_TIMEOUT_S", "GRIDPROOF_COMMAND_SLA_S"}
-    if settings.clock_speed is not None or refused & names or "GRIDPROOF_CLOCK_SPEED" in refused:
-        return
-    if settings.bms_connect_timeout_s > settings.bms_total_timeout_s:
-        return  # reported already
-    limits = BmsTimeLimits(
-        connect_s=settings.bms_connect_timeout_s,
-        call_s=settings.bms_total_timeout_s,
-        command_sla_s=settings.command_sla_s,
-    )
-    yield from time_limit_contradictions(limits)
+    yield from time_limit_contradictions(settings, refused)
 
 
 def _as_text(value: object) -> str:

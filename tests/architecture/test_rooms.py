@@ -24,7 +24,6 @@ USUAL = re.compile(r"NotFound(Error)?$")
 WHOLE_IDEAS = {
     "adapters/bms/setpoints.py": "the setpoint contract over SOAP",
     "adapters/embedded/ingest_session.py": "the drawn client id of ingest",
-    "adapters/embedded/log_file.py": "the last lines of a server's log",
     "adapters/postgres/event_store/contracted_releases.py": "whether older processes may still run",
     "adapters/postgres/read_model/rebuild/plan_barrier.py": "wait for query plans older than a partition",
     "adapters/postgres/read_model/rebuild/verify.py": "compare live rows with a fresh fold",

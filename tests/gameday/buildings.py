@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from adapters.nats.bms_work import BMS_STREAM
 from adapters.nats.connection import connect
-from adapters.nats.work_queue import BMS_STREAM
 from domain.dispatch.state import CURTAILED as CURTAILED_STATUSES
 from tests.gameday.drill import Drill
 from tests.gameday.registry import case

@@ -79,7 +79,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for alert, outcome in sorted(_figures.items()):
         if isinstance(outcome, Outcome):
             fired, ended = outcome.fired_s or 0.0, outcome.ended_s or 0.0
-            text = f"{fired:13.1f} {ended:13.1f}  {outcome.how:10} {', '.join(dict.fromkeys(outcome.commands))}"
+            text = (
+                f"{fired:13.1f} {ended:13.1f}  {outcome.how:10} {', '.join(dict.fromkeys(outcome.commands))}"
+            )
         else:
             text = f"failed: {outcome}".partition("\n")[0]
         terminalreporter.write_line(f"{alert:32} {text}")
