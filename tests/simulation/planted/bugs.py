@@ -309,7 +309,7 @@ class StopsAtPoison(NoBug):
 
 
 class CountsNoTries(NoBug):
-    """Takes every delivery of BMS work for its first."""
+    """Counts no tries of BMS work."""
 
     name = "counts-no-tries"
 
