@@ -1,15 +1,10 @@
 """Contradictions between settings, each of which is valid by itself."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from application.dispatch.time_limits import BmsTimeLimits, TimeLimitsConflict
-
-if TYPE_CHECKING:
-    from interfaces.settings.settings import Settings
 
 CLOCK = frozenset({"GRIDPROOF_CLOCK_EPOCH", "GRIDPROOF_CLOCK_STARTED_AT", "GRIDPROOF_CLOCK_SPEED"})
 PAIRS = (
@@ -74,7 +69,20 @@ def failpoint_contradictions(given: Mapping[str, str], refused: Collection[str])
         yield "GRIDPROOF_FAILPOINT: GRIDPROOF_FAILPOINT_ONCE_FILE goes with a failpoint; set it, or unset the file"
 
 
-def time_limit_contradictions(settings: Settings, refused: set[str]) -> Iterator[str]:
+class TimeLimitSettings(Protocol):
+    """The settings of a BMS command's time limits, seconds."""
+
+    @property
+    def clock_speed(self) -> float | None: ...
+    @property
+    def bms_connect_timeout_s(self) -> float: ...
+    @property
+    def bms_total_timeout_s(self) -> float: ...
+    @property
+    def command_sla_s(self) -> float: ...
+
+
+def time_limit_contradictions(settings: TimeLimitSettings, refused: set[str]) -> Iterator[str]:
     """Not checked on an accelerated clock, where a call of 0.1 s on the wall takes minutes."""
     names = {"GRIDPROOF_BMS_CONNECT_TIMEOUT_S", "GRIDPROOF_BMS_TOTAL_TIMEOUT_S", "GRIDPROOF_COMMAND_SLA_S"}
     if settings.clock_speed is not None or refused & names or "GRIDPROOF_CLOCK_SPEED" in refused:
