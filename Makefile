@@ -82,7 +82,7 @@ hosts: $(VENV)/.tests patroni
 	$(BIN)/python -m pytest $(if $(TESTS),$(TESTS),tests/hosts)
 
 gameday: $(VENV)/.tests
-	$(BIN)/python -m pytest -m slow tests/gameday
+	$(BIN)/python -m pytest -m slow -o faulthandler_timeout=1200 tests/gameday
 
 patroni: $(PATRONI)/.installed
 

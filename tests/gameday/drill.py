@@ -104,6 +104,9 @@ class Drill:
             action()
         self.undone = self.demo.clock.now()
 
+    def is_open(self, alert: str) -> bool:
+        return any(row.name == alert and row.cleared_at is None for row in self._alerts())
+
     def _raised(self, alert: str, subject: str) -> Alert | None:
         rows = [row for row in self._alerts() if row.name == alert and row.subject.startswith(subject)]
         return next((row for row in rows if row.raised_at >= self.began), None)

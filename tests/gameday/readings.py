@@ -67,6 +67,8 @@ def silence_meter(drill: Drill) -> None:
 def stop_weather(drill: Drill) -> None:
     """The process of the weather service, the meters and the buildings stands still."""
     dr_event_id = drill.request(ASKED, ahead=LATER)
+    # Of the same round: without readings that wait, the meters' silence would hide that nothing stores them.
+    drill.until(lambda: drill.is_open("telemetry_lag"), "readings wait for the stopped aggregate worker")
     with drill.frozen_world():
         drill.begin()
         degraded = drill.fires("degraded_forecast", ASKED)
