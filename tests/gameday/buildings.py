@@ -109,8 +109,10 @@ def slow_bms(drill: Drill) -> None:
     drill.ends(drill.fires("bms_slow"))
 
 
-@case("purge_work_queue", "work_reissued", round=3)
+@case("purge_work_queue", "work_reissued", round=2)
 def purge_work_queue(drill: Drill) -> None:
+    forecast = f"/api/facilities/{CURTAILED}/forecast"  # a degraded one would block its dispatch
+    drill.until(lambda: drill.demo.get(forecast)["data_quality"] == "full", "its forecast is full again")
     with drill.demo.held("dispatch"):
         dr_event_id = drill.request(CURTAILED)
         drill.until(lambda: asyncio.run(_purge(drill.address("NATS_URL"))), "the work queue holds commands")

@@ -27,7 +27,7 @@ def change_snapshot(drill: Drill) -> None:
     drill.ends(forged)
 
 
-@case("change_log", "ledger_mismatch", round=2)
+@case("change_log", "ledger_mismatch", round=3)
 def change_log(drill: Drill) -> None:
     drill.as_owner(WITHOUT_TRIGGERS % CHANGED)
     drill.look_at("ledger_mismatch")
@@ -38,7 +38,7 @@ def change_log(drill: Drill) -> None:
     drill.ends(mismatch)
 
 
-@case("lock_archive", "ledger_unsealed", round=3)
+@case("lock_archive", "ledger_unsealed", round=2)
 def lock_archive(drill: Drill) -> None:
     """A file is where the folder of the ledger's archive was."""
     place = drill.demo.folder / "archive" / "ledger"

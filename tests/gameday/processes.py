@@ -28,7 +28,7 @@ def kill_worker(drill: Drill) -> None:
     drill.ends(restarted, how=BY_HAND)
 
 
-@case("send_wrong_keys", "authentication_failures", round=2)
+@case("send_wrong_keys", "authentication_failures", round=3)
 def send_wrong_keys(drill: Drill) -> None:
     with httpx.Client(base_url=drill.demo.url, timeout=60.0) as caller:
         for _ in range(WRONG_KEYS):
@@ -41,7 +41,7 @@ def send_wrong_keys(drill: Drill) -> None:
     drill.ends(failures)
 
 
-@case("freeze_relay", "relay_stalled", round=2)
+@case("freeze_relay", "relay_stalled", round=3)
 def freeze_relay(drill: Drill) -> None:
     with drill.demo.held("relay"):
         _grow_log(drill, "fac-003")
@@ -51,7 +51,7 @@ def freeze_relay(drill: Drill) -> None:
     drill.ends(stalled)
 
 
-@case("freeze_projections", "projection_lag", round=2)
+@case("freeze_projections", "projection_lag", round=3)
 def freeze_projections(drill: Drill) -> None:
     with drill.demo.held("project"):
         _grow_log(drill, "fac-004")
@@ -67,7 +67,7 @@ def freeze_projections(drill: Drill) -> None:
     "telemetry_lag_rising",
     "telemetry_lag_high",
     "telemetry_lag_severe",
-    round=2,
+    round=3,
 )
 def stop_aggregate(drill: Drill) -> None:
     with drill.demo.held("aggregate"):
