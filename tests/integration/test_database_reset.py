@@ -67,7 +67,7 @@ def test_rows_partitions_and_sequences_of_one_test_are_reset_for_the_next(server
         f"GRANT UPDATE ON {EVENTS} TO gridproof_app",
         "REVOKE EXECUTE ON FUNCTION pg_try_advisory_lock(int, int) FROM PUBLIC",
         "CREATE FUNCTION gridproof.more() RETURNS int LANGUAGE sql AS 'SELECT 1'",
-        "DROP TABLE gridproof.alerts",
+        "DROP TABLE gridproof.alerts CASCADE",
         "CREATE SCHEMA more",
         (
             "DO $$ BEGIN EXECUTE 'CREATE OR REPLACE VIEW gridproof.meter_readings AS '"

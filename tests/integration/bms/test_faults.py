@@ -163,7 +163,7 @@ def test_the_breaker_opens_after_five_time_outs_and_closes_after_its_window() ->
 
 def test_an_answer_between_time_outs_keeps_the_breaker_closed() -> None:
     async def scenario() -> None:
-        limits = SoapLimits(total_floor_s=0.5, total_s=5.0)  # a busy machine answers within it
+        limits = SoapLimits(total_floor_s=2.0, total_s=5.0)  # a busy machine answers within it
         async with served_building(limits=limits) as served:
             for _ in range(3):
                 served.fault("time_out", times=2)

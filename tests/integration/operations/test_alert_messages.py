@@ -15,6 +15,7 @@ import pytest
 
 from adapters.postgres.operations.alert_deliveries import PostgresAlertDeliveries
 from application.operations.alert_decisions import decide_alert
+from application.ports.operations.alert_delivery import Delivery
 from interfaces.bootstrap import open_stores
 from interfaces.bootstrap.health import alerts as wiring
 from interfaces.bootstrap.stores import Stores
@@ -87,6 +88,11 @@ class World:
     def subjects(self) -> list[str]:
         return [str(mail["Subject"]).strip() for mail in self.mail.mails]
 
+    def kept(self, channel: str) -> list[Delivery]:
+        """The recorded deliveries."""
+        since = self.stores.clock.now().replace(year=2020)
+        return list(PostgresAlertDeliveries(self.stores.pool).of_channel(channel, since=since).values())
+
 
 @pytest.fixture
 def made(
@@ -142,6 +148,7 @@ def test_an_alert_reaches_people_is_escalated_and_its_end_follows(made: Callable
             alerts = world.stores.alerts()
             await asyncio.to_thread(alerts.clear, "relay_stopped", "relay", at=world.stores.clock.now())
             await until(lambda: len(world.mail.mails) == 4 and len(world.hook.bodies) == 2)
+            await until(lambda: len(world.kept("escalation email")) == 2)  # recorded after it was sent
 
     asyncio.run(scenario())
     assert (world.kinds(), world.hook.unsigned) == (["raised", "ended"], [])
@@ -153,9 +160,8 @@ def test_an_alert_reaches_people_is_escalated_and_its_end_follows(made: Callable
         "[gridproof] page raised, and nobody has acknowledged it: relay_stopped: relay",
         "[gridproof] page raised: relay_stopped: relay",
     ]
-    since = world.stores.clock.now().replace(year=2020)
-    kept = PostgresAlertDeliveries(world.stores.pool).of_channel("escalation email", since=since)
-    assert sorted((one.kind, one.failure) for one in kept.values()) == [("ended", None), ("escalated", None)]
+    kept = world.kept("escalation email")
+    assert sorted((one.kind, one.failure) for one in kept) == [("ended", None), ("escalated", None)]
 
 
 def test_an_acknowledged_alert_is_not_escalated_and_one_of_two_processes_delivers(
@@ -200,12 +206,11 @@ def test_no_private_address_is_called_unless_it_is_allowed(made: Callable[..., W
     async def scenario() -> None:
         async with wiring.delivering_alerts(world.stores, asyncio.Event()):
             await asyncio.to_thread(world.raise_alert)
-            await until(lambda: bool(world.mail.mails))
+            await until(lambda: bool(world.mail.mails) and bool(world.kept("webhook")))
 
     asyncio.run(scenario())
     assert (world.hook.bodies, world.hook.unsigned) == ([], [])
-    since = world.stores.clock.now().replace(year=2020)
-    [tried] = PostgresAlertDeliveries(world.stores.pool).of_channel("webhook", since=since).values()
+    [tried] = world.kept("webhook")
     assert (tried.delivered_at, "port" in str(tried.failure)) == (None, True)
 
 
