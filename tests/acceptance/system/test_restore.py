@@ -11,6 +11,8 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -20,7 +22,6 @@ from typing import Any
 import msgspec
 import psycopg
 import pytest
-from click.testing import CliRunner
 
 from adapters.clock import AcceleratedClock
 from adapters.embedded import EmbeddedServers
@@ -46,7 +47,6 @@ from domain.telemetry.intervals import INTERVAL, interval_start
 from domain.telemetry.meter_reading import MeterReading, partition_of
 from interfaces.bootstrap import open_stores
 from interfaces.bootstrap.ledger import NewestCheckpoint, ledger_store, wait_until_sealed
-from interfaces.cli import main
 from interfaces.settings.settings import read_settings
 from interfaces.simulators.bms.journal import COMMANDED
 from tests.chaos.small_system import SmallSystem, served_buildings
@@ -96,11 +96,13 @@ class RestoredSystem(SmallSystem):
         return super()._environment(name) | self.environ()
 
     def command(self, *arguments: str, expect: int = 0, running: bool = True) -> Any:
-        """Run `gridproof ARGUMENTS --json`; returns its document."""
+        """Run `gridproof ARGUMENTS --json` in a process of its own, since a process that saw a restored server refuses
+        the one of before; returns its document."""
         environ = self.environ() | ({"GRIDPROOF_DATABASE_URL": self.database.app_dsn} if running else {})
         with clean_environ(environ):
-            done = CliRunner().invoke(main, [*arguments, "--json"], catch_exceptions=False)
-        assert done.exit_code == expect, done.output
+            command = [sys.executable, "-m", "interfaces.cli", *arguments, "--json"]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == expect, done.stdout + done.stderr
         return json.loads(done.stdout)
 
     def register(self, bms_url: str) -> None:
