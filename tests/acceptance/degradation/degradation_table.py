@@ -122,7 +122,7 @@ ROWS: dict[str, dict[str, str]] = {
     "the replica": FRESH,
     "the cache": FRESH | {"ready": "degraded"},
     "NATS": NO_READINGS | {"operations": "parts", "ready": "degraded"},
-    "the MQTT broker": NO_READINGS,
+    "the MQTT broker": NO_READINGS | {"ready": "degraded"},
     "worker ingest": NO_READINGS,
     "worker aggregate": NO_READINGS,
     "worker project": FRESH | dict.fromkeys(OUT_OF_THEM, "read_models") | {"stream": "projections"},
