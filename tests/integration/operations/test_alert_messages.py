@@ -88,7 +88,7 @@ class World:
     def subjects(self) -> list[str]:
         return [str(mail["Subject"]).strip() for mail in self.mail.mails]
 
-    def kept(self, channel: str) -> list[Delivery]:
+    def recorded(self, channel: str) -> list[Delivery]:
         """The recorded deliveries."""
         since = self.stores.clock.now().replace(year=2020)
         return list(PostgresAlertDeliveries(self.stores.pool).of_channel(channel, since=since).values())
@@ -148,7 +148,7 @@ def test_an_alert_reaches_people_is_escalated_and_its_end_follows(made: Callable
             alerts = world.stores.alerts()
             await asyncio.to_thread(alerts.clear, "relay_stopped", "relay", at=world.stores.clock.now())
             await until(lambda: len(world.mail.mails) == 4 and len(world.hook.bodies) == 2)
-            await until(lambda: len(world.kept("escalation email")) == 2)  # recorded after it was sent
+            await until(lambda: len(world.recorded("escalation email")) == 2)  # recorded after it was sent
 
     asyncio.run(scenario())
     assert (world.kinds(), world.hook.unsigned) == (["raised", "ended"], [])
@@ -160,8 +160,8 @@ def test_an_alert_reaches_people_is_escalated_and_its_end_follows(made: Callable
         "[gridproof] page raised, and nobody has acknowledged it: relay_stopped: relay",
         "[gridproof] page raised: relay_stopped: relay",
     ]
-    kept = world.kept("escalation email")
-    assert sorted((one.kind, one.failure) for one in kept) == [("ended", None), ("escalated", None)]
+    deliveries = world.recorded("escalation email")
+    assert sorted((one.kind, one.failure) for one in deliveries) == [("ended", None), ("escalated", None)]
 
 
 def test_an_acknowledged_alert_is_not_escalated_and_one_of_two_processes_delivers(
@@ -206,11 +206,11 @@ def test_no_private_address_is_called_unless_it_is_allowed(made: Callable[..., W
     async def scenario() -> None:
         async with wiring.delivering_alerts(world.stores, asyncio.Event()):
             await asyncio.to_thread(world.raise_alert)
-            await until(lambda: bool(world.mail.mails) and bool(world.kept("webhook")))
+            await until(lambda: bool(world.mail.mails) and bool(world.recorded("webhook")))
 
     asyncio.run(scenario())
     assert (world.hook.bodies, world.hook.unsigned) == ([], [])
-    [tried] = world.kept("webhook")
+    [tried] = world.recorded("webhook")
     assert (tried.delivered_at, "port" in str(tried.failure)) == (None, True)
 
 
