@@ -53,6 +53,9 @@ def run_bench_dispatch(settings: Settings) -> None:
     """Run a dispatch worker."""
     from interfaces.bootstrap.dispatch import run_dispatch
     from interfaces.bootstrap.processes import run_until_stopped
+    from interfaces.logs import configure_logs
+
+    configure_logs(settings, process="dispatch")  # on stderr: stdout is for figures
 
     async def run(stores: Stores, stop: asyncio.Event) -> None:
         await run_dispatch(stores, stop)
