@@ -16,7 +16,7 @@ from application.ports.dispatch.building_control import (
 from interfaces.settings.secrets import SecretNotFound
 from interfaces.simulators.bms.journal import duplicate_actions
 from tests.fakes.dispatch.call_slots import FakeCallSlots
-from tests.integration.bms.rig import order, served_building
+from tests.integration.bms.rig import ANSWERS_WITHIN_S, order, served_building
 from tests.sample_values import THIS_MACHINE
 
 
@@ -142,7 +142,7 @@ def test_a_bms_with_unavailable_credentials_is_not_called_and_the_worker_continu
 def test_the_breaker_opens_after_five_time_outs_and_closes_after_its_window() -> None:
     async def scenario() -> None:
         changes: list[tuple[str, str]] = []
-        limits = SoapLimits(total_floor_s=0.5, total_s=5.0, breaker_open_s=60.0)
+        limits = SoapLimits(total_floor_s=ANSWERS_WITHIN_S, total_s=5.0, breaker_open_s=60.0)
         async with served_building(
             limits=limits, breaker_listener=lambda facility, state: changes.append((facility, state))
         ) as served:
@@ -163,7 +163,7 @@ def test_the_breaker_opens_after_five_time_outs_and_closes_after_its_window() ->
 
 def test_an_answer_between_time_outs_keeps_the_breaker_closed() -> None:
     async def scenario() -> None:
-        limits = SoapLimits(total_floor_s=2.0, total_s=5.0)  # a busy machine answers within it
+        limits = SoapLimits(total_floor_s=ANSWERS_WITHIN_S, total_s=5.0)
         async with served_building(limits=limits) as served:
             for _ in range(3):
                 served.fault("time_out", times=2)
@@ -179,7 +179,7 @@ def test_an_answer_between_time_outs_keeps_the_breaker_closed() -> None:
 
 def test_many_calls_to_a_silent_bms_do_not_delay_another_bms() -> None:
     async def scenario() -> None:
-        limits = SoapLimits(breaker_threshold=100)
+        limits = SoapLimits(total_floor_s=ANSWERS_WITHIN_S, breaker_threshold=100)
         async with served_building(limits=limits, slots=FakeCallSlots(2)) as served:
             served.fault("time_out")
             silent = [
