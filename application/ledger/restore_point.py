@@ -1,8 +1,8 @@
 """Recording of a restore: what it lost, where the positions go on, and the checkpoint that names both histories.
 
-It is called once after the database was restored to an earlier moment, while no other process works with it. A
-repetition after a crash records the restore again, which does no harm: the first record becomes a part of the restored
-log.
+It is called once after the database was restored to an earlier moment, while no other process works with it. After a
+crash it is repeated. The database gets no checkpoint before the first one after the restore is archived: until then a
+repetition finds the same restore point, and the same act, and from then on it stores what is archived.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from application.ledger.checkpoints import (
     checkpoint_name,
     read_checkpoint,
 )
-from application.ledger.restores import entries_up_to, reference_of, sealed_after
+from application.ledger.restores import entries_up_to, recorded_restores, reference_of, sealed_after
 from application.ledger.sealed_intervals import SealedEntries, extended_by
 from application.ledger.sealing import LedgerContradicted, Sealer
 from application.ports.archive import Archive, NotArchived
@@ -27,14 +27,12 @@ from application.ports.ledger.signer import CheckpointSigner
 from application.ports.ledger.store import LedgerStore
 from domain.administration import LostInterval
 from domain.ledger.entries import (
-    DEMAND_RESPONSE,
     ENTRY_BYTES,
     LOGS,
     MIN_POSITION,
     empty_head,
     last_position_of,
 )
-from domain.ledger.map_pages import MapChange
 
 UNSEALED_POSITIONS = 1_000_000
 """Left out above the newest position that is known: more than were ever used and not sealed yet. The archive knows the
@@ -106,11 +104,12 @@ def _lost_of(
             f"the log {log} differs from what was sealed after position {head.last_position}, up to "
             f"{max(until, last_position_of(entries_up_to(sealed, until)))}: no restore alone led here"
         )
+    lost = (len(sealed) - len(found)) // ENTRY_BYTES
     return LostInterval(
         log=log,
-        restored_position=store.head(log),
+        restored_position=(last_position_of(found) or head.last_position) if lost else store.head(log),
         archived_position=archived_position,
-        lost=(len(sealed) - len(found)) // ENTRY_BYTES,
+        lost=lost,
     )
 
 
@@ -126,14 +125,33 @@ def record_restore(
     `store` works as the owner of the database. Returns what was lost, and the first checkpoint after it. Raises
     LedgerContradicted, LedgerUnavailable, ArchiveUnavailable, and what `record` raises.
     """
+    sealer = Sealer(store, archive, signer, clock)
+    if (interrupted := _interrupted(store, archive, signer.public_key)) is not None:
+        sealer.store_restored(interrupted[0].lost, interrupted[1])
+        if interrupted[1].checkpoint.number == archived_numbers(archive)[-1]:
+            return interrupted
     point = find_restore_point(store, archive, signer.public_key)
     for lost in point.intervals:
         used = max(lost.restored_position, lost.archived_position)
         store.skip_positions(lost.log, used + UNSEALED_POSITIONS)
     record(point)
-    for signed in point.lost:
-        state = store.map_state(DEMAND_RESPONSE)
-        unchanged = MapChange(before=state, after=state, pages={})
-        store.keep_checkpoint(signed.checkpoint.number, signed.written(), DEMAND_RESPONSE, unchanged)
-    sealed = Sealer(store, archive, signer, clock).seal_restored(point.extends, reference_of(point.last))
+    sealed = sealer.seal_restored(point.extends, reference_of(point.last))
+    sealer.store_restored(point.lost, sealed)
     return point, sealed
+
+
+def _interrupted(
+    store: LedgerStore, archive: Archive, public_key: bytes
+) -> tuple[RestorePoint, SignedCheckpoint] | None:
+    """The newest restore that the log records, and whose checkpoint is archived and not stored in the database yet."""
+    known = store.last_checkpoint_number()
+    following = [number for number in archived_numbers(archive) if number > known]
+    for number in reversed(following):
+        signed = _archived(archive, number, public_key)
+        for restore in recorded_restores(store, [signed]):
+            if restore.act is not None:
+                base = restore.checkpoint.extends.number
+                extends = _archived(archive, base, public_key) if base else None
+                lost = tuple(_archived(archive, one, public_key) for one in range(base + 1, number))
+                return RestorePoint(extends, lost, restore.act.lost), signed
+    return None

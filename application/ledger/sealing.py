@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
 
@@ -143,21 +144,18 @@ class Sealer:
         return self._published(checkpoint, change), sizes != appended
 
     def seal_restored(self, extends: SignedCheckpoint | None, last: tuple[int, str]) -> SignedCheckpoint:
-        """The first checkpoint after a restore of the database: over everything that the logs have, extending
-        `extends`, after `last` (number and digest), the newest one of the archive.
+        """Archive the first checkpoint after a restore of the database: over everything that the logs have, extending
+        `extends`, after `last` (number and digest), the newest one of the archive. `store_restored` stores it.
 
         The caller has recorded the restore in the log. Raises LedgerContradicted, or the error of the database or the
         archive.
         """
         at = self._clock.now()
-        for log in LOGS:
-            while follow(self._store, log) == FOLLOW_ENTRIES:
-                pass
-            self._trees[log].cover(self._store.appended(log).size)
+        self._follow_all()
         base = extends.checkpoint if extends else None
         heads = tuple(self._extended(log, base, self._store.appended(log).size) for log in LOGS)
         change = self._last_change_towards(heads[LOGS.index(DEMAND_RESPONSE)])
-        return self._published(
+        return self._signed_and_archived(
             CheckpointV3(
                 number=last[0] + 1,
                 at=at,
@@ -169,12 +167,39 @@ class Sealer:
                     number=base.number if base else 0,
                     digest=base.digest() if base else NO_PREVIOUS_CHECKPOINT,
                 ),
-            ),
-            change,
+            )
         )
+
+    def store_restored(self, lost: Sequence[SignedCheckpoint], signed: SignedCheckpoint) -> None:
+        """Store an archived checkpoint after a restore in the database, after those that the restore lost. Raises as
+        `seal_restored` does."""
+        self._follow_all()
+        state = self._store.map_state(DEMAND_RESPONSE)
+        unchanged = MapChange(before=state, after=state, pages={})
+        for one in lost:
+            self._store.keep_checkpoint(one.checkpoint.number, one.written(), DEMAND_RESPONSE, unchanged)
+        self._bring_map_to(signed, keep=True)
+
+    def _follow_all(self) -> None:
+        """Append all domain events of the logs to the ledger's tables."""
+        for log in LOGS:
+            while follow(self._store, log) == FOLLOW_ENTRIES:
+                pass
+            self._trees[log].cover(self._store.appended(log).size)
 
     def _published(self, checkpoint: CheckpointV2, change: MapChange) -> SignedCheckpoint:
         """The checkpoint, signed, archived, and stored with the change of the map."""
+        signed = self._signed_and_archived(checkpoint)
+        try:
+            self._store.keep_checkpoint(checkpoint.number, signed.written(), DEMAND_RESPONSE, change)
+        except LedgerMoved:
+            if (
+                self._store.checkpoint(checkpoint.number) != signed.written()
+            ):  # else another process stored it for us
+                raise
+        return signed
+
+    def _signed_and_archived(self, checkpoint: CheckpointV2) -> SignedCheckpoint:
         signed = sign(checkpoint, self._signer)
         try:
             self._archive.put_once(checkpoint_name(checkpoint.number), signed.written())
@@ -185,13 +210,6 @@ class Sealer:
                 raise LedgerContradicted(
                     f"another process archived checkpoint {checkpoint.number} first"
                 ) from error
-        try:
-            self._store.keep_checkpoint(checkpoint.number, signed.written(), DEMAND_RESPONSE, change)
-        except LedgerMoved:
-            if (
-                self._store.checkpoint(checkpoint.number) != signed.written()
-            ):  # else another process stored it for us
-                raise
         return signed
 
     def _most(self, last: Checkpoint | None, appended: int) -> int:

@@ -3,8 +3,11 @@ recorded as a restore is found."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid5
 
 import msgspec
@@ -37,6 +40,10 @@ from tests.sealed_portfolio import SealedPortfolio, completed_dr_event
 
 BY = "operator:cli/3f9a1c0b77de"
 TARGET = datetime(2026, 7, 14, 20, 0, tzinfo=UTC)
+
+
+class KilledError(Exception):
+    """The process ends here."""
 
 
 class RestoredLedger:
@@ -86,6 +93,8 @@ class RestoredLedger:
         )
         (stored,) = map(to_stored_event, act.collect_events())
         store = self.portfolio.store
+        if any(row.originator_id == stored.originator_id for row in store.logs[DEMAND_RESPONSE].values()):
+            return
         row = LogRow(
             position=max(store.head(DEMAND_RESPONSE), store.skipped[DEMAND_RESPONSE]) + 1,
             originator_id=UUID(str(stored.originator_id)),
@@ -217,16 +226,46 @@ def test_a_restore_before_the_first_checkpoint_and_one_after_another_are_recorde
     assert [found.kind for found in report.findings] == ["restored"]
 
 
-def test_a_restore_that_was_interrupted_is_repeated(ledger: RestoredLedger) -> None:
-    ledger.restore(2)
-    store = ledger.portfolio.store
-    for number in (3, 4, 5):  # archived, and the process died before it was stored
-        del store.checkpoints[number]
-    store.maps, store.pages = deepcopy(ledger.backups[2].maps), deepcopy(ledger.backups[2].pages)
-    _, sealed = ledger.recorded()
-    assert sealed.checkpoint.number == 6
-    assert ledger.findings() == []
-    assert ledger.findings(witness_of(ledger.signed[3]))[0].kind == "restored"
+@pytest.mark.parametrize("step", range(7))
+def test_a_restore_that_was_interrupted_is_repeated(
+    ledger: RestoredLedger, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """The act, a tile and the checkpoint, three checkpoints in the database: before each of them, and after all."""
+    steps = 0
+
+    def dies_at(write: Callable[..., Any]) -> Callable[..., Any]:
+        def dying(*arguments: Any) -> Any:
+            nonlocal steps
+            steps += 1
+            if steps > step:
+                raise KilledError
+            return write(*arguments)
+
+        return dying
+
+    store = ledger.portfolio.store = deepcopy(ledger.backups[2])
+    with monkeypatch.context() as patch:
+        for place, name in (
+            (ledger, "record"),
+            (ledger.portfolio.archive, "put_once"),
+            (store, "keep_checkpoint"),
+        ):
+            patch.setattr(place, name, dies_at(getattr(place, name)))
+        with suppress(KilledError):
+            ledger.recorded()
+    assert steps == min(step + 1, 6), "the steps of a restore"
+    is_over = store.last_checkpoint_number() == 5
+    point, sealed = ledger.recorded()
+    assert (sealed.checkpoint.number, len(point.lost)) == ((6, 0) if is_over else (5, 2))
+    assert sorted(store.checkpoints) == list(range(1, sealed.checkpoint.number + 1))
+    report = ledger.verify(witness_of(ledger.signed[3]))
+    (found,) = report.findings
+    lost = len(ledger.rows) - ledger.signed[1].checkpoint.head_of(DEMAND_RESPONSE).size
+    assert f"{lost} sealed domain events of demand-response after position" in found.detail
+    assert (found.kind, found.log, report.verified) == ("restored", DEMAND_RESPONSE, True)
+    assert report.restores[0].lost[0].lost == lost
+    assert ledger.findings(witness_of(sealed)) == []
+    assert ledger.findings(witness_of(ledger.go_on())) == []
 
 
 def test_proofs_go_on_across_a_restore_and_name_it_where_they_cannot(ledger: RestoredLedger) -> None:
