@@ -201,12 +201,14 @@ def _wrong_link(good: Sequence[SignedCheckpoint], this: Checkpoint) -> str | Non
 def _wrong_extension(good: Sequence[SignedCheckpoint], this: CheckpointV3) -> str | None:
     """Why a checkpoint after a restore cannot extend the one that it says it extends."""
     number = this.extends.number
+    if not 0 <= number < this.number or (not number and this.extends.digest != NO_PREVIOUS_CHECKPOINT):
+        return f"it extends checkpoint {number} {this.extends.digest}, which cannot be before it"
     extended = next((one.checkpoint for one in good if one.checkpoint.number == number), None)
-    if extended is not None and extended.digest() != this.extends.digest:
+    if extended is None:  # the first one, or one that is missing, which is said of that one
+        return None
+    if extended.digest() != this.extends.digest:
         return f"it extends another checkpoint {number} than the one that is there"
-    return (
-        None if extended is None else _fewer_leaves(extended, this, f"checkpoint {number}, which it extends")
-    )
+    return _fewer_leaves(extended, this, f"checkpoint {number}, which it extends")
 
 
 def _fewer_leaves(before: Checkpoint, this: Checkpoint, name: str) -> str | None:

@@ -92,9 +92,13 @@ def restore_findings(
             )
             yield Finding(kind="checkpoint", log=None, position=None, detail=detail)
         before = [one for one in chain.checkpoints if one.checkpoint.number < number]
+        base = restore.checkpoint.extends.number
+        if base and all(one.checkpoint.number != base for one in lineage_of(before)):
+            detail = f"checkpoint {number} extends checkpoint {base}, which an earlier restore lost"
+            yield Finding(kind="checkpoint", log=None, position=None, detail=detail)
         for log in LOGS:
             sealed = SealedEntries(store, archive, log)
-            lost = sealed_after(sealed, before, restore.checkpoint.extends.number, log)
+            lost = sealed_after(sealed, before, base, log)
             upto = [one for one in chain.checkpoints if one.checkpoint.number <= number]
             kept = sealed_after(sealed, upto, number - 1, log)
             if lost is None or kept is None:
@@ -102,8 +106,26 @@ def restore_findings(
                     f"tiles are missing: what the restore before checkpoint {number} took away is not known"
                 )
                 yield Finding(kind="tile", log=log, position=None, detail=detail)
-            else:
-                yield from _differences(log, number, lost, entries_up_to(kept, last_position_of(lost)))
+                continue
+            again = entries_up_to(kept, last_position_of(lost))
+            yield from _differences(log, number, lost, again)
+            if restore.act is not None:
+                yield from _misstated(log, restore.act, lost, again)
+
+
+def _misstated(
+    log: str, act: AdministrativeAct.DatabaseRestored, lost: bytes, again: bytes
+) -> Iterator[Finding]:
+    """What the record of a restore says about a log, and the tiles do not."""
+    count = (len(lost) - len(again)) // ENTRY_BYTES
+    said = sum(one.lost for one in act.lost if one.log == log)
+    up_to = max((one.archived_position for one in act.lost if one.log == log), default=0)
+    if said != count or (count and up_to != last_position_of(lost)):
+        detail = (
+            f"the record of the restore names {said} sealed domain events as lost, up to position {up_to}; the tiles "
+            f"name {count}, up to position {last_position_of(lost)}"
+        )
+        yield Finding(kind="checkpoint", log=log, position=None, detail=detail)
 
 
 def _differences(log: str, number: int, lost: bytes, kept: bytes) -> Iterator[Finding]:

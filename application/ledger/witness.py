@@ -124,7 +124,7 @@ def findings_since(
     own = next((one.checkpoint for one in chain.checkpoints if one.checkpoint.number == witness.number), None)
     if own is not None:
         if own.digest() == witness.digest:
-            return _restored(own, restores)
+            return _restored(own, newest, store, restores)
         return [_finding("fork", _forked(witness, own))]
     if witness.signed is None:
         detail = f"checkpoint {witness.number} is not there any more: its digest can be compared with nothing"
@@ -132,27 +132,26 @@ def findings_since(
     return _not_extended(witness.signed.checkpoint, newest, store)
 
 
-def _restored(own: Checkpoint, restores: Sequence[RecordedRestore]) -> list[Finding]:
-    """One finding if a restore lost what a checkpoint of the ledger seals."""
-    for restore in restores:
-        if not restore.lost(own.number):
-            continue
-        lost = [
-            one for one in restore.report.lost if own.head_of(one.log).last_position > one.restored_position
-        ]
-        if lost:
-            detail = f"checkpoint {own.number} that was kept seals what is lost: {lost_text(restore.report)}"
-            first = lost[0]
-            return [
-                Finding(
-                    kind="restored",
-                    log=first.log,
-                    position=first.restored_position + 1,
-                    through=first.archived_position,
-                    detail=detail,
-                )
-            ]
-    return []
+def _restored(
+    own: Checkpoint, newest: Checkpoint, store: LedgerStore, restores: Sequence[RecordedRestore]
+) -> list[Finding]:
+    """What shows that a restore lost what a checkpoint of the ledger seals. The trees decide it: what the log says of
+    the restore only explains it."""
+    restore = next((one for one in restores if one.lost(own.number)), None)
+    found = [] if restore is None else _not_extended(own, newest, store)
+    if restore is None or not found or any(one.kind != "fork" for one in found):
+        return found
+    detail = f"checkpoint {own.number} that was kept seals what is lost: {lost_text(restore.report)}"
+    first = next((one for one in restore.report.lost if one.lost), None)
+    return [
+        Finding(
+            kind="restored",
+            log=None if first is None else first.log,
+            position=None if first is None else first.restored_position + 1,
+            through=None if first is None else first.archived_position,
+            detail=detail,
+        )
+    ]
 
 
 def _rolled_back(witness: WitnessCheckpoint, newest: Checkpoint | None) -> str:

@@ -306,22 +306,59 @@ def test_a_wrong_extension_is_reported(ledger: RestoredLedger) -> None:
     portfolio = ledger.portfolio
     checkpoint = sealed.checkpoint
     assert isinstance(checkpoint, CheckpointV3)
-    for changed in (
-        msgspec.structs.replace(
-            checkpoint, extends=msgspec.structs.replace(checkpoint.extends, digest="0" * 64)
-        ),
-        msgspec.structs.replace(checkpoint, extends=msgspec.structs.replace(checkpoint.extends, number=4)),
+    for changed, said in (
+        ({"digest": "0" * 64}, "it extends another checkpoint 2"),
+        ({"number": 4}, "it extends another checkpoint 4"),
+        ({"number": 5}, "which cannot be before it"),
+        ({"number": -1}, "which cannot be before it"),
+        ({"number": 0}, "which cannot be before it"),
     ):
-        written = sign(changed, portfolio.signer).written()
+        extends = msgspec.structs.replace(checkpoint.extends, **changed)
+        written = sign(msgspec.structs.replace(checkpoint, extends=extends), portfolio.signer).written()
         portfolio.archive.files[checkpoint_name(5)] = portfolio.store.checkpoints[5] = written
-        details = " ".join(one.detail for one in read_chain_findings(ledger))
-        assert "it extends another checkpoint" in details
+        assert said in " ".join(one.detail for one in read_chain_findings(ledger))
+
+
+def test_a_checkpoint_that_an_earlier_restore_lost_is_not_extended(ledger: RestoredLedger) -> None:
+    ledger.signed.append(ledger.restore(2)[1])
+    ledger.portfolio.store = deepcopy(ledger.backups[3])
+    ledger.sealed_by_hand(3)
+    assert "checkpoint 6 extends checkpoint 3, which an earlier restore lost" in {
+        one.detail for one in ledger.findings()
+    }
 
 
 def read_chain_findings(ledger: RestoredLedger) -> list[Finding]:
     portfolio = ledger.portfolio
     assert read_chain(portfolio.archive, portfolio.store, portfolio.signer.public_key).findings
     return ledger.findings()
+
+
+@pytest.mark.parametrize("said", [0, 1, 999, None])
+def test_a_record_that_does_not_name_what_a_restore_lost_is_reported(
+    ledger: RestoredLedger, said: int | None
+) -> None:
+    """With the key, the database and the archive: an act that names nothing, or not what is lost."""
+    honest = ledger.record
+
+    def misstated(point: RestorePoint) -> None:
+        end = ledger.signed[3].checkpoint.head_of(DEMAND_RESPONSE).last_position
+        lost = [
+            msgspec.structs.replace(one, lost=said, restored_position=end)
+            for one in point.intervals
+            if said is not None
+        ]
+        honest(msgspec.structs.replace(point, intervals=tuple(lost)))
+
+    ledger.portfolio.store = deepcopy(ledger.backups[2])
+    ledger.record = misstated  # type: ignore[method-assign]
+    ledger.recorded()
+    report = ledger.verify(witness_of(ledger.signed[3]))
+    assert not report.verified
+    kinds = {(one.kind, one.log) for one in report.findings}
+    assert {("checkpoint", log) for log in LOGS} <= kinds
+    assert "restored" in {one.kind for one in report.findings}, "it does not extend what was kept"
+    assert [one.kind for one in ledger.findings(witness_of(ledger.signed[1])) if one.kind == "restored"] == []
 
 
 def test_lost_tiles_of_the_archive_are_named(ledger: RestoredLedger) -> None:
