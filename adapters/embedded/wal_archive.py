@@ -9,7 +9,10 @@ import shutil
 import stat
 from pathlib import Path
 
+from adapters.embedded.data_folder import write_private
+
 COMPRESSED = ".gz"
+MAX_LSN = 2**64 - 1
 WAL_FILE = 24
 """Hexadecimal digits in the name of a file of the log."""
 
@@ -41,12 +44,33 @@ def restore_command(wal: Path) -> str:
 
 
 def archive_file(source: Path, wal: Path) -> None:
-    """Put a file of the log into the archive, unless it is there."""
+    """Put a file of the log into the archive, unless it is there. As in `archive_settings`, it gets its name when it is
+    complete: PostgreSQL would neither read a part of it nor replace it."""
     target = wal / f"{source.name}{COMPRESSED}"
     if not target.exists():
-        with source.open("rb") as file, gzip.open(target, "wb") as archived:
-            shutil.copyfileobj(file, archived)
-        target.chmod(0o600)
+        write_private(target, gzip.compress(source.read_bytes()))
+    owner = wal.stat()
+    if target.stat().st_uid != owner.st_uid:  # PostgreSQL reads it as the user that the archive is given to
+        os.chown(target, owner.st_uid, owner.st_gid)
+
+
+def timeline_ends(wal: Path) -> dict[int, int] | None:
+    """Timeline -> where in the log the newest archived timeline leaves it, for the newest itself and those it descends
+    from. None: there is one timeline."""
+    histories = sorted(wal.glob(f"*.history{COMPRESSED}"))
+    if not histories:
+        return None
+    ends = {int(histories[-1].name.partition(".")[0], 16): MAX_LSN}
+    for line in gzip.decompress(histories[-1].read_bytes()).decode("ascii", "replace").splitlines():
+        if len(parts := line.split()) > 1 and parts[0].isdigit():
+            ends[int(parts[0])] = lsn_of(parts[1])
+    return ends
+
+
+def lsn_of(written: str) -> int:
+    """A position in PostgreSQL's log, as 0/5000060."""
+    high, _, low = written.partition("/")
+    return (int(high, 16) << 32) | int(low, 16)
 
 
 def _quoted(path: Path) -> str:

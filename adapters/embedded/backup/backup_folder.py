@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -14,7 +14,7 @@ import msgspec
 
 from adapters.embedded.backup.errors import NoBackup, NoRoom, TargetOutsideArchive
 from adapters.embedded.data_folder import write_private
-from adapters.embedded.wal_archive import make_private
+from adapters.embedded.wal_archive import lsn_of, make_private, timeline_ends
 
 BackupKind = Literal["full", "incremental"]
 SPARE_BYTES = 100_000_000
@@ -34,6 +34,8 @@ class BackupRecord(msgspec.Struct, frozen=True, kw_only=True):
     first_wal: str
     """The first file of PostgreSQL's log that a restore needs."""
     timeline: int
+    end_lsn: str
+    """The position in PostgreSQL's log from which on the backup is consistent."""
     system_identifier: int
     stored_bytes: int
 
@@ -81,9 +83,11 @@ class BackupFolder:
     def chosen(self, target: datetime | None, name: str | None = None) -> BackupRecord:
         """The newest backup that ended before `target`, or that of this name. Raises NoBackup or
         TargetOutsideArchive."""
-        backups = self.listed()
         if name is not None:
-            backups = [one for one in backups if one.name == name]
+            backups = [one for one in self.listed() if one.name == name]
+        else:
+            ends = timeline_ends(self.wal)
+            backups = [one for one in self.listed() if _is_before(one, ends)]
         if not backups:
             raise NoBackup(self.base if name is None else self.folder_of(name))
         usable = [one for one in backups if target is None or one.ended_at <= target]
@@ -136,6 +140,7 @@ def described_backup(
     label = (folder / "backup_label").read_text(encoding="utf-8")
     start = next(line for line in label.splitlines() if line.startswith("START WAL LOCATION:"))
     manifest = json.loads((folder / "backup_manifest").read_bytes())
+    wal = manifest["WAL-Ranges"][-1]
     return BackupRecord(
         name=name,
         kind=kind,
@@ -143,10 +148,19 @@ def described_backup(
         started_at=started_at,
         ended_at=ended_at,
         first_wal=start.partition("(file ")[2].rstrip(")"),
-        timeline=int(manifest["WAL-Ranges"][-1]["Timeline"]),
+        timeline=int(wal["Timeline"]),
+        end_lsn=wal["End-LSN"],
         system_identifier=int(manifest["System-Identifier"]),
         stored_bytes=folder_bytes(folder),
     )
+
+
+def _is_before(backup: BackupRecord, ends: Mapping[int, int] | None) -> bool:
+    """Whether the newest timeline goes on from that backup. It does not if a restore went back behind it."""
+    if ends is None:
+        return True
+    end = ends.get(backup.timeline)
+    return end is not None and lsn_of(backup.end_lsn) <= end
 
 
 def folder_bytes(folder: Path) -> int:

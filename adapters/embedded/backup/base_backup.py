@@ -107,18 +107,21 @@ class BackupTaker:
             os.close(lock)
 
     def _parent(self) -> BackupRecord | None:
-        """The newest backup, if its full one is young enough."""
+        """The newest backup, if its full one is young enough, and the server still writes the same timeline: after a
+        restore it lacks the summaries of the log before."""
         backups = self._backups.listed()
-        if not backups:
+        if not backups or (backups[-1].system_identifier, backups[-1].timeline) != self._timeline():
             return None
         begins = self._backups.chain_of(backups[-1])[0]
-        is_ours = begins.system_identifier == self._system_identifier()
-        return backups[-1] if is_ours and self._now() - begins.ended_at < FULL_EVERY else None
+        return backups[-1] if self._now() - begins.ended_at < FULL_EVERY else None
 
-    def _system_identifier(self) -> int:
+    def _timeline(self) -> tuple[int, int]:
+        """The server's system identifier, and its timeline."""
         with self._server.connect() as connection:
-            row = connection.execute("SELECT system_identifier FROM pg_control_system()").fetchone()
-        return int(row[0]) if row else 0
+            row = connection.execute(
+                "SELECT system_identifier, pg_walfile_name(pg_current_wal_lsn()) FROM pg_control_system()"
+            ).fetchone()
+        return (int(row[0]), int(row[1][:8], 16)) if row else (0, 0)
 
     def _run(self, parent: BackupRecord | None) -> BackupRecord:
         started_at = self._now()

@@ -165,14 +165,15 @@ class BackupRecovery:
         try:
             server.start()
         except ServerExited as error:
-            if asked is None or target is None:
-                raise
-            covered = self._covered_until(former)
-            if _SHORT in error.log_tail and covered is not None and asked <= covered:
-                return self._replayed(asked, None, former)  # nothing was committed between its end and then
-            if _SHORT in error.log_tail or _EARLY in error.log_tail:
-                earliest = self._backups.listed()[0].ended_at
-                raise TargetOutsideArchive(asked, earliest=earliest, latest=covered) from error
+            if asked is not None and target is not None:
+                covered = self._covered_until(former)
+                if _SHORT in error.log_tail and covered is not None and asked <= covered:
+                    return self._replayed(
+                        asked, None, former
+                    )  # nothing was committed between its end and then
+                if _SHORT in error.log_tail or _EARLY in error.log_tail:
+                    earliest = self._backups.listed()[0].ended_at
+                    raise TargetOutsideArchive(asked, earliest=earliest, latest=covered) from error
             raise BackupRefused(
                 "the log cannot be replayed",
                 advice=f"See {server.log}; an older backup may do (--backup NAME)",

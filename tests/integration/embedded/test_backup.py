@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import time
@@ -17,6 +18,7 @@ from adapters.embedded.backup.backup_folder import BackupFolder, BackupRecord
 from adapters.embedded.backup.base_backup import BackupTaker
 from adapters.embedded.backup.errors import (
     BackupDamaged,
+    BackupRefused,
     NoBackup,
     NoRoom,
     RestoreUnfinished,
@@ -28,6 +30,7 @@ from adapters.embedded.backup.pending_restore import PendingRestore
 from adapters.embedded.backup.recovery import BackupRecovery, put_in_place
 from adapters.embedded.data_folder import DataFolder
 from adapters.embedded.postgres import WalArchiving
+from adapters.embedded.wal_archive import archive_file, lsn_of, timeline_ends
 
 KEEP = 2
 
@@ -73,7 +76,7 @@ class BackedUp:
         taker = BackupTaker(self.data_dir, self.backups, now=now)
         return taker.take(full=full, keep_full=KEEP)[0]
 
-    def restore(self, target: datetime | None, *, is_lost: bool = False) -> None:
+    def restore(self, target: datetime | None, *, is_lost: bool = False, backup: str | None = None) -> None:
         """`is_lost`: the database's folder is gone, with all that was not archived."""
         if is_lost:
             shutil.rmtree(self.data_dir / "postgres")
@@ -81,7 +84,7 @@ class BackedUp:
         try:
             current = data.folder("postgres") / "pgdata"
             recovery = BackupRecovery(data, self.backups, current.with_name("pgdata.restoring"))
-            record = self.backups.chosen(target)
+            record = self.backups.chosen(target, backup)
             former = current if current.exists() else None
             _, server = recovery.recover(record, target, former=former)
             server.stop()
@@ -93,7 +96,7 @@ class BackedUp:
 
 @pytest.fixture(scope="module")
 def backed_up(tmp_path_factory: pytest.TempPathFactory) -> BackedUp:
-    """Numbers 1 (full backup), 2 (incremental backup), 3 and 4 (archived at the stop); stopped. Refusals of a running
+    """Numbers 1 (full backup), 2 (incremental backup), 3 and 4 (incremental backup); stopped. Refusals of a running
     server are tried before."""
     rig = BackedUp(tmp_path_factory.mktemp("backup"))
     with rig.servers:
@@ -103,6 +106,7 @@ def backed_up(tmp_path_factory: pytest.TempPathFactory) -> BackedUp:
         rig.take()
         rig.between = rig.write(3)
         rig.write(4)
+        rig.take()
         with pytest.raises(WalNotArchived, match="Restart `gridproof up`"):
             BackupTaker(rig.data_dir, BackupFolder(rig.backups.path / "other"), now=now).take(
                 full=True, keep_full=1
@@ -150,22 +154,27 @@ def test_only_the_owner_may_enter_the_backups(backed_up: BackedUp) -> None:
 
 
 def test_a_backup_is_restored_to_a_moment(backed_up: BackedUp) -> None:
-    assert [one.kind for one in backed_up.backups.listed()] == ["full", "incremental"]
+    _, before, behind = backups = backed_up.backups.listed()
+    assert [one.kind for one in backups] == ["full", "incremental", "incremental"]
+    assert backed_up.backups.chosen(None) == behind
     backed_up.restore(backed_up.between)
+    assert backed_up.backups.chosen(None) == before, "the history that goes on does not have the later one"
+    with pytest.raises(BackupRefused, match=r"cannot be replayed.*--backup NAME"):
+        backed_up.restore(None, backup=behind.name)
     with pytest.raises(RestoreUnfinished, match="gridproof restore --adopt"):
         backed_up.servers.start()
     PendingRestore.forget(backed_up.data_dir)
     with backed_up.servers:
         assert backed_up.numbers() == [1, 2, 3]
         backed_up.write(5)
-        later = backed_up.take(full=True)
-        assert later.timeline == 2
+        later = backed_up.take()
+        assert (later.timeline, later.kind) == (2, "full"), "it builds on none of before the restore"
         moment = backed_up.write(6)
         backed_up.write(7)
         last = backed_up.take(full=True)
         assert [one.name for one in backed_up.backups.listed()] == [later.name, last.name], "two are kept"
-        names = [file.name[:24] for file in backed_up.backups.wal_files() if "history" not in file.name]
-        assert min(names) == later.first_wal, "what no backup needs is removed"
+        names = [file.name[8:24] for file in backed_up.backups.wal_files() if "history" not in file.name]
+        assert min(names) == later.first_wal[8:], "what no backup needs is removed, of any timeline"
     shutil.rmtree(backed_up.data_dir / "postgres" / "pgdata.former")
     backed_up.restore(moment, is_lost=True)
     PendingRestore.forget(backed_up.data_dir)
@@ -184,3 +193,26 @@ def test_a_moment_at_which_nothing_happened_any_more_is_restored(tmp_path: Path)
     PendingRestore.forget(rig.data_dir)
     with rig.servers:
         assert rig.numbers() == [1, 2]
+
+
+def test_an_archived_history_is_complete_or_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next restore would follow the timeline of before, and PostgreSQL would archive nothing more."""
+    history, wal = tmp_path / "00000003.history", tmp_path / "wal"
+    wal.mkdir()
+    history.write_text("1\t0/5000060\tbefore 2026\n\n2\t1/7000000\tbefore 2027\n")
+
+    def killed(descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", killed)
+        with pytest.raises(KeyboardInterrupt):
+            archive_file(history, wal)
+    assert timeline_ends(wal) is None
+    for _ in range(2):
+        archive_file(history, wal)
+        ends = timeline_ends(wal)
+        assert ends is not None
+        assert (sorted(ends), ends[1], ends[2]) == ([1, 2, 3], lsn_of("0/5000060"), lsn_of("1/7000000"))
