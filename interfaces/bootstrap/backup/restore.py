@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from domain.administration import AdministrativeAct, LostInterval
+from interfaces.bootstrap.connection_budget import KINDS
 from interfaces.bootstrap.ledger import ledger_signer, open_archive
 from interfaces.bootstrap.servers import NoRunningSystem, owner_url
 from interfaces.bootstrap.stores import Stores, facility_rows, open_stores
@@ -28,6 +29,14 @@ SESSION = "gridproof-restore"
 ACTS_AT_ONCE = 500
 REMEMBERED_FOR = timedelta(days=2)
 """So long a restore matters to commands: longer than a DR event that was commanded before it may still be to come."""
+
+
+OF_RUNNING = ("locks", "listen", "live_log", "projections")
+"""The kinds of sessions of which each worker and the web have one at least, and no command."""
+
+
+class ProcessesRunning(NoRunningSystem):
+    """A restore is recorded while nothing else works with the database: its work queues are emptied."""
 
 
 class RestoreRecorded(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,19 +60,23 @@ class RestoreRecorded(msgspec.Struct, frozen=True, kw_only=True):
 def record_restore(settings: Settings, target_at: datetime | None, *, login: str) -> RestoreRecorded:
     """Record that the database of the settings was restored, while no other process works. It may be repeated.
 
-    Raises LedgerContradicted, LedgerUnavailable, ArchiveUnavailable, StreamUnavailable, UnusableKey or NoRunningSystem.
+    Raises LedgerContradicted, LedgerUnavailable, ArchiveUnavailable, StreamUnavailable, UnusableKey, ProcessesRunning
+    or NoRunningSystem.
     """
     from application.ledger.restore_point import record_restore as recorded
 
     with closing(open_stores(settings, pool_size=2)) as stores, _owned_ledger(settings) as ledger:
+        _refuse_running(stores)
         provenance = _provenance(stores, login)
-        streams = _aligned_streams(stores)
+        aligned = []
 
         def record(point: RestorePoint) -> None:
+            aligned.append(_aligned_streams(stores))  # not before the log was compared with what was sealed
             stores.act_log().record([_act(point, provenance, target_at)])
 
         signer = ledger_signer(settings)
         point, sealed = recorded(ledger, open_archive(settings), signer, stores.clock, record)
+        streams = aligned[0] if aligned else _aligned_streams(stores)
         buildings = _ask_buildings(stores, provenance) if streams is not None else 0
         checkpoint = sealed.checkpoint
         return RestoreRecorded(
@@ -76,6 +89,17 @@ def record_restore(settings: Settings, target_at: datetime | None, *, login: str
             lost=point.intervals,
             streams=streams,
             buildings=buildings,
+        )
+
+
+def _refuse_running(stores: Stores) -> None:
+    """Raises ProcessesRunning while a worker or the web has a session."""
+    prefixes = tuple(prefix for kind in OF_RUNNING for prefix in KINDS[kind])
+    running = sorted(name for name in stores.system_state().sessions() if name.startswith(prefixes))
+    if running:
+        raise ProcessesRunning(
+            f"processes work with this database (sessions {', '.join(running[:5])}): stop them all first; nothing was "
+            "changed"
         )
 
 
