@@ -26,6 +26,7 @@ from application.ports.dispatch.work_queue import (
     BmsWork,
     BmsWorkItem,
     FormerBmsSource,
+    WorkQueueUnavailable,
     bms_partition_of,
 )
 from application.ports.event_store.event_store import StreamNotFound
@@ -218,8 +219,21 @@ class DispatchWorker:
             else:
                 if not await self._finished(work, held):
                     return False
-            await held.item.done()
+            await self._acknowledge(held)
         return True
+
+    async def _acknowledge(self, held: WorkInHand) -> None:
+        """Work that is done is not tried again for want of a confirmation: a broker that was restarted may never
+        confirm what it had removed before. What it has not removed it delivers again, and its outcome is recorded."""
+        item: BmsWorkItem | None = None
+        while item is not held.item:
+            item = held.item
+            try:
+                await item.done()
+            except WorkQueueUnavailable as error:
+                log.warning("not acknowledged", facility=item.facility_id, why=str(error))
+            else:
+                return
 
     async def _finished(self, work: BmsWork, held: WorkInHand) -> bool:
         """Do the work or park it. False if it is to be tried again."""

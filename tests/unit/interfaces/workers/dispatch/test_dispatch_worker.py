@@ -17,6 +17,7 @@ from application.ports.dispatch.work_queue import (
     BmsTask,
     BmsWork,
     BmsWorkItem,
+    WorkQueueUnavailable,
     bms_partition_of,
 )
 from domain.errors import NotAllowedNow
@@ -24,7 +25,7 @@ from interfaces.workers.dispatch import dispatch as worker_module
 from interfaces.workers.dispatch.dispatch import DispatchWorker
 from tests.fakes.coordination.locks import FakeLocks, LockBoard
 from tests.fakes.coordination.partition_assignment import PARTITION, FakePartitionAssignment
-from tests.fakes.dispatch.work_queue import FakeWorkQueue
+from tests.fakes.dispatch.work_queue import FakeWorkQueue, Message
 
 PATIENCE_S = 20.0
 
@@ -340,6 +341,27 @@ def test_work_is_acknowledged_by_its_newest_delivery() -> None:
         assert len(calls.done) == 1
         stop.set()
         await running
+
+    asyncio.run(scenario())
+
+
+def test_work_that_is_done_is_not_repeated_while_nobody_confirms_its_acknowledgement() -> None:
+    """A broker that was restarted has removed it, and has a consumer that never delivered it."""
+
+    class Unconfirmed(FakeWorkQueue):
+        def forget(self, message: Message) -> None:
+            super().forget(message)
+            if message.sequence == 1:
+                raise WorkQueueUnavailable("not confirmed")
+
+    async def scenario() -> None:
+        queue, calls, stop = Unconfirmed(), Calls(), asyncio.Event()
+        await publish(queue, work("fac-1", 1, "reconcile"), work("fac-1", 2))
+        running = asyncio.create_task(worker(queue, calls).run(stop))
+        await until(lambda: len(calls.done) >= 2)
+        stop.set()
+        await running
+        assert calls.done == [("reconcile", "fac-1", 1), ("command", "fac-1", 2)]
 
     asyncio.run(scenario())
 
