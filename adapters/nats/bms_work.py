@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from math import inf
 
 import nats.errors
 import nats.js.errors
@@ -121,20 +122,22 @@ class FormerBmsWork:
 
     def __init__(self, jetstream: JetStreamContext) -> None:
         self._jetstream = jetstream
-        self._listings: AsyncBatcher[None, frozenset[str]] = AsyncBatcher(self._list, key=lambda _: None)
+        self._first: AsyncBatcher[None, float] = AsyncBatcher(self._find_first, key=lambda _: None)
         self._retire_at = 0.0
 
     async def facilities(self) -> frozenset[str]:
-        """The facilities that have such work, as of now. Requests of the same moment share the answer."""
-        return await self._listings.get(None)
+        """The facilities that have such work, as of now."""
+        info = await self._jetstream.stream_info(BMS_STREAM, subjects_filter=former_subject("*"))
+        return frozenset(map(facility_of, info.state.subjects or ()))
+
+    async def any_before(self, sequence: int) -> bool:
+        """Whether there is such work of any facility before that place of the stream. Questions of the same moment
+        share the answer. It is asked for each piece of work, so it does not have the facilities listed."""
+        return await self._first.get(None) < sequence
 
     async def is_before(self, subject: str, sequence: int) -> bool:
         """Whether the first message of `subject` is before that place of the stream."""
-        try:
-            message = await self._jetstream.get_msg(BMS_STREAM, seq=1, subject=subject, next=True)
-        except nats.js.errors.NotFoundError:
-            return False
-        return message.seq is not None and message.seq < sequence
+        return await self._first_of(subject) < sequence
 
     async def retire_consumers(self, partitions: Collection[int]) -> None:
         """Delete consumers without work that nobody asks. A dispatch worker of that release makes its own again."""
@@ -148,9 +151,16 @@ class FormerBmsWork:
                 with contextlib.suppress(nats.js.errors.NotFoundError):
                     await self._jetstream.delete_consumer(BMS_STREAM, consumer.name)
 
-    async def _list(self, requests: Sequence[None]) -> list[frozenset[str]]:
-        info = await self._jetstream.stream_info(BMS_STREAM, subjects_filter=f"{BMS_SUBJECT}.*")
-        return [frozenset(map(facility_of, info.state.subjects or ()))] * len(requests)
+    async def _find_first(self, requests: Sequence[None]) -> list[float]:
+        return [await self._first_of(former_subject("*"))] * len(requests)
+
+    async def _first_of(self, subject: str) -> float:
+        """The place of its first message in the stream; infinite without one."""
+        try:
+            message = await self._jetstream.get_msg(BMS_STREAM, seq=1, subject=subject, next=True)
+        except nats.js.errors.NotFoundError:
+            return inf
+        return inf if message.seq is None else message.seq
 
     async def _consumers(self) -> list[ConsumerInfo]:
         found: list[ConsumerInfo] = []

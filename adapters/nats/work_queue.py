@@ -137,7 +137,7 @@ class NatsWorkQueue:
         with unavailable("JetStream does not say what waits"):
             if item.ordering_key == former:
                 return not await self._former.is_before(partition_subject(facility_id), item.sequence)
-            if facility_id not in await self._former.facilities():
+            if not await self._former.any_before(item.sequence):
                 return True
             return not await self._former.is_before(former, item.sequence)
 
