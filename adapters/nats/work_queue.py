@@ -145,8 +145,12 @@ class NatsWorkQueue:
         with unavailable("JetStream gives no work"):
             facilities = [f for f in await self._former.facilities() if bms_partition_of(f) in partitions]
             await self._former.retire_consumers(partitions)
-        messages = await asyncio.gather(*map(self._next_former, facilities))
-        return [NatsBmsWorkItem(message) for message in messages if message is not None]
+        found = await asyncio.gather(*map(self._next_former, facilities), return_exceptions=True)
+        messages = [message for message in found if isinstance(message, Msg)]
+        failures = [failure for failure in found if isinstance(failure, BaseException)]
+        if failures and not messages:  # otherwise they are met again: what was delivered must be done
+            raise failures[0]
+        return [NatsBmsWorkItem(message) for message in messages]
 
     async def _next_former(self, facility_id: str) -> Msg | None:
         config = consumer_config(

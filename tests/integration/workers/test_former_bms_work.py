@@ -295,3 +295,24 @@ def test_a_building_is_not_commanded_before_its_earlier_work_at_a_worker_of_befo
         assert there.buildings.numbers(one) == [1, 2, 3]
 
     run(scenario, monkeypatch)
+
+
+def test_a_consumer_that_is_gone_loses_no_delivery_to_another_building(monkeypatch: Any) -> None:
+    """Another worker deleted the consumer of one building; the fetch for it fails beside that of the other."""
+
+    async def scenario(there: System) -> None:
+        gone, other = FACILITIES[:2]
+        queue = await there.queue()
+        await there.former.publish(work(gone, 1), "1")
+        [first] = await queue.next_former_bms(BMS_PARTITIONS)
+        await first.done()
+        await there.jetstream.delete_consumer(BMS_STREAM, f"{FORMER_CONSUMER}{gone}")
+        for facility_id in (gone, other):
+            await there.former.publish(work(facility_id, 2), f"{facility_id}:2")
+        [found] = await queue.next_former_bms(BMS_PARTITIONS)
+        assert (found.facility_id, found.deliveries) == (other, 1)
+        await found.done()
+        [again] = await queue.next_former_bms(BMS_PARTITIONS)
+        assert again.facility_id == gone
+
+    run(scenario, monkeypatch)
