@@ -77,10 +77,9 @@ class _WaitingQueue:
 
 
 class _UrgentCallers:
-    """The urgent callers of this process that hold a slot or wait for one, and the others that are deferred by them."""
+    """The urgent callers of this process that hold a slot or wait for one."""
 
     def __init__(self) -> None:
-        self.deferred = 0
         self._number = 0
         self._none = asyncio.Event()
         self._none.set()
@@ -98,13 +97,9 @@ class _UrgentCallers:
 
     async def defer(self, at_most_s: float) -> None:
         """Wait until there is none, at most `at_most_s` wall seconds: its call may hang."""
-        self.deferred += 1
-        try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(at_most_s):
-                    await self._none.wait()
-        finally:
-            self.deferred -= 1
+        with suppress(TimeoutError):
+            async with asyncio.timeout(at_most_s):
+                await self._none.wait()
 
 
 class PostgresCallSlots:
@@ -123,10 +118,6 @@ class PostgresCallSlots:
         self._waiting = _WaitingQueue()
         self._surplus: list[int] = []
         self._exchange: asyncio.Task[None] | None = None
-
-    @property
-    def deferred(self) -> int:
-        return self._urgent.deferred
 
     @asynccontextmanager
     async def held(self, *, urgent: bool = True, continues: bool = False) -> AsyncIterator[None]:

@@ -7,11 +7,6 @@ from typing import Protocol
 class CallSlots(Protocol):
     """At most a fixed number of blocks hold a slot at a time; a dead process holds none."""
 
-    @property
-    def deferred(self) -> int:
-        """The callers of this process that are not urgent and wait for the end of urgent calls."""
-        ...
-
     def held(self, *, urgent: bool = True, continues: bool = False) -> AbstractAsyncContextManager[None]:
         """Wait for a slot and hold it inside the block.
 

@@ -13,7 +13,6 @@ class FakeCallSlots:
     """As many slots as a test needs; free ones go to the callers in the order of the port."""
 
     def __init__(self, number: int = 32, *, check_wait_s: float = TIME_LIMITS.check_wait_s) -> None:
-        self.deferred = 0
         self._free = number
         self._check_wait_s = check_wait_s
         self._urgent, self._none_urgent = 0, asyncio.Event()
@@ -43,13 +42,9 @@ class FakeCallSlots:
         """There is nothing to close."""
 
     async def _defer(self) -> None:
-        self.deferred += 1
-        try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._check_wait_s):
-                    await self._none_urgent.wait()
-        finally:
-            self.deferred -= 1
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._check_wait_s):
+                await self._none_urgent.wait()
 
     def _count_urgent(self, number: int) -> None:
         self._urgent += number
