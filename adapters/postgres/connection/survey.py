@@ -12,19 +12,17 @@ from adapters.postgres.connection.timeline import ServerState
 
 WITHIN_S = 2
 """For each host."""
+_LISTS = ("host", "hostaddr", "port")
+"""Parameters with a value for each host, or one for all."""
 
 
 def hosts_of(dsn: str) -> list[str]:
     """A DSN for each host of `dsn`, whether it accepts writes or not."""
     parameters = conninfo_to_dict(dsn)
-    hosts = str(parameters.get("host") or "").split(",")
-    ports = str(parameters.get("port") or "").split(",")
-    if len(ports) == 1:
-        ports *= len(hosts)
-    return [
-        make_conninfo(dsn, host=host, port=port or None, target_session_attrs="any")
-        for host, port in zip(hosts, ports, strict=True)
-    ]
+    lists = {name: str(parameters[name]).split(",") for name in _LISTS if parameters.get(name)}
+    count = max(map(len, lists.values()), default=1)
+    hosts = [{name: one[number % len(one)] for name, one in lists.items()} for number in range(count)]
+    return [make_conninfo(dsn, **host, target_session_attrs="any") for host in hosts]
 
 
 def primaries_of(dsn: str) -> Iterator[tuple[str, ServerState]]:

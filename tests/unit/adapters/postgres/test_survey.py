@@ -25,3 +25,13 @@ def test_hosts_may_share_a_port() -> None:
 
 def test_an_address_of_one_host_is_one_host() -> None:
     assert hosts("postgresql://app@db-1/gridproof") == [("db-1", "None", "any")]
+
+
+def test_hosts_may_be_named_by_their_addresses() -> None:
+    """A host with the addresses of all would be refused, and one that is not looked at is not known to be newer."""
+    url = "postgresql://app@/gridproof?hostaddr=192.0.2.7,192.0.2.8&port=5432,5433"
+    found = [conninfo_to_dict(one) for one in hosts_of(for_failover(url))]
+    assert [(one["hostaddr"], one["port"]) for one in found] == [("192.0.2.7", "5432"), ("192.0.2.8", "5433")]
+    url = "postgresql://app@db-1,db-2/gridproof?hostaddr=192.0.2.7,192.0.2.8"
+    found = [conninfo_to_dict(one) for one in hosts_of(for_failover(url))]
+    assert [(one["host"], one["hostaddr"]) for one in found] == [("db-1", "192.0.2.7"), ("db-2", "192.0.2.8")]
