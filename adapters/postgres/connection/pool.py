@@ -51,6 +51,7 @@ class PostgresPool(ConnectionPool[Any]):
         second later the client closes the connection. `options` are those of ConnectionPool."""
         self.answer_within_s = answer_within_s
         self._refused: OlderTimeline | UnknownCluster | None = None
+        """Why the last attempt to connect was refused; None if it was not."""
         if answer_within_s is not None:
             dsn = with_statement_timeout(dsn, answer_within_s)
             options["configure"] = _deadline_setter(answer_within_s + MARGIN_S)
@@ -79,15 +80,16 @@ class PostgresPool(ConnectionPool[Any]):
         try:
             yield
         except PoolTimeout as timeout:
-            if self._refused is None:
+            refused = self._refused  # another thread may connect meanwhile
+            if refused is None:
                 raise
-            raise type(self._refused)(str(self._refused)) from timeout
+            raise type(refused)(str(refused)) from timeout
 
     def _connect(self, timeout: float | None = None) -> psycopg.Connection[Any]:
         try:
             connection: psycopg.Connection[Any] = super()._connect(timeout)
-        except (OlderTimeline, UnknownCluster) as refused:
-            self._refused = refused
+        except psycopg.Error as error:
+            self._refused = error if isinstance(error, OlderTimeline | UnknownCluster) else None
             raise
         self._refused = None
         return connection
