@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from application.ports.event_store.event_store import EventStoreUnavailable
 from domain.forecast import CYCLE
@@ -16,7 +17,7 @@ from tests.fakes.replicated_read_models import FakeReplicatedReadModels
 from tests.fakes.stream_log import FakeStreamLog
 from tests.issued_forecasts import CYCLE_START, issued_forecast
 from tests.property.projections.projected_logs import PortfolioWalk
-from tests.unit.interfaces.web.api.test_forecast import FORECAST, Foreseen
+from tests.unit.interfaces.web.api.test_forecast import AT, FORECAST, SCORE, Foreseen
 
 
 class Away(FakePastForecasts):
@@ -33,8 +34,9 @@ class Replicated(Foreseen):
         self.there = FakePastForecasts() if there is None else there
         if there is None:
             self.there.note(issued_forecast("fac-001", CYCLE_START - CYCLE, 90.0))
+        self.scores_there = FakeForecastScores()
         self.edge.others["replica_reads"] = ReplicaReads(
-            self.replica, FakeStreamLog(), self.there, FakeForecastScores()
+            self.replica, FakeStreamLog(), self.there, self.scores_there
         )
         self.issue(1, 90.0)
         self.issue(0, 100.0)
@@ -65,9 +67,13 @@ def test_a_forecast_of_a_replica_that_is_behind_is_labelled() -> None:
 
 
 def test_the_accuracy_comes_from_the_replica_and_else_from_the_primary() -> None:
-    replicated = Replicated()
-    response = replicated.get(path=FORECAST + "/accuracy")
-    assert (response.status_code, response.json()["accuracy"]) == (200, [])
+    replicated, path = Replicated(), FORECAST + "/accuracy"
+    replicated.scores.kept.append((AT.date(), replace(SCORE, quarters=8)))
+    assert replicated.get(path=path).json()["accuracy"][0]["quarters"] == 8, "it has none yet"
+    replicated.scores_there.kept.append((AT.date(), SCORE))
+    assert replicated.get(path=path).json()["accuracy"][0]["quarters"] == 4
+    replicated.scores_there.available = False
+    assert replicated.get(path=path).json()["accuracy"][0]["quarters"] == 8, "it does not answer"
 
 
 class Counted(FakeStreamLog):
