@@ -10,7 +10,7 @@ from application.ports.forecast.past_forecasts import PastForecasts
 from application.ports.forecast.scores import ForecastScores
 from interfaces.web.edge import web_of
 from interfaces.web.guard.access import ApiRequest
-from interfaces.web.middleware.replica_routing import is_away, prefers_newest
+from interfaces.web.middleware.replica_routing import prefers_newest
 from interfaces.web.routes import READS_PAST
 
 TResult = TypeVar("TResult")
@@ -24,18 +24,16 @@ async def read_forecasts(
     The replica is read only for the present, which is labelled by its lag, and counts only if it has something: the
     primary may have more.
     """
-    web, scope = web_of(request), request.scope
+    web = web_of(request)
     reads = web.replica_reads
 
     def of_primary() -> TResult:
         return read(web.past_forecasts, web.forecast_scores)
 
-    def of_replica() -> TResult:
-        return (
-            of_primary()
-            if reads is None
-            else reads.read(lambda: read(reads.past_forecasts, reads.forecast_scores) or None, of_primary)
-        )
+    if reads is None or READS_PAST in request.scope or prefers_newest(request.scope):
+        return await asyncio.to_thread(of_primary)
 
-    needs_primary = READS_PAST in scope or prefers_newest(scope) or is_away(scope, web.live.state)
-    return await asyncio.to_thread(of_primary if needs_primary else of_replica)
+    def of_replica() -> TResult | None:
+        return read(reads.past_forecasts, reads.forecast_scores) or None
+
+    return await asyncio.to_thread(reads.read, of_replica, of_primary)
