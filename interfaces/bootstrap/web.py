@@ -66,17 +66,15 @@ async def _serve(settings: Settings) -> None:
     _allow_open_files(OPEN_FILES)
     show_budget("web", settings)
     show_caches()
-    listener = server.listening(settings.http_host, settings.http_port)
-    if not await _wait_for_database(settings, listener, stop):
-        listener.close()
+    listener, bind = server.listening(settings.http_host, settings.http_port), settings.http_metrics_bind
+    platform = None if bind is None else server.platform_listener(bind)
+    if not await _wait_for_database(settings, listener, platform, stop):
         return
     stores = open_stores(
         settings, pool_size=WEB_POOL_SIZE, statement_timeout_s=STATEMENT_TIMEOUT_S, is_start=True
     )
     try:
         proxies = TrustedProxies(settings.http_trusted_proxies)
-        bind = settings.http_metrics_bind
-        platform = None if bind is None else server.platform_listener(bind)
         async with (
             measuring(stores.clock_monitor),
             monitored_telemetry(stores, "web"),
@@ -109,7 +107,9 @@ async def _serve(settings: Settings) -> None:
         stores.close()
 
 
-async def _wait_for_database(settings: Settings, listener: socket.socket, stop: asyncio.Event) -> bool:
+async def _wait_for_database(
+    settings: Settings, listener: socket.socket, platform: socket.socket | None, stop: asyncio.Event
+) -> bool:
     """Wait, and answer meanwhile that this process waits. False if it is told to stop. Raises NoRunningSystem."""
     from interfaces.web.starting import starting_app
     from interfaces.workers.web import server
@@ -119,7 +119,8 @@ async def _wait_for_database(settings: Settings, listener: socket.socket, stop: 
     if not waiting.done():
         ended = asyncio.Event()
         waiting.add_done_callback(lambda _: ended.set())
-        await server.run(starting_app(), listener=listener.dup(), stop=ended)
+        beside = None if platform is None else platform.dup()
+        await server.run(starting_app(), listener=listener.dup(), platform=beside, stop=ended)
     return await waiting
 
 

@@ -37,11 +37,12 @@ def status(url: str) -> tuple[int, str]:
 def test_web_and_workers_wait_for_a_server_that_starts_later(tmp_path: Path) -> None:
     with postgres_server() as server, fresh_database(server) as database, ExitStack() as stack:
         server.kill()
-        port = free_port()
+        port, platform_port = free_port(), free_port()
         environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("GRIDPROOF_")},
             "GRIDPROOF_DATABASE_URL": database.app_dsn,
             "GRIDPROOF_HTTP_BIND": f"127.0.0.1:{port}",
+            "GRIDPROOF_HTTP_METRICS_BIND": f"127.0.0.1:{platform_port}",
             "GRIDPROOF_DATA_DIR": str(tmp_path),
         }
         logs = {name: tmp_path / f"{name}.log" for name in ("web", "measure")}
@@ -54,11 +55,14 @@ def test_web_and_workers_wait_for_a_server_that_starts_later(tmp_path: Path) -> 
             processes.append(one)
         web = f"http://127.0.0.1:{port}"
         until(lambda: status(f"{web}/health") == (200, "starting"), "web says that it waits")
+        platform = f"http://127.0.0.1:{platform_port}/health"
+        until(lambda: status(platform) == (200, "starting"), "the platform is told too, and lets it wait")
         assert status(f"{web}/ready") == (503, "starting")
         assert status(f"{web}/api/facilities")[0] == 503
         until(lambda: all(WAITS in log.read_text() for log in logs.values()), "both say that they wait")
         server.start()
         until(lambda: status(f"{web}/health") == (200, "alive"), "web works")
+        until(lambda: status(platform) == (200, "alive"), "the platform sees it")
         assert [process.poll() for process in processes] == [None, None]
         for process in processes:
             process.terminate()
