@@ -83,9 +83,8 @@ class CurrentController(Controller):
     ) -> Response[CurrentDocument]:
         """A key may read one facility once a second; /api/portfolio/current returns many."""
         may_see = request.user.facility_id in (None, facility_id)
-        if not (
-            may_see and web.facilities.is_cached(facility_id)
-        ):  # others have the limit of their own below
+        # A facility that is known, and that the key may see, has a limit of its own below.
+        if not (may_see and web.facilities.is_cached(facility_id)):
             check_read_rate(web, request.user)
         await check_visible(request, facility_id)
         read = await web.current_reads.read(request.user.key_id, facility_id)
