@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import msgspec
+
 from application.commands.dr_event import Judgement
 from domain.identifiers import dr_event_id
 from interfaces.web.caching.response_cache import MAX_ENTRIES, UNSIGNED_S, IdempotentResponseCache
-from tests.unit.interfaces.web.edge import WEBHOOK, Edge, RecordedCommands, accepting, notification
+from tests.unit.interfaces.web.edge import NOW, WEBHOOK, Edge, RecordedCommands, accepting, notification
+from tests.webhook_signature import sign
 
 
 def cache_with_response(now: list[float]) -> IdempotentResponseCache:
@@ -64,7 +67,10 @@ def test_a_response_that_recorded_nothing_is_not_cached() -> None:
 
 def test_the_cache_never_skips_the_signature_check() -> None:
     edge = Edge(commands=RecordedCommands(accepting), secrets={"util-1": b"secret"})
-    key = edge.key("utility", utility="util-1")
+    body = msgspec.json.encode(notification())
+    unsigned = edge.key("utility", utility="util-1") | {"Content-Type": "application/json"}
+    signed = unsigned | {"X-Signature": sign(b"secret", body, at=NOW)}
     with edge.client() as client:
-        assert client.post(WEBHOOK, json=notification(), headers=key).status_code == 401
-        assert client.post(WEBHOOK, json=notification(), headers=key).status_code == 401
+        answers = [client.post(WEBHOOK, content=body, headers=one) for one in (signed, unsigned, signed)]
+    assert [answer.status_code for answer in answers] == [202, 401, 202]
+    assert len(edge.commands.given) == 2
