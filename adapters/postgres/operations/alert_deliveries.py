@@ -19,6 +19,7 @@ FROM gridproof.alert_deliveries JOIN gridproof.alerts USING (alert_id)
 _OF_CHANNEL = f"""
 {_DELIVERIES} WHERE channel = %(channel)s AND tried_at >= %(since)s
 UNION {_DELIVERIES} WHERE channel = %(channel)s AND cleared_at IS NULL
+UNION {_DELIVERIES} WHERE channel = %(channel)s AND cleared_at >= %(since)s
 """
 _ENDED = f"SELECT {COLUMNS} FROM gridproof.alerts WHERE alert_id = ANY(%s) AND cleared_at IS NOT NULL"  # noqa: S608 - our own column names
 _NOTE = """

@@ -69,7 +69,7 @@ class AlertDeliveries(Protocol):
     """The record of deliveries (synchronous). Every method raises OperationsUnavailable."""
 
     def of_channel(self, channel: str, *, since: datetime) -> Mapping[DeliveryKey, Delivery]:
-        """The deliveries of alerts that are open, or were tried at `since` or later."""
+        """The deliveries of alerts that are open or ended at `since` or later, and those tried at `since` or later."""
         ...
 
     def ended(self, alert_ids: Collection[int]) -> list[Alert]:

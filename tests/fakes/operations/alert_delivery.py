@@ -24,11 +24,14 @@ class FakeAlertDeliveries:
         self._known: dict[str, dict[DeliveryKey, Delivery]] = {}
 
     def of_channel(self, channel: str, *, since: datetime) -> Mapping[DeliveryKey, Delivery]:
-        still_open = {alert.alert_id for alert in self._alerts.listed(limit=MOST)}
+        every = self._alerts.listed(include_cleared=True, limit=MOST)
+        lately_open = {
+            alert.alert_id for alert in every if alert.cleared_at is None or alert.cleared_at >= since
+        }
         return {
             key: delivery
             for key, delivery in self._known.get(channel, {}).items()
-            if delivery.tried_at >= since or delivery.alert_id in still_open
+            if delivery.tried_at >= since or delivery.alert_id in lately_open
         }
 
     def ended(self, alert_ids: Collection[int]) -> list[Alert]:

@@ -86,6 +86,15 @@ def test_an_alert_is_delivered_once_on_each_channel_over_restarts_and_so_is_its_
     assert people.second.messages == []
 
 
+def test_the_end_of_an_alert_that_was_open_for_days_is_delivered(people: People) -> None:
+    people.alert()
+    people.after(0)
+    people.after(3 * 86_400)
+    people.end()
+    people.rounds(60)
+    assert people.webhook.messages == [("raised", ["relay"]), ("ended", ["relay"])]
+
+
 def test_only_severe_alerts_are_delivered(people: People) -> None:
     people.alert("bms_drift", "fac-001")
     people.rounds(3_600)
