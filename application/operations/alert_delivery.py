@@ -1,7 +1,7 @@
 """AlertDelivery: tells people of alerts, each channel by itself, and again somebody else if nobody acknowledges.
 
 What is due follows from the register and the record of deliveries, so a restart loses nothing. Between a message and
-its record a process may end: the message is then sent once more, with the same id.
+its record a process may end: the message is then sent once more, with the same id unless another alert joined it.
 """
 
 from __future__ import annotations
@@ -179,9 +179,13 @@ class AlertDelivery:
 
 
 def message_of(kind: MessageKind, alerts: Sequence[Alert], *, sent_at: datetime) -> AlertMessage:
-    """Its id follows from the kind and the alerts."""
+    """Its id follows from the kind and the alerts. Whoever receives a message of a known id drops it, so the ids of two
+    systems must differ, and those of a system that was restored to an earlier time: both number alerts again.
+    """
     worst = sorted(alerts, key=lambda alert: (-RANKS[alert.severity], alert.alert_id))
-    ids = ",".join(str(alert_id) for alert_id in sorted(alert.alert_id for alert in alerts))
+    ids = sorted(
+        f"{alert.alert_id} {alert.name} {alert.subject} {alert.raised_at.timestamp()}" for alert in alerts
+    )
     return AlertMessage(
         message_id=uuid5(MESSAGE_IDS, f"{kind}:{ids}"),
         kind=kind,

@@ -232,3 +232,14 @@ def test_the_id_of_a_message_follows_from_its_alerts(people: People) -> None:
     assert message_of("raised", alerts, sent_at=now).message_id == again.message_id
     assert message_of("ended", alerts, sent_at=now).message_id != again.message_id
     assert message_of("raised", alerts[:1], sent_at=now).message_id != again.message_id
+
+
+def test_two_systems_have_no_message_id_in_common(people: People) -> None:
+    people.alert()
+    other = People()
+    other.clock.advance(seconds=1)
+    other.alert()
+    [alert], [of_other], now = people.alerts.listed(), other.alerts.listed(), people.clock.now()
+    assert alert.alert_id == of_other.alert_id
+    ids = {message_of("raised", [one], sent_at=now).message_id for one in (alert, of_other)}
+    assert len(ids) == 2
