@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from application.operations.alert_switch import AlertSwitch
 from application.ports.clock import Clock
-from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.alerts import AlertRegistry, every_open_alert
 from application.ports.operations.heartbeats import ConnectionUse, Heartbeat, Heartbeats
 from interfaces.workers.loops.periodic import PeriodicCheck
 
@@ -101,7 +101,7 @@ class HeartbeatMonitor:
 
     def _adopt(self, name: str) -> None:
         """Take over what an earlier process raised."""
-        for alert in self.alerts.listed(limit=10_000):
+        for alert in every_open_alert(self.alerts):
             if alert.name == name:
                 self._switches[name, alert.subject] = AlertSwitch(
                     self.alerts, self.clock, name, alert.subject

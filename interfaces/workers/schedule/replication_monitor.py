@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
 from application.command_bus.retry import TRANSIENT
 from application.ports.clock import Clock
-from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.alerts import AlertRegistry, every_open_alert
 from application.ports.operations.database_server import DatabaseServer, Standbys
 from interfaces.workers.loops.periodic import PeriodicCheck
 
@@ -48,18 +48,22 @@ class ReplicationMonitor:
     async def check(self) -> None:
         """Raise what holds for the second check in a row: a standby that restarts is back by then. Clear the others."""
         found: dict[str, Problems] = await asyncio.to_thread(self._of_database)
-        found[NOT_CURRENT] = await self._of_replicas()
-        await asyncio.to_thread(self._report, found)
+        found[NOT_CURRENT], is_whole = await self._of_replicas()
+        unknown = frozenset[str]() if is_whole else frozenset({NOT_CURRENT})
+        await asyncio.to_thread(self._report, found, unknown)
         self._before = found
 
-    async def _of_replicas(self) -> Problems:
+    async def _of_replicas(self) -> tuple[Problems, bool]:
+        """The problems, and whether all replicas could be looked at."""
         found: dict[str, str] = {}
+        is_whole = True
         for problems in self.replicas:
             try:
                 found |= await problems()
             except TRANSIENT as error:
                 _log.warning("replicas not looked at", why=str(error))
-        return found
+                is_whole = False
+        return found, is_whole
 
     def _of_database(self) -> dict[str, Problems]:
         standbys = self.server.standbys()
@@ -71,15 +75,17 @@ class ReplicationMonitor:
         }
         return {OLDER_TIMELINE: replaced, **standby_problems(standbys, wanted)}
 
-    def _report(self, found: Mapping[str, Problems]) -> None:
+    def _report(self, found: Mapping[str, Problems], unknown: Collection[str]) -> None:
+        """`unknown`: names of which no alert is cleared."""
         at = self.clock.now()
         for name, problems in found.items():
             for subject, detail in problems.items():
                 if subject in self._before.get(name, {}):
                     _log.warning("replication", alert=name, subject=subject, detail=detail)
                     self.alerts.raise_alert(name, subject, detail, at=at)
-        for alert in self.alerts.listed():
-            if alert.name in found and alert.subject not in found[alert.name]:
+        for alert in every_open_alert(self.alerts):
+            problems = None if alert.name in unknown else found.get(alert.name)
+            if problems is not None and alert.subject not in problems:
                 self.alerts.clear(alert.name, alert.subject, at=at)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 
@@ -106,6 +107,26 @@ def test_a_nats_that_is_away_hides_no_other_alert() -> None:
     watched = Watched(standbys=1)
     watched.behind = None
     assert watched.check() == {"standby_lost database", "no_synchronous_standby database"}
+
+
+def test_what_could_not_be_looked_at_ends_no_alert() -> None:
+    watched = Watched()
+    watched.behind = {"stream TELEMETRY": "1 of 3 replicas are current"}
+    assert watched.check() == {"replica_not_current stream TELEMETRY"}
+    watched.behind = None
+    assert watched.check() == {"replica_not_current stream TELEMETRY"}
+    watched.behind = {}
+    assert watched.check() == set()
+
+
+def test_its_alerts_end_also_below_many_others() -> None:
+    watched = Watched(standbys=1)
+    watched.check()
+    for number in range(300):
+        watched.alerts.raise_alert("bms_breaker_open", f"fac-{number:05}", "x", at=NOW + timedelta(hours=1))
+    watched.server.attached = ONE
+    watched.check()
+    assert watched.alerts.open_by_name() == {"bms_breaker_open": 300}
 
 
 def test_a_new_monitor_clears_what_an_earlier_one_raised() -> None:
