@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from application.ledger.proof import NotProvable
+from application.ports.operations.alerts import every_open_alert
 from interfaces.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -283,7 +284,7 @@ def ledger_status(stores: Stores) -> LedgerStatus:
     return status.ledger_status(
         ledger_store(stores),
         lambda: public_key(stores.settings),
-        stores.alerts().listed(),
+        every_open_alert(stores.alerts()),
         now=stores.clock.now(),
     )
 

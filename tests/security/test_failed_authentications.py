@@ -121,3 +121,13 @@ def test_the_alert_of_a_process_that_ended_is_cleared_by_another() -> None:
     clock.moment = NOW + timedelta(seconds=UNSEEN_S + 1)
     asyncio.run(other.check())
     assert alerts.open_by_name() == {}
+
+
+def test_an_alert_below_many_others_is_cleared_too() -> None:
+    alerts, clock = FakeAlertRegistry(), SettableClock()
+    alerts.raise_alert(FAILURES, "192.0.2.1", "x", at=NOW)
+    for number in range(300):
+        alerts.raise_alert("bms_breaker_open", f"fac-{number:05}", "x", at=NOW + timedelta(seconds=1))
+    clock.moment = NOW + timedelta(seconds=UNSEEN_S + 1)
+    asyncio.run(WebMonitor(AuthenticationFailures(), alerts, clock).check())
+    assert alerts.open_by_name() == {"bms_breaker_open": 300}

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 
+from application.ports.operations.alerts import every_open_alert
 from domain.administration import AdministrativeAct, LostInterval
 from interfaces.bootstrap.connection_budget import KINDS
 from interfaces.bootstrap.ledger import ledger_signer, open_archive
@@ -202,4 +203,4 @@ def unexplained_facilities(stores: Stores) -> list[str]:
     """Those whose buildings are curtailed without a record, as an open alert says."""
     from application.dispatch.execution.restored_buildings import UNEXPLAINED
 
-    return [one.subject for one in stores.alerts().listed() if one.name == UNEXPLAINED and not one.cleared_at]
+    return [one.subject for one in every_open_alert(stores.alerts()) if one.name == UNEXPLAINED]

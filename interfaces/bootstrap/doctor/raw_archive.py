@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from application.ports.operations.alerts import every_open_alert
 from domain.telemetry.meter_reading import PARTITIONS
 from interfaces.bootstrap.doctor.result import CheckResult
 from interfaces.bootstrap.raw_archive import raw_archive_progress
@@ -25,7 +26,9 @@ def check_raw_archive(stores: Stores) -> CheckResult:
             check=NAME, state="not set", detail="GRIDPROOF_TELEMETRY_ARCHIVE is false: nothing is archived"
         )
     progress = raw_archive_progress(stores).listed()
-    behind = [alert.detail for alert in stores.alerts().listed() if alert.name == "raw_archive_behind"]
+    behind = [
+        alert.detail for alert in every_open_alert(stores.alerts()) if alert.name == "raw_archive_behind"
+    ]
     if behind:
         return CheckResult(check=NAME, state="wrong", detail=behind[0], advice=_ADVICE)
     if not progress:

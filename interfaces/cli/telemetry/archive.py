@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from application.ports.operations.alerts import every_open_alert
 from interfaces.cli.console.parameter_types import moment
 from interfaces.cli.console.printing import print_fields, print_json, print_table, progress_of
 from interfaces.cli.console.session import command_context, current_settings, opened_stores
@@ -79,7 +80,9 @@ def status(as_json: bool) -> None:
 
     with opened_stores() as stores:
         partitions = raw_archive_progress(stores).listed()
-        behind = [alert.detail for alert in stores.alerts().listed() if alert.name == "raw_archive_behind"]
+        behind = [
+            alert.detail for alert in every_open_alert(stores.alerts()) if alert.name == "raw_archive_behind"
+        ]
         selection = stores.settings.telemetry_archive
     if as_json:
         print_json({"archiving": selection, "behind": behind, "partitions": partitions})

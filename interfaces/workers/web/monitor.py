@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 
 from application.ports.clock import Clock
-from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.alerts import AlertRegistry, every_open_alert
 from interfaces.web.authentication.failures import AuthenticationFailures
 from interfaces.workers.loops.periodic import PeriodicCheck
 
@@ -54,7 +54,7 @@ class WebMonitor:
             return []
         return [
             alert.subject
-            for alert in self.alerts.listed()
+            for alert in every_open_alert(self.alerts)
             if alert.name == FAILURES
             and self.clock.wall_seconds((now - alert.last_seen_at).total_seconds()) > UNSEEN_S
         ]
