@@ -120,8 +120,9 @@ class ProbeServer:
 class _Server(socketserver.ThreadingMixIn, WSGIServer):
     daemon_threads = True
     block_on_close = False
-    allow_reuse_address = False
-    """Otherwise a second process could take the same port."""
+    allow_reuse_address = True
+    """A worker that is started again gets its port, on which answered connections linger for a minute. Two that listen
+    never share one."""
 
 
 class _Handler(WSGIRequestHandler):

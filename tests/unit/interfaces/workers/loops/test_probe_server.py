@@ -121,6 +121,16 @@ def test_the_next_free_port_is_taken(server: ProbeServer) -> None:
     assert second > first
 
 
+def test_a_worker_that_is_started_again_gets_its_port_again() -> None:
+    bind, found = free_bind(), []
+    for _ in range(2):
+        started = ProbeServer()
+        found.append(started.serve(bind))
+        assert fetched(found[-1], "/health")[0] == 200
+        started.close()
+    assert found[0] == found[1]
+
+
 def test_a_caller_that_sends_nothing_holds_nobody_else(server: ProbeServer) -> None:
     port = server.serve(free_bind())
     with socket.create_connection(("127.0.0.1", int(port or 0))):
