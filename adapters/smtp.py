@@ -11,12 +11,15 @@ from email.message import EmailMessage
 from email.utils import format_datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+from uuid import UUID
 
+from application.bounded_cache import BoundedCache
 from application.operations.alert_text import subject_of, text_of
 from application.ports.operations.alert_delivery import AlertMessage, AlertNotDelivered
 
 STEP_S, TOTAL_S = 10.0, 30.0
 """Wall seconds for one step of the protocol, and for a whole message."""
+MAX_MESSAGES = 1_000
 DEFAULT_PORTS = {"smtp": 587, "smtps": 465}
 _ERRORS = (smtplib.SMTPException, OSError, ssl.SSLError, UnicodeError, ValueError)
 
@@ -52,6 +55,8 @@ class SmtpAlertChannel:
         self._ca_file = ca_file
         self._total_s = total_s
         self._one_at_a_time = asyncio.Lock()
+        self._accepted = BoundedCache[UUID, frozenset[str]]("mail recipients", max_size=MAX_MESSAGES)
+        """Of a message that the server refused for others: they get it once, however often it is tried again."""
 
     async def deliver(self, message: AlertMessage) -> None:
         async with self._one_at_a_time:
@@ -84,8 +89,11 @@ class SmtpAlertChannel:
                 client.starttls(context=context)
             if self._user is not None and self._password is not None:
                 client.login(self._user, self._password())
-            refused = client.send_message(self._mail(message))
+            accepted = self._accepted.get(message.message_id) or frozenset()
+            asked = [address for address in self._recipients if address not in accepted]
+            refused = client.send_message(self._mail(message), to_addrs=asked)
         if refused:
+            self._accepted.put(message.message_id, accepted.union(asked).difference(refused))
             raise smtplib.SMTPRecipientsRefused(refused)
 
     def _mail(self, message: AlertMessage) -> EmailMessage:

@@ -109,6 +109,21 @@ def test_one_refused_recipient_makes_it_not_delivered_and_the_others_get_it(auth
     assert server.recipients == [[TO[0]]]
 
 
+def test_a_message_tried_again_goes_only_to_those_who_were_refused(authority: Authority) -> None:
+    async def scenario() -> None:
+        mail = channel(server.url("smtp"), authority)
+        for _ in range(3):
+            with pytest.raises(AlertNotDelivered, match="no such user"):
+                await mail.deliver(message())
+        server.refuses = set()
+        await mail.deliver(message())
+
+    with mail_server(starttls=authority.server().context()) as server:
+        server.refuses = {TO[1]}
+        asyncio.run(scenario())
+    assert server.recipients == [[TO[0]], [TO[1]]]
+
+
 @pytest.fixture
 def dripping() -> Iterator[int]:
     """The port of a server that sends its greeting byte by byte, and never ends it."""
