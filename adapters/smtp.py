@@ -19,6 +19,7 @@ from application.ports.operations.alert_delivery import AlertMessage, AlertNotDe
 
 STEP_S, TOTAL_S = 10.0, 30.0
 """Wall seconds for one step of the protocol, and for a whole message."""
+CUT_EVERY_S = 0.5
 MAX_MESSAGES = 1_000
 DEFAULT_PORTS = {"smtp": 587, "smtps": 465}
 _ERRORS = (smtplib.SMTPException, OSError, ssl.SSLError, UnicodeError, ValueError)
@@ -70,8 +71,10 @@ class SmtpAlertChannel:
                 raise AlertNotDelivered(f"{type(error).__name__}: {error}") from error
             finally:
                 # A server that answers byte by byte keeps each step's time limit: without its socket the thread ends.
-                connection.cut()
-                await asyncio.gather(sending, return_exceptions=True)
+                # A thread that still looks up the name has none yet.
+                while not sending.done():
+                    connection.cut()
+                    await asyncio.wait([sending], timeout=CUT_EVERY_S)
 
     def _send(self, message: AlertMessage, connection: _Connection) -> None:
         context = ssl.create_default_context(cafile=self._ca_file)

@@ -160,6 +160,26 @@ def test_a_server_that_answers_byte_by_byte_holds_nobody(authority: Authority, d
     assert threading.active_count() <= before
 
 
+def test_a_name_that_is_found_too_late_holds_nobody(
+    authority: Authority, dripping: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, is_late = socket.create_connection, threading.Event()
+
+    def late(*about: Any, **named: Any) -> socket.socket:
+        assert is_late.wait(60)
+        return connect(*about, **named)
+
+    monkeypatch.setattr(socket, "create_connection", late)
+    slow = channel(f"smtp://{USER}@127.0.0.1:{dripping}", authority, total_s=0.1)
+
+    async def scenario() -> None:
+        asyncio.get_running_loop().call_later(0.3, is_late.set)
+        with pytest.raises(AlertNotDelivered, match=r"not accepted within 0\.1 s"):
+            await slow.deliver(message())
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
 def test_text_of_other_hosts_adds_no_header(authority: Authority) -> None:
     with mail_server(starttls=authority.server().context()) as server:
         asyncio.run(channel(server.url("smtp"), authority).deliver(message("x\r\nBcc: all@example.org")))
