@@ -6,6 +6,8 @@ from application.ports.operations.alerts import Severity
 
 GONE_S = 600.0
 """`quiet_s` of an alert that its process raises again each minute at least: the process is gone."""
+UNSEEN_S = 10_800.0
+"""`quiet_s` of an alert that is raised again each hour: nobody uses what it is about any more."""
 UNTRIED_S = 3_600.0
 """`quiet_s` of an alert that is raised again at each try, a quarter of an hour apart."""
 

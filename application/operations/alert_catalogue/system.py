@@ -1,6 +1,6 @@
 """Alerts of processes, the database, the log and the machines."""
 
-from application.operations.alert_catalogue.definition import GONE_S, UNTRIED_S, AlertDefinition
+from application.operations.alert_catalogue.definition import GONE_S, UNSEEN_S, UNTRIED_S, AlertDefinition
 
 SYSTEM_ALERTS: dict[str, AlertDefinition] = {
     "database_failover": AlertDefinition(
@@ -142,7 +142,8 @@ SYSTEM_ALERTS: dict[str, AlertDefinition] = {
     "certificate_expiring": AlertDefinition(
         "critical",
         "a certificate that a process uses ends within 14 days, or has ended",
-        ends="the server shows another one, or the file holds another one",
+        ends="the server shows another one, the file holds another one, or no process has read it for three hours",
+        quiet_s=UNSEEN_S,
         case="present_old_certificate",
     ),
 }

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from application.operations.alert_catalogue import ALERTS
+from interfaces.workers.loops.process_monitor import CERTIFICATES_EVERY_S
 from interfaces.workers.schedule.alert_expiry import AlertExpiry, no_dispatch_under_way
 from tests.fakes.clock import FakeClock
 from tests.fakes.operations.alerts import FakeAlertRegistry
@@ -34,6 +35,12 @@ def test_an_alert_that_nothing_raises_again_ends(name: str, speed: float) -> Non
     clock.moment = NOW + 2 * quiet
     expiry.check()
     assert open_names(alerts) == []
+
+
+def test_a_certificate_that_is_looked_at_every_hour_keeps_its_alert() -> None:
+    quiet_s = ALERTS["certificate_expiring"].quiet_s
+    assert quiet_s is not None, "a server that is not called any more never shows another one"
+    assert quiet_s > 2 * CERTIFICATES_EVERY_S
 
 
 def test_an_alert_without_a_quiet_time_stays() -> None:
