@@ -111,7 +111,7 @@ class AlertDelivery:
             for one in known.values()
             if one.kind == route.kind
             and one.delivered_at is not None
-            and now - one.delivered_at < self._clock_time(QUIET)
+            and timedelta() <= now - one.delivered_at < self._clock_time(QUIET)
         }
         return [
             alert
@@ -144,7 +144,8 @@ class AlertDelivery:
         if last.delivered_at is not None or last.attempts >= MOST_ATTEMPTS:
             return False
         pause_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(last.attempts - 1, 30))
-        return self.clock.wall_seconds((now - last.tried_at).total_seconds()) >= pause_s
+        waited_s = self.clock.wall_seconds((now - last.tried_at).total_seconds())
+        return not 0.0 <= waited_s < pause_s  # a clock that was ahead, and is right again, delays nothing
 
     def _may_send(self, channel: str) -> bool:
         """Take a place from the channel's bucket."""

@@ -212,6 +212,32 @@ def test_on_a_fast_clock_retries_keep_their_wall_time(people: People) -> None:
     assert len(people.email.tried) == 2
 
 
+def test_a_clock_that_was_a_day_ahead_holds_nothing_back(people: People) -> None:
+    people.clock.advance(seconds=86_400)
+    people.alert(subject="flapping")
+    people.email.fail("away")
+    people.after(0)
+    people.end(subject="flapping")
+    people.clock.advance(seconds=-86_400)
+    people.alert()
+    people.alert(subject="flapping")
+    people.email.fail(None)
+    people.after(ROUND_S)
+    for channel in (people.webhook, people.email):
+        assert ("raised", ["relay", "flapping"]) in channel.messages
+
+
+def test_a_failed_message_is_tried_again_after_the_clock_was_ahead(people: People) -> None:
+    people.alert()
+    people.clock.advance(seconds=86_400)
+    people.email.fail("away")
+    people.after(0)
+    people.clock.advance(seconds=-86_400)
+    people.email.fail(None)
+    people.after(FIRST_RETRY_S)
+    assert people.email.messages == [("raised", ["relay"])]
+
+
 def test_the_text_names_the_worst_first_on_one_printable_line(people: People) -> None:
     people.alert("bms_breaker_open", "fac\r\nBcc: all@example.org")
     people.alert("relay_stopped", "relay")
