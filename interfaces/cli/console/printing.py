@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
+from unicodedata import category
 
 import click
 import msgspec
 import orjson
 
 PIPE_WIDTH = 200
+CONTROLS = frozenset({"Cc", "Cf"})
+"""The Unicode categories of control characters, and of those that change the direction of text."""
 
 
 def print_json(document: Any) -> None:
@@ -59,7 +62,8 @@ def print_fields(fields: Iterable[tuple[str, object]]) -> None:
 
 
 def written(value: object) -> str:
-    """Format a value for people: times to the second, floats to one decimal, missing values as a dash."""
+    """Format a value for people: times to the second, floats to one decimal, missing values as a dash. Text may be that
+    of a tenant or a building: its control characters must not reach the terminal."""
     match value:
         case None | "" | ():
             return "-"
@@ -69,7 +73,7 @@ def written(value: object) -> str:
             return f"{value:,.1f}"
         case tuple() | list():
             return ", ".join(map(written, value))
-    return str(value)
+    return "".join(c if c == "\n" or category(c) not in CONTROLS else "?" for c in str(value))
 
 
 @contextmanager
