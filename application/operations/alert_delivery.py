@@ -71,7 +71,8 @@ class _Tries:
 
 @dataclass
 class AlertDelivery:
-    """One is active per system. A channel that fails delays no other, and no other work."""
+    """One is active per system. A channel that refuses delays no other; one that does not answer holds up the round,
+    and so the others, for about a minute."""
 
     routes: Sequence[Route]
     alerts: AlertRegistry

@@ -96,7 +96,7 @@ SYSTEM_ALERTS: dict[str, AlertDefinition] = {
     ),
     "disk_filling": AlertDefinition(
         "critical",
-        "over 80 % of the disk below a web process's data folder is used",
+        "over 80 % of the disk below a process's data folder is used",
         ends="80 % or less is used, or no process there has reported it for ten minutes",
         quiet_s=GONE_S,
         case="fill_disk",
