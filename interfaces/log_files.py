@@ -89,20 +89,23 @@ class LogFiles:
         self._archive = archive
         self._days: dict[Path, datetime] = {}
         """File -> the day of its lines."""
+        self._failed_at: dict[Path, datetime] = {}
         self._tidied_at: datetime | None = None
 
     def round(self) -> None:
         """Rotate what is due; after that, and every minute, archive and remove."""
         now = self._now()
         is_tried = [self._rotate_if_due(path, now) for path in sorted(self._folder.glob("*.log"))]
-        if any(is_tried) or self._tidied_at is None or now - self._tidied_at >= TRY_AGAIN:
+        if any(is_tried) or self._tidied_at is None or _is_past(self._tidied_at, now):
             self._tidied_at = now
             for unfinished in self._folder.glob("*.partial"):
                 unfinished.unlink()
-            self._take_over_former_files()
-            if self._archive is not None:
-                self._put_into(self._archive)
-            self._remove(now)
+            try:
+                self._take_over_former_files()
+                if self._archive is not None:
+                    self._put_into(self._archive)
+            finally:  # whatever failed: files that nobody removes fill the disk
+                self._remove(now)
 
     def _rotate_if_due(self, path: Path, now: datetime) -> bool:
         """Whether it was due. A full disk only delays it: removing old files may make room."""
@@ -112,11 +115,15 @@ class LogFiles:
             day.date() >= now.date() or not status.st_size
         ):
             return False
+        if path in self._failed_at and not _is_past(self._failed_at[path], now):
+            return False
         try:
             rotate(path, self._free_name(path, now))
         except OSError as error:
+            self._failed_at[path] = now
             _log.warning("a log file is rotated later", file=path.name, why=str(error))
         else:
+            self._failed_at.pop(path, None)
             self._days[path] = now
         return True
 
@@ -165,6 +172,11 @@ class LogFiles:
             one.path.unlink()
 
 
+def _is_past(moment: datetime, now: datetime) -> bool:
+    """Whether TRY_AGAIN has passed since `moment`, or the clock was set back."""
+    return abs(now - moment) >= TRY_AGAIN
+
+
 def archive_name(log: RotatedLog, content: bytes) -> str:
     """By day and machine. The digest distinguishes files of one moment, and shows a change."""
     machine = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname()) or "unnamed"
@@ -186,9 +198,13 @@ def rotate(path: Path, target: Path) -> None:
             compressed.flush()
             os.fsync(compressed.fileno())
         partial.replace(target)
-        while rest := log.read(_PIECE):
-            with target.open("ab") as compressed:
-                compressed.write(gzip.compress(rest, mtime=0))
+        try:
+            while rest := log.read(_PIECE):
+                with target.open("ab") as compressed:
+                    compressed.write(gzip.compress(rest, mtime=0))
+        except OSError:
+            target.unlink()  # the log still has all of it; a full disk must not get one copy after another
+            raise
         log.truncate(0)
 
 

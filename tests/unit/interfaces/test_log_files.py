@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from application.ports.archive import ArchiveUnavailable
+from interfaces import log_files
 from interfaces.bootstrap.doctor.disk import check_log_files
 from interfaces.log_files import ARCHIVED, LogFiles, LogRetention, rotate, rotated_logs
 from interfaces.settings.settings import Settings
@@ -112,6 +113,50 @@ def test_lines_that_are_written_during_a_rotation_stay(
     assert log.read_bytes() == b""
 
 
+def test_a_full_disk_gets_no_copy_of_a_log_that_cannot_be_emptied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, target = tmp_path / "web.log", tmp_path / "web.20261129T000000Z.log.gz"
+    log.write_text("before\n")
+    replace = Path.replace
+
+    def written_meanwhile(partial: Path, to: Path) -> Path:
+        with log.open("a") as writer:
+            writer.write("meanwhile\n")
+        return replace(partial, to)
+
+    def full(*_: object, **__: object) -> bytes:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", written_meanwhile)
+    monkeypatch.setattr(gzip, "compress", full)
+    with pytest.raises(OSError, match="No space"):
+        rotate(log, target)
+    assert log.read_text() == "before\nmeanwhile\n"
+    assert not target.exists()
+
+
+def test_a_rotation_that_fails_is_tried_again_after_a_minute(
+    logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = []
+
+    def full(path: Path, target: Path) -> None:
+        tries.append(path)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(log_files, "rotate", full)
+    logs.write("web", "a" * 1_001)
+    for _ in range(5):
+        logs.round(seconds=1)
+    assert len(tries) == 1
+    logs.round(minutes=1)
+    assert len(tries) == 2
+    logs.clock.advance(hours=-2)
+    logs.files.round()
+    assert len(tries) == 3
+
+
 def test_rotated_files_are_removed_after_their_days(logs: Logs) -> None:
     logs.write("web", "old\n")
     logs.round(minutes=2)
@@ -150,6 +195,19 @@ def test_the_archive_gets_each_rotated_file_once(tmp_path: Path) -> None:
     assert logs.rotated() == []
     logs.round(minutes=2)
     assert len(archive.files) == 1
+
+
+def test_the_bound_holds_although_archiving_fails(tmp_path: Path) -> None:
+    class Broken(FakeArchive):
+        def put_once(self, name: str, content: bytes) -> None:
+            raise OSError(28, "No space left on device")
+
+    logs = Logs(tmp_path, archive=Broken(), most_bytes=1_500)
+    for _ in range(4):
+        logs.write("web", os.urandom(600).hex())
+        with pytest.raises(OSError, match="No space"):
+            logs.round(minutes=2)
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*.log*")) <= 1_500
 
 
 def test_a_file_is_archived_again_after_a_kill_before_it_was_noted(tmp_path: Path) -> None:
