@@ -102,8 +102,8 @@ class LogFiles:
                 unfinished.unlink()
             try:
                 self._take_over_former_files()
-                if self._archive is not None:
-                    self._put_into(self._archive)
+                if self._archive is not None and self._put_one_into(self._archive):
+                    self._tidied_at = None
             finally:  # whatever failed: files that nobody removes fill the disk
                 self._remove(now)
 
@@ -140,22 +140,25 @@ class LogFiles:
             rotate(path, self._free_name(path.with_suffix(""), at))
             path.unlink()
 
-    def _put_into(self, archive: Archive) -> None:
-        """Put what the archive does not have there; stops at the first failure, and goes on in the next round."""
-        for one in rotated_logs(self._folder):
-            if one.is_archived:
-                continue
-            content = one.path.read_bytes()
-            try:
-                archive.put_once(archive_name(one, content), content)
-            except AlreadyArchived:
-                pass  # the same: its digest is in the name
-            except ArchiveUnavailable as error:
-                _log.warning("log files are archived later", file=one.path.name, why=str(error))
-                return
-            done = self._folder / ARCHIVED
-            done.mkdir(mode=0o700, exist_ok=True)
-            one.path.rename(done / one.path.name)
+    def _put_one_into(self, archive: Archive) -> bool:
+        """Put the oldest that the archive does not have there. Only one, because rotation and the end of the system
+        wait for it. Returns whether the next round can go on."""
+        waiting = [one for one in rotated_logs(self._folder) if not one.is_archived]
+        if not waiting:
+            return False
+        oldest = waiting[0]
+        content = oldest.path.read_bytes()
+        try:
+            archive.put_once(archive_name(oldest, content), content)
+        except AlreadyArchived:
+            pass  # the same: its digest is in the name
+        except ArchiveUnavailable as error:
+            _log.warning("log files are archived later", file=oldest.path.name, why=str(error))
+            return False
+        done = self._folder / ARCHIVED
+        done.mkdir(mode=0o700, exist_ok=True)
+        oldest.path.rename(done / oldest.path.name)
+        return len(waiting) > 1
 
     def _remove(self, now: datetime) -> None:
         logs = rotated_logs(self._folder)

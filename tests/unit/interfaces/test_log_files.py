@@ -197,6 +197,21 @@ def test_the_archive_gets_each_rotated_file_once(tmp_path: Path) -> None:
     assert len(archive.files) == 1
 
 
+def test_one_file_a_round_is_archived_so_that_rotation_does_not_wait_for_many(tmp_path: Path) -> None:
+    archive = UnsteadyArchive()
+    logs = Logs(tmp_path, archive=archive)
+    archive.is_down = True
+    for part in ("a", "b", "c"):
+        logs.write("web", part * 1_001)
+        logs.round()
+    archive.is_down = False
+    logs.round(minutes=1)
+    assert len(archive.files) == 1
+    logs.round(seconds=1)
+    logs.round(seconds=1)
+    assert len(archive.files) == 3
+
+
 def test_the_bound_holds_although_archiving_fails(tmp_path: Path) -> None:
     class Broken(FakeArchive):
         def put_once(self, name: str, content: bytes) -> None:
