@@ -158,6 +158,17 @@ def test_each_password_is_random_and_hashed_once_for_a_connection(servers: Embed
     assert min(map(len, passwords)) >= 32  # six bits each
 
 
+def test_the_password_of_a_role_that_an_operator_makes_is_hashed_as_usual(servers: EmbeddedServers) -> None:
+    with psycopg.connect(servers.admin_database_url) as connection:
+        connection.execute("CREATE ROLE reports LOGIN PASSWORD 'summer2026'")
+        verifier = connection.execute(
+            "SELECT rolpassword FROM pg_authid WHERE rolname = 'reports'"
+        ).fetchone()
+        connection.rollback()
+    assert verifier is not None
+    assert verifier[0].startswith("SCRAM-SHA-256$4096:")
+
+
 def test_servers_listen_on_loopback_only(servers: EmbeddedServers) -> None:
     ours = {f"{port:04X}" for server in servers.running for port in server.ports.values()}
     sockets = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
