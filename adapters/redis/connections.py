@@ -19,17 +19,22 @@ AWAY_S = 5.0
 RETURN_AFTER_S = 30.0
 """A connection to a later address is replaced after this time, so that all processes come back to the first: limits
 that they share are counted there."""
+_OF_AN_ADDRESS = frozenset({"connection_class", "host", "port", "db", "username", "password"})
 TPool = TypeVar("TPool", bound=ConnectionPool)
 
 
 def cache_pool(urls: str, kind: type[TPool], **options: Any) -> TPool:
-    """A pool for `urls`, addresses with commas between them. Without retries: whoever asks has a fallback."""
+    """A pool for `urls`, addresses with commas between them. Without retries: whoever asks has a fallback.
+
+    What the first one has after a question mark, such as `ssl_ca_certs`, holds for all.
+    """
     options["retry"] = Retry(NoBackoff(), 0)
     first, *others = (url.strip() for url in urls.split(","))
     if not others:
         return kind.from_url(first, **options)
     addresses = CacheAddresses([first, *others])
     secure = first.startswith("rediss:")
+    options |= {name: value for name, value in parse_url(first).items() if name not in _OF_AN_ADDRESS}
     return kind(
         connection_class=_ListedSSLConnection if secure else _ListedConnection,
         addresses=addresses,
