@@ -92,22 +92,23 @@ def url(
 
     def parse(value: str) -> str:
         addresses = value.split(",") if several else [value]
+        wanted = f"{expected} (a comma in a password is %2C)" if len(addresses) > 1 else expected
         found = set()
         for address in addresses:
             try:
                 parts = urlsplit(address.strip())
                 port = parts.port if alike else None
             except ValueError:
-                raise ValueError(expected) from None
+                raise ValueError(wanted) from None
             found.add((parts.scheme, parts.hostname, port))
             if parts.scheme not in schemes or not (
                 parts.netloc or (hostless and (parts.path or parts.query))
             ):
-                raise ValueError(expected)
+                raise ValueError(wanted)
             if "," in parts.netloc.rpartition("@")[2] and not many_hosts:
-                raise ValueError(f"{expected}, and one alone: this is no list")
+                raise ValueError(f"{wanted}, and one alone: this is no list")
         if alike and len(addresses) > 1:
-            _check_list(found, len(addresses), expected)
+            _check_list(found, len(addresses), wanted)
         return value
 
     return parse
@@ -119,7 +120,7 @@ def _check_list(found: set[tuple[str, str | None, int | None]], count: int, expe
     if any(host is None for _, host, _ in found):
         raise ValueError(f"{expected}, with a host in each address of the list")
     if len(found) < count:
-        raise ValueError(f"{expected}, each address once (a comma in a password is %2C)")
+        raise ValueError(f"{expected}, each address once")
 
 
 broker = url("mqtt", "mqtts", several=True, alike=True)

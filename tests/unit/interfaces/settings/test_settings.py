@@ -229,6 +229,14 @@ def test_an_invalid_value_is_refused_with_instructions(name: str, value: str) ->
     assert problem.startswith(f"{PREFIX}{name}: use ")
 
 
+@pytest.mark.parametrize("name", ["MQTT_URL", "REDIS_URL", "NATS_URL"])
+def test_the_error_for_a_comma_in_a_password_says_how_to_write_it(name: str) -> None:
+    scheme = name.partition("_")[0].lower()
+    (problem,) = problems_of({PREFIX + name: f"{scheme}://app:hunter,2@host:1"})
+    assert "a comma in a password is %2C" in problem
+    assert "hunter" not in problem
+
+
 def test_the_error_for_a_misspelt_name_suggests_the_closest_one() -> None:
     (problem,) = problems_of({"GRIDPROOF_DATABSE_URL": "postgresql://db/gridproof"})
     assert "did you mean GRIDPROOF_DATABASE_URL?" in problem
