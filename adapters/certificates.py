@@ -21,7 +21,8 @@ log = structlog.get_logger(__name__)
 
 
 class FileAndServerCertificates:
-    """`files` and `urls` by the name of their setting. A URL of another scheme is passed over."""
+    """`files` and `urls` by the name of their setting; a list of addresses has commas. A URL of another scheme is
+    passed over."""
 
     def __init__(self, files: Mapping[str, Path], urls: Mapping[str, str]) -> None:
         self._files = dict(files)
@@ -40,9 +41,9 @@ class FileAndServerCertificates:
                 yield CertificateEnd(name, min(one.not_valid_after_utc for one in found))
 
     def _of_servers(self) -> Iterator[CertificateEnd]:
-        for name, url in self._urls.items():
+        for name, url in [(name, url) for name, urls in self._urls.items() for url in urls.split(",")]:
             with suppress(ValueError):
-                parts = urlsplit(url)
+                parts = urlsplit(url.strip())
                 port = parts.port or DEFAULT_PORTS.get(parts.scheme)
                 if parts.scheme not in DEFAULT_PORTS or parts.hostname is None or port is None:
                     continue

@@ -57,6 +57,14 @@ def test_the_end_is_read_from_servers_also_of_one_that_has_ended(
     assert days_left(found.ends_at) == pytest.approx(valid_for / DAY, abs=0.1)
 
 
+def test_the_end_is_read_from_each_server_of_a_list(tmp_path: Path) -> None:
+    context = Authority(tmp_path).server(valid_for=DAY).context()
+    with tls_server(context) as first, tls_server(context) as second:
+        urls = {"mqtt_url": f"mqtts://u:secret@127.0.0.1:{first}, mqtts://u:secret@127.0.0.1:{second}"}
+        found = FileAndServerCertificates({}, urls).ends()
+    assert [one.name for one in found] == [f"mqtt_url 127.0.0.1:{port}" for port in (first, second)]
+
+
 def test_the_end_is_read_from_files_and_what_cannot_be_read_is_left_out(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     nonsense = tmp_path / "nonsense.pem"
