@@ -14,6 +14,7 @@ from nats.aio.client import Client
 from structlog.testing import capture_logs
 
 from adapters.nats.telemetry_stream import STREAM
+from application.ports.telemetry.stream import StreamFill
 from application.telemetry.log_capacity import LogCapacity
 from interfaces.bootstrap import log_misfits, open_stores
 from interfaces.bootstrap.doctor.telemetry_log import check_telemetry_log
@@ -81,8 +82,17 @@ def test_what_does_not_fit_is_said_once(
     async def rounds() -> None:
         client, stop = await nats.connect(str(stores.settings.nats_url)), asyncio.Event()
         stream = telemetry_log(client, stores.settings)  # a process that leaves the limit at 1 GiB
+        fill, began = stream.fill, []
+
+        async def counted() -> StreamFill:
+            began.append(None)
+            return await fill()
+
+        monkeypatch.setattr(stream, "fill", counted)
         following = asyncio.create_task(follow_meters(stream, stores, stop))
-        await asyncio.sleep(0.5)
+        async with asyncio.timeout(60.0):
+            while len(began) < 4:
+                await asyncio.sleep(0.05)
         stop.set()
         await following
         await client.close()
