@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -192,6 +193,7 @@ async def run_ingest(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.postgres.coordination.exclusive_lock import PostgresLockHolders, exclusive_session
     from interfaces.bootstrap.raw_archive import clock_time
     from interfaces.workers.ingest import ingest
+    from interfaces.workers.loops.side_task import run_side_task
     from interfaces.workers.schedule.telemetry_lag_monitor import show_lag
 
     client = await connect(str(stores.settings.nats_url), name="ingest")
@@ -202,7 +204,15 @@ async def run_ingest(stores: Stores, stop: asyncio.Event) -> None:
     sessions = ingest_sessions(stores.settings, locks)
     raw_log = NatsRawLog(client, clock_time=clock_time(stores.settings))
     stream = telemetry_log(client, stores.settings, stores.listed_meters())
-    beside = asyncio.gather(show_lag(raw_log, stores.clock, stop), follow_meters(stream, stores, stop))
+    beside = [
+        asyncio.create_task(
+            run_side_task(run, stop, name=name, alerts=stores.alerts(), clock=stores.clock), name=name
+        )
+        for name, run in (
+            ("telemetry lag metric", partial(show_lag, raw_log, stores.clock)),
+            ("telemetry log size", partial(follow_meters, stream, stores)),
+        )
+    ]
     try:
         await ingest.run(
             sessions=sessions,
@@ -217,8 +227,9 @@ async def run_ingest(stores: Stores, stop: asyncio.Event) -> None:
             stop=stop,
         )
     finally:
-        beside.cancel()
-        await asyncio.gather(beside, return_exceptions=True)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         await locks.aclose()
     await client.close()
 

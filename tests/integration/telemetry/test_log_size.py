@@ -1,6 +1,7 @@
 """The telemetry log's limit follows the portfolio while ingest runs; `up` and the doctor say what does not fit."""
 
 import asyncio
+import itertools
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -19,6 +20,7 @@ from application.telemetry.log_capacity import LogCapacity
 from interfaces.bootstrap import log_misfits, open_stores
 from interfaces.bootstrap.doctor.telemetry_log import check_telemetry_log
 from interfaces.bootstrap.stores import Stores
+from interfaces.bootstrap.telemetry import run_ingest
 from interfaces.bootstrap.telemetry_stream import follow_meters, telemetry_log
 from interfaces.settings.settings import Settings
 from tests.bench.ingest.listing import list_facility
@@ -82,17 +84,17 @@ def test_what_does_not_fit_is_said_once(
     async def rounds() -> None:
         client, stop = await nats.connect(str(stores.settings.nats_url)), asyncio.Event()
         stream = telemetry_log(client, stores.settings)  # a process that leaves the limit at 1 GiB
-        fill, began = stream.fill, []
+        fill, three_are_over = stream.fill, asyncio.Event()
+        began = itertools.count()
 
         async def counted() -> StreamFill:
-            began.append(None)
+            if next(began) == 3:
+                three_are_over.set()
             return await fill()
 
         monkeypatch.setattr(stream, "fill", counted)
         following = asyncio.create_task(follow_meters(stream, stores, stop))
-        async with asyncio.timeout(60.0):
-            while len(began) < 4:
-                await asyncio.sleep(0.05)
+        await asyncio.wait_for(three_are_over.wait(), 60.0)
         stop.set()
         await following
         await client.close()
@@ -104,6 +106,28 @@ def test_what_does_not_fit_is_said_once(
     assert "keeps about 0.3 days: 7 days of 1,000 meters take 19.8 GB" in said[0]
     result = check_telemetry_log(stores)
     assert (result.state, result.detail) == ("warning", said[0])
+
+
+def test_an_alert_says_that_the_limit_follows_no_longer(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: object) -> None:
+        raise OSError("the disk cannot be asked")
+
+    monkeypatch.setattr("interfaces.bootstrap.telemetry.follow_meters", fails)
+    ingesting = replace(stores, settings=replace(stores.settings, mqtt_url="mqtt://127.0.0.1:1"))
+
+    async def scenario() -> None:
+        stop = asyncio.Event()
+        running = asyncio.create_task(run_ingest(ingesting, stop))
+        async with asyncio.timeout(60.0):
+            while not (raised := await asyncio.to_thread(stores.alerts().listed)):  # noqa: ASYNC110 - a database
+                await asyncio.sleep(0.05)
+        assert [(one.name, one.subject) for one in raised] == [("side_task_failing", "telemetry log size")]
+        stop.set()
+        await running
+
+    asyncio.run(scenario())
 
 
 def test_the_doctor_says_how_large_the_log_is(stores: Stores) -> None:
