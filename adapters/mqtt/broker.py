@@ -11,8 +11,8 @@ from adapters.mqtt.packets import BrokerResponse, Version
 from adapters.mqtt.tls import connection_problem, tls_context
 
 SESSION_EXPIRY_S = 7 * 86_400
-"""MQTT 5: how long the broker stores messages for a disconnected session. Equal to the retention of the telemetry log.
-"""
+"""MQTT 5: how long the broker stores messages for a disconnected session. The telemetry log keeps readings as
+long by default."""
 _CLOSED_WITHOUT_ANSWER = (
     "the broker closed the connection before it answered; "
     "may this client connect, with its certificate and id?"

@@ -47,7 +47,7 @@ async def set_up_stream(
         present = kept.max_bytes if kept.max_bytes and kept.max_bytes > 0 else None
         held_back = present or there.state.bytes + first_max_bytes
         log.warning(
-            "the limit of a stream is not lowered below what it holds; restart once it holds less",
+            "the limit of a stream is not lowered before it holds less",
             stream=name,
             wanted_bytes=size,
             held_bytes=there.state.bytes,

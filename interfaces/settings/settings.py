@@ -113,7 +113,8 @@ class Settings:
     telemetry_log_bytes: int | None = _setting(parse.whole_number(256 << 20, 1 << 50), None)
     """The largest size of the telemetry log; None: it follows from the days and the meters of the portfolio."""
     telemetry_log_days: int = _setting(parse.whole_number(1, 365), 7)
-    """How long the telemetry log keeps readings, in clock days; with an archive those not archived stay longer."""
+    """How long the telemetry log keeps readings; with an archive those not archived stay longer. Clock days with an
+    archive, else days on the wall."""
     weather_url: str | None = _setting(parse.url("http", "https"), None, secret=True)
     weather_key: str | None = _setting(parse.text, None)
     """Where the key of WeatherAPI.com is, as env:NAME or file:/path; with a key that service is used."""
