@@ -110,10 +110,11 @@ class LogFiles:
     def _rotate_if_due(self, path: Path, now: datetime) -> bool:
         """Whether it was due. A full disk only delays it: removing old files may make room."""
         status = path.stat()
+        if not status.st_size:
+            self._days[path] = now
+            return False
         day = self._days.setdefault(path, min(now, datetime.fromtimestamp(status.st_mtime, UTC)))
-        if status.st_size <= self._retention.largest_bytes and (
-            day.date() >= now.date() or not status.st_size
-        ):
+        if status.st_size <= self._retention.largest_bytes and day.date() >= now.date():
             return False
         if path in self._failed_at and not _is_past(self._failed_at[path], now):
             return False

@@ -95,6 +95,17 @@ def test_an_empty_file_is_not_rotated(logs: Logs) -> None:
     assert logs.rotated() == []
 
 
+def test_the_first_line_after_days_without_one_stays_until_its_day_is_over(logs: Logs) -> None:
+    logs.write("web", "of the 28th\n")
+    logs.round(minutes=2)
+    logs.round(days=3)
+    logs.write("web", "of today\n")
+    logs.round(seconds=1)
+    assert logs.rotated() == ["of the 28th\n"]
+    logs.round(days=1)
+    assert logs.rotated() == ["of the 28th\n", "of today\n"]
+
+
 def test_lines_that_are_written_during_a_rotation_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
