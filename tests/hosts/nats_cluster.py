@@ -44,6 +44,10 @@ cluster {{
 """
 
 
+def mqtt_url(address: str) -> str:
+    return f"mqtt://{USER}:{PASSWORD}@{address}:{MQTT}"
+
+
 class NatsCluster:
     """Its server on a host starts with `boot`; it ends with the host."""
 
@@ -57,9 +61,6 @@ class NatsCluster:
     @property
     def url(self) -> str:
         return ",".join(f"nats://{USER}:{PASSWORD}@{host.address}:{PORT}" for host in self.hosts)
-
-    def mqtt_url(self, address: str) -> str:
-        return f"mqtt://{USER}:{PASSWORD}@{address}:{MQTT}"
 
     @property
     def replicas(self) -> int:

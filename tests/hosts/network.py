@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from threading import Event
 from typing import TypeVar
 
 import pytest
@@ -37,6 +38,7 @@ SUBNET = "198.18.0"
 """Of the range that is reserved for benchmarks (RFC 2544)."""
 NETWORKS = f"{SUBNET}.0/24"
 ENDED_WITHIN_S = 20.0
+STOPPED_WITHIN_S = 120.0
 _OURS = re.compile(r"gp(\d+)-\d+-(?:switch|\d+)")
 _CLONE_NEWNET = 0x40000000
 _NETNS = Path("/run/netns")
@@ -162,6 +164,17 @@ class Host:
         """The same, without waiting for it."""
         assert self._threads is not None, f"{self.namespace} was never started"
         return self._threads.submit(function)
+
+    @contextmanager
+    def running(self, function: Callable[[Event], object]) -> Iterator[None]:
+        """`function` runs in a thread of this host during the block; it returns once its event is set."""
+        stop = Event()
+        under_way = self.submit(lambda: function(stop))
+        try:
+            yield
+        finally:
+            stop.set()
+            under_way.result(STOPPED_WITHIN_S)
 
     def take_address(self, address: str) -> None:
         """Another address from now on, which the others find here: a virtual one that moves between hosts."""

@@ -10,7 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,11 +29,11 @@ from interfaces.simulators.meters.mqtt_outbox import MqttOutbox
 from tests.fakes.clock import FakeClock
 from tests.fakes.forecast.forecast_book import FakeForecastBook
 from tests.frozen_process import freeze
-from tests.hosts.database_cluster import DatabaseCluster, database_cluster
+from tests.hosts.database_cluster import DatabaseCluster
 from tests.hosts.figures import record
-from tests.hosts.nats_cluster import nats_cluster
+from tests.hosts.nats_cluster import mqtt_url
 from tests.hosts.network import Host, Network, network
-from tests.hosts.workers import STARTED_WITHIN_S, WorkerHosts
+from tests.hosts.workers import STARTED_WITHIN_S, WorkerHosts, worker_hosts
 from tests.sample_values import CONTEXT, NOW, facility_entry
 
 pytestmark = pytest.mark.hosts
@@ -55,15 +55,8 @@ class Meter:
     wanted: int = 0
     outbox: list[MqttOutbox] = field(default_factory=list)
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        stop = Event()
-        working = self.host.submit(lambda: asyncio.run(self._run(stop)))
-        try:
-            yield
-        finally:
-            stop.set()
-            working.result(STORED_WITHIN_S)
+    def running(self) -> AbstractContextManager[None]:
+        return self.host.running(lambda stop: asyncio.run(self._run(stop)))
 
     async def _run(self, stop: Event) -> None:
         outbox = MqttOutbox(self.url, "meter-1")
@@ -92,13 +85,8 @@ def lan() -> Iterator[Network]:
 @pytest.fixture
 def workers(lan: Network, folder: Path) -> Iterator[WorkerHosts]:
     client, *brokers, workers = lan.hosts
-    with (
-        database_cluster([brokers[0]], client, folder) as database,
-        nats_cluster(brokers, client, folder) as nats,
-    ):
-        database.migrate()
-        register_facility(database)
-        started = WorkerHosts(database, nats, folder, {"GRIDPROOF_MQTT_URL": nats.mqtt_url(BROKER)})
+    with worker_hosts(client, brokers, folder, {"GRIDPROOF_MQTT_URL": mqtt_url(BROKER)}) as started:
+        register_facility(started.database)
         brokers[1].take_address(BROKER)
         started.start(workers, "project", "ingest", "aggregate")
         yield started
@@ -129,7 +117,7 @@ def test_readings_that_wait_for_ingest_survive_the_brokers_server(lan: Network, 
     """Ingest stands still while the broker takes readings for it, and their server is killed: the session is found on
     another server, with everything that waits in it."""
     client, _, first, second, host = lan.hosts
-    meter = Meter(client, workers.nats.mqtt_url(BROKER))
+    meter = Meter(client, mqtt_url(BROKER))
 
     def wait_for(readings: int) -> float:
         return workers.wait("reading", lambda: stored(workers.database) >= readings, STORED_WITHIN_S)

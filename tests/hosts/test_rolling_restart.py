@@ -6,7 +6,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,11 +24,10 @@ from interfaces.cli.worker import WORKERS
 from interfaces.demo.setup import issue_key, portfolio_of, register
 from interfaces.settings.settings import read_settings
 from interfaces.simulators.sample_portfolio import PROGRAM_ID, UTILITY_ID, modelled_facilities
-from tests.hosts.database_cluster import database_cluster
 from tests.hosts.figures import record
-from tests.hosts.nats_cluster import nats_cluster
+from tests.hosts.nats_cluster import mqtt_url
 from tests.hosts.network import Host, Network, network
-from tests.hosts.workers import HTTP, STARTED_WITHIN_S, WorkerHosts
+from tests.hosts.workers import HTTP, STARTED_WITHIN_S, WorkerHosts, worker_hosts
 
 pytestmark = pytest.mark.hosts
 FACILITIES = 5
@@ -64,15 +63,8 @@ class Client:
     """Error of a connection -> how often."""
     longest_s: float = 0.0
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        stop = Event()
-        working = self.host.submit(lambda: self._run(stop))
-        try:
-            yield
-        finally:
-            stop.set()
-            working.result(2 * ANSWERED_WITHIN_S)
+    def running(self) -> AbstractContextManager[None]:
+        return self.host.running(self._run)
 
     def _run(self, stop: Event) -> None:
         with httpx.Client(timeout=ANSWERED_WITHIN_S) as http:
@@ -115,13 +107,8 @@ def lan() -> Iterator[Network]:
 @pytest.fixture
 def workers(lan: Network, folder: Path) -> Iterator[WorkerHosts]:
     client, servers, *hosts = lan.hosts
-    with (
-        database_cluster([servers], client, folder) as database,
-        nats_cluster([servers], client, folder) as nats,
-    ):
-        database.migrate()
-        settings = SETTINGS | {"GRIDPROOF_MQTT_URL": nats.mqtt_url(servers.address)}
-        started = WorkerHosts(database, nats, folder, settings)
+    settings = SETTINGS | {"GRIDPROOF_MQTT_URL": mqtt_url(servers.address)}
+    with worker_hosts(client, [servers], folder, settings) as started:
         for host in hosts:
             started.start(host, *WORKERS)
         yield started

@@ -10,11 +10,10 @@ import pytest
 
 from interfaces.bootstrap import open_stores, verify_read_models
 from interfaces.settings.settings import read_settings
-from tests.hosts.database_cluster import DatabaseCluster, database_cluster
+from tests.hosts.database_cluster import DatabaseCluster
 from tests.hosts.figures import record
-from tests.hosts.nats_cluster import nats_cluster
 from tests.hosts.network import Host, Network, network
-from tests.hosts.workers import STARTED_WITHIN_S, TURNS_WITHIN_S, WorkerHosts
+from tests.hosts.workers import STARTED_WITHIN_S, TURNS_WITHIN_S, WorkerHosts, worker_hosts
 from tests.hosts.writers import CommandWriter
 
 WORKERS = ("project", "relay", "aggregate")
@@ -31,12 +30,7 @@ def lan() -> Iterator[Network]:
 def workers(lan: Network, folder: Path) -> Iterator[WorkerHosts]:
     """Hosts 2 and 3 share the work; the servers are on host 1."""
     client, servers, *hosts = lan.hosts
-    with (
-        database_cluster([servers], client, folder) as database,
-        nats_cluster([servers], client, folder) as nats,
-    ):
-        database.migrate()
-        started = WorkerHosts(database, nats, folder)
+    with worker_hosts(client, [servers], folder) as started:
         for host in hosts:
             started.start(host, *WORKERS)
             started.wait("locks", lambda: started.held_by(host) != set(), STARTED_WITHIN_S)  # noqa: B023

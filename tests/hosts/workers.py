@@ -6,13 +6,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.demo_runs import ROOT
-from tests.hosts.database_cluster import DatabaseCluster
-from tests.hosts.nats_cluster import NatsCluster
+from tests.hosts.database_cluster import DatabaseCluster, database_cluster
+from tests.hosts.nats_cluster import NatsCluster, nats_cluster
 from tests.hosts.network import NETWORKS, Host
 
 TURNS_WITHIN_S = 60.0
@@ -136,3 +137,16 @@ class WorkerHosts:
             f"{path.parent.name}/{path.stem}": path.read_text(errors="replace")[-1_500:]
             for path in sorted(self.folder.glob("worker-*/*.log"))
         }
+
+
+@contextmanager
+def worker_hosts(
+    client: Host, servers: Sequence[Host], folder: Path, settings: Mapping[str, str] | None = None
+) -> Iterator[WorkerHosts]:
+    """The first of `servers` runs PostgreSQL, all of them NATS; no worker is started yet."""
+    with (
+        database_cluster(servers[:1], client, folder) as database,
+        nats_cluster(servers, client, folder) as nats,
+    ):
+        database.migrate()
+        yield WorkerHosts(database, nats, folder, settings or {})

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from concurrent.futures import Future
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from threading import Event
 from uuid import uuid4
@@ -26,7 +24,6 @@ from tests.fakes.forecast.forecast_book import FakeForecastBook
 from tests.hosts.network import Host
 from tests.sample_values import CONTEXT, NOW, facility_entry
 
-STOPPED_WITHIN_S = 120.0
 PAUSE_S = 0.02
 
 
@@ -39,15 +36,8 @@ class CommandWriter:
     acknowledged: list[tuple[float, str]] = field(default_factory=list)
     """When (monotonic), facility."""
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        stop = Event()
-        working = self.host.submit(lambda: self._write(stop))
-        try:
-            yield
-        finally:
-            stop.set()
-            working.result(STOPPED_WITHIN_S)
+    def running(self) -> AbstractContextManager[None]:
+        return self.host.running(self._write)
 
     def _write(self, stop: Event) -> None:
         with closing(PostgresEventStore(DemandResponse, for_failover(self.dsn))) as store:
@@ -89,15 +79,8 @@ class RowWriter:
     dsn: str
     acknowledged: list[int] = field(default_factory=list)
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        stop = Event()
-        working: Future[None] = self.host.submit(lambda: self._write(stop))
-        try:
-            yield
-        finally:
-            stop.set()
-            working.result(STOPPED_WITHIN_S)
+    def running(self) -> AbstractContextManager[None]:
+        return self.host.running(self._write)
 
     def _write(self, stop: Event) -> None:
         number = 0
