@@ -132,7 +132,9 @@ def test_readings_that_wait_for_ingest_survive_the_brokers_server(lan: Network, 
         freeze(ingest)
         meter.wanted = 2 * READINGS
         workers.wait(
-            "room", lambda: meter.sent == meter.wanted and not meter.outbox[0].waiting, STORED_WITHIN_S
+            "acknowledgement",
+            lambda: meter.sent == meter.wanted and not meter.outbox[0].unacknowledged,
+            STORED_WITHIN_S,
         )
         workers.nats.kill(first)
         first.drop_address(BROKER)

@@ -62,6 +62,7 @@ class MqttOutbox:
         self._client_id = client_id
         self._window = window
         self._queue: deque[Outgoing] = deque()
+        self._in_flight: dict[int, Outgoing] = {}
         self._capacity = capacity
         self._changed = asyncio.Event()
         self.dropped = 0
@@ -80,6 +81,11 @@ class MqttOutbox:
         """The number of messages not yet sent to the broker."""
         return len(self._queue)
 
+    @property
+    def unacknowledged(self) -> int:
+        """Those, and the messages that were sent and that the broker has not acknowledged."""
+        return len(self._queue) + len(self._in_flight)
+
     async def run(self) -> None:
         """Deliver until cancelled."""
         while True:
@@ -91,6 +97,7 @@ class MqttOutbox:
 
     async def _deliver_over_one_connection(self) -> None:
         storage = _Unacknowledged(self._changed)
+        self._in_flight = storage.in_flight
         client: Any = gmqtt.Client(
             self._client_id, clean_session=True, persistent_storage=storage, logger=gmqtt_log
         )
@@ -106,6 +113,7 @@ class MqttOutbox:
             await self._pump(client, storage, lost)
         finally:
             self._queue.extendleft(reversed(storage.in_flight.values()))
+            self._in_flight = {}
             # Without a connection there is nothing to disconnect from.
             with contextlib.suppress(OSError, AttributeError, TimeoutError):
                 async with asyncio.timeout(GOODBYE_DEADLINE_S):

@@ -89,6 +89,28 @@ def test_unacknowledged_messages_are_sent_again_in_order() -> None:
     asyncio.run(scenario())
 
 
+def test_a_message_that_was_sent_is_unacknowledged_until_the_broker_answers() -> None:
+    async def scenario() -> None:
+        broker = MomentaryBroker(silent=1, drop_after=4)
+        async with listening(broker) as url:
+            outbox = MqttOutbox(url, "outbox-test")
+            for number in range(3):
+                outbox.put("a", f"{number}".encode())
+            running = asyncio.create_task(outbox.run())
+            async with asyncio.timeout(20):
+                while not broker.taken or len(broker.taken[0]) < 3:  # noqa: ASYNC110  # a counter
+                    await asyncio.sleep(0.02)
+                assert (outbox.waiting, outbox.unacknowledged) == (0, 3)
+                outbox.put("a", b"3")  # the fourth ends the connection
+                while outbox.unacknowledged:  # noqa: ASYNC110  # a counter
+                    await asyncio.sleep(0.02)
+            running.cancel()
+            await asyncio.wait([running])
+        assert len(broker.acknowledged) == 4
+
+    asyncio.run(scenario())
+
+
 def test_the_outbox_waits_for_a_broker_that_is_not_up_yet() -> None:
     async def scenario() -> None:
         broker = MomentaryBroker(silent=0, drop_after=0)
