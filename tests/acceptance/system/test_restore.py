@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ from interfaces.bootstrap import open_stores
 from interfaces.bootstrap.ledger import NewestCheckpoint, ledger_store, wait_until_sealed
 from interfaces.settings.settings import read_settings
 from interfaces.simulators.bms.journal import COMMANDED
-from tests.chaos.small_system import SmallSystem, served_buildings
+from tests.chaos.small_system import ROOT, SmallSystem, served_buildings
 from tests.fakes.forecast.forecast_book import FakeForecastBook
 from tests.sample_values import CONTEXT, NOW, PROGRAM, UTILITY, forecast, notice, program_entry, zone_entry
 from tests.servers import Database
@@ -98,10 +98,12 @@ class RestoredSystem(SmallSystem):
     def command(self, *arguments: str, expect: int = 0, running: bool = True) -> Any:
         """Run `gridproof ARGUMENTS --json` in a process of its own, since a process that saw a restored server refuses
         the one of before; returns its document."""
-        environ = self.environ() | ({"GRIDPROOF_DATABASE_URL": self.database.app_dsn} if running else {})
-        with clean_environ(environ):
-            command = [sys.executable, "-m", "interfaces.cli", *arguments, "--json"]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("GRIDPROOF_")}
+        environ |= self.environ() | ({"GRIDPROOF_DATABASE_URL": self.database.app_dsn} if running else {})
+        command = [sys.executable, "-m", "interfaces.cli", *arguments, "--json"]
+        done = subprocess.run(
+            command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=WITHIN_S
+        )
         assert done.returncode == expect, done.stdout + done.stderr
         return json.loads(done.stdout)
 
@@ -228,19 +230,6 @@ class RestoredSystem(SmallSystem):
     def start_processes(self) -> None:
         for name in WORKERS:
             self._start(name)
-
-
-@contextlib.contextmanager
-def clean_environ(environ: Mapping[str, str]) -> Iterator[None]:
-    before = dict(os.environ)
-    for name in [name for name in os.environ if name.startswith("GRIDPROOF_")]:
-        del os.environ[name]
-    os.environ.update(environ)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 @pytest.fixture
