@@ -32,6 +32,14 @@ def park(door: Door) -> None:
     PostgresDeadLetters(door.pool).park(letter)
 
 
+async def decide(page: Page, button: str, reason: str, confirm: str) -> None:
+    """Press `button`, give the reason in the dialog and confirm; returns when the dialog has closed."""
+    await page.click("main button", button)
+    await page.type("dialog[open] textarea", reason)
+    await page.click("dialog button", confirm)
+    await page.until("!document.querySelector('dialog')")
+
+
 @pytest.fixture
 def operations_opened(tmp_path: Path, debian_command: Callable[[str], Path]) -> Opened:
     @asynccontextmanager
@@ -99,15 +107,9 @@ def test_an_alert_is_acknowledged_and_ended_by_hand_with_a_reason(
 ) -> None:
     async def scenario(url: str, key: str) -> None:
         async with operations_opened(url, key) as page:
-            await page.click("main button", "Acknowledge…")
-            await page.type("dialog[open] textarea", "I am calling the building")
-            await page.click("dialog button", "Acknowledge it")
-            await page.until("!document.querySelector('dialog')")
+            await decide(page, "Acknowledge…", "I am calling the building", "Acknowledge it")
             await page.shows("I am calling the building", "main table")
-            await page.click("main button", "End…")
-            await page.type("dialog[open] textarea", "the sensor was taken away")
-            await page.click("dialog button", "End it")
-            await page.until("!document.querySelector('dialog')")
+            await decide(page, "End…", "the sensor was taken away", "End it")
             await page.shows("No alert is open.", "main")
 
     with running_door(database) as door:
