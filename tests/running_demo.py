@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -84,13 +84,14 @@ class RunningDemo:
     def held(self, worker: str) -> Iterator[None]:
         """Stop the worker's processes during the block, without ending them."""
         found = children_of(self.process, worker)
-        for process in found:
-            freeze(process)
         try:
+            for process in found:
+                freeze(process)
             yield
         finally:
             for process in found:
-                os.kill(process, signal.SIGCONT)
+                with suppress(ProcessLookupError):  # it was killed meanwhile
+                    os.kill(process, signal.SIGCONT)
 
     def kill(self, worker: str) -> None:
         for process in children_of(self.process, worker):
