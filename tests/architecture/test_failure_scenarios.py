@@ -87,6 +87,10 @@ def test_every_named_alert_exists_and_links_to_its_runbook() -> None:
     assert [stem for _, stem in named if not (ROOT / f"docs/runbooks/{stem}.md").is_file()] == []
 
 
+def test_every_alert_is_seen_in_a_scenario() -> None:
+    assert ALERTS.keys() - {name for row in ROWS for name, _ in RUNBOOK.findall(row[2])} == set()
+
+
 def test_the_readme_and_the_operator_guide_link_to_the_page() -> None:
     assert "docs/failure-scenarios.md" in (ROOT / "README.md").read_text()
     assert "../failure-scenarios.md" in (ROOT / "docs/guides/operator.md").read_text()
