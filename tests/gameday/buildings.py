@@ -29,22 +29,23 @@ AWAY, CURTAILED, DRIFTING, UNCALLED = "fac-001", "fac-002", "fac-003", "fac-004"
 )
 def stop_bms(drill: Drill) -> None:
     """One BMS is away before the window, the other at its restore."""
-    drill.bms(f"{CURTAILED}/faults", [{"facility_id": CURTAILED, "kind": "time_out", "phase": "restore"}])
-    dr_event_id = drill.request(AWAY, CURTAILED)
-    values = {"ID": dr_event_id, "DR_EVENT_ID": dr_event_id, "F": CURTAILED}
-    breaker, batch = drill.fires("bms_breaker_open", AWAY), drill.fires("batch_below_80_percent", dr_event_id)
-    drill.look_at("bms_breaker_open", **values)
-    drill.look_at("batch_below_80_percent", **values)
-    _give_up_commands(drill, dr_event_id)
-    failing = drill.fires("restore_failing", CURTAILED)
-    drill.look_at("restore_failing", **values)
-    drill.do(
-        "restore_failing", 'gridproof dr-events restored ID --facility F --reason "who said so"', **values
-    )
-    drill.undo()
-    drill.ends(failing)
-    for building in (AWAY, CURTAILED):
-        drill.bms(f"{building}/faults", [])
+    fault = {"facility_id": CURTAILED, "kind": "time_out", "phase": "restore"}
+    with drill.bms_faults(CURTAILED, fault):
+        dr_event_id = drill.request(AWAY, CURTAILED)
+        values = {"ID": dr_event_id, "DR_EVENT_ID": dr_event_id, "F": CURTAILED}
+        breaker = drill.fires("bms_breaker_open", AWAY)
+        batch = drill.fires("batch_below_80_percent", dr_event_id)
+        drill.look_at("bms_breaker_open", **values)
+        drill.look_at("batch_below_80_percent", **values)
+        _give_up_commands(drill, dr_event_id)
+        failing = drill.fires("restore_failing", CURTAILED)
+        drill.look_at("restore_failing", **values)
+        drill.do(
+            "restore_failing", 'gridproof dr-events restored ID --facility F --reason "who said so"', **values
+        )
+        drill.undo()
+        drill.ends(failing)
+    drill.bms(f"{AWAY}/faults", [])
     drill.undo()
     drill.ends(batch)
     again = drill.request(AWAY)  # the breaker lets a call through

@@ -206,6 +206,15 @@ class Drill:
         answer = httpx.put(f"{addresses.bms_url}/buildings/{path}", json=order, timeout=WITHIN_S)
         assert answer.status_code == 204, answer.text
 
+    @contextmanager
+    def bms_faults(self, facility_id: str, *faults: Mapping[str, str]) -> Iterator[None]:
+        """The building has these faults during the block, and none after it."""
+        self.bms(f"{facility_id}/faults", faults)
+        try:
+            yield
+        finally:
+            self.bms(f"{facility_id}/faults", [])
+
     def request(self, *facility_ids: str, callback_url: str | None = None, ahead: timedelta = NOTICE) -> str:
         """Have the utility ask for the facilities, by default as soon as it may; returns the DR event's id."""
         event_id = f"{self.case.name}-{uuid4().hex[:6]}"

@@ -19,9 +19,11 @@ AS_BEFORE = f"UPDATE {LOG} SET state = substr(state, 1, length(state) - 1) WHERE
 @case("change_snapshot", "snapshot_forged")
 def change_snapshot(drill: Drill) -> None:
     [(stream,)] = drill.as_owner(FORGED)
-    drill.look_at("snapshot_forged")
-    forged = drill.fires("snapshot_forged", "verification")
-    drill.as_owner(f"DELETE FROM {SNAPSHOTS} WHERE originator_id = %s", stream)
+    try:
+        drill.look_at("snapshot_forged")
+        forged = drill.fires("snapshot_forged", "verification")
+    finally:
+        drill.as_owner(f"DELETE FROM {SNAPSHOTS} WHERE originator_id = %s", stream)
     drill.undo()
     drill.look_at("snapshot_forged")
     drill.ends(forged)
@@ -30,9 +32,11 @@ def change_snapshot(drill: Drill) -> None:
 @case("change_log", "ledger_mismatch", round=3)
 def change_log(drill: Drill) -> None:
     drill.as_owner(WITHOUT_TRIGGERS % CHANGED)
-    drill.look_at("ledger_mismatch")
-    mismatch = drill.fires("ledger_mismatch", "verification")
-    drill.as_owner(WITHOUT_TRIGGERS % AS_BEFORE)
+    try:
+        drill.look_at("ledger_mismatch")
+        mismatch = drill.fires("ledger_mismatch", "verification")
+    finally:
+        drill.as_owner(WITHOUT_TRIGGERS % AS_BEFORE)
     drill.undo()
     drill.look_at("ledger_mismatch")
     drill.ends(mismatch)
