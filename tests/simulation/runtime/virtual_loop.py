@@ -65,7 +65,7 @@ class NumberedTask(asyncio.Task[Any]):
 
 
 class _Handle(asyncio.TimerHandle):
-    """A handle that is made in a third of the time: nothing is kept for a debug mode, which this loop has not."""
+    """A handle that is made in a third of the time: nothing is kept for a debug mode, which this loop does not have."""
 
     __slots__ = ()
 

@@ -38,6 +38,20 @@ def test_time_jumps_to_the_next_scheduled_callback() -> None:
     assert run(scenario()) == pytest.approx(86_400)
 
 
+def test_a_handle_has_all_that_asyncio_gives_to_its_own() -> None:
+    """The loop's handles skip asyncio's constructor: an attribute of a newer Python would be missing."""
+    loop = VirtualLoop(1)
+    try:
+        for ours in (loop.call_soon(print, 1), loop.call_later(5.0, print, 1)):
+            theirs = asyncio.TimerHandle(ours.when(), print, (1,), loop)  # type: ignore[attr-defined]
+            names = {*asyncio.Handle.__slots__, *asyncio.TimerHandle.__slots__} - {"__weakref__", "_context"}
+            assert {name: getattr(ours, name) for name in names} == {
+                name: getattr(theirs, name) for name in names
+            }
+    finally:
+        loop.close_down()
+
+
 def test_the_seed_determines_the_order_of_ready_tasks() -> None:
     async def scenario() -> list[int]:
         done: list[int] = []
