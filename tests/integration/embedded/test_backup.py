@@ -187,9 +187,8 @@ def test_a_moment_at_which_nothing_happened_any_more_is_restored(tmp_path: Path)
     with rig.servers:
         rig.write(1)
         rig.take()
-        rig.write(2)
-        time.sleep(1.1)  # by the modification times of files
-    rig.restore(now() - timedelta(seconds=1.0))
+        moment = rig.write(2)
+    rig.restore(moment)
     PendingRestore.forget(rig.data_dir)
     with rig.servers:
         assert rig.numbers() == [1, 2]
