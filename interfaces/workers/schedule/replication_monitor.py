@@ -84,8 +84,8 @@ class ReplicationMonitor:
                     _log.warning("replication", alert=name, subject=subject, detail=detail)
                     self.alerts.raise_alert(name, subject, detail, at=at)
         for alert in every_open_alert(self.alerts):
-            problems = None if alert.name in unknown else found.get(alert.name)
-            if problems is not None and alert.subject not in problems:
+            is_known = alert.name in found and alert.name not in unknown
+            if is_known and alert.subject not in found[alert.name]:
                 self.alerts.clear(alert.name, alert.subject, at=at)
 
 

@@ -77,7 +77,7 @@ def test_old_deliveries_are_those_of_open_alerts_only(registers: Registers) -> N
     assert found.keys() == {DeliveryKey(still_open, "raised")}
 
 
-def test_an_alert_that_was_open_for_long_is_found_when_it_ends(registers: Registers) -> None:
+def test_an_alert_that_was_open_for_long_is_listed_when_it_ends(registers: Registers) -> None:
     alert_id = registers.raised()
     registers.deliveries.note("email", "raised", [alert_id], at=T0, failure=None)
     registers.alerts.clear("bms_drift", "fac-001", at=T0 + 5 * MINUTE)

@@ -160,7 +160,7 @@ def test_a_server_that_answers_byte_by_byte_holds_nobody(authority: Authority, d
     assert threading.active_count() <= before
 
 
-def test_a_name_that_is_found_too_late_holds_nobody(
+def test_a_name_that_is_resolved_too_late_holds_nobody(
     authority: Authority, dripping: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect, is_late = socket.create_connection, threading.Event()
