@@ -3,7 +3,7 @@
     with network(3) as lan:
         lan[1].start(["nats-server", ...], log=path)      # a process of host 1
         lan[1].call(lambda: psycopg.connect(...))          # what host 1 sees
-        lan[1].cut(); lan[1].heal(); lan[1].power_off(); lan[1].boot()
+        lan[1].cut(); lan[1].delay(0.05); lan[1].heal(); lan[1].power_off(); lan[1].boot()
 
 Everything is in namespaces: nothing in that of the machine, no default route. Names contain the pid of this process, so
 that several runs do not meet; a run removes what an earlier one left whose process was killed.
@@ -32,6 +32,7 @@ import pytest
 from adapters.embedded import child_process
 from adapters.embedded.orphans import is_alive
 from tests.debian_packages import debian_command_path
+from tests.hosts.slow_cable import SlowCable, set_offloads
 
 T = TypeVar("T")
 SUBNET = "198.18.0"
@@ -100,6 +101,7 @@ class Host:
         self._switch = switch
         self._children: list[subprocess.Popen[bytes]] = []
         self._threads: ThreadPoolExecutor | None = None
+        self._slow_cable: SlowCable | None = None
         self.hardware_address = f"02:00:c6:12:00:{number:02x}"
         self.is_on = False
 
@@ -126,6 +128,7 @@ class Host:
 
     def remove(self) -> None:
         self.is_on = False
+        self._end_delay()
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
         # The cable goes first: the kernel removes a namespace later, and while a socket of it is open, not at all.
@@ -197,7 +200,20 @@ class Host:
         lost = f"numgen random mod 100 < {percent} drop"
         self._switch.add_fault(self, f"iifname {self.port} {lost}", f"oifname {self.port} {lost}")
 
+    def delay(self, seconds: float) -> None:
+        """Each frame from it and to it takes so long; the other faults hold too. Frames under way are lost."""
+        self._end_delay()
+        self.call(lambda: set_offloads("eth0", on=False))
+        self._slow_cable = self._switch.lengthen(self.port, seconds)
+
+    def _end_delay(self) -> None:
+        if self._slow_cable is not None:
+            self._switch.shorten(self.port, self._slow_cable)
+            self._slow_cable = None
+            self.call(lambda: set_offloads("eth0", on=True))
+
     def heal(self) -> None:
+        self._end_delay()
         self._switch.remove_faults(self)
 
 
@@ -223,6 +239,26 @@ class Switch:
     def remove_faults(self, host: Host) -> None:
         self._faults = [fault for fault in self._faults if fault[0] is not host]
         self._apply()
+
+    def lengthen(self, port: str, seconds: float) -> SlowCable:
+        """A slow cable takes the place of `port`, and its name, so that rules apply to it too."""
+        self._link("set", port, "nomaster", "down")
+        self._link("set", port, "name", f"{port}-end")
+        self._link("set", f"{port}-end", "up")
+        with ThreadPoolExecutor(1, initializer=_enter, initargs=(self.namespace,)) as here:
+            cable = here.submit(SlowCable, f"{port}-end", port, seconds).result()
+        self._link("set", port, "master", "br0", "up")
+        cable.start()
+        return cable
+
+    def shorten(self, port: str, cable: SlowCable) -> None:
+        cable.close()
+        self._link("set", f"{port}-end", "down")
+        self._link("set", f"{port}-end", "name", port)
+        self._link("set", port, "master", "br0", "up")
+
+    def _link(self, *words: str) -> None:
+        _run(needed("ip"), "-n", self.namespace, "link", *words)
 
     def _apply(self) -> None:
         """All rules at once: the table is replaced in one transaction."""

@@ -14,6 +14,7 @@ from tests.hosts.network import network
 from tests.hosts.writers import CommandWriter, RowWriter
 
 SAVES = 50
+FRAME_TAKES_S = 0.05
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +66,24 @@ def test_a_primary_that_lost_its_power_is_replaced_and_rejoins_at_its_boot(clust
     assert cluster.primary is not old
     assert writer.lost() == set()
     record("the primary's host without power", writes_again=again_s, whole_after_the_boot=back_s)
+
+
+@pytest.mark.hosts
+def test_standbys_far_away_delay_commands_and_end_none(cluster: DatabaseCluster) -> None:
+    """Each commit waits for the synchronous standby, and the primary stays."""
+    cluster.wait_until_whole()
+    primary = cluster.primary
+    assert primary is not None
+    writer = CommandWriter(cluster.client, cluster.app_dsn)
+    with writer.running():
+        writer.wait_for(SAVES, within_s=FAILOVER_WITHIN_S)
+        for host in set(cluster.hosts) - {primary}:
+            host.delay(FRAME_TAKES_S)
+        slow_s = writer.wait_for(SAVES, after=time.monotonic(), within_s=FAILOVER_WITHIN_S)
+        for host in cluster.hosts:
+            host.heal()
+        writer.wait_for(SAVES, after=time.monotonic(), within_s=FAILOVER_WITHIN_S)
+    assert slow_s > (SAVES - 1) * 2 * FRAME_TAKES_S, "to the standby and back"
+    assert cluster.primary is primary
+    assert writer.lost() == set()
+    record("standbys 0.05 s away", of_a_command=slow_s / SAVES)

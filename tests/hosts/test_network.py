@@ -113,6 +113,49 @@ def test_frames_are_lost_at_random(lan: Network) -> None:
     assert reaches(lan[0], lan[2])
 
 
+def test_frames_of_one_host_take_their_time(lan: Network) -> None:
+    assert reaches(lan[0], lan[1])
+    lan[1].delay(0.2)
+    assert reaches(lan[0], lan[1]), "it answers, but later"
+    assert round_trip_s(lan[0], lan[1]) >= 0.4, "there and back"
+    lan[1].cut()
+    assert answers(lan[0], lan[1], datagrams=3) == 0, "a rule holds on the slow cable too"
+    lan[1].heal()
+    assert reaches(lan[0], lan[1])
+    assert min(round_trip_s(lan[0], lan[1]) for _ in range(20)) < 0.4
+
+
+def round_trip_s(sender: Host, receiver: Host) -> float:
+    def send() -> float:
+        with udp_socket(sender) as one:
+            began = time.monotonic()
+            one.sendto(b"echo", (receiver.address, PORT))
+            assert one.recv(100) == b"echo"
+            return time.monotonic() - began
+
+    return sender.call(send)
+
+
+def test_long_messages_pass_a_slow_cable_whole(lan: Network, tmp_path: Path) -> None:
+    """The kernel leaves checksums and the cutting of long frames to a device; a program that carries them cannot."""
+    script = (
+        f"import socket; s = socket.create_server(('', {PORT})); c, _ = s.accept()\n"
+        "while data := c.recv(65536): c.sendall(data)\n"
+    )
+    lan[1].start([sys.executable, "-c", script], log=tmp_path / "server.log")
+    lan[1].delay(0.02)
+    sent = os.urandom(300_000)
+    with connected(lan[0], lan[1]) as here:
+        here.settimeout(WITHIN_S)
+        for start in range(0, len(sent), 30_000):
+            part = sent[start : start + 30_000]
+            here.sendall(part)
+            got = b""
+            while len(got) < len(part):
+                got += here.recv(65_536)
+            assert got == part
+
+
 def test_a_host_that_lost_its_power_answers_again_after_its_boot(lan: Network, tmp_path: Path) -> None:
     assert reaches(lan[0], lan[2])
     lan[2].power_off()
