@@ -60,6 +60,7 @@ from interfaces.web.caching.facility_cache import FacilityIdCache
 from interfaces.web.caching.last_responses import StaleIfErrorCache
 from interfaces.web.caching.prefix_end_cache import PrefixEndCache
 from interfaces.web.caching.response_cache import IdempotentResponseCache
+from interfaces.web.caching.shared_pages import SharedPages
 from interfaces.web.middleware.metrics import WebMetrics
 from interfaces.web.middleware.replica_routing import is_away, prefers_newest
 from interfaces.web.middleware.stale_responses import StaleResponses
@@ -230,6 +231,7 @@ class WebDependencies:
     audits: AuditDocumentCache = field(init=False)
     stale_responses: StaleResponses = field(init=False)
     coalescer: ReadCoalescer = field(default_factory=ReadCoalescer, init=False)
+    pages: SharedPages = field(init=False)
     settlement_documents: BoundedCache[Hashable, bytes] = field(
         default_factory=lambda: BoundedCache(
             "settlement documents", max_size=SETTLEMENT_DOCUMENTS_BYTES, size_of=len, max_entries=1_000
@@ -292,6 +294,7 @@ class WebDependencies:
         )
 
     def _serve_reads(self) -> None:
+        self.pages = SharedPages(self.coalescer)
         self.current_values = CurrentValues(self.telemetry, self.clock, self.cache)
         self.current_reads = RateLimitedCurrentValues(
             self.current_values, self.cache, every_s=1 / self.read_rates.current_per_s

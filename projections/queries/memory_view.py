@@ -6,7 +6,7 @@ from typing import Any, Generic
 
 from projections.engine.cursors import cursor_after, filter_kind, read_cursor
 from projections.engine.memory_rows import MemoryRows
-from projections.queries.views import MAX_PAGE_ROWS, Page, Row
+from projections.queries.views import MAX_PAGE_ROWS, Page, Row, RowsVersion
 
 _NO_NUL = "\ufffd"  # Stored texts contain no NUL, see projections.engine.stored_row.
 
@@ -30,6 +30,9 @@ class MemoryView(Generic[Row]):
             return None
         visible: Row = row
         return visible
+
+    def version(self) -> RowsVersion | None:
+        return None
 
     def by_key(self, keys: Collection[str]) -> Mapping[str, Row]:
         return {key: row for key in keys if (row := self._row(key, None)) is not None}

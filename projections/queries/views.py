@@ -46,6 +46,10 @@ class View(Protocol[Row]):
         """The row of that key, if that tenant may see it."""
         ...
 
+    def version(self) -> RowsVersion | None:
+        """The version of the current rows; None if it is not available. Raises ReadModelsUnavailable."""
+        ...
+
     def by_key(self, keys: Collection[str]) -> Mapping[str, Row]:
         """The existing rows of these keys, whatever their tenant."""
         ...

@@ -14,7 +14,6 @@ from adapters.postgres.audit import stream_log
 from adapters.postgres.audit.stream_log import PostgresStreamLog
 from adapters.postgres.read_model.projector import Projector
 from adapters.postgres.read_model.read_models import PostgresReadModels
-from adapters.postgres.read_model.view import PostgresView
 from application.commands.dr_event import JudgeNotification, PlanDREvent
 from application.commands.facility import RegisterFacility
 from application.commands.program import AgreeProgram
@@ -426,9 +425,8 @@ def test_a_dr_event_is_looked_up_by_the_utilitys_own_id(opened: Opened, walk: Po
 
 
 def test_the_version_of_rows_changes_only_after_a_fold(database: Database, walk: PortfolioWalk) -> None:
-    view = PostgresReadModels(pool(database.app_dsn)).dr_events
-    assert isinstance(view, PostgresView)
-    assert view.version() is None
+    models = PostgresReadModels(pool(database.app_dsn))
+    assert models.dr_events.version() is None
     entries = walk.entries
     versions: list[RowsVersion | None] = []
     for until in (len(entries) - 1, len(entries)):
@@ -437,7 +435,7 @@ def test_the_version_of_rows_changes_only_after_a_fold(database: Database, walk:
             Projector(
                 projection, dsn=database.app_dsn, alerts=FakeAlertRegistry(), clock=StoppedClock()
             ).catch_up()
-        assert view.version() == view.version()
-        versions.append(view.version())
+        assert models.dr_events.version() == models.dr_events.version()
+        versions.append(models.dr_events.version())
     assert None not in versions
     assert versions[0] != versions[1]

@@ -12,6 +12,7 @@ from projections.queries.views import (
     ProjectionPosition,
     ReadModelsUnavailable,
     Row,
+    RowsVersion,
     View,
 )
 
@@ -114,6 +115,9 @@ class _Reading(Generic[Row]):
 
     def read_consistently(self, read: Callable[[View[Row]], TAnswer]) -> TAnswer:
         return self._models.read_consistently(self._name, read)
+
+    def version(self) -> RowsVersion | None:
+        return self.read_consistently(lambda view: view.version())
 
     def listed(self, **asked: Any) -> Page[Row]:
         return self.read_consistently(lambda view: view.listed(**asked))

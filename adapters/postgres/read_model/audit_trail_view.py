@@ -8,7 +8,7 @@ from application.event_store.event_mapper import UnreadableDomainEvent, decode_d
 from domain.event_sourcing.aggregate import DomainEvent
 from projections.audit.steps import AuditTrailRow, resolve_steps
 from projections.audit.trail import AuditStep, AuditTrailProjection
-from projections.queries.views import Page, ReadModelsUnavailable
+from projections.queries.views import Page, ReadModelsUnavailable, RowsVersion
 
 _OLDER = "SELECT FROM gridproof.projection_positions WHERE name = %s AND version < %s"
 _HAPPENED = """
@@ -30,6 +30,9 @@ class PostgresAuditTrailView:
             self._refuse_older_rows()
             return None
         return resolve_steps([step], self)[0]
+
+    def version(self) -> RowsVersion | None:
+        return self._steps.version()
 
     def by_key(self, keys: Collection[str]) -> dict[str, AuditTrailRow]:
         steps = self._steps.by_key(keys)

@@ -32,6 +32,7 @@ from projections.queries.views import (
     ReadModels,
     ReadModelsUnavailable,
     Row,
+    RowsVersion,
     View,
 )
 
@@ -205,6 +206,9 @@ class _FallbackView(Generic[Row]):
         result = self.read_consistently(lambda view: view.by_key(keys))
         missing = [key for key in keys if key not in result]
         return {**result, **self._primary.by_key(missing)} if missing else result
+
+    def version(self) -> RowsVersion | None:
+        return self.read_consistently(lambda view: view.version())
 
     def listed(self, **arguments: Any) -> Page[Row]:
         return self.read_consistently(lambda view: view.listed(**arguments))

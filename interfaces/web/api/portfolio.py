@@ -24,7 +24,6 @@ from interfaces.web.route_policy import READER, RoutePolicy
 from projections.facility import FacilityRow
 from projections.facility_groups import group_totals
 from projections.portfolio.projection import KEY, PortfolioRow
-from projections.queries.replica import read_consistently
 from projections.queries.views import View, all_rows
 
 
@@ -123,9 +122,7 @@ class PortfolioController(Controller):
     ) -> Response[GroupsDocument]:
         """The groups are the labels that the portfolio gives its facilities; `/api/facilities?group=` lists one."""
         view = await facilities_of(request, parse_as_of(as_of))
-        return await shared_document(
-            web.coalescer, view, "groups", lambda: read_consistently(view, _groups_document)
-        )
+        return await shared_document(web.pages, view, "groups", _groups_document)
 
     @get(
         "/forecast",

@@ -8,7 +8,7 @@ import msgspec
 from litestar import MediaType, Response
 from litestar.params import QueryParameter
 
-from interfaces.web.caching.coalescing import ReadCoalescer
+from interfaces.web.caching.shared_pages import SharedPages
 from projections.engine.cursors import cursor_after, invalid_cursor, read_cursor
 from projections.engine.projection import sortable
 from projections.queries.views import MAX_PAGE_ROWS, Page, View
@@ -62,7 +62,7 @@ def newest_of(
 
 
 async def shared_listing(
-    coalescer: ReadCoalescer,
+    pages: SharedPages,
     view: View[Row],
     *,
     filters: Mapping[str, str | None],
@@ -77,22 +77,19 @@ async def shared_listing(
     """
     name = (tuple(filters.items()), tenant, cursor, limit, as_item)
 
-    def listing() -> Listing[Any]:
-        page = listing_of(view, filters=filters, tenant=tenant, cursor=cursor, limit=limit)
+    def listing(server: View[Row]) -> Listing[Any]:
+        page = listing_of(server, filters=filters, tenant=tenant, cursor=cursor, limit=limit)
         items: tuple[Any, ...] = page.rows if as_item is None else tuple(map(as_item, page.rows))
         return Listing(items=items, next_cursor=page.next_cursor)
 
-    return await shared_document(coalescer, view, name, listing)
+    return await shared_document(pages, view, name, listing)
 
 
 async def shared_document(
-    coalescer: ReadCoalescer, view: View[Row], name: Hashable, document: Callable[[], msgspec.Struct]
+    pages: SharedPages, view: View[Row], name: Hashable, document: Callable[[View[Row]], msgspec.Struct]
 ) -> Response[Any]:
-    """A document of the rows of `view`, read and encoded once for all concurrent callers of the same `name`, which
-    contains everything else that it depends on."""
-    # `document` references the view, so that its id is not reused meanwhile.
-    body = await coalescer.read((id(view), name), lambda: msgspec.json.encode(document()))
-    return Response(body, media_type=MediaType.JSON)
+    """A document of the rows of `view`. `name` contains everything else that it depends on."""
+    return Response(await pages.read(view, name, document), media_type=MediaType.JSON)
 
 
 def listing_of(

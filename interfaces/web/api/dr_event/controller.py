@@ -75,7 +75,7 @@ class DREventController(Controller):
         as_of: AsOfQuery = None,
     ) -> Response[Listing[DREventDocument]]:
         return await shared_listing(
-            web.coalescer,
+            web.pages,
             await dr_events_of(request, parse_as_of(as_of)),
             filters={"status": status, "program_id": program, "facility_ids": facility, "outcome": outcome},
             tenant=request.user.utility_id,
@@ -115,7 +115,7 @@ class DREventController(Controller):
         """`Prefer: wait=N` as for the DR event itself."""
         headers = await wait_for_projections(request, "dr_events", "dispatches")
         answer = await shared_listing(
-            web.coalescer,
+            web.pages,
             (await visible_dr_event(request, dr_event_id, parse_as_of(as_of))).dispatches,
             filters={"dr_event_id": str(dr_event_id)},
             tenant=request.user.utility_id,

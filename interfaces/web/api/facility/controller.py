@@ -61,7 +61,7 @@ class FacilityController(Controller):
             row = await _facility_of(request, request.user.facility_id, past)
             return Response(Listing(items=(document_of(row),)))
         return await shared_listing(
-            web.coalescer,
+            web.pages,
             await facilities_of(request, past),
             filters={"status": status, "programs": program, "groups": group},
             tenant=None,

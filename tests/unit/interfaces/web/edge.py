@@ -30,7 +30,7 @@ from interfaces.readiness import ReadinessProbe
 from interfaces.web.app import connect, create_app, unconnected_app
 from interfaces.web.edge import ReadRates, WebDependencies
 from projections.dr_event.projection import DREventRow
-from projections.queries.views import Page, PlanningQueue
+from projections.queries.views import Page, PlanningQueue, RowsVersion
 from tests.fakes.access.api_keys import FakeApiKeys
 from tests.fakes.access.rate_limit import FakeRateLimiter
 from tests.fakes.access.sessions import FakeSessions
@@ -80,16 +80,20 @@ class RecordedCommands:
         return self.answer(command)
 
 
-@dataclass
+@dataclass(eq=False)
 class ListedRows(Generic[Row]):
     """A view of some rows, by key; filters match text fields."""
 
     rows: dict[str, Row] = field(default_factory=dict)
     tenant_of: Callable[[Row], str | None] = lambda row: None
+    rows_version: RowsVersion | None = None
 
     def get(self, key: str, *, tenant: str | None = None) -> Row | None:
         row = self.rows.get(key)
         return row if row is not None and tenant in (None, self.tenant_of(row)) else None
+
+    def version(self) -> RowsVersion | None:
+        return self.rows_version
 
     def by_key(self, keys: Collection[str]) -> dict[str, Row]:
         return {key: self.rows[key] for key in keys if key in self.rows}
