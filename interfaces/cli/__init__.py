@@ -18,6 +18,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage or settings, 3 a check found someth
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("interfaces.cli.demo:demo", "The main job, end to end, on embedded servers."),
+    "init": ("interfaces.cli.init:init", "A folder with a portfolio, settings and secrets to begin with."),
     "up": ("interfaces.cli.up:up", "The whole system in the foreground."),
     "serve": ("interfaces.cli.serve:serve", "The HTTP API alone."),
     "worker": ("interfaces.cli.worker:worker", "One worker process."),

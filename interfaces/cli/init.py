@@ -1,0 +1,158 @@
+"""`gridproof init`: a folder to begin with: a portfolio with comments, settings, and fresh secrets."""
+
+import json
+import secrets
+import shlex
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+EXAMPLE = """
+\b
+Examples:
+  gridproof init trial --speed 90
+  gridproof init /srv/gridproof --port 9000
+
+docs/guides/first-hour.md goes on from here. Nothing is ever overwritten: the folder is new, or empty.
+"""
+ENV_FILE, PORTFOLIO = "gridproof.env", "portfolio.yaml"
+WEBHOOK_SECRET, CALLBACK_SECRET = "city-power-webhook", "city-power-callbacks"
+SECRET_BYTES = 32
+FAST_CLOCK_BEGINS = datetime(2026, 7, 14, 19, 0, tzinfo=UTC)
+"""A Tuesday, noon in Los Angeles, where the facility of the portfolio is."""
+FAST_CLOCK_BMS_S = 300
+"""Clock seconds of a BMS call: on a fast clock the default of 30 is a fraction of a second."""
+
+_PORTFOLIO = """\
+# The portfolio: `gridproof facilities import portfolio.yaml` makes it known, and later what differs.
+# The fields of programs and enrolments: docs/guides/portfolio.md; the others: docs/guides/operator.md.
+utilities:
+  - utility_id: city-power
+    name: City Power
+    webhook_secret_ref: {webhook}     # signs the utility's calls to us; give the utility a copy
+    callback_secret_ref: {callback}   # signs our callbacks to the utility
+programs:
+  - program_id: summer-peak
+    utility_id: city-power
+    # What a building would have drawn: the middle 8 of the last 10 days like it, adjusted to the load of the day.
+    baseline: {{method: x-of-y, parameters: {{x: 8, y: 10, pick: mid, adjustment: multiplicative, cap: 0.5}}}}
+    notification_lead_s: 600          # a DR event is announced 10 minutes ahead at least
+    minimum_duration_s: 900           # and lasts one whole quarter-hour at least
+    forecast_guardrail: accept_no_weather     # by default (block) a forecast without weather dispatches nothing
+    settlement:                       # without it nothing is settled in money
+      currency: USD
+      energy: {{rate: "0.35"}}          # per kWh; decimals stand in quotes
+facilities:
+  - facility_id: fac-001
+    tz: America/Los_Angeles           # UTC where it is left out
+    latitude: 34.05
+    longitude: -118.24
+    weather_cell: los-angeles         # neighbours share a cell
+    meters: [{{meter_id: main}}]        # readings of other meters do not count
+    zones:
+      - zone_id: offices
+        curtailable_kw: 40            # what it sheds at most
+        max_magnitude: 3.0            # by a setpoint so many kelvin higher
+    bms: {{address: "http://127.0.0.1:{bms_port}/buildings/fac-001/bms"}}   # that of `gridproof simulate bms`
+    programs: [{{program_id: summer-peak, kw: 40}}]
+"""
+_ENVIRON = """\
+# Settings of this system. In a shell: set -a; . ./gridproof.env; set +a
+# or with each command: gridproof --env-file gridproof.env ...
+GRIDPROOF_DATA_DIR={data}
+GRIDPROOF_SECRETS_DIR={secrets}
+GRIDPROOF_HTTP_BIND=127.0.0.1:{port}
+# The simulated weather (`gridproof simulate weather`). For real weather name your service, or GRIDPROOF_WEATHER_KEY.
+GRIDPROOF_WEATHER_URL=http://127.0.0.1:{weather_port}
+# For simulated buildings and a receiver of callbacks on this machine; a real system needs neither.
+GRIDPROOF_BMS_NETWORKS=127.0.0.0/8
+GRIDPROOF_ALLOW_PRIVATE_CALLBACKS=true
+"""
+_FAST_CLOCK = """\
+# A clock that runs {speed:g} times as fast, for trying. A system keeps the clock that it was started with first.
+GRIDPROOF_CLOCK_EPOCH={epoch}
+GRIDPROOF_CLOCK_STARTED_AT={started_at}
+GRIDPROOF_CLOCK_SPEED={speed:g}
+GRIDPROOF_BMS_CONNECT_TIMEOUT_S={bms_s}
+GRIDPROOF_BMS_TOTAL_TIMEOUT_S={bms_s}
+"""
+
+
+@click.command("init", epilog=EXAMPLE)
+@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--speed",
+    type=click.FloatRange(1, 400, min_open=True),
+    help="A clock that begins on 14 July 2026 at noon in Los Angeles and runs so many times as fast, for trying. "
+    "[default: the machine's clock]",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65_532),
+    default=8080,
+    show_default=True,
+    help="Of the API and the page; the next two are for simulated weather and buildings.",
+)
+def init(folder: Path, *, speed: float | None, port: int) -> None:
+    """Make DIR with a portfolio, settings and secrets, all for you alone, to begin with."""
+    folder = folder.absolute()
+    _make_empty(folder)
+    names = folder / "secrets"
+    names.mkdir(mode=0o700)
+    for name in (WEBHOOK_SECRET, CALLBACK_SECRET):
+        _write(names / name, f"{secrets.token_hex(SECRET_BYTES)}\n")
+    _write(
+        folder / PORTFOLIO,
+        _PORTFOLIO.format(
+            webhook=json.dumps(f"file:{names / WEBHOOK_SECRET}"),
+            callback=json.dumps(f"file:{names / CALLBACK_SECRET}"),
+            bms_port=port + 2,
+        ),
+    )
+    _write(folder / ENV_FILE, _environ(folder, port, speed))
+    click.echo(f"{folder}: {PORTFOLIO}, {ENV_FILE} and two secrets in secrets/")
+    click.echo(f"next: cd {shlex.quote(str(folder))}; set -a; . ./{ENV_FILE}; set +a; gridproof up", err=True)
+
+
+def _make_empty(folder: Path) -> None:
+    if not _is_plain(str(folder)):
+        raise click.ClickException(f"{folder} has a quote or a line end in its path; name another folder")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        is_empty = not any(folder.iterdir())
+    except OSError as error:
+        raise click.ClickException(
+            f"{folder} cannot be made ({error.strerror}); name another folder"
+        ) from error
+    if not is_empty:
+        raise click.ClickException(f"{folder} is not empty, and nothing is overwritten; name another folder")
+
+
+def _is_plain(path: str) -> bool:
+    return path.isprintable() and not any(quote in path for quote in "'\"")
+
+
+def _environ(folder: Path, port: int, speed: float | None) -> str:
+    environ = _ENVIRON.format(
+        data=shlex.quote(str(folder / "data")),
+        secrets=shlex.quote(str(folder / "secrets")),
+        port=port,
+        weather_port=port + 1,
+    )
+    if speed is None:
+        return environ
+    from interfaces.bootstrap import machine_time
+
+    return environ + _FAST_CLOCK.format(
+        speed=speed,
+        epoch=FAST_CLOCK_BEGINS.isoformat(),
+        started_at=machine_time().isoformat(),
+        bms_s=FAST_CLOCK_BMS_S,
+    )
+
+
+def _write(path: Path, content: str) -> None:
+    from interfaces.system.private_files import write_private
+
+    write_private(path, content.encode())
