@@ -16,6 +16,7 @@ from interfaces.cli.console.parameter_types import as_of
 from interfaces.cli.console.printing import print_json, print_table, progress_of
 from interfaces.cli.console.session import command_context, opened_stores, operator, warn_if_behind
 from interfaces.cli.facilities.availability import AVAILABILITY_COMMANDS
+from interfaces.cli.facilities.file_format import example
 
 if TYPE_CHECKING:
     from application.facility.portfolio_entries import Portfolio
@@ -46,7 +47,8 @@ A portfolio:
       bms: {address: "https://bms.example/fac-001"}
       programs: [summer-peak]
 
-Importing again changes only what differs; what the file leaves out stays as it is.
+`gridproof facilities example` prints a longer one, with comments. Importing again changes only what differs; what the
+file leaves out stays as it is.
 """
 LIST_EXAMPLE = """
 \b
@@ -83,6 +85,7 @@ def facilities_group() -> None:
 
 for availability_command in AVAILABILITY_COMMANDS:
     facilities_group.add_command(availability_command)
+facilities_group.add_command(example)
 
 
 @facilities_group.command("import", epilog=IMPORT_EXAMPLE)
