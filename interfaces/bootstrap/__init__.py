@@ -22,7 +22,7 @@ from interfaces.bootstrap.offline import (
     regression_fitter,
     rolling_forecasts,
 )
-from interfaces.bootstrap.operations import verify_read_models, verify_settlements
+from interfaces.bootstrap.operations import portfolio_ids, verify_read_models, verify_settlements
 from interfaces.bootstrap.processes import WORKERS, run_worker
 from interfaces.bootstrap.raw_archive import raw_archive, raw_archive_progress
 from interfaces.bootstrap.secrets import (
@@ -84,6 +84,7 @@ __all__ = [
     "open_readings_file",
     "open_stores",
     "opened_stores",
+    "portfolio_ids",
     "portfolio_rules",
     "prove_dr_event",
     "raw_archive",

@@ -1,5 +1,5 @@
-"""Wiring of the locks, of the replay of dead letters, the monitors of positions and replicas, settlement, and the time
-limits of BMS commands."""
+"""Wiring of the portfolio's ids, of the locks, of the replay of dead letters, the monitors of positions and replicas,
+settlement, and the time limits of BMS commands."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from interfaces.bootstrap.stores import Stores, replica_url
 from interfaces.bootstrap.telemetry_stream import oldest_reading, telemetry_log
 
 if TYPE_CHECKING:
+    from application.facility.portfolio_ids import PortfolioIds
     from application.ledger.verification_report import Span
     from application.measurement.regression_source import RegressionSource
     from application.operations.dead_letter_replay import DeadLetterReplay
@@ -39,6 +40,18 @@ NO_NATS = "NATS does not answer: check GRIDPROOF_NATS_URL, see `gridproof doctor
 def redelivery_s(stores: Stores) -> float:
     """The redelivery time in wall seconds."""
     return max(TIME_LIMITS.redelivery_least_wall_s, stores.clock.wall_seconds(TIME_LIMITS.redelivery_s))
+
+
+def portfolio_ids(stores: Stores) -> PortfolioIds:
+    """What knows the facilities and utilities of the portfolio."""
+    from application.facility.portfolio_ids import PortfolioIds
+    from interfaces.bootstrap.stores import facility_rows
+
+    return PortfolioIds(
+        facility_ids=lambda: (row.facility_id for row in facility_rows(stores)),
+        streams=stores.events,
+        utilities=stores.utilities(),
+    )
 
 
 def locks_of(stores: Stores) -> Locks:

@@ -20,6 +20,7 @@ from application.access.api_keys import (
 )
 from application.access.api_keys import revoke as revoke_key
 from application.access.api_keys import rotate as rotate_key
+from application.facility.portfolio_ids import NotInPortfolio, PortfolioIds
 from application.ports.access.api_keys import (
     ApiKey,
     ApiKeyNotFound,
@@ -42,7 +43,7 @@ Examples:
   gridproof keys create --role dashboard --facility fac-001 --json
   gridproof keys create --role owner --facility fac-001 --name "the caretaker of fac-001"
 
-An owner sees one facility, and opts it out and in.
+An owner sees one facility, and opts it out and in. Utility and facility must be in the portfolio.
 """
 LIST_EXAMPLE = """
 \b
@@ -99,6 +100,7 @@ class Access(NamedTuple):
     decision_clock: Clock
     has_owners: Callable[[], bool]
     """Whether no process runs any more that cannot read a key of the role owner."""
+    portfolio: PortfolioIds
 
     def actor(self) -> str:
         return f"operator:cli/{self.operators.id_of(login_name(), drawn=secrets.token_hex(6))}"
@@ -115,6 +117,8 @@ keys_group.add_command(meters_group)
 @contextmanager
 def opened_access() -> Iterator[Access]:
     """The stores that the settings name. If PostgreSQL is down, the command exits with 1."""
+    from interfaces.bootstrap import portfolio_ids
+
     try:
         with opened_stores() as stores:
             yield Access(
@@ -123,6 +127,7 @@ def opened_access() -> Iterator[Access]:
                 stores.clock,
                 stores.decision_clock,
                 stores.events.writes_newer_topics,
+                portfolio_ids(stores),
             )
     except ApiKeysUnavailable as error:
         raise click.ClickException(
@@ -168,6 +173,10 @@ def create(
                 "release 0.2 or newer, say so: `gridproof migrate --contract 0.2`"
             )
         try:
+            if utility_id is not None:
+                access.portfolio.check_utility(utility_id)
+            if facility_id is not None:
+                access.portfolio.check_facility(facility_id)
             issued = issue(
                 access.api_keys,
                 role=role,
@@ -179,7 +188,7 @@ def create(
                 at=access.decision_clock.now(),
                 entropy=secrets.token_bytes(SECRET_BYTES + ID_BYTES),
             )
-        except (InvalidApiKeyScope, InvalidApiKeyTime) as error:
+        except (InvalidApiKeyScope, InvalidApiKeyTime, NotInPortfolio) as error:
             raise click.UsageError(str(error)) from error
     _show(issued, as_json=as_json)
 

@@ -10,6 +10,10 @@ CREATE_EXAMPLE = """
 Examples:
   gridproof keys meters create fac-001
   gridproof keys meters create fac-001 --json
+  gridproof keys meters create fac-900 --allow-unknown
+
+The portfolio must have the facility. --allow-unknown is for meters that are set up before it is registered, or while
+the database does not run: until the portfolio has it, what its meters send becomes dead letters.
 """
 LIST_EXAMPLE = """
 \b
@@ -40,13 +44,16 @@ def meters_group() -> None:
 
 @meters_group.command("create", epilog=CREATE_EXAMPLE)
 @click.argument("facility_id")
+@click.option("--allow-unknown", is_flag=True, help="Also if the portfolio does not have that facility.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def create(facility_id: str, as_json: bool) -> None:
+def create(facility_id: str, *, allow_unknown: bool, as_json: bool) -> None:
     """Let the meters of a facility log in, with its id as user. It counts at once, also while the broker runs."""
     from interfaces.bootstrap import meter_logins
     from interfaces.cli.console.session import current_settings
 
     logins = meter_logins(current_settings())
+    if not allow_unknown:
+        _check_is_in_portfolio(facility_id)
     made = CreatedLogin(
         facility_id=facility_id,
         user=facility_id,
@@ -61,6 +68,24 @@ def create(facility_id: str, as_json: bool) -> None:
         f"It may publish to meters/{facility_id}/METER/readings and nothing else, at MQTT port {made.port}.",
         err=True,
     )
+
+
+def _check_is_in_portfolio(facility_id: str) -> None:
+    """Raises UsageError for a facility that the portfolio does not have."""
+    from application.facility.portfolio_ids import NotInPortfolio
+    from interfaces.bootstrap import NoRunningSystem, portfolio_ids
+    from interfaces.cli.console.session import opened_stores
+
+    try:
+        with opened_stores() as stores:
+            portfolio_ids(stores).check_facility(facility_id)
+    except NotInPortfolio as error:
+        raise click.UsageError(f"{error} (--allow-unknown makes the login nevertheless)") from error
+    except NoRunningSystem as error:
+        raise click.ClickException(
+            f"{error}. Whether the portfolio has {facility_id} cannot be seen; --allow-unknown makes the login "
+            "nevertheless"
+        ) from error
 
 
 @meters_group.command("list", epilog=LIST_EXAMPLE)

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 from adapters.embedded import EmbeddedServers
+from tests.acceptance.cli.terminal import Terminal
+from tests.servers import Database
 
 
 def gridproof(data_dir: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -21,12 +23,15 @@ def gridproof(data_dir: Path, *arguments: str, **environment: str) -> subprocess
 
 def test_a_login_is_created_shown_once_listed_and_revoked(tmp_path: Path) -> None:
     with EmbeddedServers(tmp_path, postgres=False, valkey=False) as servers:
-        made = json.loads(gridproof(tmp_path, "create", "fac-001", "--json").stdout)
+        unseen = gridproof(tmp_path, "create", "fac-001")
+        assert unseen.returncode == 1
+        assert "--allow-unknown" in unseen.stderr, "the database does not run"
+        made = json.loads(gridproof(tmp_path, "create", "fac-001", "--allow-unknown", "--json").stdout)
         assert (made["user"], made["port"]) == ("fac-001", servers.nats.ports["mqtt"])
         listed = gridproof(tmp_path, "list")
         assert listed.stdout.split() == ["fac-001"]
         assert made["password"] not in listed.stdout + listed.stderr
-        again = gridproof(tmp_path, "create", "fac-001")
+        again = gridproof(tmp_path, "create", "fac-001", "--allow-unknown")
         assert again.returncode == 1
         assert "revoke it for another password" in again.stderr
         assert gridproof(tmp_path, "revoke", "fac-001").returncode == 0
@@ -40,3 +45,40 @@ def test_without_an_embedded_broker_it_explains_where_to_create_logins(tmp_path:
     never = gridproof(tmp_path, "list")
     assert never.returncode == 1
     assert "gridproof up" in never.stderr
+
+
+def test_a_facility_that_the_portfolio_does_not_have_gets_no_login_by_mistake(
+    tmp_path: Path, database: Database
+) -> None:
+    terminal = Terminal(database, tmp_path)
+    terminal.import_portfolio()
+    with EmbeddedServers(tmp_path / "data", postgres=False, valkey=False):
+        mistyped = terminal.run("keys", "meters", "create", "fac-01")
+        assert mistyped.exit_code == 2
+        assert "did you mean fac-001" in mistyped.stderr or "register it first" in mistyped.stderr
+        assert terminal.document("keys", "meters", "list") == {"facility_ids": []}
+        # The read model is not made yet: the log says that it is registered.
+        assert terminal.document("keys", "meters", "create", "fac-001")["user"] == "fac-001"
+        terminal.project()
+        assert "did you mean fac-00" in terminal.run("keys", "meters", "create", "fac-01").stderr
+        assert (
+            terminal.document("keys", "meters", "create", "fac-900", "--allow-unknown")["user"] == "fac-900"
+        )
+
+
+def test_a_key_for_an_id_that_nobody_has_is_refused(tmp_path: Path, database: Database) -> None:
+    terminal = Terminal(database, tmp_path)
+    terminal.import_portfolio()
+    terminal.project()
+    mistyped = terminal.run("keys", "create", "--role", "utility", "--utility", "citypower")
+    assert mistyped.exit_code == 2
+    assert "did you mean city-power?" in mistyped.stderr
+    nobody = terminal.run("keys", "create", "--role", "dashboard", "--facility", "nobody")
+    assert nobody.exit_code == 2
+    assert "the portfolio has no facility 'nobody'" in nobody.stderr
+    made = terminal.document(
+        "keys", "create", "--role", "utility", "--utility", "city-power", "--name", "webhook"
+    )
+    [listed] = terminal.document("keys", "list")["keys"]
+    assert (listed["key_id"], listed["name"], listed["last_used_at"]) == (made["key_id"], "webhook", None)
+    assert "used never  webhook" in terminal.run("keys", "list").stdout

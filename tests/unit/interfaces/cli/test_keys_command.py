@@ -14,6 +14,9 @@ from application.access.api_keys import is_genuine, parse_token
 from interfaces.cli.keys.commands import Access, keys_group
 from tests.fakes.access.api_keys import FakeApiKeys
 from tests.fakes.access.operators import FakeOperators
+from tests.portfolio_ids import portfolio_ids
+
+PORTFOLIO = portfolio_ids("fac-001", "fac-002", utility_ids=["util-1"])
 
 
 class FixedClock:
@@ -34,7 +37,7 @@ def opened_with(monkeypatch: pytest.MonkeyPatch, *, has_owners: bool) -> FakeApi
 
     @contextmanager
     def opened() -> Iterator[Access]:
-        yield Access(fake, FakeOperators(), FixedClock(), FixedClock(), lambda: has_owners)
+        yield Access(fake, FakeOperators(), FixedClock(), FixedClock(), lambda: has_owners, PORTFOLIO)
 
     monkeypatch.setattr(keys_command, "opened_access", opened)
     return fake
@@ -87,12 +90,22 @@ def test_each_created_key_is_unique(api_keys: FakeApiKeys) -> None:
         ("create", "--role", "utility"),
         ("create", "--role", "operator", "--utility", "util-1"),
         ("create", "--role", "admin", "--facility", "fac-001"),
+        ("create", "--role", "utility", "--utility", "nobody"),
+        ("create", "--role", "dashboard", "--facility", "nobody"),
     ],
 )
 def test_a_usage_error_exits_with_2_and_creates_no_key(
     api_keys: FakeApiKeys, arguments: tuple[str, ...]
 ) -> None:
     assert run(*arguments).exit_code == 2
+    assert api_keys.listed() == []
+
+
+def test_a_mistyped_id_is_refused_with_the_nearest_ones(api_keys: FakeApiKeys) -> None:
+    assert (
+        "did you mean fac-002 or fac-001?" in run("create", "--role", "owner", "--facility", "fac-00").stderr
+    )
+    assert "did you mean util-1?" in run("create", "--role", "utility", "--utility", "util1").stderr
     assert api_keys.listed() == []
 
 
