@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 from msgspec import structs
 
+from application.history_import.admission import Admission
 from application.history_import.inspection import InspectedFacility
 from application.history_import.interval_grid import steps_of
 from application.ports.history_import import OrderedReadings, ReadingsBatch
@@ -16,8 +17,8 @@ ROWS_AT_ONCE = 50_000
 
 OnProgress = Callable[[int, int], None]
 """(rows stored so far, rows in total)"""
-OnBegin = Callable[[Sequence[str]], object]
-"""Called with the facilities, before the first row is stored."""
+OnBegin = Callable[["HistoryReport"], object]
+"""Called with the report of the checked file, before the first row is stored."""
 
 
 class ImportedFacility(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,16 +47,33 @@ class HistoryReport(msgspec.Struct, frozen=True, kw_only=True):
     """Nothing was stored; `added`, `changed` and `unchanged` are then 0."""
     inspected: tuple[InspectedFacility, ...] = ()
     """Findings of the inspection of the file."""
+    unknown_facilities: tuple[str, ...] = ()
+    """Those of the file that the portfolio does not have; their rows count in nothing until it has them."""
 
 
 _Piece = tuple[ImportedFacility, ReadingsBatch]
 
 
-def check_import(ordered: OrderedReadings, *, facility_ids: Collection[str] | None = None) -> HistoryReport:
-    """The report of an import without storing anything. Raises a ReadingsFileError like the import."""
+def check_import(
+    ordered: OrderedReadings,
+    *,
+    facility_ids: Collection[str] | None = None,
+    admission: Admission | None = None,
+) -> HistoryReport:
+    """The report of an import without storing anything. Raises a ReadingsFileError like the import.
+
+    `admission` says which rows may be stored; None: whatever the file has.
+    """
     found = tuple(_describe(ordered, *one) for one in steps_of(ordered, facility_ids).items())
-    rows = sum(one.rows for one in found)
-    return HistoryReport(rows=rows, added=0, changed=0, unchanged=0, facilities=found, dry_run=True)
+    return HistoryReport(
+        rows=sum(one.rows for one in found),
+        added=0,
+        changed=0,
+        unchanged=0,
+        facilities=found,
+        dry_run=True,
+        unknown_facilities=() if admission is None else admission.check(ordered, found),
+    )
 
 
 def import_history(
@@ -63,18 +81,20 @@ def import_history(
     store: TelemetryStore,
     *,
     facility_ids: Collection[str] | None = None,
-    on_begin: OnBegin = lambda _facility_ids: None,
+    admission: Admission | None = None,
+    on_begin: OnBegin = lambda _checked: None,
     on_progress: OnProgress = lambda _done, _all: None,
 ) -> HistoryReport:
     """Store the rows of a file after checking it as a whole. Importing the same file again changes nothing.
+    `admission` as for `check_import`.
 
     Raises a ReadingsFileError before anything is stored (including FileChanged: only checked rows are
     stored), what `on_begin` raises, ReadingsRefused, or TelemetryStoreUnavailable. In the last two cases, and when
     this process is killed, the stored rows stay. The import can be repeated, and counts stored rows as unchanged.
     """
-    checked = check_import(ordered, facility_ids=facility_ids)
+    checked = check_import(ordered, facility_ids=facility_ids, admission=admission)
     ordered.refuse_if_changed()
-    on_begin([facility.facility_id for facility in checked.facilities])
+    on_begin(checked)
     added = changed = done = 0
     for intervals in _parts(ordered, checked.facilities):
         outcome = store.import_intervals(intervals)

@@ -162,6 +162,14 @@ class FacilityNotInFile(ReadingsFileError):
     """A requested facility has no row."""
 
 
+class UnknownFacilities(ReadingsFileError):
+    """The portfolio does not have facilities that the file has rows of."""
+
+
+class FutureRows(ReadingsFileError):
+    """Rows are of intervals that are not over."""
+
+
 class FileChanged(ReadingsFileError):
     """The file has changed since it was read."""
 

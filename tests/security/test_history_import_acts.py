@@ -22,6 +22,7 @@ from tests.fakes.access.operators import FakeOperators
 from tests.fakes.clock import FakeClock
 from tests.fakes.operations.act_log import FakeActLog
 from tests.fakes.telemetry.store import FakeTelemetryStore
+from tests.portfolio_ids import portfolio_ids
 
 CSV = b"facility,timestamp,load_kwh\n" + b"".join(
     b"%s,2026-07-14T%02d:00:00Z,10\n" % (facility, hour) for facility in (b"a", b"b") for hour in range(3)
@@ -62,11 +63,13 @@ def imported(file: Path, store: Store, log: FakeActLog, monkeypatch: pytest.Monk
             telemetry=lambda: store,
             act_log=lambda: log,
             operators=FakeOperators,
+            clock=FakeClock(),
             decision_clock=FakeClock(),
         )
 
     monkeypatch.setattr(commands, "opened_stores", opened)
     monkeypatch.setattr(bootstrap, "seal_imported_history", lambda *_: None)
+    monkeypatch.setattr(bootstrap, "portfolio_ids", lambda _stores: portfolio_ids("a", "b"))
     return CliRunner().invoke(commands.telemetry_group, ["import", str(file)])
 
 

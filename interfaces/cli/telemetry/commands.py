@@ -12,8 +12,15 @@ import click
 import msgspec
 
 from application.command_bus.decision_context import provenance_of
-from application.history_import.importer import HistoryReport, OnProgress, check_import, import_history
+from application.history_import.admission import Admission, UnknownOf
+from application.history_import.importer import (
+    HistoryReport,
+    OnProgress,
+    check_import,
+    import_history,
+)
 from application.history_import.inspection import InspectedFacility, inspect_readings
+from application.ports.clock import Clock
 from application.ports.history_import import (
     OnRead,
     OrderedReadings,
@@ -23,6 +30,7 @@ from application.ports.history_import import (
 )
 from application.ports.telemetry.store import ReadingsRefused, TelemetryStore, TelemetryStoreUnavailable
 from domain.administration import AdministrativeAct
+from interfaces.cli.console.lazy_group import to_click_exception
 from interfaces.cli.console.printing import print_json, print_table
 from interfaces.cli.console.readings import open_readings
 from interfaces.cli.console.session import command_context, opened_stores
@@ -39,7 +47,10 @@ Examples:
   gridproof telemetry import history.parquet --facility fac-001 --facility fac-002 --json
   gridproof telemetry import usage.xml --facility fac-001 --dry-run
 
-A dry run stores nothing and needs no running system; its exit status is 3 where the file would be refused. Green Button
+Rows of facilities that the portfolio does not have are refused, unless --allow-unknown is given, and so are rows of
+intervals that are not over. A dry run stores nothing and
+needs no running system (without one it does not see the portfolio); its exit status is 3 where the file would be
+refused. Green Button
 XML names usage points, not facilities: --facility says whose it is, else the title of each usage point does.
 """
 WOULD_BE_REFUSED = 3
@@ -54,8 +65,10 @@ class ImportTarget(NamedTuple):
     """What an import changes, and how it is recorded."""
 
     store: TelemetryStore
-    record_begin: Callable[[str, Sequence[str]], object]
-    """Its arguments are the file's digest and the facilities."""
+    clock: Clock
+    unknown_of: UnknownOf
+    record_begin: Callable[[str, HistoryReport], object]
+    """Its arguments are the file's digest and the report of the checked file."""
     record_end: Callable[[HistoryReport], object]
     """Also seals the days that the import touched."""
 
@@ -63,19 +76,21 @@ class ImportTarget(NamedTuple):
 @contextmanager
 def opened_target() -> Iterator[ImportTarget]:
     """The telemetry store and the log of the running system. Raises NoRunningSystem."""
-    from interfaces.bootstrap import seal_imported_history
+    from interfaces.bootstrap import portfolio_ids, seal_imported_history
 
     with opened_stores() as stores:
         context, log = command_context(stores), stores.act_log()
 
-        def record_begin(file_sha256: str, facility_ids: Sequence[str]) -> None:
+        def record_begin(file_sha256: str, checked: HistoryReport) -> None:
             provenance = provenance_of(context, stores.decision_clock.now())
             begin = AdministrativeAct.begin_history_import
+            facility_ids = [one.facility_id for one in checked.facilities]
             log.record([begin(provenance, file_sha256=file_sha256, facility_ids=facility_ids)])
 
         def record_end(report: HistoryReport) -> None:
+            provenance = provenance_of(context, stores.decision_clock.now())
             act = AdministrativeAct.import_history(
-                provenance_of(context, stores.decision_clock.now()),
+                provenance,
                 facility_ids=[one.facility_id for one in report.facilities],
                 intervals=report.added,
                 changed=report.changed,
@@ -83,7 +98,13 @@ def opened_target() -> Iterator[ImportTarget]:
             log.record([act])
             seal_imported_history(stores, report, provenance_of(context, stores.decision_clock.now()))
 
-        yield ImportTarget(stores.telemetry(), record_begin, record_end)
+        yield ImportTarget(
+            stores.telemetry(),
+            stores.clock,
+            portfolio_ids(stores).unknown_facilities,
+            record_begin,
+            record_end,
+        )
 
 
 telemetry_group.add_command(archive_group)
@@ -102,9 +123,16 @@ telemetry_group.add_command(export)
     metavar="ID",
     help="Only this one; may be repeated. Of Green Button XML: whose it is. [default: all]",
 )
+@click.option(
+    "--allow-unknown",
+    is_flag=True,
+    help="Also store rows of facilities that the portfolio does not have (yet).",
+)
 @click.option("--dry-run", is_flag=True, help="Say what is in the file, and store nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def import_file(file: Path, facility_ids: tuple[str, ...], *, dry_run: bool, as_json: bool) -> None:
+def import_file(
+    file: Path, facility_ids: tuple[str, ...], *, allow_unknown: bool, dry_run: bool, as_json: bool
+) -> None:
     """Import a CSV, Parquet or Green Button XML FILE of load (and temperature) history.
 
     Rows are stored in the file's own step. What a meter has said is never overwritten, and the same file again
@@ -114,8 +142,8 @@ def import_file(file: Path, facility_ids: tuple[str, ...], *, dry_run: bool, as_
         readings = open_readings(file, facility_ids[0] if len(facility_ids) == 1 else None)
         with _in_order(readings, facility_ids, quiet=as_json) as ordered:
             inspected = inspect_readings(readings, ordered)
-            report = _rehearsed if dry_run else _imported
-            done = report(ordered, facility_ids, inspected, as_json=as_json)
+            run = _Run(ordered, facility_ids or None, inspected, allow_unknown, as_json)
+            done = _rehearsed(run) if dry_run else _imported(run)
     except (ReadingsFileError, ReadingsRefused) as error:
         raise click.ClickException(str(error)) from error
     except TelemetryStoreUnavailable as error:
@@ -136,45 +164,63 @@ def _in_order(
         yield ordered
 
 
-def _rehearsed(
-    ordered: OrderedReadings,
-    facility_ids: tuple[str, ...],
-    inspected: Sequence[InspectedFacility],
-    *,
-    as_json: bool,
-) -> HistoryReport:
+class _Run(NamedTuple):
+    """One run of the command."""
+
+    ordered: OrderedReadings
+    facility_ids: tuple[str, ...] | None
+    inspected: Sequence[InspectedFacility]
+    allows_unknown: bool
+    as_json: bool
+
+
+def _rehearsed(run: _Run) -> HistoryReport:
     try:
-        return check_import(ordered, facility_ids=facility_ids or None)
+        return check_import(run.ordered, facility_ids=run.facility_ids, admission=_rehearsed_admission(run))
     except ReadingsFileError as error:
-        if as_json:
-            print_json({"dry_run": True, "would_be_refused": str(error), "inspected": inspected})
+        if run.as_json:
+            print_json({"dry_run": True, "would_be_refused": str(error), "inspected": run.inspected})
         else:
-            _print_findings(inspected)
+            _print_findings(run.inspected)
         click.echo(f"the file would be refused: {error}", err=True)
         raise click.exceptions.Exit(WOULD_BE_REFUSED) from error
 
 
-def _imported(
-    ordered: OrderedReadings,
-    facility_ids: tuple[str, ...],
-    inspected: Sequence[InspectedFacility],
-    *,
-    as_json: bool,
-) -> HistoryReport:
+def _rehearsed_admission(run: _Run) -> Admission:
+    """As an import would have it, or without the portfolio where no system answers."""
+    from interfaces.bootstrap import machine_time
+
     try:
-        with opened_target() as target, _progress(quiet=as_json) as on_progress:
+        with opened_target() as target:
+            unknown = target.unknown_of(run.ordered.facility_ids)
+            return Admission(
+                target.clock.now(),
+                lambda ids: {one: near for one, near in unknown.items() if one in ids},
+                run.allows_unknown,
+            )
+    except Exception as error:
+        if to_click_exception(error) is None:
+            raise
+        click.echo(f"not checked against the portfolio: {error}", err=True)
+        return Admission(machine_time(), None)
+
+
+def _imported(run: _Run) -> HistoryReport:
+    try:
+        with opened_target() as target, _progress(quiet=run.as_json) as on_progress:
             report = import_history(
-                ordered,
+                run.ordered,
                 target.store,
-                facility_ids=facility_ids or None,
-                on_begin=partial(target.record_begin, _sha256(ordered.path)),
+                facility_ids=run.facility_ids,
+                admission=Admission(target.clock.now(), target.unknown_of, run.allows_unknown),
+                on_begin=partial(target.record_begin, _sha256(run.ordered.path)),
                 on_progress=on_progress,
             )
             target.record_end(report)
             return report
     except ReadingsFileError:
-        if not as_json:
-            _print_findings(inspected)
+        if not run.as_json:
+            _print_findings(run.inspected)
         raise
 
 
@@ -237,6 +283,11 @@ def _print(report: HistoryReport) -> None:
         period = f"{facility.starts_at:%Y-%m-%d %H:%M} to {facility.ends_at:%Y-%m-%d %H:%M} UTC"
         gaps = f"{facility.missing} missing in {facility.gaps} gaps" if facility.missing else "no gaps"
         click.echo(f"{facility.facility_id}: {facility.rows} rows of {facility.step_s} s, {period}, {gaps}")
+    if report.unknown_facilities:
+        click.echo(
+            f"{len(report.unknown_facilities)} of the {len(report.facilities)} facilities are not in the portfolio: "
+            "their rows count in nothing until it has them"
+        )
     if report.dry_run:
         click.echo(f"{report.rows} rows; dry run: nothing was stored")
         return

@@ -11,9 +11,12 @@ from click.testing import CliRunner, Result
 
 from adapters.readings_file import open_readings_file
 from domain.time_series.windows import TimeWindow
+from interfaces.bootstrap import NoRunningSystem
 from interfaces.cli.telemetry.commands import ImportTarget, telemetry_group
+from tests.fakes.clock import FakeClock
 from tests.fakes.telemetry.store import FakeTelemetryStore
 from tests.green_button import Feed, Interval, Meter, Point
+from tests.portfolio_ids import portfolio_ids
 
 T0 = datetime(2026, 7, 14, tzinfo=UTC)
 CSV = """facility,timestamp,load_kwh,temp_c
@@ -32,7 +35,13 @@ def store(monkeypatch: pytest.MonkeyPatch) -> FakeTelemetryStore:
 
     @contextmanager
     def opened() -> Iterator[ImportTarget]:
-        yield ImportTarget(fake, lambda _sha256, _facility_ids: None, lambda _report: None)
+        yield ImportTarget(
+            fake,
+            FakeClock(T0 + timedelta(hours=2)),
+            portfolio_ids("a", "b", "fac-009").unknown_facilities,
+            lambda _sha256, _checked: None,
+            lambda _report: None,
+        )
 
     monkeypatch.setattr("interfaces.cli.telemetry.commands.opened_target", opened)
     monkeypatch.setattr("interfaces.cli.telemetry.commands.open_readings", open_readings_file)
@@ -126,6 +135,39 @@ def test_a_dry_run_of_an_invalid_file_lists_every_finding(store: FakeTelemetrySt
     assert refused.exit_code == 1
     assert refused.stdout.count("duplicate") == 2
     assert store.imported == {}
+
+
+def test_rows_of_facilities_that_the_portfolio_does_not_have_are_refused_unless_allowed(
+    store: FakeTelemetryStore, load: Path
+) -> None:
+    load.write_text(CSV.replace("b,", "fac-09,"))
+    refused = run(load)
+    assert refused.exit_code == 1
+    assert "1 facility is not in the portfolio: fac-09 (did you mean fac-009?)" in refused.stderr
+    assert "--allow-unknown" in refused.stderr
+    rehearsed = run(load, "--dry-run")
+    assert rehearsed.exit_code == 3
+    assert "1 facility is not in the portfolio" in rehearsed.stderr
+    assert store.imported == {}
+    assert run(load, "--facility", "a").exit_code == 0
+    allowed = run(load, "--allow-unknown")
+    assert allowed.exit_code == 0, allowed.output
+    assert "1 of the 2 facilities are not in the portfolio" in allowed.stdout
+    assert "6 rows: 2 new, 0 corrected, 4 already stored" in allowed.stdout
+
+
+def test_without_a_running_system_a_dry_run_says_that_it_did_not_see_the_portfolio(
+    store: FakeTelemetryStore, load: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def nothing_runs() -> Iterator[ImportTarget]:
+        raise NoRunningSystem("no running system")
+        yield
+
+    monkeypatch.setattr("interfaces.cli.telemetry.commands.opened_target", nothing_runs)
+    result = run(load, "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "not checked against the portfolio: no running system" in result.stderr
 
 
 def test_green_button_xml_is_imported_for_the_given_facility(
