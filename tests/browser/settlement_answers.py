@@ -1,12 +1,10 @@
 """Answers about a settled DR event, its month and a facility's statement, made by the code of the server."""
 
-import json
 from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from msgspec.structs import replace
 
 from application.settlement.document import digest_of, settlement_document
@@ -27,7 +25,7 @@ from interfaces.web.api.settlement.documents import (
     SettlementRevisionDocument,
     SettlementRevisionsDocument,
 )
-from tests.browser.answer_scripts import served
+from tests.browser.whole_page import whole_page
 from tests.settlement_cases import STARTS_AT, STEP_S, ended_event, facility, rule_of, steps_of
 from tests.settlement_documents import V1_RULE, program_of
 
@@ -196,21 +194,4 @@ def answers() -> dict[str, Any]:
 def page_of(session: Mapping[str, Any], changed: Mapping[str, Any] | None = None) -> str:
     """The whole page with its styles, signed in so, with those answers; `changed`: path -> [status, body]."""
     given = {path: (200, body) for path, body in answers().items()} | dict(changed or {})
-    written = msgspec.json.encode(given | {"/api/session": (200, session)}).decode()
-    return served(f"""
-      window.EventSource = class extends EventTarget {{ close() {{}} }};
-      Object.assign(answers, {written});
-      document.documentElement.lang = "en";
-      document.head.innerHTML = '<meta name="viewport" content="width=device-width">';
-      document.querySelector("pre")?.remove();
-      main.id = "app";
-      main.outerHTML = '<div id="app"></div>';
-      const styles = {json.dumps(["tokens", "base", "parts", "data", "audit"])}.map((name) => {{
-        const link = Object.assign(document.createElement("link"), {{ rel: "stylesheet" }});
-        link.href = `/static/styles/${{name}}.css`;
-        return new Promise((loaded) => (link.onload = loaded, document.head.append(link)));
-      }});
-      await Promise.all(styles);
-      await import("/static/theme.js");
-      await import("/static/app.js");
-    """)
+    return whole_page(session, given)

@@ -171,9 +171,9 @@ def test_the_printed_audit_view_has_every_step_and_no_button(demo: RunningDemo, 
     run_scenario(scenario())
 
 
-async def confirmed(page: Page, button: str, reason: str, confirm: str) -> None:
+async def confirmed(page: Page, button: str, reason: str, confirm: str, where: str = "main") -> None:
     """Click the button, enter a reason, and confirm."""
-    await page.click("main button", button)
+    await page.click(f"{where} button", button)
     await page.until("document.querySelector('dialog[open] button[type=submit]')?.disabled")
     await page.type("dialog[open] textarea", reason)
     await page.until("document.querySelector('dialog button[type=submit]')?.disabled === false")
@@ -207,7 +207,7 @@ def test_a_new_dr_event_appears_and_an_operator_approves_a_blocked_facility(
             dr_event = await open_announced_dr_event(page, demo, "UTIL-2026-0050", in_hours=10)
             await page.shows("blocked", "main table")
             await page.keep_picture("dr-event-blocked")
-            await confirmed(page, "Approve", "the meter is back", "Approve it")
+            await confirmed(page, "Approve", "the meter is back", "Approve it", where="main table")
             await page.shows("overridden: the meter is back", "main table")
             return dr_event
 

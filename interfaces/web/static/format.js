@@ -11,6 +11,7 @@ const known = (value) => value !== null && value !== undefined && !Number.isNaN(
 /** Power without its unit: tenths below 1,000. */
 export const kw = (value) => (!known(value) ? NONE : Math.abs(value) < 999.95 ? tenths.format(value) : whole.format(value));
 export const count = (value) => (known(value) ? whole.format(value) : NONE);
+export const facilities = (number) => `${count(number)} ${number === 1 ? "facility" : "facilities"}`;
 /** Of a list that was fetched: how many, and whether there are more. */
 export const howMany = (items) => (!items ? "" : items.cut ? `the first ${count(items.length)} of more` : count(items.length));
 export const percent = (share, digits = 0) => (known(share) ? `${(share * 100).toFixed(digits)} %` : NONE);

@@ -1,13 +1,22 @@
 // DR events as a table, the newest first.
 import { html, useMemo } from "../dom.js";
-import { NONE, between, count, kw, percent, words } from "../format.js";
+import { NONE, between, count, kw, percent, readable, words } from "../format.js";
 import { hrefTo } from "../router.js";
 import { Countdown } from "./countdown.js";
 import { Chip, Meter } from "./parts.js";
 import { Table } from "./table.js";
 
 const delivered = (row) => (row.delivered_kw === null || !row.target_kw ? null : row.delivered_kw / row.target_kw);
-const why = (row) => row.cancellation_reason || row.reasons.map((reason) => reason.detail || words(reason.code)).join("; ");
+/** Each reason once, with the facilities that it is about. */
+export function reasonsOf(row) {
+  const about = new Map();
+  for (const { facility_id: facility, detail, code } of row.reasons) {
+    const text = detail || words(code);
+    about.set(text, [...(about.get(text) || []), ...(facility && !text.includes(facility) ? [facility] : [])]);
+  }
+  const told = [...about].map(([text, ids]) => `${ids.length ? `${ids.join(", ")}: ` : ""}${readable(text)}`);
+  return row.cancellation_reason ? [row.cancellation_reason, ...told] : told;
+}
 
 /** What keeps facilities of an open DR event out, in one chip; null where all are ready. */
 export function readinessLook(row, readiness) {
@@ -30,8 +39,8 @@ export const isNotMeasurable = (row) => row.delivered_kw === null && (row.unmeas
 const columnsOf = (readiness) => [
   { id: "name", label: "DR event", header: true, sort: (row) => row.utility_event_id, cell: (row) => html`<a href=${hrefTo("dr-events", row.dr_event_id)}>${row.utility_event_id}</a>` },
   { id: "status", label: "Status", sort: (row) => row.status, cell: (row) => html`<${Status} row=${row} readiness=${readiness} />` },
-  { id: "window", label: "Window", sort: (row) => row.starts_at, cell: (row) => html`<span class="nowrap">${between(row.starts_at, row.ends_at)}</span> <${Countdown} row=${row} />` },
-  { id: "utility", label: "Utility", sort: (row) => row.utility_id, cell: (row) => html`<span class="nowrap">${row.utility_id}</span>` },
+  { id: "window", label: "Window", sort: (row) => row.starts_at, cell: (row) => html`${between(row.starts_at, row.ends_at)} <${Countdown} row=${row} />` },
+  { id: "utility", label: "Utility", names: true, sort: (row) => row.utility_id, cell: (row) => row.utility_id },
   { id: "target", label: "Target, kW", number: true, sort: (row) => row.target_kw, cell: (row) => kw(row.target_kw) },
   { id: "delivered", label: "Delivered, kW", number: true, sort: (row) => row.delivered_kw, cell: (row) => (isNotMeasurable(row) ? html`<span class="soft nowrap">not measurable</span>` : kw(row.delivered_kw)) },
   {
@@ -45,13 +54,24 @@ const columnsOf = (readiness) => [
     },
   },
   { id: "facilities", label: "Facilities", number: true, sort: (row) => row.facility_ids.length, cell: (row) => count(row.facility_ids.length) },
-  { id: "outcome", label: "Outcome", wrap: true, cell: (row) => (row.outcome ? html`<${Chip} kind="outcome" state=${row.outcome} />` : html`<span class="soft">${why(row) || NONE}</span>`) },
+  { id: "outcome", label: "Outcome", cell: (row) => (row.outcome ? html`<${Chip} kind="outcome" state=${row.outcome} />` : NONE) },
 ];
+
+const MOST_TOLD = 4;
+
+/** Why it was rejected or cancelled, under its row. */
+function below(row) {
+  if (row.outcome) return null;
+  const found = reasonsOf(row);
+  if (!found.length) return null;
+  const more = found.length - MOST_TOLD;
+  return html`<div class="reasons small soft">${found.slice(0, MOST_TOLD).map((text) => html`<span key=${text}>${text}</span>`)}${more > 0 && html`<span>and ${more} more: see the DR event</span>`}</div>`;
+}
 
 /** `readiness`: DR event id -> how many of its facilities are blocked, at risk or dropped out (`/api/portfolio`). */
 export function DREventTable({ rows, tall, filter, readiness }) {
   const columns = useMemo(() => columnsOf(readiness), [readiness]);
   const text = useMemo(() => (row) => `${row.utility_event_id} ${row.utility_id} ${row.status} ${row.program_id} ${row.dr_event_id}`, []);
-  return html`<${Table} caption="DR events" columns=${columns} rows=${rows} rowKey=${(row) => row.dr_event_id} first="-window" tall=${tall}
+  return html`<${Table} caption="DR events" columns=${columns} rows=${rows} rowKey=${(row) => row.dr_event_id} first="-window" tall=${tall} below=${below}
     text=${filter ? text : undefined} empty="No DR event yet. A utility posts one to /webhooks/utility/dr-notification." />`;
 }

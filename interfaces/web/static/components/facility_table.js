@@ -18,9 +18,9 @@ function columnsOf(current) {
     { id: "target", label: "Target, kW", number: true, sort: (row) => row.latest_dispatch?.target_kw, cell: (row) => kw(row.latest_dispatch?.target_kw) },
     { id: "zones", label: "Zones", number: true, sort: (row) => row.zones.length, cell: (row) => row.zones.length },
     { id: "served", label: "DR events served", number: true, sort: (row) => row.dr_events_served, cell: (row) => row.dr_events_served },
-    { id: "programs", label: "Programs", cell: (row) => row.programs.join(", ") || NONE },
-    { id: "groups", label: "Groups", sort: (row) => (row.groups || []).join(), cell: (row) => (row.groups || []).join(", ") || NONE },
-    { id: "place", label: "Place", sort: (row) => row.weather_cell, cell: (row) => words(row.weather_cell.replaceAll("-", " ")) },
+    { id: "programs", names: true, label: "Programs", cell: (row) => row.programs.join(", ") || NONE },
+    { id: "groups", names: true, label: "Groups", sort: (row) => (row.groups || []).join(), cell: (row) => (row.groups || []).join(", ") || NONE },
+    { id: "place", names: true, label: "Place", sort: (row) => row.weather_cell, cell: (row) => words(row.weather_cell.replaceAll("-", " ")) },
   ];
 }
 

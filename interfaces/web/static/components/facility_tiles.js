@@ -58,7 +58,7 @@ function othersOf(group, drawn, looksOf) {
 
 function Tile({ row, look: { tone, shape, words }, power }) {
   return html`<a class="tile" data-tone=${tone} href=${hrefTo("facilities", row.facility_id)} title=${`${row.facility_id}: ${words}`}>
-    <b><${Glyph} shape=${shape} />${row.facility_id}</b>
+    <b><${Glyph} shape=${shape} /><span>${row.facility_id}</span></b>
     <span><span class="visually-hidden">${words}, </span>${power === null || power === undefined ? words : `${kw(power)} kW`}</span>
   </a>`;
 }

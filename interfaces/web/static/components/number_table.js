@@ -29,8 +29,8 @@ export function Origin({ id, origin, timed = true }) {
   const [aggregate, happened] = origin.topic.replaceAll("-", " ").split(".");
   const text = html`${words(aggregate)} ${words(happened)}${origin.position === null ? "" : html` <span class="faint">#${origin.position}</span>`}`;
   const event = audits
-    ? html`<a class="nowrap" href=${hrefTo("audit", id, { step: origin.position })} title=${origin.topic}>${text}</a>`
-    : html`<span class="nowrap" title=${origin.topic}>${text}</span>`;
+    ? html`<a href=${hrefTo("audit", id, { step: origin.position })} title=${origin.topic}>${text}</a>`
+    : html`<span title=${origin.topic}>${text}</span>`;
   return html`${event} ${timed && html`<time class="small faint nowrap" datetime=${origin.recorded_at}>${momentSeconds(origin.recorded_at)}</time>`}`;
 }
 

@@ -33,12 +33,24 @@ function Head({ column, sort, onSort }) {
 
 const PAGE = 200;
 
+const FLAGS = ["number", "fit", "wrap", "names", "whole"];
+
+function Cells({ row, columns }) {
+  return columns.map((column) => {
+    const className = FLAGS.filter((flag) => column[flag]).join(" ");
+    if (column.header) return html`<th scope="row" class=${className} key=${column.id}>${column.cell(row)}</th>`;
+    return html`<td class=${className} key=${column.id} data-label=${typeof column.label === "string" ? column.label : undefined}>${column.cell(row)}</td>`;
+  });
+}
+
 /**
- * `columns`: `{id, label, cell(row), sort(row)?, number?, fit?, wrap?, header?}`. `text(row)` is what the filter looks
- * in; without it there is none. `first`: the column it is sorted by at the beginning, `-id` for the other way. Of many rows
- * the first 200 are drawn, and more when they are asked for: ten thousand sort and filter as quickly as ten.
+ * `columns`: `{id, label, cell(row), sort(row)?, number?, fit?, wrap?, names?, whole?, header?}`; `names`: ids, which break
+ * anywhere. `text(row)` is what the filter looks in; without it there is none. `first`: the column it is sorted by at the
+ * beginning, `-id` for the other way. Of many rows the first 200 are drawn, and more when they are asked for: ten thousand
+ * sort and filter as quickly as ten. `below(row)`: a line under the row, over its whole width; null for none. On a narrow
+ * screen each row is a card of labelled values (`whole`: over its width), unless `wide`: then the table scrolls sideways.
  */
-export function Table({ caption, columns, rows, rowKey, first = "", text, tools, tall, selected, empty = "Nothing here." }) {
+export function Table({ caption, columns, rows, rowKey, first = "", text, tools, tall, wide, selected, below, empty = "Nothing here." }) {
   const [sort, setSort] = useState({ id: first.replace(/^-/, ""), descending: first.startsWith("-") });
   const [wanted, setWanted] = useState("");
   const [most, setMost] = useState(PAGE);
@@ -59,20 +71,15 @@ export function Table({ caption, columns, rows, rowKey, first = "", text, tools,
       <span class="faint small" role="status">${wanted ? `${count(found.length)} of ${count(rows.length)}` : ""}</span>
     </div>`}
     <div class="table-frame ${tall ? "tall" : ""}" role="region" aria-label=${caption} tabindex="0">
-      <table class="table">
+      <table class="table ${wide ? "" : "cards"}">
         <caption class="visually-hidden">${caption}</caption>
         <thead><tr>${columns.map((column) => html`<${Head} key=${column.id} column=${column} sort=${sort} onSort=${onSort} />`)}</tr></thead>
         <tbody>
-          ${shown.map(
-            (row) => html`<tr key=${rowKey(row)} aria-selected=${selected?.(row) ? "true" : undefined}>
-              ${columns.map((column) => {
-                const className = `${column.number ? "number" : ""} ${column.fit ? "fit" : ""} ${column.wrap ? "wrap" : ""}`;
-                return column.header
-                  ? html`<th scope="row" class=${className} key=${column.id}>${column.cell(row)}</th>`
-                  : html`<td class=${className} key=${column.id}>${column.cell(row)}</td>`;
-              })}
-            </tr>`,
-          )}
+          ${shown.map((row) => {
+            const more = below?.(row);
+            return html`<tr key=${rowKey(row)} class=${more ? "has-below" : undefined} aria-selected=${selected?.(row) ? "true" : undefined}><${Cells} row=${row} columns=${columns} /></tr>
+              ${more && html`<tr key=${`below ${rowKey(row)}`} class="below"><td colspan=${columns.length}>${more}</td></tr>`}`;
+          })}
         </tbody>
       </table>
       ${left > 0 &&

@@ -11,7 +11,8 @@ import { refetch, useList, useQuery } from "../query.js";
 import { hrefTo } from "../router.js";
 import { may, session } from "../session.js";
 import { useStore } from "../store.js";
-import { DREventBody, useDREvent } from "./dr_event_parts.js";
+import { ApproveAll, Needs } from "./dr_event_needs.js";
+import { DREventBody, RESTORING, useDREvent } from "./dr_event_parts.js";
 import { later } from "./later.js";
 
 const WhatIf = later(null, () => import("./settlement/what_if.js").then((file) => file.WhatIf));
@@ -30,8 +31,6 @@ export function DREventsView() {
 const CANCELLABLE = new Set(["accepted", "scheduled", "preparing", "active"]);
 
 const OVER = new Set(["completed", "cancelled_while_active"]);
-
-const RESTORING = new Set(["restoring", "compensating", "restore_failed"]);
 
 /** What a facility's row offers: `override` where its forecast keeps it back, `restored` while it is being restored. */
 export function offeredOf(part) {
@@ -103,12 +102,16 @@ export function DREventView({ id, options }) {
     return kind && html`<button class="button small" type="button" aria-label=${`${WORDS[kind].replace("…", "")} ${part.facility_id}`}
       onClick=${() => ask({ kind, facility: part.facility_id })}>${WORDS[kind]}</button>`;
   }), [operates]);
+  const needs = useMemo(() => operates && ((parts) => html`<${Needs} parts=${parts} approve=${(blocked) => ask(blocked.length === 1 ? { kind: "override", facility: blocked[0] } : { kind: "approve-all", blocked })} />`), [operates]);
+  const close = () => ask(null);
   return html`<div class="page">
     ${query.data
       ? html`<${Head} row=${query.data} operates=${operates} audits=${may("audit", signedIn)} ask=${ask} />`
       : html`<div class="page-head"><h1 tabindex="-1">DR event</h1></div>`}
-    <${DREventBody} id=${id} act=${act || null} open=${options.get("facility") || null} />
+    <${DREventBody} id=${id} act=${act || null} needs=${needs || null} open=${options.get("facility") || null} />
     ${may("whatIf", signedIn) && OVER.has(query.data?.status) && html`<${WhatIf} key=${id} id=${id} facilities=${query.data.facility_ids} />`}
-    ${asked && query.data && html`<${Question} row=${query.data} asked=${asked} close=${() => ask(null)} />`}
+    ${asked && query.data && (asked.kind === "approve-all"
+      ? html`<${ApproveAll} row=${query.data} blocked=${asked.blocked} close=${close} />`
+      : html`<${Question} row=${query.data} asked=${asked} close=${close} />`)}
   </div>`;
 }

@@ -5,6 +5,8 @@ import { Table } from "../components/table.js";
 import { html, useMemo } from "../dom.js";
 import { NONE, between, count, kw, moment, momentSeconds, sentence, short, words } from "../format.js";
 import { useList, useLoaded, useQuery } from "../query.js";
+import { may, session } from "../session.js";
+import { useStore } from "../store.js";
 import { DispatchRows } from "./dispatch_rows.js";
 import { DREventLoad } from "./dr_event_load.js";
 import { DREventMeasured } from "./dr_event_measured.js";
@@ -13,11 +15,23 @@ import { later } from "./later.js";
 
 const Settlement = later(null, () => import("./settlement/settlement.js").then((file) => file.Settlement));
 
+export const RESTORING = new Set(["restoring", "compensating", "restore_failed"]);
+
 /** `?as_of=` for a moment of the past, nothing for now. */
 export const asOfQuery = (asOf, mark = "?") => (asOf ? `${mark}as_of=${encodeURIComponent(asOf)}` : "");
 
 export const useDREvent = (id, asOf = null) =>
   useQuery(`/api/dr-events/${id}${asOfQuery(asOf)}`, asOf ? {} : { topics: [`dr-event:${id}`] });
+
+/** Facility -> why its restore does not succeed, of the open alerts; none for those who do not see alerts. */
+function useRestoreTroubles(asOf) {
+  const path = asOf || !may("alerts", useStore(session)) ? null : "/api/alerts?limit=500";
+  const { data } = useQuery(path, { topics: ["alert"], everyMs: 30_000 });
+  return useMemo(() => {
+    const failing = (data?.items || []).filter(({ name }) => name === "restore_failing");
+    return new Map(failing.map(({ subject, detail }) => [subject.split("/")[0], detail]));
+  }, [data]);
+}
 
 /** The parts of its facilities, with when each was verified where the server says so. */
 export function useDispatches(id, asOf = null) {
@@ -25,14 +39,16 @@ export function useDispatches(id, asOf = null) {
   const parts = useList(`/api/dr-events/${id}/dispatches?limit=500${asOfQuery(asOf, "&")}`, { topics });
   const path = `/api/dr-events/${id}/performance?limit=500${asOfQuery(asOf, "&")}`;
   const verified = useLoaded(path, (signal) => get(path, { signal }).catch((error) => (error.status === 404 ? { items: [] } : Promise.reject(error))), { topics });
+  const troubles = useRestoreTroubles(asOf);
   const data = useMemo(() => {
     if (!parts.data) return undefined;
     const found = new Map((verified.data?.items || []).map((item) => [item.facility_id, item]));
     return parts.data.map((part) => {
       const { verified_by_bms_at, verified_by_meter_at, delivered_kw_so_far } = found.get(part.facility_id) || {};
-      return { ...part, verified_by_bms_at, verified_by_meter_at, delivered_kw_so_far };
+      const restore_trouble = RESTORING.has(part.status) ? troubles.get(part.facility_id) : undefined;
+      return { ...part, verified_by_bms_at, verified_by_meter_at, delivered_kw_so_far, restore_trouble };
     });
-  }, [parts.data, verified.data]);
+  }, [parts.data, verified.data, troubles]);
   return { ...parts, data };
 }
 
@@ -110,11 +126,12 @@ function Particulars({ row, parts }) {
 }
 
 /** Everything of one DR event below its head; `asOf` null for now. `act(part)`: buttons of a facility's row; `open`: the facility whose
- * measurement is shown. */
-export function DREventBody({ id, asOf = null, act = null, open = null }) {
+ * measurement is shown; `needs(parts)`: what a person must do now, above all. */
+export function DREventBody({ id, asOf = null, act = null, open = null, needs = null }) {
   const dr = useDREvent(id, asOf);
   const parts = useDispatches(id, asOf);
   return html`<${Loaded} query=${dr} height="30rem">${(row) => html`
+    ${needs?.(parts.data || [])}
     <${Panel} title="Progress"><${Progress} row=${row} /></${Panel}>
     <${DREventFigures} row=${row} parts=${parts.data || []} />
     <${DREventLoad} row=${row} asOf=${asOf} />

@@ -1,0 +1,121 @@
+"""Every view at every width in both themes, with long names and much trouble: nothing is cut or off the screen."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import RunInPage
+from tests.browser.demanding_answers import DR_EVENT, FACILITIES, PROGRAM, answers
+from tests.browser.layout_scripts import CANVAS_TEXTS, FAULTS
+from tests.browser.views import SIZES, THEMES, size
+from tests.browser.whole_page import whole_page
+from tests.chromium import Page
+
+VIEWS = {
+    "portfolio": "#/portfolio",
+    "dr-events": "#/dr-events",
+    "dr-event": f"#/dr-events/{DR_EVENT}",
+    "measurement": f"#/dr-events/{DR_EVENT}?facility={FACILITIES[2]}",
+    "facilities": "#/facilities",
+    "facility": f"#/facilities/{FACILITIES[0]}",
+    "audit": "#/audit",
+    "trail": f"#/audit/{DR_EVENT}",
+    "operations": "#/operations",
+    "programs": "#/programs",
+    "month": f"#/programs/{PROGRAM}?period=2026-07",
+    "statement": f"#/statements/{FACILITIES[0]}?period=2026-07",
+    "missing": "#/no-such-view",
+}
+DRAWN = (
+    "document.querySelector('main h1') && !document.querySelector('main .skeleton, main [aria-busy=true]')"
+)
+
+
+async def draw(page: Page, address: str) -> None:
+    await page.go(address)
+    await page.until(DRAWN)
+    await page.value("new Promise((done) => setTimeout(done, 60))")
+    await page.until(DRAWN)
+    await page.value("document.querySelectorAll('main details').forEach((one) => { one.open = true })")
+
+
+async def faults_of(page: Page) -> list[str]:
+    found = []
+    for theme in THEMES:
+        await page.prefers(theme)
+        for name in SIZES:
+            await size(page, name)
+            await page.value("new Promise((done) => setTimeout(done, 60))")
+            found += [f"{theme}, {name}: {fault}" for fault in await page.value(FAULTS)]
+    return found
+
+
+def given_answers() -> dict[str, Any]:
+    return {path: (200, body) for path, body in answers().items()}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_nothing_of_a_view_is_cut_or_off_the_screen(run_in_page: RunInPage, name: str) -> None:
+    async def scenario(page: Page) -> None:
+        await draw(page, VIEWS[name])
+        assert await faults_of(page) == []
+        assert [one for one in page.complaints if "exception" in one] == []
+
+    run_in_page(f"{CANVAS_TEXTS}; {whole_page({'role': 'admin'}, given_answers())}", scenario)
+
+
+def test_buttons_are_beside_the_status_and_every_reason_is_on_a_line_of_its_own(
+    run_in_page: RunInPage,
+) -> None:
+    async def scenario(page: Page) -> None:
+        await draw(page, VIEWS["dr-event"])
+        rows = "[...document.querySelector('[aria-label=\"Facilities of the DR event\"] tbody').rows]"
+        buttons = f"{rows}.map((row) => row.cells[1]?.querySelector('button')?.innerText).filter(Boolean)"
+        assert sorted(await page.value(buttons)) == ["Approve…", "Restored…", "Restored…"]
+        told = await page.value(
+            f"{rows}.filter((row) => row.className === 'below').map((row) => row.innerText)"
+        )
+        assert len(told) == 5
+        assert any("overridden: the meter is back, I called the building" in text for text in told)
+        [failing] = await page.value(
+            f"{rows}.filter((row) => row.innerText.startsWith('{FACILITIES[2]}')).map((row) => row.cells[1].innerText)"
+        )
+        assert failing.startswith("restoring, not succeeding")
+        await page.shows("2 facilities not restored", ".needs")
+
+    run_in_page(whole_page({"role": "operator"}, given_answers()), scenario)
+
+
+def test_all_blocked_facilities_are_approved_with_one_reason_and_those_refused_are_named(
+    run_in_page: RunInPage,
+) -> None:
+    given = given_answers()
+    at = f"/api/dr-events/{DR_EVENT}"
+    _, dispatches = given[f"{at}/dispatches"]
+    blocked = [part | {"status": "blocked"} for part in dispatches["items"][:3]]
+    given[f"{at}/dispatches"] = (200, {"items": blocked, "next_cursor": None})
+    names = [part["facility_id"] for part in blocked]
+
+    async def scenario(page: Page) -> None:
+        await page.value(f"""window.sent = []; window.refused = {json.dumps(names[1])};
+          answers['{at}/overrides'] = (path, {{ body }}) => {{
+            sent.push(JSON.parse(body));
+            const isRefused = sent.at(-1).facility_id === refused;
+            return isRefused ? [409, {{ title: "Not now", detail: "it has begun" }}] : [202, null];
+          }}; 0""")
+        await draw(page, VIEWS["dr-event"])
+        await page.shows("3 facilities blocked", ".needs")
+        await page.click(".needs button", "Approve all blocked")
+        await page.type("dialog[open] textarea", "the weather is known again")
+        await page.click("dialog button", "Approve all")
+        await page.shows("Not approved: 1 of 3", "dialog .problem")
+        await page.shows(f"{names[1]}: it has begun", "dialog .problem")
+        await page.shows("Approved: 2 of 3", "dialog")
+        await page.value("refused = null")
+        await page.click("dialog button", "Approve all")
+        await page.shows("3 facilities approved.", ".toasts")
+        assert [one["facility_id"] for one in await page.value("sent")] == [*names, names[1]]
+        assert {one["reason"] for one in await page.value("sent")} == {"the weather is known again"}
+
+    run_in_page(whole_page({"role": "operator"}, given), scenario)
