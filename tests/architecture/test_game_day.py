@@ -38,9 +38,7 @@ WITHOUT_CASE: dict[str, str] = {
     "telemetry_backpressure": ANOTHER_SYSTEM,
     "telemetry_queries_slow": LONG,
     "telemetry_write_errors": LONG,
-    "turn_held_by_dead": "needs a host that is cut off; `make hosts` cuts them",
     "weather_quota": ANOTHER_SYSTEM,
-    "worker_silent": "not written yet: a worker other than aggregate, frozen in the second round",
 }
 """Alert -> why no case shows it yet. This list may only become shorter."""
 

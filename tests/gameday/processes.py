@@ -28,6 +28,19 @@ def kill_worker(drill: Drill) -> None:
     drill.ends(restarted, how=BY_HAND)
 
 
+@case("freeze_worker", "worker_silent", "turn_held_by_dead", round=2)
+def freeze_worker(drill: Drill) -> None:
+    """Its sessions of the database stay open, and hold its turn."""
+    with drill.demo.held("archive"):
+        silent = drill.fires("worker_silent", "archive")
+        held = drill.fires("turn_held_by_dead", "archive")
+        drill.look_at("worker_silent")
+        drill.look_at("turn_held_by_dead")
+    drill.undo()
+    drill.ends(silent)
+    drill.ends(held)
+
+
 @case("send_wrong_keys", "authentication_failures", round=3)
 def send_wrong_keys(drill: Drill) -> None:
     with httpx.Client(base_url=drill.demo.url, timeout=60.0) as caller:
