@@ -33,7 +33,7 @@ GAME_DAY_CASES: dict[str, str] = {
     "kill_projections_repeatedly": "kill the project process whenever it was started again",
     "freeze_relay": "stop the relay process with SIGSTOP",
     "freeze_projections": "stop the project process with SIGSTOP",
-    "break_side_task": "have a monitor of the schedule worker fail",
+    "revoke_right_of_expiry": "take the right to delete idempotency keys from the schedule worker",
     "set_clock_wrong": "start a process whose clock is 10 s wrong",
     "change_snapshot": "change a stored snapshot",
     "change_log": "change a domain event that is sealed",

@@ -55,7 +55,7 @@ SYSTEM_ALERTS: dict[str, AlertDefinition] = {
         "critical",
         "a monitor, a sweeper or an expiry of the schedule worker fails and starts over",
         ends="the task has run for a minute without an error",
-        case="break_side_task",
+        case="revoke_right_of_expiry",
     ),
     "projection_lag": AlertDefinition(
         "warning",
