@@ -5,17 +5,23 @@ The product does not import this module. `tests.planted_worker` starts a worker 
 
 from __future__ import annotations
 
+import platform
+import socket
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta, tzinfo
+from pathlib import Path
 from typing import Any, Literal
+from unittest.mock import patch
 from uuid import UUID
 
 import msgspec
 
+import adapters.clock
 from application.command_bus.bus import CommandBus, CommandRequest, Outcome
-from application.command_bus.decision_context import CommandContext
+from application.command_bus.decision_context import CommandContext, Decision, DecisionContext
 from application.commands.dispatch import AttemptBmsCommand
 from application.commands.dispatch_batch import AttemptBmsCommands
+from application.handlers import HANDLERS
 from application.ports.callback import CallbackAccepted, UtilityNotifier
 from application.ports.clock import Clock
 from application.ports.dispatch.building_control import (
@@ -28,6 +34,39 @@ from application.ports.dispatch.building_control import (
 )
 
 Fault = Literal["resend", "skip-intent", "skip-restore", "lost-callback"]
+
+WRONG_BY = timedelta(seconds=10)
+
+
+def plant_failing_handler(failing: str) -> None:
+    """In this process every command of a class for a DR event meets a defect. `failing`: both, with a slash between."""
+    name, _, dr_event_id = failing.partition("/")
+    [command_type] = [one for one in HANDLERS if one.__name__ == name]
+    sound = HANDLERS[command_type]
+
+    def handle(command: Any, context: DecisionContext) -> Decision:
+        if str(command.dr_event_id) == dr_event_id:
+            raise RuntimeError(f"planted: {name} fails")
+        return sound(command, context)
+
+    HANDLERS[command_type] = handle
+
+
+def plant_wrong_clock(file: Path) -> None:
+    """The clock of this process is WRONG_BY ahead while `file` exists."""
+
+    class WrongDatetime(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Any:
+            return datetime.now(tz) + (WRONG_BY if file.exists() else timedelta())
+
+    patch.object(adapters.clock, "datetime", WrongDatetime).start()
+
+
+def plant_machine(name: str) -> None:
+    """This process reports about a machine of that name."""
+    patch.object(platform, "node", return_value=name).start()
+    patch.object(socket, "gethostname", return_value=name).start()
 
 
 class ResendingControl:

@@ -1,7 +1,7 @@
 """`python -m tests.planted_worker [--fault NAME]... ARGUMENTS`: `gridproof ARGUMENTS` with faults planted.
 
-A test gives this program to `RunningSystem`. Faults change the workers `dispatch` and `notify`; every other command
-runs as in production.
+A test gives this program to `RunningSystem`. The faults are planted in the workers `dispatch` and `notify`, the
+failing handler, the wrong clock and the machine's name in every process; every other command runs as in production.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 import os
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import get_args
 
 import click
@@ -30,14 +31,34 @@ from tests.planted_faults import (
     LosingNotifier,
     ResendingControl,
     RestoreSkippingControl,
+    plant_failing_handler,
+    plant_machine,
+    plant_wrong_clock,
 )
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.option("--fault", "faults", type=click.Choice(get_args(Fault)), multiple=True)
+@click.option("--failing", metavar="COMMAND/ID", help="Handling this command for this DR event fails.")
+@click.option(
+    "--wrong-clock", type=click.Path(path_type=Path), help="The clock is wrong while this file exists."
+)
+@click.option("--machine", metavar="NAME", help="Report about a machine of this name.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def planted_worker(faults: tuple[Fault, ...], arguments: tuple[str, ...]) -> None:
+def planted_worker(
+    faults: tuple[Fault, ...],
+    failing: str | None,
+    wrong_clock: Path | None,
+    machine: str | None,
+    arguments: tuple[str, ...],
+) -> None:
     """Run `gridproof ARGUMENTS`; the workers dispatch and notify run with the faults planted."""
+    if failing is not None:
+        plant_failing_handler(failing)
+    if wrong_clock is not None:
+        plant_wrong_clock(wrong_clock)
+    if machine is not None:
+        plant_machine(machine)
     match arguments:
         case ("worker", "dispatch"):
             _run("dispatch", lambda stores, stop: _dispatch(stores, stop, faults))

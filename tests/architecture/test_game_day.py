@@ -11,15 +11,12 @@ DEFECT = "needs a planted defect in a worker (tests/planted_faults.py has none f
 STANDBY = "needs a standby: the embedded server has none; `make hosts` shows failovers"
 LONG = "is raised or ends after more minutes than a game day has"
 WITHOUT_CASE: dict[str, str] = {
-    "alert_undeliverable": ANOTHER_SYSTEM,
     "backup_too_old": ANOTHER_SYSTEM,
-    "certificate_expiring": ANOTHER_SYSTEM,
     "clock_skewed": "the processes of one machine share its name, and those with a right clock end it at once",
     "curtailed_without_record": "needs a restore of the database, which ends the demo",
     "database_failover": STANDBY,
     "deadline_failing": DEFECT,
     "dr_event_recovering_too_long": "a restore that fails completes the DR event: only a defect leaves it open",
-    "disk_filling": "needs a disk of its own to fill",
     "forecast_conflicts": "needs the same cycle from other inputs; a share of a day ends it",
     "forecast_drift": LONG,
     "no_synchronous_standby": STANDBY,
@@ -35,7 +32,6 @@ WITHOUT_CASE: dict[str, str] = {
     "standby_lost": STANDBY,
     "telemetry_queries_slow": LONG,
     "telemetry_write_errors": LONG,
-    "weather_quota": ANOTHER_SYSTEM,
 }
 """Alert -> why no case shows it yet. This list may only become shorter."""
 

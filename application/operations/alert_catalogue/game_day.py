@@ -45,7 +45,7 @@ GAME_DAY_CASES: dict[str, str] = {
     "refuse_alert_messages": "have the mail server or the webhook refuse messages about alerts",
     "freeze_worker": "stop a worker process with SIGSTOP for over a minute",
     "use_up_connections": "open database sessions until over 80 % are in use",
-    "present_old_certificate": "have the MQTT broker show a certificate that ends within 14 days",
+    "present_old_certificate": "give a worker a file with a certificate that ends within 14 days",
     "kill_worker": "kill a worker process with SIGKILL",
 }
 """Case -> what is done."""
