@@ -27,6 +27,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "interfaces.cli.facilities.commands:facilities_group",
         "The portfolio: import it, list it.",
     ),
+    "programs": (
+        "interfaces.cli.facilities.programs:programs_group",
+        "The terms of contracts, and their versions.",
+    ),
+    "utilities": ("interfaces.cli.facilities.utilities:utilities_group", "Whom we serve."),
     "keys": ("interfaces.cli.keys.commands:keys_group", "API keys."),
     "telemetry": ("interfaces.cli.telemetry.commands:telemetry_group", "Meter history."),
     "forecast": ("interfaces.cli.forecast.commands:forecast_group", "Load forecasts."),

@@ -30,6 +30,7 @@ from interfaces.web.api.operations.projections import ProjectionController
 from interfaces.web.api.operations.runbooks import RunbookController
 from interfaces.web.api.operations.summary import OperationsController
 from interfaces.web.api.portfolio import PortfolioController
+from interfaces.web.api.program import ProgramController
 from interfaces.web.api.session import SessionController
 from interfaces.web.api.settlement.controller import SettlementController
 from interfaces.web.api.settlement.statements import FacilityStatementController, ProgramStatementController
@@ -54,6 +55,7 @@ CONTROLLERS: list[ControllerRouterHandler] = [
     MeasurementsController,
     CallbackController,
     SettlementController,
+    ProgramController,
     ProgramStatementController,
     FacilityStatementController,
     WhatIfController,

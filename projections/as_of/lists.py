@@ -20,6 +20,7 @@ from projections.engine.memory_rows import FoldFailed, MemoryRows
 from projections.engine.projection import AnyProjection
 from projections.facility import FacilitiesProjection, FacilityRow
 from projections.portfolio.projection import PortfolioProjection, PortfolioRow
+from projections.program import ProgramRow, ProgramsProjection
 from projections.queries.memory_view import MemoryView
 from projections.queries.views import Row
 
@@ -70,6 +71,7 @@ class HistoricalLists:
         self._dr_events = PrefixCache(log, DREventsProjection(), limits)
         self._facilities = PrefixCache(log, FacilitiesProjection(), limits)
         self._portfolio = PrefixCache(log, PortfolioProjection(), limits)
+        self._programs = PrefixCache(log, ProgramsProjection(), limits)
 
     def dr_events(self, as_of: AsOf) -> PastList[DREventRow]:
         position = position_as_of(self._log, as_of)
@@ -82,6 +84,11 @@ class HistoricalLists:
     def portfolio(self, as_of: AsOf) -> PastList[PortfolioRow]:
         position = position_as_of(self._log, as_of)
         return PastList(position, self._portfolio.at(position))
+
+    def programs(self, as_of: AsOf | None) -> PastList[ProgramRow]:
+        """None: those of now. They have no table, because they are few, change rarely and are seldom read."""
+        position = position_as_of(self._log, as_of)
+        return PastList(position, self._programs.at(position))
 
 
 class _CountedRows(MemoryRows[Any]):

@@ -21,9 +21,11 @@ from projections.dispatch.projection import DispatchRow
 from projections.dr_event.projection import DREventRow, key_of
 from projections.facility import FacilityRow
 from projections.portfolio.projection import PortfolioRow
+from projections.program import ProgramRow
 from projections.queries.views import Row, View
 
 TResult = TypeVar("TResult")
+TAsOf = TypeVar("TAsOf", bound=AsOf | None)
 AsOfQuery = Annotated[
     str | None,
     QueryParameter(
@@ -72,7 +74,12 @@ async def portfolio_of(request: ApiRequest, as_of: AsOf | None) -> View[Portfoli
     return await _list_of(request, web_of(request).historical_lists.portfolio, as_of)
 
 
-async def _list_of(request: ApiRequest, folded: Callable[[AsOf], PastList[Row]], as_of: AsOf) -> View[Row]:
+async def programs_of(request: ApiRequest, as_of: AsOf | None) -> View[ProgramRow]:
+    """The programs, current or past: both are folded from the log."""
+    return await _list_of(request, web_of(request).historical_lists.programs, as_of)
+
+
+async def _list_of(request: ApiRequest, folded: Callable[[TAsOf], PastList[Row]], as_of: TAsOf) -> View[Row]:
     """One fold at a time: it is work for the interpreter, and the next one continues where this one ended."""
     fold_limit = web_of(request).fold_limit
     return (await limited_by_tenant(request, lambda: fold_limit.run(folded, as_of))).rows

@@ -68,6 +68,8 @@ LIKE: dict[str, tuple[str, ...]] = {
         "GET /api/dead-letters/{dead_letter_id}",
         "GET /api/dr-events/{dr_event_id}/settlement",
         "GET /api/dr-events/{dr_event_id}/settlement/revisions",
+        "GET /api/programs",
+        "GET /api/programs/{program_id}",
         "GET /api/programs/{program_id}/statements/{period}",
         "GET /api/facilities/{facility_id}/statements/{period}",
         "POST /api/dr-events/{dr_event_id}/what-if",
