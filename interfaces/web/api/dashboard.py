@@ -79,7 +79,7 @@ class DashboardController(Controller):
         policy=RoutePolicy(roles=ANYONE),
     )
     def page(self, request: Request[Any, Any, State]) -> Response[bytes]:
-        return _served("index.html", request)
+        return serve_static("index.html", request)
 
     @get(
         "/static/{name:path}",
@@ -87,10 +87,10 @@ class DashboardController(Controller):
         policy=RoutePolicy(roles=ANYONE),
     )
     def static(self, request: Request[Any, Any, State], name: FromPath[str]) -> Response[bytes]:
-        return _served(name.removeprefix("/"), request)
+        return serve_static(name.removeprefix("/"), request)
 
 
-def _served(name: str, request: Request[Any, Any, State]) -> Response[bytes]:
+def serve_static(name: str, request: Request[Any, Any, State]) -> Response[bytes]:
     """The file, or 304 if the browser has it. Raises Problem (404)."""
     found = static_files().get(name)
     if found is None:

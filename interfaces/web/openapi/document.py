@@ -1,6 +1,6 @@
 """The OpenAPI document: derived by the framework, completed with roles, problems, examples and schema names.
 
-JSON only: the usual pages around it load their scripts from elsewhere.
+It is JSON; people see it on a page of our own, because the usual ones load scripts from elsewhere or set inline styles.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ from copy import deepcopy
 from typing import Any
 
 import msgspec
-from litestar import Litestar, Request, Router
+from litestar import Litestar, Request, Response, Router
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from application.settlement.statement.csv_records import COLUMNS
 from interfaces.as_of import MOST_DIGITS
+from interfaces.web.api.dashboard import serve_static
 from interfaces.web.api.settlement.controller import SettlementBody
+from interfaces.web.api.settlement.forms import preferred_form
 from interfaces.web.api.webhook.body import ID_PATTERN, MOST_ID_CHARACTERS, NotificationBody
 from interfaces.web.api.webhook.responses import ModificationAnswer, NotificationAnswer
 from interfaces.web.authentication.session_cookie import COOKIE
@@ -27,6 +29,7 @@ from interfaces.web.problems import MEDIA_TYPE, PROBLEM_TYPES, ProblemDocument
 from interfaces.web.route_policy import ANYONE, RoutePolicy, route_policies
 from interfaces.web.routes import AS_OF, DR_EVENT, FACILITY, WEBHOOK
 
+SCHEMA = "/schema"
 _REFERENCE = "#/components/schemas/"
 _METHODS = ("get", "post", "patch", "delete")
 _PROBLEM = "Problem"
@@ -80,9 +83,10 @@ def openapi_config() -> OpenAPIConfig:
         title="Gridproof",
         version="0.1.0",
         openapi_router=Router(
-            path="/schema",
+            path=SCHEMA,
             route_handlers=[],
             include_in_schema=False,
+            before_request=_page_for_people,
             opt={"policy": RoutePolicy(roles=ANYONE)},
         ),
         render_plugins=[_WholeDocument()],
@@ -94,6 +98,15 @@ def openapi_config() -> OpenAPIConfig:
             }
         ),
     )
+
+
+def _page_for_people(request: Request[Any, Any, Any]) -> Response[bytes] | None:
+    """The page at /schema if `Accept` prefers HTML, as browsers do; None: go on with the document."""
+    if request.url.path.rstrip("/") != SCHEMA or preferred_form(request.headers.get("accept", "")) != "html":
+        return None
+    page = serve_static("schema.html", request)
+    page.headers["Vary"] = "Accept, Accept-Encoding"
+    return page
 
 
 class _WholeDocument(JsonRenderPlugin):
