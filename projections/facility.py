@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
@@ -26,6 +26,7 @@ from domain.facility import (
     Zone,
 )
 from domain.identifiers import facility_stream_id
+from projections.engine.division import LogPart, divided_by_facility
 from projections.engine.projection import FilterKind, Rows, existing
 
 
@@ -163,13 +164,18 @@ class FacilitiesProjection:
     row_type: ClassVar[Any] = FacilitiesRow
     newest_first: ClassVar[bool] = False
     concerns: ClassVar[tuple[type[DomainEvent], ...]] = (Facility.Event, Dispatch.Event)
-    independent_streams: ClassVar[bool] = False
     facts: ClassVar[None] = None
     filters: ClassVar[Mapping[str, FilterKind]] = {
         "status": "equals",
         "programs": "contains",
         "groups": "contains",
     }
+
+    def divided(self, count: int) -> Sequence[LogPart]:
+        return divided_by_facility(self, count)
+
+    def joined(self, shares: Sequence[object]) -> None:
+        """No row is a sum over everything."""
 
     def key(self, row: FacilitiesRow) -> str:
         match row:

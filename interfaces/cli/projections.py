@@ -79,22 +79,18 @@ def list_projections(as_json: bool) -> None:
     type=click.IntRange(1, 32),
     default=1,
     show_default=True,
-    help="Processes to fold in, for read models whose streams are independent.",
+    help="Processes to fold in.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def rebuild(name: str | None, every: bool, workers: int, as_json: bool) -> None:
     """Fold the whole log anew, beside the live rows, and swap."""
     chosen = _chosen(name, every=every)
-    if name is not None and workers > 1 and not chosen[0].independent_streams:
-        raise click.UsageError(f"{name} joins rows of several streams: rebuild it without --workers")
     reports = []
     with opened_stores() as stores:
         for projection in chosen:
             with progress_of(stores.events.head(), projection.name) as tell:
                 report = _maintenance(stores).rebuild(
-                    projection,
-                    workers=workers if projection.independent_streams else 1,
-                    progress=lambda done, _: tell(done),
+                    projection, workers=workers, progress=lambda done, _: tell(done)
                 )
             reports.append(report)
     if as_json:

@@ -1,6 +1,6 @@
 """The projection of dispatches: the progress of each facility of a DR event, by zone."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 from uuid import UUID
 
@@ -9,6 +9,7 @@ from domain.event_sourcing.aggregate import DomainEvent
 from domain.identifiers import dispatch_id
 from projections.dispatch.changes import planned_row, row_after
 from projections.dispatch.row import CommandRow, DispatchRow, MeasurementRow, ZoneRow
+from projections.engine.division import LogPart, divided_by_stream
 from projections.engine.projection import FilterKind, Rows, existing, id_text, sortable
 
 __all__ = ["CommandRow", "DispatchRow", "DispatchesProjection", "MeasurementRow", "ZoneRow", "key_of"]
@@ -27,13 +28,18 @@ class DispatchesProjection:
     row_type: ClassVar[type[DispatchRow]] = DispatchRow
     newest_first: ClassVar[bool] = False
     concerns: ClassVar[tuple[type[DomainEvent], ...]] = (Dispatch.Event,)
-    independent_streams: ClassVar[bool] = True
     facts: ClassVar[None] = None
     filters: ClassVar[Mapping[str, FilterKind]] = {
         "dr_event_id": "equals",
         "facility_id": "equals",
         "status": "equals",
     }
+
+    def divided(self, count: int) -> Sequence[LogPart]:
+        return divided_by_stream(self, count)
+
+    def joined(self, shares: Sequence[object]) -> None:
+        """No row is a sum over everything."""
 
     def key(self, row: DispatchRow) -> str:
         return id_text(row.dispatch_id)

@@ -1,6 +1,6 @@
 """The projection of DR events, as utilities and the dashboard see them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 from uuid import UUID
 
@@ -8,6 +8,7 @@ from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import DomainEvent
 from projections.dr_event.changes import opened_row, row_after
 from projections.dr_event.row import CallbackRow, DREventRow, SettlementRow
+from projections.engine.division import LogPart, divided_by_stream
 from projections.engine.projection import FilterKind, Rows, existing, id_text, sortable
 
 __all__ = ["CallbackRow", "DREventRow", "DREventsProjection", "SettlementRow", "key_of"]
@@ -26,7 +27,6 @@ class DREventsProjection:
     row_type: ClassVar[type[DREventRow]] = DREventRow
     newest_first: ClassVar[bool] = True
     concerns: ClassVar[tuple[type[DomainEvent], ...]] = (DREvent.Event,)
-    independent_streams: ClassVar[bool] = True
     facts: ClassVar[None] = None
     filters: ClassVar[Mapping[str, FilterKind]] = {
         "status": "equals",
@@ -37,6 +37,12 @@ class DREventsProjection:
         "utility_event_id": "equals",
         "facility_ids": "contains",
     }
+
+    def divided(self, count: int) -> Sequence[LogPart]:
+        return divided_by_stream(self, count)
+
+    def joined(self, shares: Sequence[object]) -> None:
+        """No row is a sum over everything."""
 
     def key(self, row: DREventRow) -> str:
         return key_of(row.dr_event_id)

@@ -27,10 +27,6 @@ class RebuildUnderway(Exception):
     """Another process rebuilds that read model now."""
 
 
-class DependentStreams(ValueError):
-    """A fold cannot be divided by stream, because rows are made from several streams."""
-
-
 class RebuildReport(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a rebuild."""
 
@@ -66,7 +62,7 @@ class ProjectionMaintenance(Protocol):
     def rebuild(
         self, projection: AnyProjection, *, workers: int = 1, progress: Progress | None = None
     ) -> RebuildReport:
-        """Raises FoldFailed (the live rows stay), DependentStreams, RebuildUnderway or
+        """`workers`: processes to fold in. Raises FoldFailed (the live rows stay), RebuildUnderway or
         ProjectionsUnavailable.
         """
         ...

@@ -5,7 +5,7 @@ Positions ascend along the log. The same domain events in the same order give th
 batched.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Literal, Protocol, TypeVar
@@ -14,6 +14,7 @@ from uuid import UUID
 import msgspec
 
 from domain.event_sourcing.aggregate import DomainEvent
+from projections.engine.division import LogPart
 
 TRow = TypeVar("TRow", bound=msgspec.Struct)
 
@@ -84,15 +85,18 @@ class Projection(Protocol[TRow]):
         ...
 
     @property
-    def independent_streams(self) -> bool:
-        """Whether no stream's domain events read or write a row of another stream: a rebuild may be divided."""
-        ...
-
-    @property
     def facts(self) -> type[Facts] | None:
         """The type that `fold` and `wanted` accept instead of domain events, and get from the log; None:
         domain events.
         """
+        ...
+
+    def divided(self, count: int) -> Sequence[LogPart]:
+        """`count` parts (2 or more) that a rebuild folds beside each other; together they give the same rows."""
+        ...
+
+    def joined(self, shares: Sequence[tuple[TRow, int]]) -> tuple[TRow, int] | None:
+        """The one row of sums and the position of its last change, from those of the parts that have a share of it."""
         ...
 
     def key(self, row: TRow) -> str: ...

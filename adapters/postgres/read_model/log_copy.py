@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from functools import lru_cache
 from struct import Struct
 from typing import Any
 from uuid import UUID
@@ -17,6 +18,8 @@ from application.event_store.upcasters import UPCASTERS
 from application.ports.event_store.event_log import LogEntry, LogEntryUnreadable
 from domain.aggregates import topics_of
 from domain.event_sourcing.json_decoders import json_decoder
+from domain.identifiers import facility_stream_id
+from projections.engine.division import Shard
 from projections.engine.projection import AnyProjection, Facts
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -33,14 +36,22 @@ COPY (
 # and skipped.
 _PLACE = Struct("!6xq4x16s4xqi")
 _LENGTH_BYTES = 4
+_OF_DISPATCHES = "dispatch."
+"""What the topics of dispatches begin with; each of their domain events names its facility."""
 _HEAD = "SELECT coalesce(max(notification_id), 0) FROM gridproof.demand_response_events"
 
 
-class Shard(msgspec.Struct, frozen=True):
-    """Part `number` (from 0) of `of` parts of the log, divided by stream."""
+class ReadSoFar(msgspec.Struct):
+    """How far a reader has come, with the entries that its shard leaves out after they were read."""
 
-    number: int = 0
-    of: int = 1
+    rows: int = 0
+    position: int = 0
+
+
+class _Owner(msgspec.Struct):
+    """The member of a stored domain event that says which facility it is about."""
+
+    facility_id: str
 
 
 def log_head(connection: Connection) -> int:
@@ -74,9 +85,10 @@ class ProjectedLog:
         up_to: int,
         shard: Shard = Shard(),  # noqa: B008 - frozen
         limit: int | None = None,
+        so_far: ReadSoFar | None = None,
     ) -> Generator[LogEntry, None, None]:
-        """Up to `limit` entries with after < position <= up_to. Raises LogEntryUnreadable. The caller must
-        close the generator."""
+        """Entries with after < position <= up_to, `limit` of them read at most; those of other shards are left out.
+        Raises LogEntryUnreadable. The caller must close the generator."""
         statement = sql.SQL(_COPY).format(
             after=after,
             up_to=up_to,
@@ -84,13 +96,19 @@ class ProjectedLog:
             limit=sql.SQL("LIMIT ALL" if limit is None else f"LIMIT {int(limit)}"),
         )
         decode, parse, place_length, topics = self.decode, _PLACE.unpack_from, _PLACE.size, _Topics()
+        is_foreign = _foreign_to(shard)
+        read = so_far or ReadSoFar()
         with connection.cursor().copy(statement) as copy:
             for row in _rows(connection, copy):
                 position, stream, version, topic_length = parse(row)
                 state_at = place_length + topic_length
                 topic = topics[bytes(row[place_length:state_at])]
+                state = row[state_at + _LENGTH_BYTES :]
+                read.rows, read.position = read.rows + 1, position
                 try:
-                    domain_event = decode(topic, stream, version, row[state_at + _LENGTH_BYTES :])
+                    if is_foreign is not None and is_foreign(topic, stream, state):
+                        continue
+                    domain_event = decode(topic, stream, version, state)
                 except (UnreadableDomainEvent, msgspec.MsgspecError, UnicodeDecodeError) as error:
                     raise LogEntryUnreadable(position, topic, str(error)) from error
                 yield LogEntry(position, topic, domain_event)
@@ -133,11 +151,32 @@ def _rows(connection: Connection, copy: psycopg.Copy) -> Iterator[memoryview]:
     copy.read()  # read to the end, so that the session can be used again
 
 
+def _foreign_to(shard: Shard) -> Callable[[str, bytes, memoryview], bool] | None:
+    """Whether an entry belongs to another shard, by topic, stream and state; None: the statement has left those out.
+
+    Raises MsgspecError.
+    """
+    if shard.of == 1 or shard.by == "stream":
+        return None
+    decode = json_decoder(_Owner).decode
+
+    def is_foreign(topic: str, stream: bytes, state: memoryview) -> bool:
+        owner = _facility_stream(decode(state).facility_id) if topic.startswith(_OF_DISPATCHES) else stream
+        return int.from_bytes(owner[:4]) % shard.of != shard.number
+
+    return is_foreign
+
+
+@lru_cache(maxsize=65_536)
+def _facility_stream(facility_id: str) -> bytes:
+    return facility_stream_id(facility_id).bytes
+
+
 def _conditions(ignored: list[str], shard: Shard) -> sql.Composable:
     conditions: list[sql.Composable] = []
     if ignored:
         conditions.append(sql.SQL("AND topic <> ALL({})").format(sql.Literal(ignored)))
-    if shard.of > 1:
+    if shard.of > 1 and shard.by == "stream":
         part = sql.SQL("AND (uuid_hash(originator_id) & 2147483647) % {} = {}")
         conditions.append(part.format(sql.Literal(shard.of), sql.Literal(shard.number)))
     return sql.SQL(" ").join(conditions)

@@ -142,10 +142,11 @@ def test_a_rebuild_killed_during_catch_up_is_resumed_at_its_position(
     assert read_side.differences(FacilitiesProjection()) == {}
 
 
+@pytest.mark.parametrize("name", ["dispatches", "facilities", "portfolio"])
 def test_a_killed_rebuild_of_several_processes_is_resumed_by_as_many(
-    read_side: ReadSide, entries: list[LogEntry]
+    read_side: ReadSide, entries: list[LogEntry], name: str
 ) -> None:
-    projection = DispatchesProjection()
+    projection = projection_named(name)
     read_side.store(entries)
     _killed_after(read_side, projection.name, "begun", workers=3)
     assert _rebuilt(read_side, projection, workers=1) == ["attached", "awaited", "swapped"]

@@ -11,21 +11,25 @@ import textwrap
 import threading
 import time
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
 
 from application.ports.event_store.event_log import LogEntry
+from domain.dispatch import Dispatch
+from domain.event_sourcing.aggregate import DomainEvent
+from domain.identifiers import facility_stream_id
 from projections.audit.trail import AuditTrailProjection
-from projections.dispatch.projection import DispatchesProjection
-from projections.engine.maintenance import DependentStreams, ProjectionsUnavailable
+from projections.engine.division import Shard
+from projections.engine.maintenance import ProjectionsUnavailable
 from projections.engine.memory_rows import MemoryRows
 from projections.engine.projection import AnyProjection
+from projections.engine.rebuild_rows import FoldedRows
 from projections.engine.stored_row import stored_form
-from projections.portfolio.projection import PortfolioProjection
 from projections.registry import PROJECTIONS
 from tests.integration.projections.conftest import WAIT_S, ReadSide, eventually, running
-from tests.integration.projections.stored_log import stem_of
+from tests.integration.projections.stored_log import stem_of, stored_rows
 from tests.property.projections.projected_logs import PortfolioWalk
 from tests.servers import PostgresServer
 
@@ -90,42 +94,61 @@ def test_readers_see_only_complete_states_during_20_rebuilds(
     assert len(_generations(read_side, projection.name)) == 1
 
 
-def test_a_fold_divided_among_processes_gives_the_same_rows(
-    read_side: ReadSide, entries: list[LogEntry]
+@pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda item: item.name)
+def test_a_fold_divided_among_processes_gives_the_same_rows_as_one_process(
+    read_side: ReadSide, entries: list[LogEntry], projection: AnyProjection
 ) -> None:
-    projection = DispatchesProjection()
     read_side.store(entries)
-    report = read_side.maintenance.rebuild(projection, workers=3)
-    assert report.position == entries[-1].position
-    assert report.rows > 1
+    alone = read_side.maintenance.rebuild(projection)
+    rows = stored_rows(read_side.database.admin_dsn, projection.name)
+    divided = read_side.maintenance.rebuild(projection, workers=3)
+    assert (divided.position, divided.rows) == (entries[-1].position, alone.rows)
+    assert stored_rows(read_side.database.admin_dsn, projection.name) == rows
+    assert len(rows) == divided.rows > 0
     assert read_side.differences(projection) == {}
-
-
-def test_a_read_model_of_several_streams_is_not_divided_among_processes(read_side: ReadSide) -> None:
-    with pytest.raises(DependentStreams):
-        read_side.maintenance.rebuild(PortfolioProjection(), workers=2)
 
 
 @pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda item: item.name)
 def test_the_declared_topics_and_streams_of_each_projection_are_correct(
     projection: Any, entries: list[LogEntry]
 ) -> None:
-    """Ignored topics change nothing, and independent streams can be folded separately."""
+    """Ignored topics change nothing, and the parts of a divided fold give the rows of the whole."""
     whole: MemoryRows[Any] = MemoryRows(projection)
     whole.fold(entries)
     concerned = [entry for entry in entries if isinstance(entry.domain_event, projection.concerns)]
     narrowed: MemoryRows[Any] = MemoryRows(projection)
     narrowed.fold(concerned)
     assert narrowed.by_key == whole.by_key
-    if not projection.independent_streams:
-        return
+    for count in (2, 3, 20):
+        assert _folded_apart(projection, entries, count) == whole.by_key
+
+
+def _folded_apart(projection: AnyProjection, entries: list[LogEntry], count: int) -> dict[str, Any]:
+    """The rows of `count` parts, each folded by itself."""
     apart: dict[str, Any] = {}
-    for stream_id in {entry.domain_event.originator_id for entry in concerned}:
-        alone: MemoryRows[Any] = MemoryRows(projection)
-        alone.fold(entry for entry in concerned if entry.domain_event.originator_id == stream_id)
-        assert not apart.keys() & alone.by_key.keys()
-        apart |= alone.by_key
-    assert apart == whole.by_key
+    shares = []
+    for part in projection.divided(count):
+        alone: FoldedRows[Any] = FoldedRows(part.projection)
+        alone.fold(
+            entry
+            for entry in entries
+            if _owner(entry.domain_event, part.shard).int % part.shard.of == part.shard.number
+        )
+        rows = dict(alone.by_key) | {
+            part.projection.key(row): (row, position) for row, position in alone.take_added()
+        }
+        if part.share is not None and part.share in rows:
+            shares.append(rows.pop(part.share))
+        assert not apart.keys() & rows.keys()
+        apart |= {key: row for key, (row, _) in rows.items()}
+    joined = projection.joined(shares)
+    return apart if joined is None else apart | {projection.key(joined[0]): joined[0]}
+
+
+def _owner(domain_event: DomainEvent, shard: Shard) -> UUID:
+    if shard.by == "facility" and isinstance(domain_event, Dispatch.Event):
+        return facility_stream_id(domain_event.facility_id)
+    return domain_event.originator_id
 
 
 REBUILD_PROCESS = textwrap.dedent("""

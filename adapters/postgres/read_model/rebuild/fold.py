@@ -18,12 +18,13 @@ import psycopg
 
 from adapters.postgres.connection.session import open_session
 from adapters.postgres.coordination.session_locks import lock_session_dsn
-from adapters.postgres.read_model.log_copy import ProjectedLog, Shard
+from adapters.postgres.read_model.log_copy import ProjectedLog, ReadSoFar
 from adapters.postgres.read_model.rebuild.generation_table import GenerationTable
 from adapters.postgres.read_model.rebuild.lock import share_parts_lock
 from adapters.postgres.read_model.rebuild.progress import advance
 from adapters.postgres.read_model.row_table import RowUnreadable
 from application.ports.event_store.event_log import LogEntry, LogEntryUnreadable
+from projections.engine.division import LogPart
 from projections.engine.memory_rows import FoldFailed
 from projections.engine.projection import AnyProjection
 from projections.engine.rebuild_rows import FoldedRows
@@ -47,24 +48,21 @@ class FoldLimits(msgspec.Struct, frozen=True):
 
 
 class FoldPart(msgspec.Struct, frozen=True):
-    """The streams of one process, and the range to be folded."""
+    """What one process folds, the `number`th of a rebuild, and the range to be folded."""
 
     generation: int
-    shard: Shard
+    number: int
+    of_log: LogPart
     position: int
     up_to: int
     bounds: FoldLimits = FoldLimits()
 
 
 def fold_part(
-    dsn: str,
-    projection: AnyProjection,
-    part: FoldPart,
-    report: Progress,
-    *,
-    stretch_stored: Callable[[], None] = lambda: None,
+    dsn: str, part: FoldPart, report: Progress, *, stretch_stored: Callable[[], None] = lambda: None
 ) -> None:
     """Fold the part from its position to its end, and store it. Raises FoldFailed or RebuildOvertaken."""
+    projection: AnyProjection = part.of_log.projection
     with (
         open_session(dsn, f"rebuild {projection.name}", connect_within_s=10) as reading,
         open_session(lock_session_dsn(dsn), f"rebuild {projection.name}", connect_within_s=10) as writing,
@@ -93,15 +91,15 @@ def _fold_stretch(
     report: Progress,
 ) -> int:
     """Fold the next stretch and return the position reached. Raises FoldFailed."""
-    projection = folded.projection
+    projection, read = folded.projection, ReadSoFar()
     copied = ProjectedLog(projection).entries(
         reading,
         after=folded.position,
         up_to=part.up_to,
-        shard=part.shard,
+        shard=part.of_log.shard,
         limit=part.bounds.stretch,
+        so_far=read,
     )
-    before = folded.domain_events
     try:
         with closing(copied) as entries:  # an open COPY would keep the session busy
             while some := list(islice(entries, _DECODED_AT_ONCE)):
@@ -112,8 +110,7 @@ def _fold_stretch(
                     report(folded.position)
     except LogEntryUnreadable as error:
         raise FoldFailed(projection.name, error.position, error.topic, str(error)) from error
-    is_full = folded.domain_events - before == part.bounds.stretch
-    return folded.position if is_full else part.up_to
+    return read.position if read.rows == part.bounds.stretch else part.up_to
 
 
 def _prefetch(folded: FoldedRows[Any], entries: list[LogEntry]) -> None:
@@ -141,7 +138,7 @@ def _store_stretch(
             writing,
             folded.projection,
             part.generation,
-            part=part.shard.number,
+            part=part.number,
             was_at=was_at,
             now_at=now_at,
             domain_events=folded.domain_events,

@@ -12,17 +12,16 @@ from multiprocessing.process import BaseProcess
 
 from adapters.postgres.read_model.rebuild.fold import FoldPart, Progress, fold_part
 from projections.engine.maintenance import ProjectionsUnavailable
-from projections.engine.projection import AnyProjection
 
 
-def fold_parts(dsn: str, projection: AnyProjection, parts: Sequence[FoldPart], report: Progress) -> None:
+def fold_parts(dsn: str, parts: Sequence[FoldPart], report: Progress) -> None:
     """Fold each part in a process of its own. Raises what one of them raised, or ProjectionsUnavailable if
     one died."""
     reached: dict[Pipe, int] = {}
     processes: list[BaseProcess] = []
     try:
         for part in parts:
-            pipe, process = _start(dsn, projection, part)
+            pipe, process = _start(dsn, part)
             reached[pipe] = part.position
             processes.append(process)
         running = set(reached)
@@ -41,10 +40,10 @@ def fold_parts(dsn: str, projection: AnyProjection, parts: Sequence[FoldPart], r
             process.join()
 
 
-def _start(dsn: str, projection: AnyProjection, part: FoldPart) -> tuple[Pipe, BaseProcess]:
+def _start(dsn: str, part: FoldPart) -> tuple[Pipe, BaseProcess]:
     spawning = multiprocessing.get_context("spawn")  # a forked process would share the sockets of this one
     receiving, sending = spawning.Pipe(duplex=False)
-    process = spawning.Process(target=_run_part, args=(dsn, projection, part, sending), daemon=True)
+    process = spawning.Process(target=_run_part, args=(dsn, part, sending), daemon=True)
     process.start()
     sending.close()
     return receiving, process
@@ -63,12 +62,12 @@ def _receive(pipe: Pipe) -> int | None:
     return None if message is None else int(message)
 
 
-def _run_part(dsn: str, projection: AnyProjection, part: FoldPart, pipe: Pipe) -> None:
+def _run_part(dsn: str, part: FoldPart, pipe: Pipe) -> None:
     """Fold a part in a child process. If the parent dies, the pipe is closed and the next message ends this
     process before it stores more."""
     with suppress(BrokenPipeError, KeyboardInterrupt):
         try:
-            fold_part(dsn, projection, part, pipe.send)
+            fold_part(dsn, part, pipe.send)
             pipe.send(None)
         except (BrokenPipeError, KeyboardInterrupt):
             raise

@@ -13,6 +13,7 @@ import psycopg
 from adapters.postgres.read_model.log_copy import ignored_topics
 from adapters.postgres.read_model.positions import LivePosition
 from adapters.postgres.read_model.row_table import layout_of
+from projections.engine.division import LogPart, Shard
 from projections.engine.projection import AnyProjection
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -30,9 +31,10 @@ UPDATE gridproof.projection_rebuilds
 SET positions[%(part)s] = %(now_at)s, domain_events = domain_events + %(domain_events)s, rows = rows + %(rows)s
 WHERE name = %(name)s AND generation = %(generation)s AND positions[%(part)s] = %(was_at)s
 """
-_ATTACHED = (
-    "UPDATE gridproof.projection_rebuilds SET attached = true, positions = ARRAY[up_to] WHERE name = %s"
-)
+_ATTACHED = """
+UPDATE gridproof.projection_rebuilds SET attached = true, positions = ARRAY[up_to], fold = %s WHERE name = %s
+"""
+_MORE_ROWS = "UPDATE gridproof.projection_rebuilds SET rows = rows + %s WHERE name = %s"
 _REACHED = "SELECT positions[1] FROM gridproof.projection_rebuilds WHERE name = %s"
 _SPOILT = "UPDATE gridproof.projection_rebuilds SET fold = '' WHERE name = %s"
 _END = "DELETE FROM gridproof.projection_rebuilds WHERE name = %s RETURNING domain_events, rows"
@@ -59,12 +61,22 @@ class RebuildOvertaken(Exception):
     """Another rebuild process, which has not ended yet, wrote the same rows first."""
 
 
-def fold_fingerprint(projection: AnyProjection) -> str:
-    """Fingerprint of the projection's version, the shape of its rows and its ignored topics. Rows with
-    another fingerprint differ."""
+def log_parts(projection: AnyProjection, count: int) -> Sequence[LogPart]:
+    """What each of the processes of a rebuild folds."""
+    return projection.divided(count) if count > 1 else (LogPart(projection, Shard()),)
+
+
+def fold_fingerprint(projection: AnyProjection, count: int = 1) -> str:
+    """Fingerprint of the projection's version, the shape of its rows, its ignored topics, and the division into `count`
+    parts unless that is the one by streams, which releases without other ones continue. Rows with another fingerprint
+    differ."""
     shape = msgspec.json.encode(msgspec.json.schema(projection.row_type), order="deterministic")
     ignored = "\n".join(ignored_topics(projection)).encode()
-    return sha256(b"%d\n%s\n%s" % (projection.version, shape, ignored)).hexdigest()
+    whole = b"%d\n%s\n%s" % (projection.version, shape, ignored)
+    by_streams = [LogPart(projection, Shard(number, count)) for number in range(count)]
+    if (parts := list(log_parts(projection, count))) != by_streams:
+        whole += b"\n" + repr([(part.shard, part.share) for part in parts]).encode()
+    return sha256(whole).hexdigest()
 
 
 def find_rebuild(
@@ -77,7 +89,8 @@ def find_rebuild(
     progress = RebuildProgress(*row)
     table = f"gridproof.rm_{layout_of(projection).stem}_g{progress.generation}"
     is_there = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (table,)).fetchone() == (True,)
-    as_begun = (progress.version, progress.fold) == (projection.version, fold_fingerprint(projection))
+    fold = fold_fingerprint(projection, len(progress.positions))
+    as_begun = (progress.version, progress.fold) == (projection.version, fold)
     return progress if is_there and as_begun and progress.generation > live.generation else None
 
 
@@ -94,7 +107,7 @@ def begin_rebuild(
     progress = RebuildProgress(
         generation=live.generation + 1,
         version=projection.version,
-        fold=fold_fingerprint(projection),
+        fold=fold_fingerprint(projection, parts),
         attached=False,
         up_to=up_to,
         positions=[0] * parts,
@@ -143,6 +156,11 @@ def advance(
         raise RebuildOvertaken(f"another process rebuilds {projection.name} too; start the rebuild again")
 
 
+def count_rows(connection: Connection, projection: AnyProjection, *, more: int) -> None:
+    """Add to the number of rows in the caller's transaction."""
+    connection.execute(_MORE_ROWS, (more, projection.name))
+
+
 def attach(connection: Connection, projection: AnyProjection, generation: int) -> None:
     """Create the keys and attach the rows to the read model's table. They are not live yet."""
     with connection.transaction():
@@ -153,7 +171,7 @@ def attach(connection: Connection, projection: AnyProjection, generation: int) -
         connection.execute(
             "SELECT gridproof.attach_generation(%s, %s)", (layout_of(projection).stem, generation)
         )
-        connection.execute(_ATTACHED, (projection.name,))
+        connection.execute(_ATTACHED, (fold_fingerprint(projection), projection.name))
 
 
 def attached_position(connection: Connection, projection: AnyProjection) -> int:

@@ -18,20 +18,20 @@ import structlog
 from adapters.postgres.connection.session import open_session
 from adapters.postgres.coordination.session_locks import lock_session_dsn
 from adapters.postgres.read_model.log_batches import Batch, LogBatches, fold_batch
-from adapters.postgres.read_model.log_copy import Shard, log_head
+from adapters.postgres.read_model.log_copy import log_head
 from adapters.postgres.read_model.positions import live_position, locked_position, swap
 from adapters.postgres.read_model.rebuild import progress as rebuild_progress
 from adapters.postgres.read_model.rebuild.fold import FoldLimits, FoldPart, fold_part
 from adapters.postgres.read_model.rebuild.lock import acquire_rebuild_lock
 from adapters.postgres.read_model.rebuild.parallel import fold_parts
+from adapters.postgres.read_model.rebuild.parts import join_shares
 from adapters.postgres.read_model.rebuild.plan_barrier import wait_for_stale_plans
-from adapters.postgres.read_model.rebuild.progress import RebuildOvertaken, RebuildProgress
+from adapters.postgres.read_model.rebuild.progress import RebuildOvertaken, RebuildProgress, log_parts
 from adapters.postgres.read_model.rebuild.verify import verify_rows
 from adapters.postgres.read_model.row_table import Connection, RowTable, RowUnreadable, layout_of
 from application.ports.clock import Clock
 from application.ports.event_store.event_log import LogEntryUnreadable
 from projections.engine.maintenance import (
-    DependentStreams,
     OldTransactionsOpen,
     Progress,
     ProjectionsUnavailable,
@@ -77,13 +77,9 @@ class PostgresProjectionMaintenance:
     ) -> RebuildReport:
         """Fold the whole log into new rows and make them live. A rebuild in progress is continued.
 
-        Raises FoldFailed (the live rows stay), DependentStreams, RebuildUnderway, OldTransactionsOpen or
-        ProjectionsUnavailable.
+        `workers`: processes to fold in. Raises FoldFailed (the live rows stay), RebuildUnderway,
+        OldTransactionsOpen or ProjectionsUnavailable.
         """
-        if workers > 1 and not projection.independent_streams:
-            raise DependentStreams(
-                f"{projection.name} joins rows of several streams: rebuild it without --workers"
-            )
         try:
             with open_session(
                 lock_session_dsn(self._dsn), f"rebuild {projection.name}", connect_within_s=10
@@ -133,6 +129,7 @@ class PostgresProjectionMaintenance:
             self._reached("begun")
         if not goal.attached:
             self._fold(projection, goal, progress)
+            join_shares(connection, projection, goal)
             rebuild_progress.attach(connection, projection, goal.generation)
             self._reached("attached")
         table = f"gridproof.rm_{layout_of(projection).stem}"
@@ -146,10 +143,12 @@ class PostgresProjectionMaintenance:
         """Fold the log up to the position at which the rebuild began, with as many processes as it began
         with."""
         count = len(goal.positions)
+        of_log = log_parts(projection, count)
         parts = [
             FoldPart(
                 goal.generation,
-                Shard(number, count),
+                number,
+                of_log[number],
                 position=position,
                 up_to=goal.up_to,
                 bounds=self._bounds.shared(count),
@@ -163,12 +162,10 @@ class PostgresProjectionMaintenance:
                 progress(position, goal.up_to)
 
         if count > 1:
-            fold_parts(self._dsn, projection, parts, report_progress)
+            fold_parts(self._dsn, parts, report_progress)
             return
         for part in parts:
-            fold_part(
-                self._dsn, projection, part, report_progress, stretch_stored=lambda: self._reached("stretch")
-            )
+            fold_part(self._dsn, part, report_progress, stretch_stored=lambda: self._reached("stretch"))
 
     def _swap(
         self, connection: Connection, projection: AnyProjection, goal: RebuildProgress

@@ -1,6 +1,6 @@
 """Lists as of a position: which domain events of the log a projection sees."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 import msgspec
@@ -11,6 +11,7 @@ from domain.event_sourcing.aggregate import DomainEvent
 from domain.program import Program
 from projections.as_of.lists import NO_LIMITS, PrefixCache
 from projections.audit.stream_log import StreamEntry
+from projections.engine.division import LogPart, divided_by_stream
 from projections.engine.projection import FilterKind, Rows
 from tests.fakes.stream_log import FakeStreamLog
 from tests.sample_values import program_terms, provenance
@@ -31,9 +32,14 @@ class RanksProjection:
     row_type: ClassVar[type[RankRow]] = RankRow
     newest_first: ClassVar[bool] = False
     concerns: ClassVar[tuple[type[DomainEvent], ...]] = (Program.TermsAgreed,)
-    independent_streams: ClassVar[bool] = True
     facts: ClassVar[None] = None
     filters: ClassVar[Mapping[str, FilterKind]] = {}
+
+    def divided(self, count: int) -> Sequence[LogPart]:
+        return divided_by_stream(self, count)
+
+    def joined(self, shares: Sequence[object]) -> None:
+        """No row is a sum over everything."""
 
     def key(self, row: RankRow) -> str:
         return row.program_id
