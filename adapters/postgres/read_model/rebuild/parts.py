@@ -27,8 +27,9 @@ def join_shares(connection: Connection, projection: AnyProjection, goal: Rebuild
     rows: RowTable[Any] = RowTable(connection, projection, goal.generation, table=table)
     with connection.transaction():
         statement = sql.SQL(_POSITIONS).format(table=table)
-        positions = dict(connection.execute(statement, (goal.generation, text_array(keys))))
-        whole = projection.joined([(row, int(positions[key])) for key, row in rows.fetch(keys).items()])
+        found = connection.execute(statement, (goal.generation, text_array(keys)))
+        positions = {str(key): int(position) for key, position in found}
+        whole = projection.joined([(row, positions[key]) for key, row in rows.fetch(keys).items()])
         removed = rows.remove(keys)
         if whole is not None:
             rows.write({}, [whole])
