@@ -14,6 +14,7 @@ _PACKAGE = {
     "nft": "nftables",
     "ip": "iproute2",
     "amtool": "prometheus-alertmanager",
+    "mosquitto_pub": "mosquitto-clients",
 }
 
 
