@@ -2,27 +2,51 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import zip_longest
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
+import psycopg
 import structlog
 from cryptography import x509
+from psycopg.conninfo import conninfo_to_dict
 
 from application.ports.operations.certificates import CertificateEnd
 
 CONNECT_S = 5.0
 DEFAULT_PORTS = {"https": 443, "mqtts": 8883, "rediss": 6379, "smtps": 465}
-"""The schemes whose servers begin with TLS. Of PostgreSQL, NATS and STARTTLS it is not read."""
+"""The schemes whose servers begin with TLS. Of STARTTLS it is not read."""
+_POSTGRESQL, _NATS = frozenset({"postgresql", "postgres"}), frozenset({"nats", "tls"})
+_SSL_REQUEST = struct.pack("!ii", 8, 80_877_103)
+_MAX_INFO = 32_768
+_AT_ONCE = 8
 log = structlog.get_logger(__name__)
+
+Upgrade = Callable[[socket.socket], bool]
+"""Asks the server for TLS, as its protocol does before the handshake. False: it speaks none."""
+
+
+class _Server(NamedTuple):
+    setting: str
+    host: str
+    port: int
+    upgrade: Upgrade
+
+    @property
+    def name(self) -> str:
+        return f"{self.setting} {self.host}:{self.port}"
 
 
 class FileAndServerCertificates:
     """`files` and `urls` by the name of their setting; a list of addresses has commas. A URL of another scheme is
-    passed over."""
+    passed over, and so is a server that speaks no TLS."""
 
     def __init__(self, files: Mapping[str, Path], urls: Mapping[str, str]) -> None:
         self._files = dict(files)
@@ -41,31 +65,85 @@ class FileAndServerCertificates:
                 yield CertificateEnd(name, min(one.not_valid_after_utc for one in found))
 
     def _of_servers(self) -> Iterator[CertificateEnd]:
-        for name, url in [(name, url) for name, urls in self._urls.items() for url in urls.split(",")]:
-            with suppress(ValueError):
-                parts = urlsplit(url.strip())
-                port = parts.port or DEFAULT_PORTS.get(parts.scheme)
-                if parts.scheme not in DEFAULT_PORTS or parts.hostname is None or port is None:
-                    continue
-                server = f"{name} {parts.hostname}:{port}"
-                try:
-                    certificate = _certificate_of(parts.hostname, port)
-                except OSError as error:
-                    log.info("certificate not read", server=server, why=str(error))
-                else:
-                    yield CertificateEnd(server, certificate.not_valid_after_utc)
+        servers = [server for name, url in self._urls.items() for server in _servers(name, url)]
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="certificates") as threads:
+            yield from filter(None, threads.map(_end_of, servers))
 
 
-def _certificate_of(host: str, port: int) -> x509.Certificate:
-    """As the server shows it. It is not verified: also one that has ended is to be read. Nothing is sent."""
+def _servers(name: str, url: str) -> Iterator[_Server]:
+    scheme = url.partition(":")[0]
+    if scheme in _POSTGRESQL or "://" not in url:
+        yield from _postgresql_servers(name, url)
+        return
+    for one in url.split(","):
+        try:
+            parts = urlsplit(one.strip())
+            port = parts.port or (4222 if parts.scheme in _NATS else DEFAULT_PORTS.get(parts.scheme))
+        except ValueError:
+            continue
+        if parts.hostname is not None and port is not None and parts.scheme in {*DEFAULT_PORTS, *_NATS}:
+            upgrade = _after_info if parts.scheme in _NATS else _at_once
+            yield _Server(name, parts.hostname, port, upgrade)
+
+
+def _postgresql_servers(name: str, url: str) -> Iterator[_Server]:
+    """The hosts of an address of libpq, but those of sockets, and of sessions that want no TLS."""
+    try:
+        known = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        return
+    hosts, ports = (str(known.get(key) or "").split(",") for key in ("host", "port"))
+    if known.get("sslmode") == "disable":
+        return
+    for host, port in zip_longest(hosts, ports, fillvalue=ports[0]):
+        if host and not host.startswith("/"):
+            yield _Server(name, host, int(port or 5432), _after_ssl_request)
+
+
+def _end_of(server: _Server) -> CertificateEnd | None:
+    try:
+        certificate = _certificate_of(server)
+    except (OSError, ValueError) as error:
+        log.info("certificate not read", server=server.name, why=str(error))
+        return None
+    return None if certificate is None else CertificateEnd(server.name, certificate.not_valid_after_utc)
+
+
+def _certificate_of(server: _Server) -> x509.Certificate | None:
+    """As the server shows it; None: it speaks no TLS. It is not verified: also one that has ended is to be read."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    with (
-        socket.create_connection((host, port), timeout=CONNECT_S) as connection,
-        context.wrap_socket(connection, server_hostname=host) as encrypted,
-    ):
-        shown = encrypted.getpeercert(binary_form=True)
+    with socket.create_connection((server.host, server.port), timeout=CONNECT_S) as connection:
+        if not server.upgrade(connection):
+            return None
+        with context.wrap_socket(connection, server_hostname=server.host) as encrypted:
+            shown = encrypted.getpeercert(binary_form=True)
     if shown is None:
         raise ssl.SSLError("the server showed no certificate")
     return x509.load_der_x509_certificate(shown)
+
+
+def _at_once(_: socket.socket) -> bool:
+    return True
+
+
+def _after_ssl_request(connection: socket.socket) -> bool:
+    """PostgreSQL answers one byte."""
+    connection.sendall(_SSL_REQUEST)
+    return connection.recv(1) == b"S"
+
+
+def _after_info(connection: socket.socket) -> bool:
+    """NATS begins with a line that says whether it speaks TLS; the handshake follows it."""
+    line = b""
+    while not line.endswith(b"\r\n") and len(line) < _MAX_INFO:
+        piece = connection.recv(1)  # no more than the line: what follows it is the handshake
+        if not piece:
+            raise ConnectionError("the server closed the connection")
+        line += piece
+    verb, _, document = line.partition(b" ")
+    if verb != b"INFO":
+        raise ValueError("the server is no NATS server")
+    info = json.loads(document)
+    return bool(info.get("tls_required") or info.get("tls_available"))

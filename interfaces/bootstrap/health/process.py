@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from socket import gethostname
@@ -40,7 +40,9 @@ _CERTIFICATE_FILES = {
     "notify": ("alert_smtp_ca_file",),
 }
 _CERTIFICATE_URLS = {
-    "web": ("redis_url", "influx_url"),
+    "web": ("redis_url", "influx_url", "database_replica_url"),
+    "schedule": ("database_url",),
+    "relay": ("nats_url",),
     "aggregate": ("redis_url", "influx_url"),
     "forecast": ("redis_url", "weather_url"),
     "ingest": ("mqtt_url",),
@@ -48,7 +50,7 @@ _CERTIFICATE_URLS = {
     "archive": ("archive_s3_endpoint",),
     "notify": ("alert_smtp_url", "alert_webhook_url", "alert_escalation_webhook_url"),
 }
-"""Worker -> the settings whose servers it calls."""
+"""Worker -> the settings whose servers it calls. Of those that every worker calls, one looks."""
 log = structlog.get_logger(__name__)
 
 
@@ -87,7 +89,7 @@ async def reporting(worker: str, stores: Stores, server: ProbeServer | None = No
     probes = readiness_probes(stores) if worker == "web" else worker_probes(worker, stores)
     checks = [
         ProcessHeartbeat(process, probes, BUDGET.backends, heartbeats).periodic,
-        CertificateMonitor(_certificates(worker, settings), alerts, stores.clock, SystemClock()).periodic,
+        CertificateMonitor(certificates_of(settings, worker), alerts, stores.clock, SystemClock()).periodic,
     ]
     if settings.data_dir.is_dir():
         used = partial(used_share, settings.data_dir)
@@ -169,12 +171,19 @@ class ReportedDependencies:
         )
 
 
-def _certificates(worker: str, settings: Settings) -> Certificates:
+def certificates_of(settings: Settings, worker: str | None = None) -> Certificates:
+    """Those that `worker` uses; None: that any worker uses."""
     from adapters.certificates import FileAndServerCertificates
 
-    files = {name: getattr(settings, name) for name in _CERTIFICATE_FILES.get(worker, ())}
-    urls = {name: getattr(settings, name) for name in _CERTIFICATE_URLS.get(worker, ())}
+    files = {name: getattr(settings, name) for name in _settings_of(_CERTIFICATE_FILES, worker)}
+    urls = {name: getattr(settings, name) for name in _settings_of(_CERTIFICATE_URLS, worker)}
     return FileAndServerCertificates(
         {name: file for name, file in files.items() if file is not None},
         {name: url for name, url in urls.items() if url is not None},
     )
+
+
+def _settings_of(by_worker: Mapping[str, Sequence[str]], worker: str | None) -> Sequence[str]:
+    if worker is not None:
+        return by_worker.get(worker, ())
+    return sorted({name for names in by_worker.values() for name in names})

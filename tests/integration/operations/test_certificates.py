@@ -3,22 +3,29 @@
 import asyncio
 import socket
 import ssl
+import subprocess
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import structlog
 
 from adapters.certificates import FileAndServerCertificates
 from adapters.clock import SystemClock
+from adapters.embedded import EmbeddedServers, binaries
+from application.ports.operations.certificates import CertificateEnd
 from interfaces.workers.loops.process_monitor import CertificateMonitor
 from tests.fakes.clock import FakeClock
 from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.servers import PostgresServer
 from tests.tls_certificates import Authority
 
 DAY = timedelta(days=1)
+WITHIN_S = 60.0
 
 
 @contextmanager
@@ -63,6 +70,79 @@ def test_the_end_is_read_from_each_server_of_a_list(tmp_path: Path) -> None:
         urls = {"mqtt_url": f"mqtts://u:secret@127.0.0.1:{first}, mqtts://u:secret@127.0.0.1:{second}"}
         found = FileAndServerCertificates({}, urls).ends()
     assert [one.name for one in found] == [f"mqtt_url 127.0.0.1:{port}" for port in (first, second)]
+
+
+SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
+
+
+@contextmanager
+def upgrading_server(context: ssl.SSLContext) -> Iterator[tuple[int, list[bytes]]]:
+    """A server that begins TLS as PostgreSQL does (the embedded one is built without it); yields its port, and what it
+    got before TLS."""
+    listener, got = socket.create_server(("127.0.0.1", 0)), list[bytes]()
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with suppress(OSError), connection:
+                    got.append(connection.recv(8, socket.MSG_WAITALL))
+                    connection.sendall(b"S")
+                    with context.wrap_socket(connection, server_side=True) as tls:
+                        tls.recv(1)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    yield listener.getsockname()[1], got
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    thread.join(30)
+
+
+def test_the_end_is_read_from_each_host_of_postgresql_after_an_ssl_request(tmp_path: Path) -> None:
+    context = Authority(tmp_path).server(valid_for=7 * DAY).context()
+    with upgrading_server(context) as (first, got), upgrading_server(context) as (second, _):
+        url = f"postgresql://app:secret@127.0.0.1:{first},127.0.0.1:{second}/gridproof"
+        found = FileAndServerCertificates({}, {"database_url": url}).ends()
+        keywords = f"host=127.0.0.1 port={first} user=app password=secret"
+        same = FileAndServerCertificates({}, {"database_url": keywords}).ends()
+        without = FileAndServerCertificates({}, {"database_url": f"{url}?sslmode=disable"}).ends()
+    assert [one.name for one in found] == [f"database_url 127.0.0.1:{port}" for port in (first, second)]
+    assert days_left(found[0].ends_at) == pytest.approx(7, abs=0.1)
+    assert (same, without) == (found[:1], [])
+    assert got == [SSL_REQUEST] * 2, "no login is sent"
+
+
+def test_a_postgresql_without_tls_is_passed_over(postgres_server: PostgresServer) -> None:
+    with structlog.testing.capture_logs() as logs:
+        assert FileAndServerCertificates({}, {"database_url": postgres_server.admin_dsn}).ends() == []
+    assert logs == [], "it answered"
+
+
+def test_the_end_is_read_from_nats_that_speaks_tls(tmp_path: Path, nats_server: EmbeddedServers) -> None:
+    files = Authority(tmp_path).server(valid_for=7 * DAY)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    arguments = ["-a", "127.0.0.1", "-p", str(port), "--tls"]
+    arguments += ["--tlscert", str(files.certificate), "--tlskey", str(files.key)]
+    program = binaries.nats_server()
+    with subprocess.Popen([program, *arguments], stderr=subprocess.DEVNULL) as server:
+        try:
+            urls = {"nats_url": f"nats://user:secret@127.0.0.1:{port}"}
+            found = until_found(lambda: FileAndServerCertificates({}, urls).ends())
+        finally:
+            server.kill()
+    assert [one.name for one in found] == [f"nats_url 127.0.0.1:{port}"]
+    assert days_left(found[0].ends_at) == pytest.approx(7, abs=0.1)
+    assert FileAndServerCertificates({}, {"nats_url": nats_server.nats_url}).ends() == [], "it speaks no TLS"
+
+
+def until_found(read: Callable[[], list[CertificateEnd]]) -> list[CertificateEnd]:
+    deadline = time.monotonic() + WITHIN_S
+    while not (found := read()):
+        assert time.monotonic() < deadline, "no certificate was read in time"
+        time.sleep(0.05)
+    return found
 
 
 def test_the_end_is_read_from_files_and_what_cannot_be_read_is_left_out(tmp_path: Path) -> None:
