@@ -2,11 +2,11 @@
 
 from eventsourcing.utils import get_topic
 
-from domain.administration import AdministrativeAct
+from domain.administration import ACTS_ON_DR_EVENTS, AdministrativeAct
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import DomainEvent
-from domain.facility import Facility
+from domain.facility import OF_DR_EVENT, Facility
 from domain.program import Program
 from domain.telemetry.sealed_readings import DaySeals, HistorySeals
 
@@ -30,3 +30,9 @@ def topics_of(kinds: tuple[type[DomainEvent], ...] = (DomainEvent,)) -> frozense
         for nested in vars(aggregate).values()
         if isinstance(nested, type) and issubclass(nested, DomainEvent) and issubclass(nested, kinds)
     )
+
+
+LISTED_TOPICS: frozenset[str] = topics_of(
+    (AdministrativeAct.Event, Facility.Event, Program.Event, *ACTS_ON_DR_EVENTS)
+) - topics_of(OF_DR_EVENT)
+"""What people change beside the course of DR events: the log has an index of these domain events."""

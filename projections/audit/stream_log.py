@@ -29,6 +29,14 @@ class StreamSlice(msgspec.Struct, frozen=True):
     """In the order of the log."""
 
 
+class Subject(msgspec.Struct, frozen=True):
+    """A facility or a program, for what concerns it in the log."""
+
+    stream_id: UUID
+    name: str
+    """Its id, as other streams name it."""
+
+
 class StreamLogUnavailable(Exception):
     """The log cannot be reached, or did not answer in time."""
 
@@ -67,10 +75,18 @@ class StreamLog(Protocol):
         """
         ...
 
-    def acts(self, *, before: int | None, limit: int) -> list[StreamEntry]:
-        """The newest `limit` administrative acts, of positions less than `before`; the newest first.
+    def acts(
+        self,
+        *,
+        before: int | None,
+        limit: int,
+        topics: Sequence[str] | None = None,
+        about: Subject | None = None,
+    ) -> list[StreamEntry]:
+        """The newest `limit` domain events of LISTED_TOPICS, of positions less than `before`; the newest first.
 
-        With them ACTS_ON_DR_EVENTS, as far as this release or a later one recorded them.
+        Of those of `topics` only, if given. Of those of the stream of `about`, and of those whose stored form contains
+        its name, which may have another meaning there.
         """
         ...
 

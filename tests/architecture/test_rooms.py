@@ -39,7 +39,7 @@ WHOLE_IDEAS = {
     "interfaces/cli/facilities/file_format.py": "the commands about the portfolio file itself",
     "interfaces/bootstrap/doctor/signatures.py": "one check of the doctor",
     "interfaces/bootstrap/doctor/weather.py": "one check of the doctor",
-    "interfaces/cli/audit/administration.py": "one command",
+    "interfaces/cli/audit/subjects.py": "print a facility's or a program's replay",
     "interfaces/cli/settlement/show.py": "one command",
     "interfaces/settings/env_file.py": "the parser of --env-file",
     "interfaces/simulators/bms/responses.py": "how a simulated BMS ends an exchange",
@@ -48,7 +48,7 @@ WHOLE_IDEAS = {
     "interfaces/web/openapi/examples.py": "examples of the OpenAPI document",
     "interfaces/workers/aggregate/maintenance.py": "partitions of the coming days",
     "interfaces/workers/dispatch/breaker_alerts.py": "an alert for each open breaker of a building",
-    "projections/audit/descriptions.py": "one sentence for each domain event",
+    "projections/audit/differences.py": "what differs between two values, in words",
     "interfaces/bootstrap/doctor/disk.py": "the doctor's look at the data folder's disk",
     "interfaces/bootstrap/doctor/telemetry_log.py": "the doctor's look at the size of the telemetry log",
 }

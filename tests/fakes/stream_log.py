@@ -4,12 +4,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from uuid import UUID
 
+import msgspec
 from eventsourcing.utils import get_topic
 
 from application.event_store.event_mapper import encode_state
-from domain.administration import ACTS_ON_DR_EVENTS, AdministrativeAct
+from domain.aggregates import LISTED_TOPICS
 from domain.dr_event import DREvent
-from projections.audit.stream_log import StreamEntry, StreamSlice
+from domain.event_sourcing.aggregate import DomainEvent
+from projections.audit.stream_log import StreamEntry, StreamSlice, Subject
 from projections.engine.memory_rows import Entry
 
 
@@ -45,12 +47,21 @@ class FakeStreamLog:
             if after < entry.position <= until and get_topic(type(entry.domain_event)) in topics
         )
 
-    def acts(self, *, before: int | None, limit: int) -> list[StreamEntry]:
+    def acts(
+        self,
+        *,
+        before: int | None,
+        limit: int,
+        topics: Sequence[str] | None = None,
+        about: Subject | None = None,
+    ) -> list[StreamEntry]:
+        wanted = LISTED_TOPICS if topics is None else LISTED_TOPICS.intersection(topics)
         found = [
             entry
             for entry in reversed(self.entries)
-            if isinstance(entry.domain_event, (AdministrativeAct.Event, *ACTS_ON_DR_EVENTS))
+            if get_topic(type(entry.domain_event)) in wanted
             and (before is None or entry.position < before)
+            and (about is None or _concerns(entry.domain_event, about))
         ]
         return found[:limit]
 
@@ -70,3 +81,8 @@ class FakeStreamLog:
             if isinstance(entry.domain_event, DREvent.Opened)
             and entry.domain_event.utility_event_id == utility_event_id
         ]
+
+
+def _concerns(domain_event: DomainEvent, subject: Subject) -> bool:
+    named = msgspec.json.encode(subject.name) in encode_state(domain_event)
+    return named or domain_event.originator_id == subject.stream_id

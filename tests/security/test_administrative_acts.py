@@ -16,6 +16,7 @@ from adapters.postgres.connection.transaction import CONNECTION_ERRORS
 from adapters.postgres.event_store import acts
 from adapters.postgres.event_store.event_store import PostgresEventStore
 from adapters.postgres.operations.alerts import PostgresAlerts
+from adapters.postgres.schema.migrate import migration_files
 from application.access.api_keys import issue, revoke, rotate
 from application.event_store.demand_response import DemandResponse
 from application.operations.alert_decisions import decide_alert
@@ -23,8 +24,9 @@ from domain.administration import AdministrativeAct
 from domain.dispatch import Dispatch
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.facility import Facility
-from projections.audit.administration import read_acts
-from tests.sample_values import provenance
+from domain.program import Program
+from projections.audit.administration import ActFilter, read_acts
+from tests.sample_values import program_terms, provenance
 from tests.servers import Database
 from tests.state_walks import dispatch_walk
 
@@ -112,6 +114,49 @@ def test_the_audit_lists_overrides_of_forecasts_among_the_acts(keys: Keys) -> No
     assert acts[1].position == positions[Dispatch.ForecastOverridden]
     assert acts[1].what.startswith("degraded forecast of fac-001 overridden in DR event ")
     assert acts[1].what.endswith(": meter back")
+
+
+def test_the_audit_lists_facilities_and_programs_and_the_migration_adds_those_of_before(keys: Keys) -> None:
+    dispatch = dispatch_walk().aggregate
+    facility = Facility.register(
+        provenance(AT),
+        facility_id="fac-009",
+        tz="UTC",
+        latitude=None,
+        longitude=None,
+        weather_cell="c",
+        region=None,
+    )
+    facility.start_maintenance(provenance(AT), reason="a new chiller")
+    program = Program.open(provenance(AT), program_id="p-9", utility_id="util-9")
+    program.agree_terms(provenance(AT), terms=program_terms())
+    keys.events.save([facility])
+    keys.events.save([program])
+    keys.events.save([dispatch])
+    issue(keys.store, role="admin", at=AT, entropy=entropy(31))
+    log = PostgresStreamLog(keys.pool)
+    listed = read_acts(log, before=None, limit=10)
+    assert [act.kind for act in listed.acts] == [
+        "access",
+        "program",
+        "program",
+        "maintenance",
+        "facility",
+    ]
+    assert (
+        read_acts(log, before=None, limit=10, wanted=ActFilter(kind="maintenance")).acts == listed.acts[3:4]
+    )
+    of_facility = read_acts(log, before=None, limit=10, wanted=ActFilter(facility_id="fac-009"))
+    assert of_facility.acts == listed.acts[3:]
+    assert read_acts(log, before=None, limit=10, wanted=ActFilter(program_id="p-9")).acts == listed.acts[1:3]
+    migration = dict(migration_files())["0034_listed_changes.sql"]
+    with psycopg.connect(keys.database.admin_dsn) as admin:
+        admin.execute(
+            "DELETE FROM gridproof.administrative_acts WHERE position <> %s", (listed.acts[0].position,)
+        )
+        admin.execute(migration)
+    assert read_acts(log, before=None, limit=10) == listed
+    assert migration.partition("INSERT")[2] in dict(migration_files())["0035_release_0_2.sql"]
 
 
 def test_a_decision_on_an_alert_is_in_the_log_without_its_subject_and_its_reason(keys: Keys) -> None:

@@ -222,6 +222,9 @@ def _read(system: TenantSystem, found: Transcript) -> None:
                     f"GET {path} then",
                     system.get(OWN, f"{path}?as_of={at(0, 12)}".replace("+", "%2B")),
                 )
+    for program in (PROGRAM, OTHER_PROGRAM, "spring", "none"):
+        for path in (f"programs/{program}", f"administration?program={program}&limit=1000"):
+            _note(found, f"GET /api/audit/{path}", system.get(OWN, f"/api/audit/{path}"))
     for query in ("?status=rejected", f"?facility={FOREIGN}", f"?facility={SHARED}", "?limit=2"):
         _note(found, f"GET /api/dr-events{query}", system.get(OWN, f"/api/dr-events{query}"))
     theirs = dr_event_id(OTHER, "A-0")
@@ -238,8 +241,8 @@ def _note(found: Transcript, asked: str, answer: Any) -> None:
 
 def _plain(text: str) -> str:
     """Without ids of requests, positions and cursors."""
-    text = re.sub(r'"(trace_id|correlation_id|next_cursor)":\s*"[^"]*"', r'"\1":"..."', text)
-    return re.sub(r'"forecast_position":\s*\d+', '"forecast_position":0', text)
+    text = re.sub(r'"(trace_id|correlation_id|causation_id|next_cursor)":\s*"[^"]*"', r'"\1":"..."', text)
+    return re.sub(r'"(forecast_position|position)":\s*\d+', r'"\1":0', text)
 
 
 @pytest.fixture(scope="module")
@@ -255,6 +258,11 @@ def test_the_requests_are_refused_and_accepted_as_intended(both: tuple[Transcrip
         assert statuses[f"POST {name}"] == 422
     assert "unavailable" in both[0].answers["POST overlapping"][2]
     assert "unavailable" in both[0].answers["POST limit-reached"][2]
+    assert statuses[f"GET /api/audit/programs/{PROGRAM}"] == 200
+    assert "rank" in both[0].answers[f"GET /api/audit/administration?program={PROGRAM}&limit=1000"][2]
+    assert {statuses[f"GET /api/audit/programs/{name}"] for name in (OTHER_PROGRAM, "spring", "none")} == {
+        404
+    }
     assert 503 in {statuses[f"POST queue-{number}"] for number in range(8)}
     assert any(callback.startswith("preempted") for callback in both[0].callbacks)
     assert len(both[0].answers) > 5 * len([route for route in READS if "{dr_event_id}" in route])
@@ -307,5 +315,6 @@ def test_a_measurement_does_not_tell_on_how_many_days_the_facility_served_others
 
 
 def test_what_is_closed_to_utilities_is_refused_by_role() -> None:
-    """The stream, facilities, telemetry and the audit among them."""
-    assert {"GET /api/stream", "GET /api/facilities", "GET /api/audit/dr-events/{dr_event_id}"} <= set(CLOSED)
+    """The stream, facilities, telemetry and the audit of DR events and facilities among them."""
+    audits = {f"GET /api/audit/{of}" for of in ("dr-events/{dr_event_id}", "facilities/{facility_id}")}
+    assert {"GET /api/stream", "GET /api/facilities", *audits} <= set(CLOSED)

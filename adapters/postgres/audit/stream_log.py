@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import psycopg
 from eventsourcing.utils import get_topic
 from psycopg_pool import ConnectionPool
@@ -15,7 +16,13 @@ from application.bounded_cache import BoundedCache
 from application.event_store.event_mapper import decode_domain_event
 from application.event_store.upcasters import stored_topics
 from domain.dr_event import DREvent
-from projections.audit.stream_log import StreamEntry, StreamLogUnavailable, StreamSlice, TimesNotIndexed
+from projections.audit.stream_log import (
+    StreamEntry,
+    StreamLogUnavailable,
+    StreamSlice,
+    Subject,
+    TimesNotIndexed,
+)
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -42,7 +49,10 @@ WHERE topic = ANY(%s) AND notification_id > %s AND notification_id <= %s ORDER B
 """
 _ACTS = f"""
 {_COLUMNS} FROM gridproof.administrative_acts JOIN gridproof.demand_response_events ON notification_id = position
-WHERE position < coalesce(%s, {2**63 - 1}) ORDER BY position DESC LIMIT %s
+WHERE position < coalesce(%(before)s, {2**63 - 1})
+    AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s))
+    AND (%(stream)s::uuid IS NULL OR originator_id = %(stream)s OR position(%(name)s::bytea IN state) > 0)
+ORDER BY position DESC LIMIT %(limit)s
 """
 _OF_TOPIC = f"{_COLUMNS} FROM gridproof.demand_response_events WHERE topic = ANY(%s) ORDER BY notification_id"
 # The index has a row for every 256th domain event. The wanted position is after the last row up to the time, and not
@@ -146,9 +156,24 @@ class PostgresStreamLog:
                 return
             position = rows[-1][0]
 
-    def acts(self, *, before: int | None, limit: int) -> list[StreamEntry]:
+    def acts(
+        self,
+        *,
+        before: int | None,
+        limit: int,
+        topics: Sequence[str] | None = None,
+        about: Subject | None = None,
+    ) -> list[StreamEntry]:
+        parameters = {
+            "before": before,
+            "limit": limit,
+            "topics": None if topics is None else stored_topics(list(topics)),
+            "stream": None if about is None else about.stream_id,
+            "name": None if about is None else msgspec.json.encode(about.name),
+        }
         with autocommit_connection(self._pool, _ERRORS) as connection:
-            return [_entry(row) for row in connection.execute(_ACTS, (before, limit)).fetchall()]
+            rows = connection.execute(_ACTS, parameters).fetchall()
+        return self._decoded.of(rows)
 
     def prefix_end(self, as_of: datetime) -> int:
         with autocommit_connection(self._pool, _ERRORS) as connection:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from eventsourcing.utils import get_topic
 from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
 from adapters.postgres.connection.pipeline import Call
@@ -12,7 +11,8 @@ from adapters.postgres.connection.timeline import TIMELINE
 from adapters.postgres.event_store.library_factory import StoreDatastore
 from adapters.postgres.event_store.save_request import Save
 from adapters.postgres.wire_format.binary_arrays import BIGINT, BYTEA, TEXT, UUID, array, bigint, element
-from domain.administration import ACTS_ON_DR_EVENTS
+from application.event_store.upcasters import stored_topics
+from domain.aggregates import LISTED_TOPICS
 
 BEGIN: Call = (b"begin", ())
 LOCK: Call = (b"lock", ())
@@ -44,7 +44,7 @@ _EVENTS = SQL(
     " SELECT i, v, t, s FROM unnest($1::{id}[], $2::bigint[], $3::text[], $4::bytea[])"
     " WITH ORDINALITY AS u (i, v, t, s, n) WHERE {in_time} ORDER BY n RETURNING notification_id"
 )
-# Only for batches with one of these topics: the list of administrative acts needs no index on every domain event.
+# Only for batches with one of these topics: the list of changes needs no index on every domain event.
 _LISTED_EVENTS = SQL(
     "WITH inserted AS ("
     "INSERT INTO {table} (originator_id, originator_version, topic, state)"
@@ -53,7 +53,7 @@ _LISTED_EVENTS = SQL(
     " listed AS (INSERT INTO {acts} (position) SELECT notification_id FROM inserted WHERE topic = ANY({listed}))"
     " SELECT notification_id FROM inserted ORDER BY 1"
 )
-_LISTED = tuple(get_topic(kind) for kind in ACTS_ON_DR_EVENTS)
+_LISTED = tuple(stored_topics(sorted(LISTED_TOPICS)))
 _LISTED_ELEMENTS = frozenset(element(topic.encode()) for topic in _LISTED)
 _KEYS = SQL(
     "INSERT INTO {keys} (scope, key, body_hash, reply)"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import msgspec
+from eventsourcing.utils import get_topic
 
 from application.ports.operations.alerts import every_open_alert
 from domain.administration import AdministrativeAct, LostInterval
@@ -188,7 +189,8 @@ def restored_log(stores: Stores) -> RestoredLog:
     from application.dispatch.execution.restored_buildings import NEVER_RESTORED, RestoredLog
 
     since, before = stores.clock.now() - REMEMBERED_FOR, None
-    while acts := stores.stream_log().acts(before=before, limit=ACTS_AT_ONCE):
+    restored = [get_topic(AdministrativeAct.DatabaseRestored)]
+    while acts := stores.stream_log().acts(before=before, limit=ACTS_AT_ONCE, topics=restored):
         for entry in acts:
             act = entry.domain_event
             if act.recorded_at < since:

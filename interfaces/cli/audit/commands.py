@@ -1,6 +1,7 @@
-"""`gridproof audit`: replays a DR event from the log."""
+"""`gridproof audit`: replays a DR event, a facility or a program from the log."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -8,9 +9,10 @@ from interfaces.cli.audit.administration import administration
 from interfaces.cli.audit.check import check
 from interfaces.cli.audit.export import export
 from interfaces.cli.audit.ledger import prove, verify
+from interfaces.cli.audit.subjects import as_of_text, print_facility, print_program
 from interfaces.cli.audit.what_if import what_if_command
 from interfaces.cli.console.parameter_types import as_of
-from interfaces.cli.console.printing import print_fields, print_json, print_table, written
+from interfaces.cli.console.printing import print_fields, print_json, print_table
 from interfaces.cli.console.session import opened_stores
 
 if TYPE_CHECKING:
@@ -24,8 +26,11 @@ Examples:
   gridproof audit replay UTIL-2026-0042
   gridproof audit replay UTIL-2026-0042 --as-of 2026-07-14T21:30:00Z --json
   gridproof audit replay UTIL-2026-0042 --as-of 1234
+  gridproof audit replay --facility fac-001
+  gridproof audit replay --program summer-peak --as-of 2026-07-14T21:30:00Z
 
-ID is ours, or the utility's own. As of a moment means: the longest part of the log, from its beginning, in which
+ID is ours, or the utility's own. Of a facility or a program it is every change, with what was in force before. As of a
+moment means: the longest part of the log, from its beginning, in which
 nothing was recorded later than that; as of a position: the part that ends there. Telemetry is not rewound; what was
 measured then is in the log.
 """
@@ -42,7 +47,9 @@ for other in (administration, export, verify, prove, check):
 
 
 @audit_group.command("replay", epilog=REPLAY_EXAMPLE)
-@click.argument("reference", metavar="ID")
+@click.argument("reference", metavar="ID", required=False)
+@click.option("--facility", "facility_id", metavar="F", help="Instead of a DR event: this facility.")
+@click.option("--program", "program_id", metavar="P", help="Instead of a DR event: this program.")
 @click.option(
     "--as-of",
     "past",
@@ -51,25 +58,43 @@ for other in (administration, export, verify, prove, check):
     help="Only what was recorded until then (ISO 8601 with offset), or up to position N of the log.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def replay(reference: str, past: "AsOf | None", as_json: bool) -> None:
-    """Every step of a DR event, from the first notification on, and its state at the end or at a moment."""
+def replay(
+    reference: str | None,
+    facility_id: str | None,
+    program_id: str | None,
+    past: "AsOf | None",
+    as_json: bool,
+) -> None:
+    """Every step of a DR event, from the first notification on, and its state at the end or at a moment; or every
+    change of a facility or a program."""
     from projections.audit.replay import audit_document, resolve_dr_event
+    from projections.audit.subject_replay import facility_replay, program_replay
 
+    if sum(one is not None for one in (reference, facility_id, program_id)) != 1:
+        raise click.UsageError("name one of: the ID of a DR event, --facility, --program")
     with opened_stores() as stores:
         log = stores.stream_log()
-        document = audit_document(log, resolve_dr_event(log, reference), as_of=past)
+        document: Any
+        print_it: Callable[[Any], None]
+        if facility_id is not None:
+            document, print_it = facility_replay(log, facility_id, as_of=past), print_facility
+        elif program_id is not None:
+            document, print_it = program_replay(log, program_id, as_of=past), print_program
+        else:
+            dr_event_id = resolve_dr_event(log, str(reference))
+            document, print_it = audit_document(log, dr_event_id, as_of=past), print_document
     if as_json:
         print_json(document)
     else:
-        print_document(document)
+        print_it(document)
 
 
 def print_document(document: "AuditDocument") -> None:
     """Print the timeline, then the resulting state."""
     print_table(
-        ["position", "recorded at", "who", "what", "why", "caused by"],
+        ["position", "recorded at", "who", "what", "why", "caused by", "trace"],
         [
-            (step.position, step.recorded_at, step.who, step.what, step.why, _cause(step))
+            (step.position, step.recorded_at, step.who, step.what, step.why, _cause(step), step.trace_id)
             for step in document.steps
         ],
     )
@@ -78,7 +103,7 @@ def print_document(document: "AuditDocument") -> None:
         [
             ("DR event", document.dr_event_id),
             ("of the utility", f"{document.utility_id} {document.utility_event_id}"),
-            ("as of", _as_of(document)),
+            ("as of", as_of_text(document.as_of, document.position)),
             ("status", state.status),
             ("settlement", state.settlement_status),
             ("outcome", state.outcome),
@@ -101,10 +126,6 @@ def print_document(document: "AuditDocument") -> None:
                 for facility_id, dispatch in document.dispatches.items()
             ],
         )
-
-
-def _as_of(document: "AuditDocument") -> str:
-    return f"{written('now' if document.as_of is None else document.as_of)} (position {document.position})"
 
 
 def _cause(step: "AuditTrailRow") -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from application.bounded_cache import BoundedCache
-from projections.audit.stream_log import StreamEntry, StreamLog, StreamSlice
+from projections.audit.stream_log import StreamEntry, StreamLog, StreamSlice, Subject
 
 MAX_TIMES = 1_000
 
@@ -35,8 +35,15 @@ class PrefixEndCache:
     def head(self) -> int:
         return self._log.head()
 
-    def acts(self, *, before: int | None, limit: int) -> list[StreamEntry]:
-        return self._log.acts(before=before, limit=limit)
+    def acts(
+        self,
+        *,
+        before: int | None,
+        limit: int,
+        topics: Sequence[str] | None = None,
+        about: Subject | None = None,
+    ) -> list[StreamEntry]:
+        return self._log.acts(before=before, limit=limit, topics=topics, about=about)
 
     def entries_of(
         self, stream_ids: Sequence[UUID], *, topics: Sequence[str] | None = None

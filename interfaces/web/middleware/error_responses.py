@@ -38,6 +38,7 @@ from interfaces.web.route_policy import OPERATOR
 from projections.as_of.lists import HistoryStillLoading, PastTooLarge
 from projections.audit.replay import DREventNotRecorded
 from projections.audit.stream_log import PositionAhead, TimesNotIndexed
+from projections.audit.subject_replay import SubjectNotRecorded
 from projections.engine.cursors import InvalidCursor, UnknownFilter
 
 log = structlog.get_logger("web")
@@ -203,6 +204,7 @@ _BY_NAME: dict[type[Exception], str] = {
     NotProvable: "not-allowed-now",
     NotReplayable: "not-allowed-now",
     DREventNotRecorded: "not-found",
+    SubjectNotRecorded: "not-found",
     PositionAhead: "not-found",
     PastTooLarge: "past-too-large",
     InvalidCursor: "invalid-request",

@@ -62,6 +62,8 @@ LIKE: dict[str, tuple[str, ...]] = {
     "loads": ("GET /api/dr-events/{dr_event_id}/load",),
     "proofs": (
         "GET /api/audit/administration",
+        "GET /api/audit/facilities/{facility_id}",
+        "GET /api/audit/programs/{program_id}",
         "GET /api/audit/dr-events/{dr_event_id}/proof",
         "GET /api/audit/ledger",
         "GET /api/audit/ledger/consistency",

@@ -1,7 +1,8 @@
-"""Routes of the audit: the steps of a DR event, its proof, and the state of the ledger."""
+"""Routes of the audit: the steps of a DR event, a facility or a program, proofs, and the state of the ledger."""
 
 import asyncio
 from collections.abc import Awaitable
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -9,22 +10,31 @@ import msgspec
 from litestar import Controller, MediaType, Response, get
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, QueryParameter
+from msgspec.structs import replace
 
 from application.ledger.consistency import ConsistencyDocument
 from application.ledger.proof_document import ProofDocument, ProofDocumentV4
 from application.ledger.status import LedgerStatus
+from application.ports.access.api_keys import ApiKey
 from interfaces.web.api.audit.documents import (
     ActDocument,
     AuditReplayDocument,
+    FacilityReplayDocument,
+    ProgramReplayDocument,
     act_document,
     audit_replay_document,
+    facility_replay_document,
+    program_replay_document,
 )
-from interfaces.web.edge import Web
+from interfaces.web.edge import Web, WebDependencies
 from interfaces.web.guard.access import ApiRequest
-from interfaces.web.requests.as_of import AsOfQuery, limited_by_tenant, parse_as_of
-from interfaces.web.requests.paging import Cursor, Limit, Listing
-from interfaces.web.route_policy import AUDITOR, OPERATOR, RoutePolicy
-from projections.audit.administration import read_acts
+from interfaces.web.problems import Problem
+from interfaces.web.requests.as_of import AsOfQuery, limited_by_tenant, parse_as_of, read_log
+from interfaces.web.requests.paging import Cursor, Filter, Limit, Listing
+from interfaces.web.requests.visibility import unknown_facility
+from interfaces.web.route_policy import AUDITOR, OPERATOR, OWNER, UTILITY, RoutePolicy
+from projections.audit.administration import ActFilter, ActKind, read_acts
+from projections.audit.subject_replay import facility_replay, program_replay
 from projections.engine.cursors import cursor_after, invalid_cursor, read_cursor
 from projections.engine.projection import sortable
 
@@ -78,16 +88,58 @@ class AuditController(Controller):
         )
 
     @get(
+        "/facilities/{facility_id:str}",
+        summary="Every change of a facility, and its state as of a moment",
+        policy=RoutePolicy(roles=AUDITOR | OPERATOR | OWNER, one_facility=True),
+    )
+    async def facility(
+        self, request: ApiRequest, facility_id: FromPath[str], as_of: AsOfQuery = None
+    ) -> FacilityReplayDocument:
+        """Read from the log. A key of one facility sees no act that names another one too."""
+        past, only = parse_as_of(as_of), request.user.facility_id
+        if only not in {None, facility_id}:
+            raise unknown_facility()
+        read = partial(facility_replay, facility_id=facility_id, as_of=past, only_this=only is not None)
+        return facility_replay_document(await read_log(request, read, as_of=past))
+
+    @get(
+        "/programs/{program_id:str}",
+        summary="Every change of a program, and its terms as of a moment",
+        policy=RoutePolicy(roles=AUDITOR | OPERATOR | UTILITY),
+    )
+    async def program(
+        self, request: ApiRequest, program_id: FromPath[str], as_of: AsOfQuery = None
+    ) -> ProgramReplayDocument:
+        """Read from the log. A utility sees its own."""
+        past = parse_as_of(as_of)
+        read = partial(program_replay, program_id=program_id, as_of=past)
+        replayed = await read_log(request, read, as_of=past)
+        if request.user.utility_id not in {None, replayed.utility_id}:
+            raise _unknown_program()
+        return program_replay_document(replayed)
+
+    @get(
         "/administration",
-        summary="Administrative acts: keys, dead letters, imports, migrations, overrides; the newest first",
-        policy=RoutePolicy(roles=AUDITOR),
+        summary="What people changed: facilities, programs, keys, imports, overrides and more; the newest first",
+        policy=RoutePolicy(roles=AUDITOR | OPERATOR | OWNER | UTILITY, one_facility=True),
     )
     async def administration(
-        self, web: Web, cursor: Cursor = None, limit: Limit = 100
+        self,
+        request: ApiRequest,
+        web: Web,
+        *,
+        kind: Annotated[ActKind | None, QueryParameter(description="Only acts of this kind")] = None,
+        facility: Filter = None,
+        program: Filter = None,
+        cursor: Cursor = None,
+        limit: Limit = 100,
     ) -> Listing[ActDocument]:
-        """Read from the log. Other acts on a DR event stand among its own steps."""
-        log, before = web.stream_log, _position_of(cursor)
-        found = await asyncio.to_thread(read_acts, log, before=before, limit=limit)
+        """Read from the log. Other acts on a DR event stand among its own steps. A key of one facility sees what names
+        that one alone; a utility names one of its programs. A page may have fewer than `limit`."""
+        before = _position_of(cursor)
+        wanted = ActFilter(kind=kind, facility_id=facility, program_id=program)
+        visible = await asyncio.to_thread(_visible, request.user, web, wanted)
+        found = await asyncio.to_thread(read_acts, web.stream_log, before=before, limit=limit, wanted=visible)
         following = found.next_before
         return Listing(
             items=tuple(map(act_document, found.acts)),
@@ -127,6 +179,26 @@ class AuditController(Controller):
     )
     async def ledger(self, web: Web) -> LedgerStatus:
         return await asyncio.to_thread(web.ledger.status)
+
+
+def _visible(user: ApiKey, web: WebDependencies, wanted: ActFilter) -> ActFilter:
+    """What the key may see of it. Raises Problem."""
+    if user.facility_id is not None:
+        if wanted.facility_id not in {None, user.facility_id}:
+            raise unknown_facility()
+        return replace(wanted, facility_id=user.facility_id, only_this=True)
+    if user.utility_id is None:
+        return wanted
+    if wanted.program_id is None or wanted.facility_id is not None:
+        raise Problem("forbidden", "a utility sees the changes of its own programs: name one, `?program=`")
+    program = web.program(wanted.program_id)
+    if program is None or program.utility_id != user.utility_id:
+        raise _unknown_program()
+    return replace(wanted, only_this=True)
+
+
+def _unknown_program() -> Problem:
+    return Problem("not-found", "no such program (then)")
 
 
 def _position_of(cursor: str | None) -> int | None:

@@ -14,10 +14,13 @@ import msgspec
 
 from domain.dispatch import DispatchState
 from domain.dr_event import DREventState
-from projections.audit.administration import Act
+from domain.facility import FacilityState
+from domain.program import ProgramState
+from projections.audit.administration import Act, ActKind
 from projections.audit.replay import AuditDocument
 from projections.audit.steps import AuditTrailRow
 from projections.audit.stream_log import AsOf
+from projections.audit.subject_replay import FacilityReplay, ProgramReplay
 
 
 class CauseDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,19 +92,79 @@ def audit_step_document(row: AuditTrailRow) -> AuditStepDocument:
 
 
 class ActDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """One administrative act."""
+    """One administrative act, or one change of a facility or a program."""
 
     position: int
     domain_event_id: UUID
     recorded_at: datetime
+    kind: ActKind
     who: str
     """The actor: `operator:<key id>`, `operator:cli/<id>`, `worker:<name>`, `system`."""
     topic: str
     what: str
-    """A sentence."""
+    """A sentence, with what was in force before."""
+    why: str | None = None
+    """The reason given, if there is one."""
+    facility_ids: tuple[str, ...] = ()
+    """Those that it names; of an import the first hundred."""
+    program_id: str | None = None
+    dr_event_id: UUID | None = None
     correlation_id: UUID
     """One for the beginning and the end of an import, and for everything that it recorded."""
+    causation_id: UUID
+    """The command, or the domain event, that led to it."""
+    trace_id: str
+
+
+class FacilityReplayDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """Every change of a facility up to a position of the log, and its state then."""
+
+    facility_id: str
+    as_of: AsOf | None
+    """A moment, a position, or neither."""
+    position: int
+    """The last position of the log taken into account."""
+    steps: tuple[ActDocument, ...]
+    """In the order of the log: its own domain events, and the administrative acts that name it."""
+    facility: FacilityState
+    """The state then, folded by the aggregate's own rules; without coordinates, which stand beside the log, and
+    without where its credentials are stored."""
+
+
+class ProgramReplayDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """Every change of a program up to a position of the log, and its state then."""
+
+    program_id: str
+    utility_id: str
+    as_of: AsOf | None
+    """A moment, a position, or neither."""
+    position: int
+    """The last position of the log taken into account."""
+    steps: tuple[ActDocument, ...]
+    program: ProgramState
+    """The state then: every version of its terms."""
 
 
 def act_document(act: Act) -> ActDocument:
     return msgspec.convert(act, ActDocument, from_attributes=True)
+
+
+def facility_replay_document(replayed: FacilityReplay) -> FacilityReplayDocument:
+    return FacilityReplayDocument(
+        facility_id=replayed.facility_id,
+        as_of=replayed.as_of,
+        position=replayed.position,
+        steps=tuple(map(act_document, replayed.steps)),
+        facility=replayed.facility,
+    )
+
+
+def program_replay_document(replayed: ProgramReplay) -> ProgramReplayDocument:
+    return ProgramReplayDocument(
+        program_id=replayed.program_id,
+        utility_id=replayed.utility_id,
+        as_of=replayed.as_of,
+        position=replayed.position,
+        steps=tuple(map(act_document, replayed.steps)),
+        program=replayed.program,
+    )

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from domain.program import Program
 from interfaces.cli import projections
 from interfaces.cli.audit import commands
 from projections.audit.replay import DREventNotRecorded
@@ -80,6 +81,38 @@ def test_a_replay_prints_every_step_as_text(walk: PortfolioWalk, models: FakeRea
     assert "worker:dispatch" in result.output
     assert "dispatch.bms-command-attempted.v1" in result.output  # the cause of an outcome
     assert "settlement      measured" in result.output
+
+
+def test_a_replay_prints_the_trace_of_each_step(walk: PortfolioWalk, models: FakeReadModels) -> None:
+    result = run(commands.audit_group, "replay", "UTIL-1")
+    traces = {entry.domain_event.trace_id for entry in walk.entries if entry.topic.startswith("dr-event.")}
+    assert traces
+    assert all(trace in result.output for trace in traces)
+
+
+def test_a_replay_of_a_facility_and_of_a_program_prints_every_change(
+    walk: PortfolioWalk, models: FakeReadModels
+) -> None:
+    walk._program()
+    facility = run(commands.audit_group, "replay", "--facility", "fac-001")
+    assert facility.exit_code == 0, facility.output
+    assert "fac-001 registered: time zone America/Los_Angeles" in " ".join(facility.output.split())
+    assert "fac-001 is reserved" in " ".join(facility.output.split())
+    opened = next(entry.domain_event for entry in walk.entries if entry.topic == "program.opened.v1")
+    assert isinstance(opened, Program.Opened)
+    program = run(commands.audit_group, "replay", "--program", opened.program_id, "--json")
+    document = json.loads(program.stdout)
+    assert document["utility_id"] == opened.utility_id
+    assert [step["topic"] for step in document["steps"]] == ["program.opened.v1"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["UTIL-1", "--facility", "fac-001"], ["--facility", "a", "--program", "b"]]
+)
+def test_a_replay_is_of_one_subject(models: FakeReadModels, arguments: list[str]) -> None:
+    result = run(commands.audit_group, "replay", *arguments)
+    assert result.exit_code == 2
+    assert "--program" in result.output
 
 
 def test_a_replay_with_json_prints_one_document(walk: PortfolioWalk, models: FakeReadModels) -> None:

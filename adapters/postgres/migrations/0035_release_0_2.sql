@@ -23,3 +23,12 @@ CREATE TABLE gridproof.facility_coordinates (
     CHECK ((latitude IS NULL) = (longitude IS NULL))
 );
 GRANT SELECT, INSERT, UPDATE (latitude, longitude) ON gridproof.facility_coordinates TO gridproof_app;
+
+-- Changes of facilities and programs that processes of before 0.2 recorded after 0034: they did not list them.
+INSERT INTO gridproof.administrative_acts (position)
+SELECT notification_id FROM gridproof.demand_response_events
+WHERE (topic LIKE 'facility.%' OR topic LIKE 'program.%' OR topic = 'dispatch.forecast-overridden.v1')
+    AND topic NOT IN (
+        'facility.reserved.v1', 'facility.released.v1', 'facility.restore-awaited.v1', 'facility.restore-confirmed.v1'
+    )
+ON CONFLICT DO NOTHING;
