@@ -33,8 +33,10 @@ if TYPE_CHECKING:
     from application.facility.secret_references import RecordedReference
     from application.ports.access.daily_usage import UsageKind
     from application.ports.operations.system_state import Queues
+    from domain.facility import FacilityState
     from interfaces.web.api.webhook.secrets import WebhookSecrets
     from interfaces.web.edge import ReadRates, WebDependencies
+    from interfaces.web.portfolio_sources import PortfolioSources
     from interfaces.web.replica_reads import ReplicaReads
 
 REPLICA_WITHIN_S = 0.5
@@ -170,6 +172,7 @@ def web_dependencies(stores: Stores, replica: ReplicaReads | None = None) -> Web
         stream_log=stores.stream_log(),
         api_keys=stores.api_keys(),
         known_programs=stores.existing_programs,
+        portfolio=_portfolio_sources(stores),
         portfolio_rules=portfolio_rules(settings),
         recorded_references=partial(_recorded_references, stores),
         queues=_queues(settings),
@@ -238,6 +241,27 @@ def _webhook_secrets(stores: Stores) -> WebhookSecrets:
     from interfaces.web.api.webhook.secrets import WebhookSecrets
 
     return WebhookSecrets(stores.utilities(), portfolio_secrets(stores.settings, stores.clock).resolve)
+
+
+def _portfolio_sources(stores: Stores) -> PortfolioSources:
+    from interfaces.web.portfolio_sources import PortfolioSources
+
+    return PortfolioSources(
+        facility=partial(_facility, stores),
+        utilities=stores.utilities().listed,
+        secret_references=portfolio_secrets(stores.settings, stores.clock).listed,
+    )
+
+
+def _facility(stores: Stores, facility_id: str) -> FacilityState | None:
+    from application.ports.event_store.event_store import StreamNotFound
+    from domain.facility import Facility
+    from domain.identifiers import facility_stream_id
+
+    try:
+        return stores.events.load(Facility, facility_stream_id(facility_id)).state
+    except StreamNotFound:
+        return None
 
 
 def _recorded_references(stores: Stores, facility_id: str) -> list[RecordedReference]:

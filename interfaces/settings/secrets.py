@@ -9,12 +9,14 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
+from itertools import chain, islice
 from pathlib import Path
 
 from application.facility.secret_references import PREFIX as SECRET_PREFIX
 from application.facility.secret_references import SecretNamespace
 
 MAX_SECRET_BYTES = 16_384
+MOST_LISTED = 500
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 """Without O_NONBLOCK, the open of a named pipe would wait for a writer."""
 _LIBRARY_PREFIXES = ("AWS_", "PGPASS")
@@ -110,6 +112,29 @@ class PortfolioSecrets:
                 return _checked(ref, _read(ref, lambda: self._open_old(ref, place)))
             return _checked(ref, _read(ref, lambda: self._open(ref, below)))
         raise _invalid()
+
+    def listed(self) -> list[str]:
+        """The references of the namespace that resolve now, by name; of more than MOST_LISTED the first ones."""
+        variables = sorted(
+            name
+            for name in _environment(self._environ)
+            if name.startswith(SECRET_PREFIX) and name != SECRET_PREFIX and name.isidentifier()
+        )
+        named = chain((f"env:{name}" for name in variables), map("file:{}".format, self._files()))
+        return [reference for reference in islice(named, MOST_LISTED) if self._resolves(reference)]
+
+    def _files(self) -> Iterator[Path]:
+        """Those below the folder, without following links."""
+        for folder, folders, files in os.walk(self._namespace.folder):
+            folders.sort()
+            yield from (Path(folder) / name for name in sorted(files))
+
+    def _resolves(self, ref: str) -> bool:
+        try:
+            self.resolve(ref)
+        except SecretError:
+            return False
+        return True
 
     def _check_old(self, ref: str) -> None:
         if self._old_until is not None and self._now() >= self._old_until:

@@ -9,6 +9,8 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.types import ControllerRouterHandler
 
+from interfaces.web.api.administration.entries import PortfolioEntryController
+from interfaces.web.api.administration.programs import ProgramCommandController
 from interfaces.web.api.audit.controller import AuditController
 from interfaces.web.api.dashboard import DashboardController
 from interfaces.web.api.dr_event.callbacks import CallbackController
@@ -68,6 +70,8 @@ CONTROLLERS: list[ControllerRouterHandler] = [
     ForecastController,
     ForecastAccuracyController,
     PortfolioController,
+    PortfolioEntryController,
+    ProgramCommandController,
     CurrentOfAllController,
     DREventLoadController,
     PortfolioLoadController,

@@ -64,6 +64,7 @@ from interfaces.web.caching.shared_pages import SharedPages
 from interfaces.web.middleware.metrics import WebMetrics
 from interfaces.web.middleware.replica_routing import is_away, prefers_newest
 from interfaces.web.middleware.stale_responses import StaleResponses
+from interfaces.web.portfolio_sources import PortfolioSources
 from interfaces.web.replica_reads import ReplicaReads
 from projections.as_of.lists import FoldLimits, HistoricalLists
 from projections.audit.stream_log import StreamLog
@@ -174,6 +175,7 @@ class WebDependencies:
     """Those of the named programs that exist in the log, with their newest terms."""
     program: Callable[[str], ProgramState | None] = lambda _: None
     """A program of the log; None: there is none."""
+    portfolio: PortfolioSources = field(default_factory=PortfolioSources)
     portfolio_rules: PortfolioRules = STRICTEST_RULES
     recorded_references: Callable[[str], Collection[RecordedReference]] = lambda _: ()
     """The secret references of a facility as they are recorded now."""

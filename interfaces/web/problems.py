@@ -11,6 +11,8 @@ import msgspec
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "/problems/"
+DECODED_BODY = "gridproof_decoded_body"
+"""In the scope: the JSON body, for a refusal that names each of its wrong fields."""
 STORE_RETRY_AFTER_S = 5.0
 """`Retry-After` while a store cannot be reached, in seconds."""
 

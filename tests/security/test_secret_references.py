@@ -100,6 +100,15 @@ def test_no_symbolic_link_below_the_folder_is_followed(folder: Path) -> None:
             secrets(folder).resolve(f"file:{folder}/{name}")
 
 
+def test_the_list_has_the_names_that_resolve_and_no_secret_of_the_service(folder: Path) -> None:
+    (folder / "ledger").write_text("PEM", encoding="utf-8")
+    (folder / "link").symlink_to(folder.parent / "ledger.key")
+    (folder / "inner").symlink_to(folder.parent)
+    (folder / "empty").touch()
+    listed = secrets(folder, reserved=[f"file:{folder}/ledger"]).listed()
+    assert listed == ["env:GRIDPROOF_SECRET_CITY", f"file:{folder}/bms/fac-001"]
+
+
 def test_only_a_regular_file_of_bounded_size_is_a_secret(folder: Path) -> None:
     os.mkfifo(folder / "pipe")
     (folder / "large").write_bytes(b"x" * (MAX_SECRET_BYTES + 1))

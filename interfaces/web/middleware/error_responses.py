@@ -1,6 +1,7 @@
 """Exception handlers: every exception that ends a request becomes a problem document without internal details."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import msgspec
@@ -12,6 +13,7 @@ from litestar.types import ExceptionHandlersMap
 from application.command_bus.bus import IdempotencyMismatch, TooManyConflicts
 from application.event_store.event_mapper import UnknownTopic
 from application.facility.portfolio_validation import PortfolioInvalid
+from application.field_problems import wrong_fields
 from application.ledger.consistency import CheckpointNotFound
 from application.ledger.proof import NotProvable
 from application.operations.dead_letter_replay import NotReplayable
@@ -33,7 +35,14 @@ from domain.errors import (
 )
 from interfaces.web.caching.unavailable import UNAVAILABLE
 from interfaces.web.middleware.tracing import trace_id_of
-from interfaces.web.problems import MEDIA_TYPE, STORE_RETRY_AFTER_S, Problem, ProblemReason, try_again
+from interfaces.web.problems import (
+    DECODED_BODY,
+    MEDIA_TYPE,
+    STORE_RETRY_AFTER_S,
+    Problem,
+    ProblemReason,
+    try_again,
+)
 from interfaces.web.route_policy import OPERATOR
 from projections.as_of.lists import HistoryStillLoading, PastTooLarge
 from projections.audit.replay import DREventNotRecorded
@@ -45,6 +54,7 @@ log = structlog.get_logger("web")
 
 AnyRequest = Request[Any, Any, Any]
 
+_ONLY_ENTRY = re.compile(r"^(?:facilities|programs)\[0\]\.")
 _BY_STATUS = {
     400: "invalid-request",
     401: "unauthenticated",
@@ -83,7 +93,7 @@ def of_framework(request: AnyRequest, error: HTTPException) -> Response[bytes]:
     if error.status_code >= 500:
         return of_defect(request, error)
     name = _BY_STATUS.get(error.status_code, "invalid-request")
-    reasons = tuple(_field_reasons(error)) if isinstance(error, ValidationException) else ()
+    reasons = tuple(_field_reasons(request, error)) if isinstance(error, ValidationException) else ()
     return problem_response(
         request, Problem(name, _detail_of(name, request, error), reasons, _headers(error))
     )
@@ -103,15 +113,29 @@ def _headers(error: HTTPException) -> dict[str, str]:
     return {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
 
 
-def _field_reasons(error: ValidationException) -> list[ProblemReason]:
+def _field_reasons(request: AnyRequest, error: ValidationException) -> list[ProblemReason]:
     extra = error.extra if isinstance(error.extra, list) else []
     entries = [entry for entry in extra if isinstance(entry, dict)]
+    if any(entry.get("source") == "body" for entry in entries):
+        wrong = list(_wrong_body_fields(request))
+        if wrong:
+            return wrong
     return [
         ProblemReason(
             code="invalid_field", detail=str(entry.get("message", "")), field=str(entry.get("key", "body"))
         )
         for entry in entries
     ]
+
+
+def _wrong_body_fields(request: AnyRequest) -> Iterator[ProblemReason]:
+    """Every wrong field of a decoded body: the framework names the first one."""
+    expected = request.scope["route_handler"].parsed_data_field
+    if expected is None or DECODED_BODY not in request.scope:
+        return
+    for problem in wrong_fields(cast("dict[str, Any]", request.scope)[DECODED_BODY], expected.annotation):
+        path, _, detail = problem.partition(": ")
+        yield ProblemReason(code="invalid_field", detail=detail, field=path)
 
 
 def of_domain(request: AnyRequest, error: DomainError) -> Response[bytes]:
@@ -124,7 +148,7 @@ def of_portfolio(request: AnyRequest, error: PortfolioInvalid) -> Response[bytes
     """One reason for each field, without the index: a posted entry is not part of a list."""
     reasons = []
     for problem in error.problems:
-        path, _, detail = problem.removeprefix("facilities[0].").partition(": ")
+        path, _, detail = _ONLY_ENTRY.sub("", problem).partition(": ")
         reasons.append(ProblemReason(code="invalid_field", detail=detail, field=path))
     return problem_response(request, Problem("invalid-request", "some fields are wrong", tuple(reasons)))
 

@@ -16,11 +16,13 @@ import msgspec
 import pytest
 
 from application.access.api_keys import revoke
+from application.facility.portfolio_entries import UtilityEntry
 from application.ledger.proof import NotProvable
 from application.ports.access.api_keys import Role
 from application.settlement.document import canonical_bytes
 from application.telemetry.reading_gaps import GapSources
 from domain.dr_event import DREvent
+from interfaces.web.portfolio_sources import PortfolioSources
 from tests.fakes.forecast.past_forecasts import FakePastForecasts
 from tests.fakes.forecast.scores import FakeForecastScores
 from tests.fakes.operations.dead_letters import FakeDeadLetters
@@ -50,6 +52,7 @@ BODIES: dict[str, Any] = {
     "POST /api/dr-events/{dr_event_id}/restored-by-hand": {"facility_id": "fac-001", "reason": "x"},
     "POST /api/dr-events/{dr_event_id}/what-if": {"without": ["fac-001"]},
     "POST /api/facilities": ENTRY,
+    "POST /api/programs": {"program_id": "summer-peak", "utility_id": "city-power"},
     "POST /api/facilities/{facility_id}/maintenance": {"action": "end"},
     "POST /api/facilities/{facility_id}/deactivation": {"reason": "x"},
     "POST /api/facilities/{facility_id}/reactivation": {"reason": "x"},
@@ -107,6 +110,7 @@ class House:
             "settlements": settlements,
             "ledger": SimpleNamespace(status=not_sealed, proof=not_sealed, consistency=not_sealed),
             "known_programs": dict.fromkeys,
+            "portfolio": PortfolioSources(utilities=lambda: (UtilityEntry(utility_id="city-power"),)),
             "failed_authentications_per_min": 1_000_000,  # all of them come from one address
         }
         edge.read_models = FakeReadModels(self.walk.entries)  # type: ignore[assignment]

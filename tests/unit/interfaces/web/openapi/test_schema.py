@@ -20,6 +20,7 @@ from application.commands.facility import (
     OptOutFacility,
     RegisterFacility,
 )
+from application.commands.program import AgreeProgram
 from application.ports.operations.dead_letters import DeadLetterNotFound
 from domain.identifiers import dr_event_id
 from tests.sizes import examples
@@ -41,7 +42,7 @@ TAKES_NOTHING = {"GET /health", "GET /ready", "GET /metrics", "GET /problems/{na
 
 
 def answer(command: Any) -> Any:
-    if isinstance(command, RegisterFacility):
+    if isinstance(command, RegisterFacility | AgreeProgram):
         return 6
     if isinstance(command, OptOutFacility | OptInFacility):
         return OptingOut(facility_id=command.facility_id, opted_out=True)
