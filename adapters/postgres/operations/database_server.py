@@ -13,11 +13,12 @@ from application.ports.operations.unavailable import OperationsUnavailable
 _PLACE = f"""
 SELECT coalesce(host(inet_server_addr()) || ':' || inet_server_port(), 'local'), {TIMELINE}
 """.encode()
-# A role without pg_read_all_stats sees how many there are, and nothing else of them.
+# Of each a role without pg_read_all_stats sees its name, and neither its state nor what it is for: a base backup, which
+# has two sessions, would count as two standbys that are lost when it is complete.
 _STANDBYS = """
 SELECT count(*), coalesce(
     bool_or(sync_state IN ('sync', 'quorum')), count(*) > 0 AND current_setting('synchronous_standby_names') <> '')
-FROM pg_stat_replication WHERE state IS DISTINCT FROM 'backup'
+FROM pg_stat_replication WHERE state IS DISTINCT FROM 'backup' AND application_name <> 'pg_basebackup'
 """
 
 
