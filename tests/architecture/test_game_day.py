@@ -7,16 +7,12 @@ from tests.gameday.all_cases import CASES
 
 SHOWN = {alert: one.name for one in CASES.values() for alert in one.alerts}
 ANOTHER_SYSTEM = "needs a second system with other settings, since the demo's cannot be changed while it runs"
-DEFECT = "needs a planted defect in a worker (tests/planted_faults.py has none for it)"
 STANDBY = "needs a standby: the embedded server has none; `make hosts` shows failovers"
 LONG = "is raised or ends after more minutes than a game day has"
 WITHOUT_CASE: dict[str, str] = {
     "backup_too_old": ANOTHER_SYSTEM,
-    "clock_skewed": "the processes of one machine share its name, and those with a right clock end it at once",
     "curtailed_without_record": "needs a restore of the database, which ends the demo",
     "database_failover": STANDBY,
-    "deadline_failing": DEFECT,
-    "dr_event_recovering_too_long": "a restore that fails completes the DR event: only a defect leaves it open",
     "forecast_conflicts": "needs the same cycle from other inputs; a share of a day ends it",
     "forecast_drift": LONG,
     "no_synchronous_standby": STANDBY,
@@ -25,9 +21,7 @@ WITHOUT_CASE: dict[str, str] = {
     "raw_archive_behind": LONG,
     "replica_not_current": STANDBY,
     "retention_held_back": LONG,
-    "saga_command_parked": DEFECT,
     "sealing_failing": LONG,
-    "settlement_failing": "needs a damaged document; the log would have to be mended by hand afterwards",
     "settling_behind": "a fast clock finalizes late quarter-hours as soon as the aggregate workers run",
     "standby_lost": STANDBY,
     "telemetry_queries_slow": LONG,

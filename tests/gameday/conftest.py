@@ -19,7 +19,8 @@ from tests.gameday.drill import Drill, Figures, Outcome
 from tests.gameday.registry import Case
 from tests.running_demo import RunningDemo, running_demo
 
-AT_ONCE = 6
+AT_ONCE = 12
+"""Cases of one round: they mostly wait."""
 _figures: Figures = {}
 
 

@@ -7,7 +7,7 @@ DISPATCH_ALERTS: dict[str, AlertDefinition] = {
         "warning",
         "a DR event cannot be settled, and is tried again every five minutes",
         ends="the DR event is settled, or final",
-        case="damage_settlement_rule",
+        case="deploy_faulty_release",
     ),
     "bms_breaker_open": AlertDefinition(
         "critical",
@@ -49,7 +49,7 @@ DISPATCH_ALERTS: dict[str, AlertDefinition] = {
         "page",
         "a DR event is still recovering 15 minutes after its last restore ramp",
         ends="the DR event is completed",
-        case="stop_bms",
+        case="deploy_faulty_release",
     ),
     "bms_drift": AlertDefinition(
         "warning",
@@ -86,12 +86,12 @@ DISPATCH_ALERTS: dict[str, AlertDefinition] = {
         "page",
         "a command that follows from a domain event fails, and waits with those behind it for a person",
         ends="the last dead letter of that subject is decided",
-        case="break_saga_command",
+        case="deploy_faulty_release",
     ),
     "deadline_failing": AlertDefinition(
         "page",
         "what is due by time (a preparation, start, end, restore or measurement) fails with an error",
         ends="it is carried out, or no longer due",
-        case="break_saga_command",
+        case="deploy_faulty_release",
     ),
 }

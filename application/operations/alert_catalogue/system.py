@@ -92,7 +92,7 @@ SYSTEM_ALERTS: dict[str, AlertDefinition] = {
         "critical",
         "the newest backup of the database is older than a day, or there is none",
         ends="there is a newer backup",
-        case="set_backup_back",
+        case="take_no_backup",
     ),
     "disk_filling": AlertDefinition(
         "critical",
