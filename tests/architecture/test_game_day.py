@@ -17,7 +17,6 @@ WITHOUT_CASE: dict[str, str] = {
     "forecast_drift": LONG,
     "no_synchronous_standby": STANDBY,
     "older_timeline": STANDBY,
-    "queue_full": "needs 100 DR events at once, all of them accepted and not yet planned",
     "raw_archive_behind": LONG,
     "replica_not_current": STANDBY,
     "retention_held_back": LONG,

@@ -6,16 +6,21 @@ import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 
 import httpx
 
-from tests.gameday.drill import BY_HAND, Drill
+from interfaces.settings.settings import Settings
+from tests.gameday.drill import BY_HAND, QUARTER, Drill
 from tests.gameday.registry import case
 
 WRONG_KEYS = 70
 """Over 60 in a minute are reported."""
 CLEAR = "gridproof alerts clear ID --reason ..."
 PAUSE_S = 0.2
+FLOODED, FAR = "fac-001", timedelta(hours=20)
+"""Their windows begin after the game day."""
+QUEUE_DEPTH = Settings().queue_depth
 
 
 @case("kill_worker", "worker_restarted")
@@ -54,14 +59,19 @@ def send_wrong_keys(drill: Drill) -> None:
     drill.ends(failures)
 
 
-@case("freeze_relay", "relay_stalled", round=3)
+@case("freeze_relay", "relay_stalled", "queue_full", round=3)
 def freeze_relay(drill: Drill) -> None:
+    """Meanwhile the utility sends as many DR events as may wait, of which none is planned."""
     with drill.demo.held("relay"):
-        _grow_log(drill, "fac-003")
+        for number in range(QUEUE_DEPTH):
+            drill.request(FLOODED, ahead=FAR + number * QUARTER)
         stalled = drill.fires("relay_stalled")
+        full = drill.fires("queue_full", "door")
         drill.look_at("relay_stalled", ID=drill.demo.dr_event)
+        drill.look_at("queue_full")
     drill.undo()
     drill.ends(stalled)
+    drill.ends(full)
 
 
 @case("freeze_projections", "projection_lag", round=3)

@@ -80,7 +80,7 @@ DISPATCH_ALERTS: dict[str, AlertDefinition] = {
         "a bounded queue is full: the webhook refuses new DR events, or intents wait in the log",
         ends="the queue accepts messages again, or no process has reported it for ten minutes",
         quiet_s=GONE_S,
-        case="flood_webhook",
+        case="freeze_relay",
     ),
     "saga_command_parked": AlertDefinition(
         "page",
