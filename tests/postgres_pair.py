@@ -87,9 +87,9 @@ def postgres_pair() -> Iterator[PostgresPair]:
     with tempfile.TemporaryDirectory(prefix="gridproof-pair-") as folder:
         first = DataFolder.opened(Path(folder) / "first")
         with closing(first), _running(EmbeddedPostgres(first, settings={"wal_keep_size": "64MB"})) as primary:
-            second = _folder_of_standby(Path(folder) / "second", first)
+            second = folder_of_standby(Path(folder) / "second", first)
             with closing(second), _running(StandbyPostgres(second, primary)) as standby:
-                _wait_for_standby(primary)
+                wait_for_standby(primary)
                 pair = PostgresPair(primary, standby)
                 migrate(pair.primary.url(OWNER), app_role=APP)
                 yield pair
@@ -104,7 +104,7 @@ def _running(server: AServer) -> Iterator[AServer]:
         server.kill()
 
 
-def _folder_of_standby(path: Path, primary: DataFolder) -> DataFolder:
+def folder_of_standby(path: Path, primary: DataFolder) -> DataFolder:
     passwords = {user: primary.password(user) for user in (SUPERUSER, OWNER, APP)}
     path.mkdir(mode=0o700)
     remembered = ServerState(identity=f"{primary.identity}-standby", passwords=passwords)
@@ -112,7 +112,7 @@ def _folder_of_standby(path: Path, primary: DataFolder) -> DataFolder:
     return DataFolder.opened(path)
 
 
-def _wait_for_standby(primary: EmbeddedPostgres) -> None:
+def wait_for_standby(primary: EmbeddedPostgres) -> None:
     """From now on a commit is acknowledged only after the standby has written it."""
     with primary.connect() as connection:
         connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")

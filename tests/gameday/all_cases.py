@@ -1,8 +1,8 @@
 """Every case: importing the modules registers theirs."""
 
-from tests.gameday import buildings, defects, log, other_settings, processes, readings, servers
+from tests.gameday import buildings, defects, log, other_settings, processes, readings, second_system, servers
 from tests.gameday.registry import CASES
 
 __all__ = ["CASES", "MODULES"]
 
-MODULES = (buildings, defects, log, other_settings, processes, readings, servers)
+MODULES = (buildings, defects, log, other_settings, processes, readings, second_system, servers)

@@ -1,4 +1,4 @@
-"""The game day: one system for all cases, and the table of its figures."""
+"""The game day: the demo and a second system beside it, their cases, and the table of the figures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from interfaces.bootstrap import Stores, open_stores, resolve_addresses
 from interfaces.settings.settings import read_settings
 from tests.gameday.all_cases import CASES
 from tests.gameday.drill import Drill, Figures, Outcome
-from tests.gameday.registry import Case
+from tests.gameday.registry import SECOND, Case
+from tests.gameday.second_system import drill_on, second_system
 from tests.running_demo import RunningDemo, running_demo
 
 AT_ONCE = 12
@@ -30,8 +31,11 @@ def game_day() -> Iterator[Figures]:
     with (
         tempfile.TemporaryDirectory(prefix="gp-day-", ignore_cleanup_errors=True) as folder,
         running_demo(Path(folder), "--facilities", "5", "--speed", "60") as demo,
+        ThreadPoolExecutor(1, "second system") as beside,
     ):
+        second = beside.submit(_run_second)
         _run(demo)
+        second.result()
         yield _figures
 
 
@@ -53,17 +57,36 @@ def _prepare(demo: RunningDemo, stores: Stores) -> None:
 
 def _run(demo: RunningDemo) -> None:
     settings = resolve_addresses(read_settings({"GRIDPROOF_DATA_DIR": str(demo.folder)}))
-    by_round = sorted(CASES.values(), key=lambda one: one.round)
+    by_round = sorted((one for one in CASES.values() if one.round != SECOND), key=lambda one: one.round)
     with closing(open_stores(settings, pool_size=AT_ONCE)) as stores, ThreadPoolExecutor(AT_ONCE) as pool:
         _prepare(demo, stores)
         for _, cases in groupby(by_round, key=lambda one: one.round):
             drills = [Drill(demo, stores, one) for one in cases]
             running = {pool.submit(_finish, drill): drill for drill in drills}
             for done in as_completed(running):
-                error, drill = done.exception(), running[done]
-                _figures.update(
-                    (alert, outcome if error is None else error) for alert, outcome in drill.outcomes.items()
-                )
+                _note(running[done], done.exception())
+
+
+def _run_second() -> None:
+    """After a case that failed the others are tried as well; a system that does not start fails them all."""
+    waiting = [one for one in CASES.values() if one.round == SECOND]
+    try:
+        with second_system() as system:
+            while waiting:
+                with drill_on(system, waiting[0]) as drill:
+                    error: BaseException | None = None
+                    try:
+                        _finish(drill)
+                    except Exception as failure:  # noqa: BLE001 - the test of its alert raises it
+                        error = failure
+                    _note(drill, error)
+                waiting.pop(0)
+    except Exception as failure:  # noqa: BLE001 - the same
+        _figures.update((alert, failure) for one in waiting for alert in one.alerts)
+
+
+def _note(drill: Drill, error: BaseException | None) -> None:
+    _figures.update((alert, outcome if error is None else error) for alert, outcome in drill.outcomes.items())
 
 
 def _finish(drill: Drill) -> None:

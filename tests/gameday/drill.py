@@ -25,6 +25,7 @@ from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.bootstrap import Stores
 from interfaces.simulators.sample_portfolio import PROGRAM_ID
 from interfaces.simulators.world_spec import WorldSpec, read_addresses, read_world_spec
+from tests.chaos.small_system import SmallSystem
 from tests.demo_runs import ROOT
 from tests.frozen_process import freeze
 from tests.gameday.registry import Case
@@ -63,6 +64,8 @@ class Drill:
     demo: RunningDemo
     stores: Stores
     case: Case
+    second: SmallSystem | None = None
+    """The second system, if the case runs on that one; then `demo` has no more of it than its folder and its clock."""
     began: datetime = field(init=False)
     """When the cause was set, by the demo's clock; `undone` likewise."""
     undone: datetime = field(init=False)
@@ -78,9 +81,15 @@ class Drill:
 
     # ------------------------------------------------------------------------------------------------ alerts
 
-    def fires(self, alert: str, subject: str = "") -> Alert:
-        """Wait until an alert whose subject begins with `subject` was raised after the cause."""
-        found = self.until(lambda: self._raised(alert, subject), f"{alert} of {subject or 'any'} is raised")
+    def fires(self, alert: str, subject: str = "", meanwhile: Callable[[], object] = lambda: None) -> Alert:
+        """Wait until an alert whose subject begins with `subject` was raised after the cause; `meanwhile` is called
+        again and again until then."""
+
+        def raised_row() -> Alert | None:
+            meanwhile()
+            return self._raised(alert, subject)
+
+        found = self.until(raised_row, f"{alert} of {subject or 'any'} is raised")
         self._note(self.outcomes[alert], fired_s=self._wall_s(found.raised_at - self.began))
         return found
 

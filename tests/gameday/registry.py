@@ -24,6 +24,8 @@ class Case(msgspec.Struct, frozen=True):
 
 
 CASES: dict[str, Case] = {}
+SECOND = 0
+"""The round of those that run one after another on the second system, beside the rounds of the demo."""
 
 
 def case(name: str, *alerts: str, round: int = 1) -> Callable[[Action], Action]:  # noqa: A002 - its usual name

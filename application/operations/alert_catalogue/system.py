@@ -31,7 +31,7 @@ SYSTEM_ALERTS: dict[str, AlertDefinition] = {
         "warning",
         "the read replica is away or far behind, or a stream has a replica that is not current",
         ends="the replica is current again",
-        case="stop_replica",
+        case="stop_standby",
     ),
     "projection_stopped": AlertDefinition(
         "critical",

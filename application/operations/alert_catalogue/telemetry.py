@@ -58,14 +58,14 @@ TELEMETRY_ALERTS: dict[str, AlertDefinition] = {
         "over 1 % of a process's writes to the telemetry store failed in 5 minutes",
         ends="the share is 1 % or lower again, or the process has not reported it for ten minutes",
         quiet_s=GONE_S,
-        case="revoke_telemetry_rights",
+        case="disturb_telemetry_store",
     ),
     "telemetry_queries_slow": AlertDefinition(
         "warning",
         "the 99th percentile of queries of the telemetry store takes longer than 1 s",
         ends="the percentile is 1 s or lower again, or the process has not reported it for ten minutes",
         quiet_s=GONE_S,
-        case="lock_telemetry_tables",
+        case="disturb_telemetry_store",
     ),
     "retention_held_back": AlertDefinition(
         "warning",
@@ -83,7 +83,7 @@ TELEMETRY_ALERTS: dict[str, AlertDefinition] = {
         "critical",
         "the telemetry log has not been archived for 15 minutes, or the archive contradicts itself",
         ends="everything that is due is archived",
-        case="make_archive_read_only",
+        case="lock_raw_archive",
     ),
     "readings_missing": AlertDefinition(
         "warning",
