@@ -14,8 +14,6 @@ WITHOUT_CASE: dict[str, str] = {
     "retention_held_back": LONG,
     "sealing_failing": LONG,
     "settling_behind": "a fast clock finalizes late quarter-hours as soon as the aggregate workers run",
-    "telemetry_queries_slow": LONG,
-    "telemetry_write_errors": LONG,
 }
 """Alert -> why no case shows it yet. This list may only become shorter."""
 

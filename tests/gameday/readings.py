@@ -7,6 +7,7 @@ import contextlib
 import json
 from datetime import timedelta
 
+from adapters.postgres.schema.worker_roles import TELEMETRY
 from interfaces.simulators.meters.mqtt_outbox import MqttOutbox
 from tests.gameday.drill import Drill
 from tests.gameday.registry import case
@@ -45,6 +46,28 @@ async def _send_malformed(mqtt_url: str) -> None:
     delivering.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await delivering
+
+
+@case("disturb_telemetry_store", "telemetry_queries_slow", "telemetry_write_errors", round=2)
+def disturb_telemetry_store(drill: Drill) -> None:
+    slow = drill.fires("telemetry_queries_slow", "aggregate", meanwhile=lambda: _lock_for_a_moment(drill))
+    drill.look_at("telemetry_queries_slow")
+    for table in TABLES:
+        drill.as_owner(f"REVOKE INSERT ON gridproof.{table} FROM {TELEMETRY}")
+    try:
+        failing = drill.fires("telemetry_write_errors", "aggregate")
+        drill.look_at("telemetry_write_errors")
+    finally:
+        for table in TABLES:
+            drill.as_owner(f"GRANT INSERT ON gridproof.{table} TO {TELEMETRY}")
+    # A new process has made no call yet; otherwise those of five minutes count.
+    drill.undo(lambda: drill.demo.kill("aggregate"))
+    drill.ends(slow)
+    drill.ends(failing)
+
+
+def _lock_for_a_moment(drill: Drill) -> None:
+    drill.as_owner("LOCK TABLE gridproof.unsettled_quarters IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(2)")
 
 
 @case("silence_meter", "readings_missing")
