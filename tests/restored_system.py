@@ -226,7 +226,7 @@ class RestoredSystem(SmallSystem):
 
 
 @contextlib.contextmanager
-def restored_system(folder: Path, of: type[System] = RestoredSystem) -> Iterator[System]:  # type: ignore[assignment]
+def restored_system(folder: Path, of: type[System]) -> Iterator[System]:
     """With its servers, and without processes. The data are in `folder / "data"`, the backups beside it."""
     servers = EmbeddedServers(folder / "data", valkey=False, wal=WalArchiving(folder / "backups" / "wal", 60))
     with servers:

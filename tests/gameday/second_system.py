@@ -90,7 +90,7 @@ def second_of(drill: Drill) -> SecondSystem:
 def second_system() -> Iterator[SecondSystem]:
     with (
         TemporaryDirectory(prefix="gp-second-", ignore_cleanup_errors=True) as folder,
-        restored_system(Path(folder), of=SecondSystem) as system,
+        restored_system(Path(folder), SecondSystem) as system,
         served_buildings(system) as bms_url,
     ):
         system.register(bms_url)

@@ -22,7 +22,7 @@ from tests.restored_system import LOST_WINDOW, WINDOW, RestoredSystem, restored_
 
 @pytest.fixture
 def system(tmp_path: Path) -> Iterator[RestoredSystem]:
-    with restored_system(tmp_path) as there:
+    with restored_system(tmp_path, RestoredSystem) as there:
         yield there
 
 
