@@ -6,13 +6,13 @@ from application.operations.alert_catalogue import ALERTS
 from tests.gameday.all_cases import CASES
 
 SHOWN = {alert: one.name for one in CASES.values() for alert in one.alerts}
-LONG = "is raised or ends after more minutes than a game day has"
 WITHOUT_CASE: dict[str, str] = {
-    "forecast_conflicts": "needs the same cycle from other inputs; a share of a day ends it",
-    "forecast_drift": LONG,
-    "raw_archive_behind": LONG,
-    "retention_held_back": LONG,
-    "sealing_failing": LONG,
+    "forecast_conflicts": "needs two degraded forecasts of one cycle from other inputs: it lasts 15 s at 60 times real "
+    "time, hardly longer than a command that makes the other one, and a full forecast is not computed again",
+    "forecast_drift": "needs three days of forecasts with their scores: 72 minutes at 60 times real time",
+    "retention_held_back": "needs an archive that is two days behind, the least retention: 48 minutes at 60 times real "
+    "time",
+    "sealing_failing": "needs a day that is over and final: the demo's first one is so after twelve minutes",
     "settling_behind": "a fast clock finalizes late quarter-hours as soon as the aggregate workers run",
 }
 """Alert -> why no case shows it yet. This list may only become shorter."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 from tests.gameday.drill import Drill
 from tests.gameday.registry import case
 
@@ -44,18 +48,33 @@ def change_log(drill: Drill) -> None:
 
 @case("lock_archive", "ledger_unsealed", round=2)
 def lock_archive(drill: Drill) -> None:
-    """A file is where the folder of the ledger's archive was."""
-    place = drill.demo.folder / "archive" / "ledger"
-    away = place.with_name("ledger.away")
-    place.rename(away)
-    try:
-        place.touch()
+    with _unusable(drill.demo.folder / "archive" / "ledger"):
         drill.gridproof("facilities", "opt-out", "fac-003", "--reason", "a game day")
         unsealed = drill.fires("ledger_unsealed")
-    finally:
-        place.unlink()
-        away.rename(place)
     drill.undo()
     drill.gridproof("facilities", "opt-in", "fac-003", "--reason", "a game day")
     drill.ends(unsealed)
     drill.look_at("ledger_unsealed")
+
+
+@case("lock_raw_archive", "raw_archive_behind")
+def lock_raw_archive(drill: Drill) -> None:
+    """A period of the telemetry log lasts a minute here, and may be late for another one."""
+    with _unusable(drill.demo.folder / "archive" / "telemetry"):
+        behind = drill.fires("raw_archive_behind")
+    drill.undo()
+    drill.look_at("raw_archive_behind")  # `verify` needs an archive that answers
+    drill.ends(behind)
+
+
+@contextmanager
+def _unusable(folder: Path) -> Iterator[None]:
+    """During the block a file is where the folder was: root may write to one that is read-only."""
+    away = folder.with_name(f"{folder.name}.away")
+    folder.rename(away)
+    try:
+        folder.touch()
+        yield
+    finally:
+        folder.unlink()
+        away.rename(folder)
