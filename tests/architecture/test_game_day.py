@@ -13,7 +13,6 @@ WITHOUT_CASE: dict[str, str] = {
     "retention_held_back": "needs an archive that is two days behind, the least retention: 48 minutes at 60 times real "
     "time",
     "sealing_failing": "needs a day that is over and final: the demo's first one is so after twelve minutes",
-    "settling_behind": "a fast clock finalizes late quarter-hours as soon as the aggregate workers run",
 }
 """Alert -> why no case shows it yet. This list may only become shorter."""
 

@@ -10,6 +10,8 @@ from datetime import timedelta
 
 import httpx
 
+from domain.telemetry.intervals import interval_start
+from domain.telemetry.meter_reading import partition_of
 from interfaces.settings.settings import Settings
 from tests.gameday.drill import BY_HAND, QUARTER, Drill
 from tests.gameday.registry import case
@@ -18,6 +20,10 @@ WRONG_KEYS = 70
 """Over 60 in a minute are reported."""
 CLEAR = "gridproof alerts clear ID --reason ..."
 PAUSE_S = 0.2
+WAITS = """
+INSERT INTO gridproof.unsettled_quarters (partition, facility_id, starts_at, noted_at)
+VALUES (%s, %s, %s, clock_timestamp() - interval '11 minutes')
+"""
 FLOODED, FAR = "fac-001", timedelta(hours=20)
 """Their windows begin after the game day."""
 QUEUE_DEPTH = Settings().queue_depth
@@ -90,10 +96,14 @@ def freeze_projections(drill: Drill) -> None:
     "telemetry_lag_rising",
     "telemetry_lag_high",
     "telemetry_lag_severe",
+    "settling_behind",
     round=3,
 )
 def stop_aggregate(drill: Drill) -> None:
+    """A quarter-hour of two days ago waits as well, since eleven minutes as its row says."""
     with drill.demo.held("aggregate"):
+        long_ago = interval_start(drill.demo.clock.now() - timedelta(days=2))
+        drill.as_owner(WAITS, partition_of("fac-002"), "fac-002", long_ago)
         raised = [drill.fires(level) for level in drill.case.alerts]
         for level in drill.case.alerts:
             drill.look_at(level)
