@@ -65,6 +65,22 @@ def test_nothing_of_a_view_is_cut_or_off_the_screen(run_in_page: RunInPage, name
     run_in_page(f"{CANVAS_TEXTS}; {whole_page({'role': 'admin'}, given_answers())}", scenario)
 
 
+def test_on_a_narrow_screen_a_column_header_scrolls_with_its_column(run_in_page: RunInPage) -> None:
+    frame = "document.querySelector('.chart details .table-frame')"
+    left_of = f"{frame}.querySelector('{{}} tr > :last-child').getBoundingClientRect().left"
+
+    async def scenario(page: Page) -> None:
+        await size(page, "narrow")
+        await draw(page, VIEWS["dr-event"])
+        await page.until(f"{frame} !== null")
+        before = await page.value(left_of.format("thead"))
+        await page.value(f"{frame}.scrollLeft = 60")
+        assert await page.value(left_of.format("thead")) == before - 60
+        assert await page.value(left_of.format("tbody")) == before - 60
+
+    run_in_page(f"{CANVAS_TEXTS}; {whole_page({'role': 'operator'}, given_answers())}", scenario)
+
+
 def test_buttons_are_beside_the_status_and_every_reason_is_on_a_line_of_its_own(
     run_in_page: RunInPage,
 ) -> None:

@@ -52,23 +52,6 @@ def operations_opened(tmp_path: Path, debian_command: Callable[[str], Path]) -> 
     return opened
 
 
-def test_on_a_narrow_screen_a_column_header_scrolls_with_its_column(
-    database: Database, operations_opened: Opened
-) -> None:
-    async def scenario(url: str, key: str) -> None:
-        async with operations_opened(url, key) as page:
-            await page.size(390, 844)
-            await page.shows("Every building is slow", "main table")
-            await page.value("document.querySelector('main .table-frame').scrollLeft = 60")
-            left_of = "document.querySelector('main table {} tr > *').getBoundingClientRect().left"
-            assert await page.value(left_of.format("thead")) < 0
-            assert await page.value(left_of.format("thead")) == await page.value(left_of.format("tbody"))
-
-    with running_door(database) as door:
-        PostgresAlerts(door.pool).raise_alert("bms_slow", "all", "Every building is slow", at=CLOCK.now())
-        asyncio.run(scenario(door.url, door.key("operator")))
-
-
 def test_a_dead_letter_survives_a_refused_replay_and_is_discarded_with_a_reason(
     database: Database, operations_opened: Opened
 ) -> None:

@@ -94,7 +94,7 @@ function Tiles({ facilities }) {
       const delivered = facility.part?.delivered_kw ?? facility.part?.delivered_kw_so_far;
       const power = delivered === null || delivered === undefined ? "" : `, ${kw(delivered)} kW delivered`;
       return html`<li key=${facility.id}><a class="tile" data-tone=${tone} href=${hrefTo("facilities", facility.id)} title=${`${facility.id}: ${words}${power}`}>
-        <b><${Glyph} shape=${shape} />${facility.id}</b><span>${words}</span></a></li>`;
+        <b><${Glyph} shape=${shape} /><span>${facility.id}</span></b><span>${words}</span></a></li>`;
     })}
   </ul>`;
 }

@@ -19,7 +19,7 @@ export function projectionLook({ stopped_at: stoppedAt, rebuild, lag, lag_s: lag
 function Rebuild({ rebuild }) {
   if (!rebuild) return NONE;
   const words = `${percent(rebuild.share)} of the log, ${count(rebuild.rows)} rows`;
-  return html`<span class="row nowrap"><${Meter} share=${rebuild.share} label=${`Rebuild: ${words}`} tone="busy" />${words}</span>`;
+  return html`<span class="row"><${Meter} share=${rebuild.share} label=${`Rebuild: ${words}`} tone="busy" />${words}</span>`;
 }
 
 const PROJECTION_COLUMNS = [
