@@ -1,6 +1,7 @@
 """`gridproof init`: a folder to begin with: a portfolio with comments, settings, and fresh secrets."""
 
 import json
+import re
 import secrets
 import shlex
 from datetime import UTC, datetime
@@ -20,43 +21,10 @@ ENV_FILE, PORTFOLIO = "gridproof.env", "portfolio.yaml"
 WEBHOOK_SECRET, CALLBACK_SECRET = "city-power-webhook", "city-power-callbacks"
 SECRET_BYTES = 32
 FAST_CLOCK_BEGINS = datetime(2026, 7, 14, 19, 0, tzinfo=UTC)
-"""A Tuesday, noon in Los Angeles, where the facility of the portfolio is."""
+"""A Tuesday, noon in Los Angeles, where the facilities of the portfolio are."""
 FAST_CLOCK_BMS_S = 300
 """Clock seconds of a BMS call: on a fast clock the default of 30 is a fraction of a second."""
 
-_PORTFOLIO = """\
-# The portfolio: `gridproof facilities import portfolio.yaml` makes it known, and later what differs.
-# The fields of programs and enrolments: docs/guides/portfolio.md; the others: docs/guides/operator.md.
-utilities:
-  - utility_id: city-power
-    name: City Power
-    webhook_secret_ref: {webhook}     # signs the utility's calls to us; give the utility a copy
-    callback_secret_ref: {callback}   # signs our callbacks to the utility
-programs:
-  - program_id: summer-peak
-    utility_id: city-power
-    # What a building would have drawn: the middle 8 of the last 10 days like it, adjusted to the load of the day.
-    baseline: {{method: x-of-y, parameters: {{x: 8, y: 10, pick: mid, adjustment: multiplicative, cap: 0.5}}}}
-    notification_lead_s: 600          # a DR event is announced 10 minutes ahead at least
-    minimum_duration_s: 900           # and lasts one whole quarter-hour at least
-    forecast_guardrail: accept_no_weather     # by default (block) a forecast without weather dispatches nothing
-    settlement:                       # without it nothing is settled in money
-      currency: USD
-      energy: {{rate: "0.35"}}          # per kWh; decimals stand in quotes
-facilities:
-  - facility_id: fac-001
-    tz: America/Los_Angeles           # UTC where it is left out
-    latitude: 34.05
-    longitude: -118.24
-    weather_cell: los-angeles         # neighbours share a cell
-    meters: [{{meter_id: main}}]        # readings of other meters do not count
-    zones:
-      - zone_id: offices
-        curtailable_kw: 40            # what it sheds at most
-        max_magnitude: 3.0            # by a setpoint so many kelvin higher
-    bms: {{address: "http://127.0.0.1:{bms_port}/buildings/fac-001/bms"}}   # that of `gridproof simulate bms`
-    programs: [{{program_id: summer-peak, kw: 40}}]
-"""
 _ENVIRON = """\
 # Settings of this system. In a shell: set -a; . ./gridproof.env; set +a
 # or with each command: gridproof --env-file gridproof.env ...
@@ -102,17 +70,26 @@ def init(folder: Path, *, speed: float | None, port: int) -> None:
     names.mkdir(mode=0o700)
     for name in (WEBHOOK_SECRET, CALLBACK_SECRET):
         _write(names / name, f"{secrets.token_hex(SECRET_BYTES)}\n")
-    _write(
-        folder / PORTFOLIO,
-        _PORTFOLIO.format(
-            webhook=json.dumps(f"file:{names / WEBHOOK_SECRET}"),
-            callback=json.dumps(f"file:{names / CALLBACK_SECRET}"),
-            bms_port=port + 2,
-        ),
-    )
+    _write(folder / PORTFOLIO, _portfolio(names, bms_port=port + 2))
     _write(folder / ENV_FILE, _environ(folder, port, speed))
     click.echo(f"{folder}: {PORTFOLIO}, {ENV_FILE} and two secrets in secrets/")
     click.echo(f"next: cd {shlex.quote(str(folder))}; set -a; . ./{ENV_FILE}; set +a; gridproof up", err=True)
+
+
+def _portfolio(names: Path, *, bms_port: int) -> str:
+    """The example with these secrets, the simulated BMSs, and a program whose DR events may take place at any time."""
+    from application.facility.portfolio_example import portfolio_example
+
+    text = portfolio_example(bms_address=f"http://127.0.0.1:{bms_port}/buildings/{{facility_id}}/bms")
+    for field, name in (("webhook_secret_ref", WEBHOOK_SECRET), ("callback_secret_ref", CALLBACK_SECRET)):
+        reference = f"    {field}: {json.dumps(f'file:{names / name}')}"
+        text = re.sub(
+            rf"^    # {field}: .*$", lambda _, line=reference: line, text, count=1, flags=re.MULTILINE
+        )
+    window = re.compile(r"^    window:.*\n(?:      .*\n)+", re.MULTILINE)
+    return window.sub(
+        lambda block: re.sub(r"^    (  )?(?:# )?", r"    # \1", block[0], flags=re.MULTILINE), text, count=1
+    )
 
 
 def _make_empty(folder: Path) -> None:

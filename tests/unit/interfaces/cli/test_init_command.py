@@ -26,6 +26,7 @@ def test_the_portfolio_passes_the_check_of_an_import_under_the_settings(tmp_path
     settings = made(tmp_path / "a new one")
     portfolio = read_portfolio((tmp_path / "a new one" / PORTFOLIO).read_bytes())
     check_references(portfolio, known_utilities=[], known_programs={}, rules=portfolio_rules(settings))
+    assert [program.window for program in portfolio.programs] == [None]
     (utility,) = portfolio.utilities
     for reference in (utility.webhook_secret_ref, utility.callback_secret_ref):
         assert reference is not None
