@@ -10,7 +10,7 @@ deadlines, so that `due`, also that of an older release that does not know them,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal
 from uuid import UUID
@@ -22,7 +22,7 @@ from domain.dispatch import Dispatch
 from domain.dispatch.lost_commands import reissue_due
 from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import DomainEvent
-from projections.engine.division import LogPart, divided_by_stream
+from projections.engine.division import StreamDivision
 from projections.engine.projection import FilterKind, MissingRow, Rows, existing, sortable
 
 DeadlineKind = Literal[
@@ -90,7 +90,7 @@ def open_work_sort_key(kind: DeadlineKind, due_at: datetime | None = None) -> st
     return f"{kind} {'' if due_at is None else sortable(due_at)}"
 
 
-class DeadlinesProjection:
+class DeadlinesProjection(StreamDivision):
     """The projection behind the read model `deadlines`."""
 
     name: ClassVar[str] = "deadlines"
@@ -107,12 +107,6 @@ class DeadlinesProjection:
     @property
     def concerns(self) -> tuple[type[DomainEvent], ...]:
         return (*_CHANGES, DREvent.CallbackRequested)
-
-    def divided(self, count: int) -> Sequence[LogPart]:
-        return divided_by_stream(self, count)
-
-    def joined(self, shares: Sequence[object]) -> None:
-        """No row is a sum over everything."""
 
     def key(self, row: DeadlineRow) -> str:
         return key_of(row.kind, row.intent_id or row.stream_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
@@ -26,7 +26,7 @@ from domain.facility import (
     Zone,
 )
 from domain.identifiers import facility_stream_id
-from projections.engine.division import LogPart, divided_by_facility
+from projections.engine.division import FacilityDivision
 from projections.engine.projection import FilterKind, Rows, existing
 
 
@@ -156,7 +156,7 @@ def _state_key(stream_id: UUID) -> str:
     return f"state:{stream_id}"
 
 
-class FacilitiesProjection:
+class FacilitiesProjection(FacilityDivision):
     """The projection behind the read model `facilities`."""
 
     name: ClassVar[str] = "facilities"
@@ -170,12 +170,6 @@ class FacilitiesProjection:
         "programs": "contains",
         "groups": "contains",
     }
-
-    def divided(self, count: int) -> Sequence[LogPart]:
-        return divided_by_facility(self, count)
-
-    def joined(self, shares: Sequence[object]) -> None:
-        """No row is a sum over everything."""
 
     def key(self, row: FacilitiesRow) -> str:
         match row:

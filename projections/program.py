@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.identifiers import program_stream_id
 from domain.program import Program, Terms
+from projections.engine.division import StreamDivision
 from projections.engine.projection import FilterKind, Rows, existing
 
 
@@ -49,7 +50,7 @@ def key_of(program_id: str) -> str:
     return str(program_stream_id(program_id))
 
 
-class ProgramsProjection:
+class ProgramsProjection(StreamDivision):
     """Folds the programs."""
 
     name: ClassVar[str] = "programs"
@@ -57,7 +58,6 @@ class ProgramsProjection:
     row_type: ClassVar[Any] = ProgramRow
     newest_first: ClassVar[bool] = False
     concerns: ClassVar[tuple[type[DomainEvent], ...]] = (Program.Event,)
-    independent_streams: ClassVar[bool] = True
     facts: ClassVar[None] = None
     filters: ClassVar[Mapping[str, FilterKind]] = {"utility_id": "equals"}
 

@@ -82,14 +82,10 @@ def _portfolio(names: Path, *, bms_port: int) -> str:
 
     text = portfolio_example(bms_address=f"http://127.0.0.1:{bms_port}/buildings/{{facility_id}}/bms")
     for field, name in (("webhook_secret_ref", WEBHOOK_SECRET), ("callback_secret_ref", CALLBACK_SECRET)):
-        reference = f"    {field}: {json.dumps(f'file:{names / name}')}"
-        text = re.sub(
-            rf"^    # {field}: .*$", lambda _, line=reference: line, text, count=1, flags=re.MULTILINE
-        )
-    window = re.compile(r"^    window:.*\n(?:      .*\n)+", re.MULTILINE)
-    return window.sub(
-        lambda block: re.sub(r"^    (  )?(?:# )?", r"    # \1", block[0], flags=re.MULTILINE), text, count=1
-    )
+        (line,) = re.findall(rf"^    # {field}: .*$", text, re.MULTILINE)
+        text = text.replace(line, f"    {field}: {json.dumps(f'file:{names / name}')}")
+    (window,) = re.findall(r"^    window:.*\n(?:      .*\n)+", text, re.MULTILINE)
+    return text.replace(window, re.sub(r"^    (  )?(?:# )?", r"    # \1", window, flags=re.MULTILINE))
 
 
 def _make_empty(folder: Path) -> None:

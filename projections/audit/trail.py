@@ -6,7 +6,7 @@ Actor, description, reason and cause are resolved from the log when a step is re
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
 from hashlib import sha1
@@ -20,7 +20,7 @@ from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.facility import OF_DR_EVENT, Facility
-from projections.engine.division import LogPart, divided_by_stream
+from projections.engine.division import StreamDivision
 from projections.engine.projection import Facts, FilterKind, Rows, existing, sortable
 
 _REGISTERED = get_topic(Facility.Registered)
@@ -67,7 +67,7 @@ def key_of(domain_event: UUID) -> str:
     return domain_event.hex
 
 
-class AuditTrailProjection:
+class AuditTrailProjection(StreamDivision):
     """The projection behind the read model `audit_trail`."""
 
     name: ClassVar[str] = "audit_trail"
@@ -88,12 +88,6 @@ class AuditTrailProjection:
         "who": "equals",
         "correlation_id": "equals",
     }
-
-    def divided(self, count: int) -> Sequence[LogPart]:
-        return divided_by_stream(self, count)
-
-    def joined(self, shares: Sequence[object]) -> None:
-        """No row is a sum over everything."""
 
     def key(self, row: AuditRows) -> str:
         return row.domain_event_id if isinstance(row, AuditStep) else key_of(row.stream_id)

@@ -1,6 +1,6 @@
 """The projection of dispatches: the progress of each facility of a DR event, by zone."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from domain.event_sourcing.aggregate import DomainEvent
 from domain.identifiers import dispatch_id
 from projections.dispatch.changes import planned_row, row_after
 from projections.dispatch.row import CommandRow, DispatchRow, MeasurementRow, ZoneRow
-from projections.engine.division import LogPart, divided_by_stream
+from projections.engine.division import StreamDivision
 from projections.engine.projection import FilterKind, Rows, existing, id_text, sortable
 
 __all__ = ["CommandRow", "DispatchRow", "DispatchesProjection", "MeasurementRow", "ZoneRow", "key_of"]
@@ -20,7 +20,7 @@ def key_of(dr_event_id: UUID, facility_id: str) -> str:
     return str(dispatch_id(dr_event_id, facility_id))
 
 
-class DispatchesProjection:
+class DispatchesProjection(StreamDivision):
     """The projection behind the read model `dispatches`."""
 
     name: ClassVar[str] = "dispatches"
@@ -34,12 +34,6 @@ class DispatchesProjection:
         "facility_id": "equals",
         "status": "equals",
     }
-
-    def divided(self, count: int) -> Sequence[LogPart]:
-        return divided_by_stream(self, count)
-
-    def joined(self, shares: Sequence[object]) -> None:
-        """No row is a sum over everything."""
 
     def key(self, row: DispatchRow) -> str:
         return id_text(row.dispatch_id)

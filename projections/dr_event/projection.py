@@ -1,6 +1,6 @@
 """The projection of DR events, as utilities and the dashboard see them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 from uuid import UUID
 
@@ -8,7 +8,7 @@ from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import DomainEvent
 from projections.dr_event.changes import opened_row, row_after
 from projections.dr_event.row import CallbackRow, DREventRow, SettlementRow
-from projections.engine.division import LogPart, divided_by_stream
+from projections.engine.division import StreamDivision
 from projections.engine.projection import FilterKind, Rows, existing, id_text, sortable
 
 __all__ = ["CallbackRow", "DREventRow", "DREventsProjection", "SettlementRow", "key_of"]
@@ -19,7 +19,7 @@ def key_of(dr_event_id: UUID) -> str:
     return id_text(dr_event_id)
 
 
-class DREventsProjection:
+class DREventsProjection(StreamDivision):
     """The projection behind the read model `dr_events`."""
 
     name: ClassVar[str] = "dr_events"
@@ -37,12 +37,6 @@ class DREventsProjection:
         "utility_event_id": "equals",
         "facility_ids": "contains",
     }
-
-    def divided(self, count: int) -> Sequence[LogPart]:
-        return divided_by_stream(self, count)
-
-    def joined(self, shares: Sequence[object]) -> None:
-        """No row is a sum over everything."""
 
     def key(self, row: DREventRow) -> str:
         return key_of(row.dr_event_id)

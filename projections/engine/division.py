@@ -6,6 +6,7 @@ its own share of it under a key of its own, and `Projection.joined` adds the sha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -30,9 +31,18 @@ class LogPart(msgspec.Struct, frozen=True):
     """The key of this part's share of the one row of sums."""
 
 
-def divided_by_stream(projection: Any, count: int) -> tuple[LogPart, ...]:
-    return tuple(LogPart(projection, Shard(number, count)) for number in range(count))
+class StreamDivision:
+    """Of a projection in which no stream's domain events read or write a row of another stream."""
+
+    def divided(self, count: int) -> Sequence[LogPart]:
+        return [LogPart(self, Shard(number, count)) for number in range(count)]
+
+    def joined(self, shares: Sequence[object]) -> None:
+        """No row is a sum over everything."""
 
 
-def divided_by_facility(projection: Any, count: int) -> tuple[LogPart, ...]:
-    return tuple(LogPart(projection, Shard(number, count, "facility")) for number in range(count))
+class FacilityDivision(StreamDivision):
+    """Of a projection whose rows join the streams of a facility and of its dispatches."""
+
+    def divided(self, count: int) -> Sequence[LogPart]:
+        return [LogPart(self, Shard(number, count, "facility")) for number in range(count)]

@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 from msgspec.structs import replace
 
+from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import DomainEvent
 from projections.engine.division import LogPart, Shard
 from projections.engine.projection import FilterKind, Rows
 from projections.portfolio.changes import CHANGES
-from projections.portfolio.parts import MEASUREMENTS, share_key, total
 from projections.portfolio.readiness import READINESS_EVENTS, key_read_by, standings_key, with_readiness
 from projections.portfolio.row import (
     DispatchShare,
@@ -19,6 +19,8 @@ from projections.portfolio.row import (
     FacilityShare,
     PortfolioRow,
     PortfolioRows,
+    share_key,
+    total,
 )
 
 __all__ = ["KEY", "DispatchShare", "FacilityShare", "PortfolioProjection", "PortfolioRow", "PortfolioRows"]
@@ -92,16 +94,20 @@ class PortfolioProjection:
             rows.put(replace(after, changed_at=domain_event.recorded_at))
 
 
-class _OrderedPart(PortfolioProjection):
-    """The part that depends on the order of domain events of different streams."""
+_MEASUREMENTS = (DREvent.Measured, DREvent.Remeasured)
 
-    changes: ClassVar[Mapping[type[DomainEvent], Change]] = {kind: CHANGES[kind] for kind in MEASUREMENTS}
+
+class _OrderedPart(PortfolioProjection):
+    """The part that depends on the order of domain events of different streams: which DR events are listed, and what
+    was measured last."""
+
+    changes: ClassVar[Mapping[type[DomainEvent], Change]] = {kind: CHANGES[kind] for kind in _MEASUREMENTS}
 
 
 class _SumsPart(PortfolioProjection):
     """The sums over some of the streams."""
 
     changes: ClassVar[Mapping[type[DomainEvent], Change]] = {
-        kind: change for kind, change in CHANGES.items() if kind not in MEASUREMENTS
+        kind: change for kind, change in CHANGES.items() if kind not in _MEASUREMENTS
     }
     readiness_events = ()

@@ -138,7 +138,7 @@ def test_the_python_client_cancels_what_it_requested(first_hour: FirstHour) -> N
     assert '"outcome": "cancelled"' in said
 
 
-def test_what_the_folder_holds_is_for_its_owner_alone(first_hour: FirstHour) -> None:
+def test_only_its_owner_may_read_the_folder(first_hour: FirstHour) -> None:
     found = [path for path in first_hour.folder.rglob("*") if not path.is_symlink()]
     assert len(found) > 10
     assert [path for path in found if path.stat().st_mode & 0o066] == []

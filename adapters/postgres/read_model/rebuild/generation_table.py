@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
-from adapters.postgres.read_model.row_encoding import Stored
+from adapters.postgres.read_model.row_encoding import Stored, text_array
 from adapters.postgres.read_model.row_table import RowTable, copy_blocks_in, layout_of
 from projections.engine.projection import AnyProjection, RowsUnavailable
 from projections.engine.rebuild_rows import FoldedRows
@@ -16,6 +17,7 @@ from projections.engine.rebuild_rows import FoldedRows
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 _KEYS_AT_ONCE = 10_000
+_POSITIONS = "SELECT key, position FROM {table} WHERE generation = %s AND key = ANY(%s::text[])"
 
 
 class GenerationTable:
@@ -73,6 +75,18 @@ class GenerationTable:
         copy_blocks_in(self._connection, self._own_table, self._layout, blocks)
         more, self._added, self._added_blocks = changed + self._added - removed, 0, []
         return more
+
+    def join_shares(self, keys: Sequence[str]) -> int:
+        """Put the row of sums in the place of the parts' shares, in the caller's transaction. Returns by how many rows
+        the table grew. A second time there are no shares, and nothing changes."""
+        statement = sql.SQL(_POSITIONS).format(table=self._own_table)
+        found = self._connection.execute(statement, (self._generation, text_array(keys)))
+        positions = {str(key): int(position) for key, position in found}
+        shares = [(row, positions[key]) for key, row in self._rows.fetch(keys).items()]
+        removed, whole = self._rows.remove(keys), self._projection.joined(shares)
+        if whole is not None:
+            self._rows.write({}, [whole])
+        return (whole is not None) - removed
 
     def _remove(self, keys: list[str]) -> int:
         return sum(

@@ -22,9 +22,9 @@ from adapters.postgres.read_model.log_copy import log_head
 from adapters.postgres.read_model.positions import live_position, locked_position, swap
 from adapters.postgres.read_model.rebuild import progress as rebuild_progress
 from adapters.postgres.read_model.rebuild.fold import FoldLimits, FoldPart, fold_part
+from adapters.postgres.read_model.rebuild.generation_table import GenerationTable
 from adapters.postgres.read_model.rebuild.lock import acquire_rebuild_lock
 from adapters.postgres.read_model.rebuild.parallel import fold_parts
-from adapters.postgres.read_model.rebuild.parts import join_shares
 from adapters.postgres.read_model.rebuild.plan_barrier import wait_for_stale_plans
 from adapters.postgres.read_model.rebuild.progress import RebuildOvertaken, RebuildProgress, log_parts
 from adapters.postgres.read_model.rebuild.verify import verify_rows
@@ -129,7 +129,7 @@ class PostgresProjectionMaintenance:
             self._reached("begun")
         if not goal.attached:
             self._fold(projection, goal, progress)
-            join_shares(connection, projection, goal)
+            _join_shares(connection, projection, goal)
             rebuild_progress.attach(connection, projection, goal.generation)
             self._reached("attached")
         table = f"gridproof.rm_{layout_of(projection).stem}"
@@ -228,6 +228,14 @@ class _CatchUp:
             domain_events=len(batch.entries),
         )
         self.position = batch.position
+
+
+def _join_shares(connection: Connection, projection: AnyProjection, goal: RebuildProgress) -> None:
+    keys = [part.share for part in log_parts(projection, len(goal.positions)) if part.share is not None]
+    if keys:
+        table = GenerationTable(connection, projection, goal.generation)
+        with connection.transaction():
+            rebuild_progress.count_rows(connection, projection, more=table.join_shares(keys))
 
 
 def _drop_old_generations(connection: Connection, projection: AnyProjection) -> None:

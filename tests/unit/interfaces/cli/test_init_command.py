@@ -33,7 +33,7 @@ def test_the_portfolio_passes_the_check_of_an_import_under_the_settings(tmp_path
         assert len(Path(reference.removeprefix("file:")).read_text().strip()) == 64
 
 
-def test_everything_is_for_its_owner_alone(tmp_path: Path) -> None:
+def test_only_its_owner_may_read_anything(tmp_path: Path) -> None:
     made(tmp_path / "new")
     found = [tmp_path / "new", *(tmp_path / "new").rglob("*")]
     assert len(found) == 6

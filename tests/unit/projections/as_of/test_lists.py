@@ -1,6 +1,6 @@
 """Lists as of a position: which domain events of the log a projection sees."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 import msgspec
@@ -11,7 +11,7 @@ from domain.event_sourcing.aggregate import DomainEvent
 from domain.program import Program
 from projections.as_of.lists import NO_LIMITS, PrefixCache
 from projections.audit.stream_log import StreamEntry
-from projections.engine.division import LogPart, divided_by_stream
+from projections.engine.division import StreamDivision
 from projections.engine.projection import FilterKind, Rows
 from tests.fakes.stream_log import FakeStreamLog
 from tests.sample_values import program_terms, provenance
@@ -24,7 +24,7 @@ class RankRow(msgspec.Struct, frozen=True, kw_only=True):
     rank: int
 
 
-class RanksProjection:
+class RanksProjection(StreamDivision):
     """The rank of each program: a projection that concerns only domain events of programs."""
 
     name: ClassVar[str] = "ranks"
@@ -34,12 +34,6 @@ class RanksProjection:
     concerns: ClassVar[tuple[type[DomainEvent], ...]] = (Program.TermsAgreed,)
     facts: ClassVar[None] = None
     filters: ClassVar[Mapping[str, FilterKind]] = {}
-
-    def divided(self, count: int) -> Sequence[LogPart]:
-        return divided_by_stream(self, count)
-
-    def joined(self, shares: Sequence[object]) -> None:
-        """No row is a sum over everything."""
 
     def key(self, row: RankRow) -> str:
         return row.program_id
