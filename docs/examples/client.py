@@ -87,7 +87,7 @@ class Client:
     def dr_event(self, dr_event_id: str) -> dict:
         return self._call("GET", f"/api/dr-events/{quote(dr_event_id, safe='')}")
 
-    def wait_until(self, dr_event_id: str, state: str, *, every_s: float = 10.0) -> dict:
+    def wait_until(self, dr_event_id: str, state: str, *, every_s: float = 30.0) -> dict:
         """Poll until it is in that state or beyond it; `settled` and the like are of its `settlement_status`.
 
         Raises Ended if it is cancelled or rejected.
@@ -227,7 +227,7 @@ def main() -> None:
         elif given.command == "cancel":
             answer = client.cancel(given.event_id, given.reason)
         elif given.until:
-            answer = client.wait_until(given.dr_event_id, given.until, every_s=wall_seconds(10.0))
+            answer = client.wait_until(given.dr_event_id, given.until, every_s=wall_seconds(30.0))
         else:
             answer = client.dr_event(given.dr_event_id)
     except (Refused, Ended, OSError) as error:
