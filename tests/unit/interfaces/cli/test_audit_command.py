@@ -19,6 +19,7 @@ from projections.engine.maintenance import RebuildReport, VerifyReport, compare_
 from projections.engine.memory_rows import MemoryRows
 from projections.engine.projection import AnyProjection
 from projections.engine.stored_row import stored_form
+from projections.registry import PROJECTIONS
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.stream_log import FakeStreamLog
 from tests.property.projections.projected_logs import PortfolioWalk
@@ -171,6 +172,13 @@ def test_a_rebuild_reports_its_last_position(walk: PortfolioWalk, models: FakeRe
     assert (report["name"], report["position"]) == ("dr_events", walk.log.head())
     assert report["domain_events"] == len(walk.entries)
     assert run(projections.projections_group, "rebuild", "--all").output.count("domain events") == 6
+
+
+@pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda item: item.name)
+def test_every_read_model_is_rebuilt_in_several_processes(
+    models: FakeReadModels, projection: AnyProjection
+) -> None:
+    assert run(projections.projections_group, "rebuild", projection.name, "--workers", "3").exit_code == 0
 
 
 @pytest.mark.parametrize("arguments", [[], ["dr_events", "--all"], ["dr-events"]])
