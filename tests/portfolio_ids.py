@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
+from application.access.portfolio_ids import PortfolioIds
 from application.commands.facility import RegisterFacility
 from application.facility.portfolio_entries import UtilityEntry
-from application.facility.portfolio_ids import PortfolioIds
 from tests.fakes.facility import FakeUtilities
 from tests.given_when_then import given
 from tests.sample_values import facility_entry

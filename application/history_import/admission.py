@@ -6,14 +6,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from application.ports.history_import import FutureRows, OrderedReadings, UnknownFacilities
-
-if TYPE_CHECKING:
-    from application.history_import.importer import ImportedFacility
 
 CLOCKS_DIFFER = timedelta(minutes=1)
 """An interval may end this much after now: the clock of whatever wrote the file is not ours."""
@@ -21,6 +18,19 @@ MOST_NAMED = 10
 """Facilities and lines that a refusal names; it says how many there are."""
 UnknownOf = Callable[[Collection[str]], Mapping[str, Sequence[str]]]
 """Which facilities the portfolio does not have, in their order, each with the nearest ids that it has."""
+
+
+class FacilityRows(Protocol):
+    """What the file has of one facility."""
+
+    @property
+    def facility_id(self) -> str: ...
+
+    @property
+    def step_s(self) -> int: ...
+
+    @property
+    def ends_at(self) -> datetime: ...
 
 
 @dataclass(frozen=True)
@@ -31,7 +41,7 @@ class Admission:
     unknown_of: UnknownOf | None
     allows_unknown: bool = False
 
-    def check(self, ordered: OrderedReadings, facilities: Sequence[ImportedFacility]) -> tuple[str, ...]:
+    def check(self, ordered: OrderedReadings, facilities: Sequence[FacilityRows]) -> tuple[str, ...]:
         """The facilities that the portfolio does not have, where they are allowed. Reads the rows again only of
         facilities with rows in the future.
 
@@ -45,7 +55,7 @@ class Admission:
             raise _unknown(ordered.path, unknown)
         return tuple(unknown)
 
-    def _check_past(self, ordered: OrderedReadings, facilities: Sequence[ImportedFacility]) -> None:
+    def _check_past(self, ordered: OrderedReadings, facilities: Sequence[FacilityRows]) -> None:
         over = self.now + CLOCKS_DIFFER
         rows, lines, names = 0, list[int](), list[str]()
         for one in facilities:

@@ -15,7 +15,7 @@ from interfaces.bootstrap.stores import Stores, replica_url
 from interfaces.bootstrap.telemetry_stream import oldest_reading, telemetry_log
 
 if TYPE_CHECKING:
-    from application.facility.portfolio_ids import PortfolioIds
+    from application.access.portfolio_ids import PortfolioIds
     from application.ledger.verification_report import Span
     from application.measurement.regression_source import RegressionSource
     from application.operations.dead_letter_replay import DeadLetterReplay
@@ -44,7 +44,7 @@ def redelivery_s(stores: Stores) -> float:
 
 def portfolio_ids(stores: Stores) -> PortfolioIds:
     """What knows the facilities and utilities of the portfolio."""
-    from application.facility.portfolio_ids import PortfolioIds
+    from application.access.portfolio_ids import PortfolioIds
     from interfaces.bootstrap.stores import facility_rows
 
     return PortfolioIds(

@@ -20,7 +20,7 @@ from application.access.api_keys import (
 )
 from application.access.api_keys import revoke as revoke_key
 from application.access.api_keys import rotate as rotate_key
-from application.facility.portfolio_ids import NotInPortfolio, PortfolioIds
+from application.access.portfolio_ids import NotInPortfolio, PortfolioIds
 from application.ports.access.api_keys import (
     ApiKey,
     ApiKeyNotFound,

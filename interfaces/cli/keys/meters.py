@@ -72,7 +72,7 @@ def create(facility_id: str, *, allow_unknown: bool, as_json: bool) -> None:
 
 def _check_is_in_portfolio(facility_id: str) -> None:
     """Raises UsageError for a facility that the portfolio does not have."""
-    from application.facility.portfolio_ids import NotInPortfolio
+    from application.access.portfolio_ids import NotInPortfolio
     from interfaces.bootstrap import NoRunningSystem, portfolio_ids
     from interfaces.cli.console.session import opened_stores
 

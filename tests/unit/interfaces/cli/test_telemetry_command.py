@@ -159,10 +159,8 @@ def test_rows_of_facilities_that_the_portfolio_does_not_have_are_refused_unless_
 def test_without_a_running_system_a_dry_run_says_that_it_did_not_see_the_portfolio(
     store: FakeTelemetryStore, load: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    @contextmanager
-    def nothing_runs() -> Iterator[ImportTarget]:
+    def nothing_runs() -> ImportTarget:
         raise NoRunningSystem("no running system")
-        yield
 
     monkeypatch.setattr("interfaces.cli.telemetry.commands.opened_target", nothing_runs)
     result = run(load, "--dry-run")

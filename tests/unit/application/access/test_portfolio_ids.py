@@ -2,8 +2,8 @@
 
 import pytest
 
-from application.facility import portfolio_ids as module
-from application.facility.portfolio_ids import MOST_NAMED, NotInPortfolio
+from application.access import portfolio_ids as module
+from application.access.portfolio_ids import MOST_NAMED, NotInPortfolio
 from tests.portfolio_ids import portfolio_ids
 
 
@@ -19,7 +19,7 @@ def test_an_unknown_facility_is_refused_with_the_nearest_ids() -> None:
         known.check_utility("city_power")
 
 
-def test_a_facility_that_is_registered_and_not_projected_yet_is_known(
+def test_a_facility_that_is_registered_and_not_projected_yet_is_in_the_portfolio(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "LOADED_AT_ONCE", 2)
