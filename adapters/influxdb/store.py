@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import numpy as np
 import structlog
@@ -130,7 +131,8 @@ class InfluxTelemetryStore:
     def coverage(self, facility_id: str, window: TimeWindow) -> float:
         return float(self.interval_series_of([facility_id], window).coverage_pct.mean())
 
-    def import_intervals(self, intervals: ImportedIntervals) -> ImportOutcome:
+    def import_intervals(self, intervals: ImportedIntervals, import_id: UUID | None = None) -> ImportOutcome:
+        """`import_id` is not stored: InfluxDB cannot remove rows."""
         with self._influx.health.timed("import intervals", is_write=True):
             return store_imported(self._influx, intervals)
 

@@ -98,6 +98,7 @@ NEWER_TOPICS: frozenset[str] = frozenset(
     {
         "administration.alert-acknowledged.v1",
         "administration.alert-cleared.v1",
+        "administration.history-import-taken-back.v1",
         "administration.messages-decoded-again.v1",
         "administration.meter-readings-removed.v1",
         "day-seals.opened.v1",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import msgspec
 import numpy as np
@@ -11,14 +12,16 @@ from application.history_import.admission import Admission
 from application.history_import.inspection import InspectedFacility
 from application.history_import.interval_grid import steps_of
 from application.ports.history_import import OrderedReadings, ReadingsBatch
+from application.ports.telemetry.imported_history import ImportSpan, NewImport
 from application.ports.telemetry.store import ImportedIntervals, TelemetryStore
+from domain.event_sourcing.aggregate import Provenance
 
 ROWS_AT_ONCE = 50_000
 
 OnProgress = Callable[[int, int], None]
 """(rows stored so far, rows in total)"""
-OnBegin = Callable[["HistoryReport"], object]
-"""Called with the report of the checked file, before the first row is stored."""
+OnBegin = Callable[["HistoryReport"], UUID | None]
+"""Called with the report of the checked file before the first row is stored; returns what identifies the import."""
 
 
 class ImportedFacility(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +52,28 @@ class HistoryReport(msgspec.Struct, frozen=True, kw_only=True):
     """Findings of the inspection of the file."""
     unknown_facilities: tuple[str, ...] = ()
     """Those of the file that the portfolio does not have; their rows count in nothing until it has them."""
+
+
+def new_import(
+    import_id: UUID, provenance: Provenance, file_sha256: str, checked: HistoryReport
+) -> NewImport:
+    """What is recorded of an import before its first row is stored."""
+    return NewImport(
+        import_id=import_id,
+        begun_at=provenance.recorded_at,
+        begun_by=provenance.actor,
+        file_sha256=file_sha256,
+        spans=tuple(
+            ImportSpan(
+                facility_id=one.facility_id,
+                step_s=one.step_s,
+                starts_at=one.starts_at,
+                ends_at=one.ends_at,
+                rows=one.rows,
+            )
+            for one in checked.facilities
+        ),
+    )
 
 
 _Piece = tuple[ImportedFacility, ReadingsBatch]
@@ -94,10 +119,10 @@ def import_history(
     """
     checked = check_import(ordered, facility_ids=facility_ids, admission=admission)
     ordered.refuse_if_changed()
-    on_begin(checked)
+    import_id = on_begin(checked)
     added = changed = done = 0
     for intervals in _parts(ordered, checked.facilities):
-        outcome = store.import_intervals(intervals)
+        outcome = store.import_intervals(intervals, import_id)
         added, changed, done = added + outcome.added, changed + outcome.changed, done + len(intervals)
         on_progress(done, checked.rows)
     unchanged = checked.rows - added - changed

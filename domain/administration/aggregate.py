@@ -37,6 +37,7 @@ class AdministrativeAct(Aggregate[AdministrativeActState]):
     AlertCleared: TypeAlias = events.AlertCleared
     HistoryImportBegun: TypeAlias = events.HistoryImportBegun
     HistoryImported: TypeAlias = events.HistoryImported
+    HistoryImportTakenBack: TypeAlias = events.HistoryImportTakenBack
     PortfolioImportBegun: TypeAlias = events.PortfolioImportBegun
     PortfolioImported: TypeAlias = events.PortfolioImported
     MigrationApplied: TypeAlias = events.MigrationApplied
@@ -151,6 +152,20 @@ class AdministrativeAct(Aggregate[AdministrativeActState]):
             facilities=len(facility_ids),
             intervals=intervals,
             changed=changed,
+        )
+
+    @classmethod
+    def take_history_import_back(
+        cls, provenance: Provenance, *, import_id: UUID, facility_ids: Sequence[str], rows: int
+    ) -> Self:
+        return cls.open_stream(
+            uuid5(NAMESPACE, f"history-import-taken-back:{import_id}"),
+            cls.HistoryImportTakenBack,
+            provenance,
+            import_id=import_id,
+            facility_ids=tuple(facility_ids[:MAX_NAMED]),
+            facilities=len(facility_ids),
+            rows=rows,
         )
 
     @classmethod

@@ -137,6 +137,20 @@ class HistoryImported(Event, frozen=True, kw_only=True):
     """Intervals that replaced others."""
 
 
+class HistoryImportTakenBack(Event, frozen=True, kw_only=True):
+    """From now on the rows of an import are removed, and what was computed from them is corrected. The reason stands
+    beside it."""
+
+    TOPIC: ClassVar[str] = "administration.history-import-taken-back.v1"
+    import_id: UUID
+    """The stream of its `HistoryImportBegun`."""
+    facility_ids: tuple[str, ...]
+    """The first MAX_NAMED of them."""
+    facilities: int
+    rows: int
+    """That the file has."""
+
+
 class PortfolioImportBegun(Event, frozen=True, kw_only=True):
     """A portfolio was found to change something. Its utilities are stored with this act; programs and facilities
     follow, with the same correlation id."""

@@ -135,7 +135,7 @@ class HistorySeals(Aggregate[HistorySealsState]):
 
     class Sealed(Event, frozen=True, kw_only=True):
         """The local days that an import of history touched had these digests after it. Its correlation id is that of
-        `AdministrativeAct.HistoryImportBegun`, which has the digest of the file."""
+        `AdministrativeAct.HistoryImportBegun`, which has the digest of the file; or of `HistoryImportTakenBack`."""
 
         TOPIC: ClassVar[str] = "history-seals.sealed.v1"
         facility_id: str
@@ -149,6 +149,8 @@ class HistorySeals(Aggregate[HistorySealsState]):
         days: tuple[DayDigest | None, ...]
         """Consecutive local days up to the last one, the newest MOST_DAYS; None: nothing is known of that day, or it is
         not over."""
+        is_taken_back: bool = False
+        """Whether the import was taken back: these are the digests without it, also of days that have nothing left."""
 
         def evolve(self, state: HistorySealsState) -> HistorySealsState:
             return replace(state, imports=state.imports + 1)
@@ -169,8 +171,9 @@ class HistorySeals(Aggregate[HistorySealsState]):
         rows: int,
         first_day: date,
         days: tuple[DayDigest | None, ...],
+        is_taken_back: bool = False,
     ) -> None:
-        """Record the digests of the days that an import touched."""
+        """Record the digests of the days that an import, or its removal, touched."""
         self.record(
             self.Sealed,
             provenance,
@@ -182,6 +185,7 @@ class HistorySeals(Aggregate[HistorySealsState]):
             rows=rows,
             first_day=first_day,
             days=days,
+            is_taken_back=is_taken_back,
         )
 
 

@@ -22,7 +22,13 @@ from interfaces.bootstrap.offline import (
     regression_fitter,
     rolling_forecasts,
 )
-from interfaces.bootstrap.operations import portfolio_ids, verify_read_models, verify_settlements
+from interfaces.bootstrap.operations import (
+    imported_history,
+    portfolio_ids,
+    seal_without_import,
+    verify_read_models,
+    verify_settlements,
+)
 from interfaces.bootstrap.processes import WORKERS, run_worker
 from interfaces.bootstrap.raw_archive import raw_archive, raw_archive_progress
 from interfaces.bootstrap.secrets import (
@@ -71,6 +77,7 @@ __all__ = [
     "embedded_servers",
     "forecast_cycle",
     "gap_sources",
+    "imported_history",
     "inherited_environ",
     "ledger_status",
     "load_forecaster",
@@ -99,6 +106,7 @@ __all__ = [
     "run_worker",
     "save_addresses",
     "seal_imported_history",
+    "seal_without_import",
     "secret_namespace",
     "spawn_child",
     "stored_meters",

@@ -1,10 +1,10 @@
-"""Wiring of the portfolio's ids, of the locks, of the replay of dead letters, the monitors of positions and replicas,
-settlement, and the time limits of BMS commands."""
+"""Wiring of the portfolio's ids, of imports that are taken back, of the locks, of the replay of dead letters, the
+monitors of positions and replicas, settlement, and the time limits of BMS commands."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,14 +16,17 @@ from interfaces.bootstrap.telemetry_stream import oldest_reading, telemetry_log
 
 if TYPE_CHECKING:
     from application.access.portfolio_ids import PortfolioIds
+    from application.history_import.taking_back import Seal
     from application.ledger.verification_report import Span
     from application.measurement.regression_source import RegressionSource
     from application.operations.dead_letter_replay import DeadLetterReplay
     from application.ports.coordination.locks import Locks
     from application.ports.dispatch.work_queue import WorkPublisher
     from application.ports.failpoints import Failpoint
+    from application.ports.telemetry.imported_history import ImportedHistory, ImportSpan
     from application.ports.telemetry.stream import TelemetryStream
     from application.settlement.verification import SettlementReport
+    from domain.event_sourcing.aggregate import Provenance
     from interfaces.workers.loops.periodic import PeriodicCheck
     from interfaces.workers.measure.remeasure import Remeasuring
     from interfaces.workers.measure.settle import Settling
@@ -52,6 +55,28 @@ def portfolio_ids(stores: Stores) -> PortfolioIds:
         streams=stores.events,
         utilities=stores.utilities(),
     )
+
+
+def imported_history(stores: Stores) -> ImportedHistory:
+    from adapters.postgres.telemetry.imported_history import PostgresImportedHistory
+
+    return PostgresImportedHistory(stores.pool, elsewhere=stores.settings.telemetry_store == "influx")
+
+
+def seal_without_import(stores: Stores, provenance: Provenance) -> tuple[Collection[str], Seal]:
+    """The facilities of the portfolio, and what seals the days of one of them after an import was taken back."""
+    from application.telemetry.sealing.history_sealer import HistorySealer, ImportedSpan
+    from interfaces.bootstrap.stores import facility_rows
+
+    now = stores.clock.now()
+    zones = {row.facility_id: row.locations.at(now).tz for row in facility_rows(stores)}
+    sealer = HistorySealer(stores.events, stores.telemetry())
+
+    def seal(span: ImportSpan) -> None:
+        of = ImportedSpan(span.facility_id, span.starts_at, span.ends_at, span.step_s, span.rows)
+        sealer.seal([of], zones, provenance, is_taken_back=True)
+
+    return zones, seal
 
 
 def locks_of(stores: Stores) -> Locks:

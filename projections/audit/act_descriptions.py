@@ -59,6 +59,12 @@ def _history_imported(act: AdministrativeAct.HistoryImported) -> str:
     )
 
 
+def _history_import_taken_back(act: AdministrativeAct.HistoryImportTakenBack) -> str:
+    named = ", ".join(act.facility_ids[:3]) + (", ..." if act.facilities > 3 else "")
+    rows = f"{act.rows} row{'' if act.rows == 1 else 's'}"
+    return f"import {act.import_id} of history taken back: {rows} of {_facilities(act.facilities)}: {named}"
+
+
 def _portfolio_import_begun(act: AdministrativeAct.PortfolioImportBegun) -> str:
     counts = _portfolio(act.utilities_changed, act.programs_changed, act.facilities_changed)
     named = "".join(f"; {_utility(one)}" for one in act.utilities)
@@ -142,6 +148,7 @@ ACT_DESCRIPTIONS: dict[type[DomainEvent], Callable[[Any], str]] = {
     AdministrativeAct.AlertCleared: _alert_cleared,
     AdministrativeAct.HistoryImportBegun: _history_import_begun,
     AdministrativeAct.HistoryImported: _history_imported,
+    AdministrativeAct.HistoryImportTakenBack: _history_import_taken_back,
     AdministrativeAct.PortfolioImportBegun: _portfolio_import_begun,
     AdministrativeAct.PortfolioImported: _portfolio_imported,
     AdministrativeAct.MigrationApplied: _migration_applied,

@@ -39,6 +39,7 @@ _KINDS: dict[ActKind, tuple[type[DomainEvent], ...]] = {
     "import": (
         AdministrativeAct.HistoryImportBegun,
         AdministrativeAct.HistoryImported,
+        AdministrativeAct.HistoryImportTakenBack,
         AdministrativeAct.PortfolioImportBegun,
         AdministrativeAct.PortfolioImported,
     ),

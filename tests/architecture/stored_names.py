@@ -60,6 +60,7 @@ DEFINED_IN: dict[str, dict[str, tuple[str | int, ...]]] = {
     "lock_classes": {
         "adapters/postgres/telemetry/transaction.py": (0x7E1E,),
         "adapters/postgres/telemetry/dirty_intervals.py": (0x7E1F,),
+        "adapters/postgres/telemetry/import_layers.py": (0x7E21,),
         COORDINATION + "partition_assignment.py": (0x7E20, 0x626D70),
         COORDINATION + "call_slots.py": (0x626D73,),
         "adapters/postgres/schema/migrate.py": (7_214_001,),

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 from click.testing import CliRunner, Result
@@ -21,6 +22,8 @@ from projections.audit.act_descriptions import act_text
 from tests.fakes.access.operators import FakeOperators
 from tests.fakes.clock import FakeClock
 from tests.fakes.operations.act_log import FakeActLog
+from tests.fakes.telemetry.imported_history import FakeImportedHistory
+from tests.fakes.telemetry.rollups import FakeTelemetryRollups
 from tests.fakes.telemetry.store import FakeTelemetryStore
 from tests.portfolio_ids import portfolio_ids
 
@@ -36,11 +39,11 @@ class Store(FakeTelemetryStore):
         super().__init__()
         self._parts = parts
 
-    def import_intervals(self, intervals: ImportedIntervals) -> ImportOutcome:
+    def import_intervals(self, intervals: ImportedIntervals, import_id: UUID | None = None) -> ImportOutcome:
         if not self._parts:
             raise TelemetryStoreUnavailable("away")
         self._parts -= 1
-        return super().import_intervals(intervals)
+        return super().import_intervals(intervals, import_id)
 
 
 class FullLog(FakeActLog):
@@ -69,6 +72,8 @@ def imported(file: Path, store: Store, log: FakeActLog, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(commands, "opened_stores", opened)
     monkeypatch.setattr(bootstrap, "seal_imported_history", lambda *_: None)
+    imports = FakeImportedHistory(store, FakeTelemetryRollups(store, FakeClock()))
+    monkeypatch.setattr(bootstrap, "imported_history", lambda _stores: imports)
     monkeypatch.setattr(bootstrap, "portfolio_ids", lambda _stores: portfolio_ids("a", "b"))
     return CliRunner().invoke(commands.telemetry_group, ["import", str(file)])
 

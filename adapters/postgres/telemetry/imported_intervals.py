@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import psycopg
 
+from adapters.postgres.telemetry.import_layers import put_layer
 from adapters.postgres.telemetry.rollups.compute import ComputedQuarters, compute_dirty
 from adapters.postgres.wire_format.array_parameters import (
     ArrayParam,
@@ -59,10 +61,15 @@ _FAR_S = 1 << 40
 """Larger than any offset."""
 
 
-def put_imported(conn: Connection, intervals: ImportedIntervals, *, at: datetime) -> ImportOutcome:
-    """Upsert history in the caller's transaction. Raises ReadingsRefused."""
+def put_imported(
+    conn: Connection, intervals: ImportedIntervals, import_id: UUID | None, *, at: datetime
+) -> ImportOutcome:
+    """Upsert history in the caller's transaction, as a layer of its import, if it has one. Raises ReadingsRefused."""
     _check(intervals)
-    row = conn.execute(_IMPORT, {**_rows(intervals), "at": at}).fetchone()
+    rows = _rows(intervals)
+    if import_id is not None:
+        put_layer(conn, import_id, rows)
+    row = conn.execute(_IMPORT, {**rows, "at": at}).fetchone()
     added, changed = row if row is not None else (0, 0)
     return ImportOutcome(added=added, changed=changed, unchanged=len(intervals) - added - changed)
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import psycopg
@@ -145,10 +146,10 @@ class PostgresTelemetryStore:
     def coverage(self, facility_id: str, window: TimeWindow) -> float:
         return float(self.interval_series_of([facility_id], window).coverage_pct.mean())
 
-    def import_intervals(self, intervals: ImportedIntervals) -> ImportOutcome:
+    def import_intervals(self, intervals: ImportedIntervals, import_id: UUID | None = None) -> ImportOutcome:
         timer = self._health.timed("import intervals", is_write=True)
         with telemetry_transaction(self._pool, timer) as conn:
-            return put_imported(conn, intervals, at=self._clock.now())
+            return put_imported(conn, intervals, import_id, at=self._clock.now())
 
     def prepare_days(self, days_from: datetime, days_to: datetime) -> None:
         self._prepare([day for day in _days_between(days_from, days_to) if day not in self._days_ready])

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol, Self
+from uuid import UUID
 
 import msgspec
 import numpy as np
@@ -130,10 +131,11 @@ class TelemetryStore(Protocol):
         """The share of `window` that readings cover, in %; whole quarter-hours. Raises NotAligned."""
         ...
 
-    def import_intervals(self, intervals: ImportedIntervals) -> ImportOutcome:
+    def import_intervals(self, intervals: ImportedIntervals, import_id: UUID | None = None) -> ImportOutcome:
         """Store imported history beside the metered data, never over it. Repeating an import changes nothing.
 
-        Raises ReadingsRefused.
+        `import_id` is of an import that is begun (application.ports.telemetry.imported_history), which can be taken
+        back. Raises ReadingsRefused, also for one that was taken back.
         """
         ...
 

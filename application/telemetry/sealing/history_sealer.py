@@ -35,8 +35,18 @@ class HistorySealer:
     store: EventStore
     telemetry: TelemetryStore
 
-    def seal(self, spans: Sequence[ImportedSpan], zones: Mapping[str, str], provenance: Provenance) -> int:
+    def seal(
+        self,
+        spans: Sequence[ImportedSpan],
+        zones: Mapping[str, str],
+        provenance: Provenance,
+        *,
+        is_taken_back: bool = False,
+    ) -> int:
         """Record one seal for each facility that has a time zone in `zones`; returns their number.
+
+        `is_taken_back`: after the rows of the import were removed. Days that have nothing left are sealed as well then:
+        the seal of the import does not hold any more.
 
         Facilities that the portfolio does not have cannot be measured and are left out. Nothing is recorded while an
         older release may run. Raises what EventStore.save and TelemetryStore.interval_series_of raise.
@@ -45,11 +55,17 @@ class HistorySealer:
             return 0
         known = [span for span in spans if span.facility_id in zones and span.rows]
         for start in range(0, len(known), FACILITIES_AT_ONCE):
-            self._seal_block(known[start : start + FACILITIES_AT_ONCE], zones, provenance)
+            block = known[start : start + FACILITIES_AT_ONCE]
+            self._seal_block(block, zones, provenance, is_taken_back=is_taken_back)
         return len(known)
 
     def _seal_block(
-        self, spans: Sequence[ImportedSpan], zones: Mapping[str, str], provenance: Provenance
+        self,
+        spans: Sequence[ImportedSpan],
+        zones: Mapping[str, str],
+        provenance: Provenance,
+        *,
+        is_taken_back: bool,
     ) -> None:
         streams = [history_seals_id(span.facility_id) for span in spans]
         opened = self.store.load_many(HistorySeals, streams)
@@ -57,7 +73,7 @@ class HistorySealer:
         for span, stream in zip(spans, streams, strict=True):
             seals = opened.get(stream) or HistorySeals.open(provenance, facility_id=span.facility_id)
             tz = ZoneInfo(zones[span.facility_id])
-            first_day, days = self._days(span, tz, provenance.recorded_at)
+            first_day, days = self._days(span, tz, provenance.recorded_at, seals_empty=is_taken_back)
             seals.seal(
                 provenance,
                 tz=tz.key,
@@ -67,6 +83,7 @@ class HistorySealer:
                 rows=span.rows,
                 first_day=first_day,
                 days=days,
+                is_taken_back=is_taken_back,
             )
             pending.append(SaveRequest([seals]))
         for error in self.store.save_each(pending):
@@ -74,7 +91,7 @@ class HistorySealer:
                 raise error
 
     def _days(
-        self, span: ImportedSpan, tz: ZoneInfo, now: datetime
+        self, span: ImportedSpan, tz: ZoneInfo, now: datetime, *, seals_empty: bool
     ) -> tuple[date, tuple[DayDigest | None, ...]]:
         """A day that is not final yet is sealed when it is."""
         last = local_date(span.ends_at - timedelta(microseconds=1), tz)
@@ -85,10 +102,12 @@ class HistorySealer:
         )
         days = (first + timedelta(days=n) for n in range((last - first).days + 1))
         return first, tuple(
-            _digest_of(values.within(local_day(day, tz))) if final_at(day, tz) <= now else None
+            _digest_of(values.within(local_day(day, tz)), seals_empty=seals_empty)
+            if final_at(day, tz) <= now
+            else None
             for day in days
         )
 
 
-def _digest_of(values: FacilityValues) -> DayDigest | None:
-    return day_digest(values) if values.has_readings else None
+def _digest_of(values: FacilityValues, *, seals_empty: bool) -> DayDigest | None:
+    return day_digest(values) if values.has_readings or seals_empty else None

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
+from uuid import UUID
 
 import click
 import msgspec
@@ -18,6 +19,7 @@ from application.history_import.importer import (
     OnProgress,
     check_import,
     import_history,
+    new_import,
 )
 from application.history_import.inspection import InspectedFacility, inspect_readings
 from application.ports.clock import Clock
@@ -38,6 +40,7 @@ from interfaces.cli.telemetry.archive import archive_group
 from interfaces.cli.telemetry.export import export
 from interfaces.cli.telemetry.gaps import gaps
 from interfaces.cli.telemetry.history import history
+from interfaces.cli.telemetry.imports import imports_group
 from interfaces.cli.telemetry.meters import meters
 
 EXAMPLE = """
@@ -48,7 +51,7 @@ Examples:
   gridproof telemetry import usage.xml --facility fac-001 --dry-run
 
 Rows of facilities that the portfolio does not have are refused, unless --allow-unknown is given, and so are rows of
-intervals that are not over. A dry run stores nothing and
+intervals that are not over. An import can be taken back: `gridproof telemetry imports`. A dry run stores nothing and
 needs no running system (without one it does not see the portfolio); its exit status is 3 where the file would be
 refused. Green Button
 XML names usage points, not facilities: --facility says whose it is, else the title of each usage point does.
@@ -67,8 +70,8 @@ class ImportTarget(NamedTuple):
     store: TelemetryStore
     clock: Clock
     unknown_of: UnknownOf
-    record_begin: Callable[[str, HistoryReport], object]
-    """Its arguments are the file's digest and the report of the checked file."""
+    record_begin: Callable[[str, HistoryReport], UUID | None]
+    """Its arguments are the file's digest and the report of the checked file; returns what identifies the import."""
     record_end: Callable[[HistoryReport], object]
     """Also seals the days that the import touched."""
 
@@ -76,16 +79,21 @@ class ImportTarget(NamedTuple):
 @contextmanager
 def opened_target() -> Iterator[ImportTarget]:
     """The telemetry store and the log of the running system. Raises NoRunningSystem."""
-    from interfaces.bootstrap import portfolio_ids, seal_imported_history
+    from interfaces.bootstrap import imported_history, portfolio_ids, seal_imported_history
 
     with opened_stores() as stores:
-        context, log = command_context(stores), stores.act_log()
+        context, log, imports = command_context(stores), stores.act_log(), imported_history(stores)
+        begun: list[UUID] = []
 
-        def record_begin(file_sha256: str, checked: HistoryReport) -> None:
+        def record_begin(file_sha256: str, checked: HistoryReport) -> UUID:
             provenance = provenance_of(context, stores.decision_clock.now())
             begin = AdministrativeAct.begin_history_import
             facility_ids = [one.facility_id for one in checked.facilities]
-            log.record([begin(provenance, file_sha256=file_sha256, facility_ids=facility_ids)])
+            act = begin(provenance, file_sha256=file_sha256, facility_ids=facility_ids)
+            log.record([act])
+            imports.begin(new_import(act.id, provenance, file_sha256, checked))
+            begun.append(act.id)
+            return act.id
 
         def record_end(report: HistoryReport) -> None:
             provenance = provenance_of(context, stores.decision_clock.now())
@@ -96,6 +104,8 @@ def opened_target() -> Iterator[ImportTarget]:
                 changed=report.changed,
             )
             log.record([act])
+            [import_id] = begun
+            imports.complete(import_id, added=report.added, changed=report.changed, at=provenance.recorded_at)
             seal_imported_history(stores, report, provenance_of(context, stores.decision_clock.now()))
 
         yield ImportTarget(
@@ -108,6 +118,7 @@ def opened_target() -> Iterator[ImportTarget]:
 
 
 telemetry_group.add_command(archive_group)
+telemetry_group.add_command(imports_group)
 telemetry_group.add_command(history)
 telemetry_group.add_command(gaps)
 telemetry_group.add_command(meters)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from math import isfinite
+from uuid import UUID
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from domain.time_series.interval_block import (
     steps_in,
 )
 from domain.time_series.windows import IntervalSeries, TimeWindow
+from tests.import_layers import ImportLayers, Key, Value, over
 from tests.reading_columns import to_quarter_points
 
 NAN = float("nan")
@@ -39,8 +41,17 @@ class FakeTelemetryStore:
         self.available = True
         self.readings: dict[tuple[datetime, str, str], MeterReading] = {}
         self.positions: dict[int, int] = {}
-        self.imported: dict[tuple[str, int, int], tuple[float, float]] = {}
+        self.layers = ImportLayers({})
         self._quarters: dict[tuple[str, datetime], Quarter | None] = {}
+
+    @property
+    def imported(self) -> dict[Key, Value]:
+        """The imported rows that readers see."""
+        return self.layers.stored
+
+    @imported.setter
+    def imported(self, rows: dict[Key, Value]) -> None:
+        self.layers.stored = rows
 
     def write_readings(self, partition: int, stream_seq: int, readings: Sequence[MeterReading]) -> int:
         self._check()
@@ -171,7 +182,7 @@ class FakeTelemetryStore:
     def coverage(self, facility_id: str, window: TimeWindow) -> float:
         return float(self.interval_series_of([facility_id], window).coverage_pct.mean())
 
-    def import_intervals(self, intervals: ImportedIntervals) -> ImportOutcome:
+    def import_intervals(self, intervals: ImportedIntervals, import_id: UUID | None = None) -> ImportOutcome:
         self._check()
         if len(intervals) and not 1 <= intervals.step_s.min() <= intervals.step_s.max() <= LONGEST_STEP_S:
             raise ReadingsRefused(f"step_s must be 1 .. {LONGEST_STEP_S}")
@@ -183,15 +194,17 @@ class FakeTelemetryStore:
         ]
         if len(set(keys)) < len(keys):
             raise ReadingsRefused("an interval is listed twice")
+        values = dict(
+            zip(keys, zip(intervals.mean_kw.tolist(), intervals.temp_c.tolist(), strict=True), strict=True)
+        )
+        if import_id is not None:
+            if import_id not in self.layers.open_imports:
+                raise ReadingsRefused(f"import {import_id} was not begun, or was taken back")
+            self.layers.put(import_id, values)
         added = changed = 0
-        for key, kw, temp_c in zip(keys, intervals.mean_kw, intervals.temp_c, strict=True):
+        for key, value in values.items():
             before = self.imported.get(key)
-            old_kw, old_temp = before or (NAN, NAN)
-            after = (
-                float(kw) if np.isfinite(kw) else old_kw,
-                float(temp_c) if np.isfinite(temp_c) else old_temp,
-            )
-            self.imported[key] = after
+            self.imported[key] = after = over(value, before or (NAN, NAN))
             added += before is None
             changed += before is not None and not np.array_equal(before, after, equal_nan=True)
         return ImportOutcome(added=added, changed=changed, unchanged=len(keys) - added - changed)

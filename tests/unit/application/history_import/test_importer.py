@@ -4,6 +4,7 @@ import resource
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -41,10 +42,10 @@ class StopsAfter(FakeTelemetryStore):
 
     imports = 3
 
-    def import_intervals(self, intervals: ImportedIntervals) -> ImportOutcome:
+    def import_intervals(self, intervals: ImportedIntervals, import_id: UUID | None = None) -> ImportOutcome:
         self.available = self.imports > 0
         self.imports -= 1
-        return super().import_intervals(intervals)
+        return super().import_intervals(intervals, import_id)
 
 
 def in_pieces(path: Path, rows: int = 2) -> CsvReadingsFile:
