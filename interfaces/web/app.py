@@ -10,7 +10,6 @@ from litestar.di import Provide
 from litestar.types import ControllerRouterHandler
 
 from interfaces.web.api.administration.entries import PortfolioEntryController
-from interfaces.web.api.administration.programs import ProgramCommandController
 from interfaces.web.api.audit.controller import AuditController
 from interfaces.web.api.dashboard import DashboardController
 from interfaces.web.api.dr_event.callbacks import CallbackController
@@ -71,7 +70,6 @@ CONTROLLERS: list[ControllerRouterHandler] = [
     ForecastAccuracyController,
     PortfolioController,
     PortfolioEntryController,
-    ProgramCommandController,
     CurrentOfAllController,
     DREventLoadController,
     PortfolioLoadController,

@@ -1,10 +1,14 @@
-"""Routes of programs: the terms of each, and every version of them."""
+"""Routes of programs: the terms of each, every version of them, and agreement on others."""
 
 import asyncio
 
-from litestar import Controller, Response, get
-from litestar.params import FromPath
+import msgspec
+from litestar import Controller, Response, get, post
+from litestar.params import FromPath, JSONBody
 
+from application.commands.program import AgreeProgram
+from application.facility.portfolio_entries import Portfolio, ProgramEntry
+from application.facility.portfolio_validation import check_references
 from interfaces.programs import (
     ProgramDocument,
     ProgramHistoryDocument,
@@ -12,13 +16,21 @@ from interfaces.programs import (
     program_document_of_utility,
     program_history,
 )
-from interfaces.web.edge import Web
+from interfaces.web.edge import Web, WebDependencies
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
 from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, programs_of
+from interfaces.web.requests.command_context import context_of
 from interfaces.web.requests.paging import Cursor, Filter, Limit, Listing, shared_listing
-from interfaces.web.route_policy import READER_OR_UTILITY, RoutePolicy
+from interfaces.web.route_policy import OPERATOR, READER_OR_UTILITY, RoutePolicy
 from projections.program import key_of
+
+
+class ProgramAgreement(msgspec.Struct, frozen=True, kw_only=True):
+    """The result; `version` is that of the terms in force, which equal terms leave as it was."""
+
+    program_id: str
+    version: int
 
 
 class ProgramController(Controller):
@@ -52,6 +64,21 @@ class ProgramController(Controller):
             as_item=program_document if tenant is None else program_document_of_utility,
         )
 
+    @post(
+        "/",
+        status_code=200,
+        summary="Register a program, or agree on other terms of it",
+        policy=RoutePolicy(roles=OPERATOR),
+    )
+    async def agree(
+        self, request: ApiRequest, web: Web, data: JSONBody[ProgramEntry]
+    ) -> Response[ProgramAgreement]:
+        """One entry of a portfolio file. Other terms become a new version; a DR event keeps the one it was accepted
+        under."""
+        version = await asyncio.to_thread(_agree, request, web, data)
+        agreement = ProgramAgreement(program_id=data.program_id, version=version)
+        return Response(agreement, headers={"Location": f"/api/programs/{data.program_id}"})
+
     @get(
         "/{program_id:str}",
         summary="One program, with every version of its terms: when, by whom, and what changed",
@@ -67,3 +94,15 @@ class ProgramController(Controller):
         if row is None:
             raise Problem("not-found", "no such program (then); list them at /api/programs")
         return program_history(row, for_utility=tenant is not None)
+
+
+def _agree(request: ApiRequest, web: WebDependencies, entry: ProgramEntry) -> int:
+    """The version in force. Raises PortfolioInvalid."""
+    check_references(
+        Portfolio(programs=(entry,)),
+        known_utilities=[one.utility_id for one in web.portfolio.utilities()],
+        known_programs={},
+        rules=web.portfolio_rules,
+    )
+    version: int = web.bus.handle(AgreeProgram(entry=entry), context_of(request), reply_type=int)
+    return version

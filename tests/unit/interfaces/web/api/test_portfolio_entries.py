@@ -80,7 +80,7 @@ def test_a_program_is_agreed_with_the_entry_of_a_portfolio_file() -> None:
     with edge.client() as client:
         response = client.post("/api/programs", json=PROGRAM_ENTRY, headers=key)
     assert response.json() == {"program_id": "winter-peak", "version": 3}
-    assert response.headers["location"] == "/api/portfolio/programs/winter-peak"
+    assert response.headers["location"] == "/api/programs/winter-peak"
     ((command, context, _),) = edge.commands.given
     assert isinstance(command, AgreeProgram)
     assert (command.entry.utility_id, command.entry.rate_per_kw) == ("city-power", "1.5")
