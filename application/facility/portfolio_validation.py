@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -36,17 +36,37 @@ class PortfolioInvalid(ValueError):
         )
 
 
-def read_portfolio(content: bytes) -> Portfolio:
+def read_portfolio(content: bytes, *, most_values: int | None = None) -> Portfolio:
     """Decode a portfolio from a YAML or JSON document. Raises PortfolioInvalid; references are not checked
-    yet."""
+    yet.
+
+    `most_values`: of content that came from elsewhere. In YAML a few aliases stand for any number of values.
+    """
     try:
         document = msgspec.yaml.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise PortfolioInvalid([f"it is neither YAML nor JSON: {' '.join(str(error).split())}"]) from error
+    except RecursionError:
+        raise PortfolioInvalid(["it is nested too deeply"]) from None
+    if most_values is not None and not _has_at_most(most_values, document):
+        raise PortfolioInvalid([f"it stands for over {most_values} values; split it"])
     problems = list(wrong_fields(document, Portfolio))
     if problems:
         raise PortfolioInvalid(problems)
     return msgspec.convert(document, Portfolio)
+
+
+def _has_at_most(most: int, document: Any) -> bool:
+    """Counts what an alias stands for each time. It goes into the depth first, so that few values wait."""
+    waiting, count = [document], 0
+    while waiting and count <= most:
+        count += 1
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+    return count <= most
 
 
 class PortfolioRules(NamedTuple):

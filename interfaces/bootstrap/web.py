@@ -244,12 +244,24 @@ def _webhook_secrets(stores: Stores) -> WebhookSecrets:
 
 
 def _portfolio_sources(stores: Stores) -> PortfolioSources:
+    from application.operations.portfolio_import import PortfolioTarget
     from interfaces.web.portfolio_sources import PortfolioSources
 
     return PortfolioSources(
         facility=partial(_facility, stores),
         utilities=stores.utilities().listed,
         secret_references=portfolio_secrets(stores.settings, stores.clock).listed,
+        recorded_references=lambda utility_ids, facility_ids: list(
+            recorded_references(stores, utility_ids=utility_ids, facility_ids=facility_ids)
+        ),
+        target=PortfolioTarget(
+            stores.bus,
+            stores.utilities(),
+            stores.facility_coordinates(),
+            stores.act_log(),
+            stores.decision_clock,
+            stores.events,
+        ),
     )
 
 

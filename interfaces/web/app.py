@@ -10,6 +10,8 @@ from litestar.di import Provide
 from litestar.types import ControllerRouterHandler
 
 from interfaces.web.api.administration.entries import PortfolioEntryController
+from interfaces.web.api.administration.keys import KeyController
+from interfaces.web.api.administration.portfolio_file import PortfolioFileController
 from interfaces.web.api.audit.controller import AuditController
 from interfaces.web.api.dashboard import DashboardController
 from interfaces.web.api.dr_event.callbacks import CallbackController
@@ -70,6 +72,8 @@ CONTROLLERS: list[ControllerRouterHandler] = [
     ForecastAccuracyController,
     PortfolioController,
     PortfolioEntryController,
+    PortfolioFileController,
+    KeyController,
     CurrentOfAllController,
     DREventLoadController,
     PortfolioLoadController,

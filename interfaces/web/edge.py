@@ -254,6 +254,8 @@ class WebDependencies:
     )
     """For documents of settlements and statements: one of 10,000 facilities has 20 MB. All pages of a key may ask for a
     new one at once."""
+    import_limit: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(1), init=False)
+    """For portfolio files: each takes seconds."""
     what_if_limit: TenantConcurrencyLimit = field(
         default_factory=lambda: TenantConcurrencyLimit(2, share=1, most_waiting=4), init=False
     )

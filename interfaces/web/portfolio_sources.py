@@ -1,9 +1,11 @@
 """What the edge knows of the portfolio as it is recorded. All calls are synchronous."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from application.facility.portfolio_entries import UtilityEntry
+from application.facility.secret_references import RecordedReference
+from application.operations.portfolio_import import PortfolioTarget
 from domain.facility import FacilityState
 
 
@@ -15,3 +17,9 @@ class PortfolioSources:
     """Every utility, by id."""
     secret_references: Callable[[], Sequence[str]] = lambda: ()
     """The references that this process can resolve, by name."""
+    recorded_references: Callable[[Collection[str], Collection[str]], Collection[RecordedReference]] = (
+        lambda _utilities, _facilities: ()
+    )
+    """The secret references of these utilities and facilities as they are recorded now."""
+    target: PortfolioTarget | None = None
+    """Where a portfolio file is imported to; None: on the command line only."""

@@ -19,6 +19,7 @@ from application.ports.access.api_keys import Role
 ANYONE: frozenset[Role] | None = None
 UTILITY: frozenset[Role] = frozenset({"utility"})
 OPERATOR: frozenset[Role] = frozenset({"operator", "admin"})
+ADMIN: frozenset[Role] = frozenset({"admin"})
 AUDITOR: frozenset[Role] = frozenset({"auditor", "admin"})
 READER: frozenset[Role] = frozenset({"dashboard", "operator", "auditor", "admin"})
 OWNER: frozenset[Role] = frozenset({"owner"})

@@ -10,6 +10,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ExceptionHandlersMap
 
+from application.access.api_keys import InvalidApiKeyScope, InvalidApiKeyTime
 from application.command_bus.bus import IdempotencyMismatch, TooManyConflicts
 from application.event_store.event_mapper import UnknownTopic
 from application.facility.portfolio_validation import PortfolioInvalid
@@ -17,6 +18,7 @@ from application.field_problems import wrong_fields
 from application.ledger.consistency import CheckpointNotFound
 from application.ledger.proof import NotProvable
 from application.operations.dead_letter_replay import NotReplayable
+from application.ports.access.api_keys import ApiKeyNotFound, ApiKeyNotValid
 from application.ports.clock import ClockSkewed
 from application.ports.event_store.event_store import NewerTopicRefused, SaveTooLarge
 from application.ports.operations.alerts import AlertDecided, AlertNotFound
@@ -153,6 +155,12 @@ def of_portfolio(request: AnyRequest, error: PortfolioInvalid) -> Response[bytes
     return problem_response(request, Problem("invalid-request", "some fields are wrong", tuple(reasons)))
 
 
+def of_api_key(request: AnyRequest, error: InvalidApiKeyScope | InvalidApiKeyTime) -> Response[bytes]:
+    field = "expires_at" if isinstance(error, InvalidApiKeyTime) else "role"
+    reason = ProblemReason(code="invalid_field", detail=str(error), field=field)
+    return problem_response(request, Problem("invalid-request", str(error), (reason,)))
+
+
 def of_store(request: AnyRequest, error: Exception) -> Response[bytes]:
     """A store does not answer. Acknowledged requests are recorded; others can be sent again."""
     log.warning("store unavailable", error=str(error), trace_id=trace_id_of(request.scope))
@@ -220,6 +228,8 @@ def of_defect(request: AnyRequest, error: Exception) -> Response[bytes]:
 
 _BY_NAME: dict[type[Exception], str] = {
     IdempotencyMismatch: "idempotency-mismatch",
+    ApiKeyNotFound: "not-found",
+    ApiKeyNotValid: "not-allowed-now",
     AlertNotFound: "not-found",
     AlertDecided: "not-allowed-now",
     DeadLetterNotFound: "not-found",
@@ -245,6 +255,8 @@ EXCEPTION_HANDLERS = cast(
         HistoryStillLoading: of_unfolded_past,
         TimesNotIndexed: of_unfolded_past,
         PortfolioInvalid: of_portfolio,
+        InvalidApiKeyScope: of_api_key,
+        InvalidApiKeyTime: of_api_key,
         SaveTooLarge: _problem_named("body-too-large"),
         UnknownTopic: of_newer_release,
         NewerTopicRefused: of_older_release,

@@ -33,6 +33,8 @@ from tests.fakes.telemetry.meter_powers import FakeMeterPowers
 from tests.fakes.telemetry.meter_readings import FakeMeterReadings
 from tests.fakes.telemetry.rollups import FakeTelemetryRollups
 from tests.fakes.telemetry.store import FakeTelemetryStore
+from tests.given_when_then import given
+from tests.portfolio_target import portfolio_target
 from tests.property.projections.projected_logs import UTILITY, PortfolioWalk
 from tests.settlement_cases import ended_event, facility, steps_of
 from tests.settlement_documents import document_of
@@ -62,6 +64,10 @@ BODIES: dict[str, Any] = {
     "POST /api/alerts/{alert_id}/clear": {"reason": "x"},
     "POST /api/dead-letters/{dead_letter_id}/discard": {"reason": "x"},
     "POST /api/dead-letters/{dead_letter_id}/replay": {"reason": "x"},
+    "POST /api/portfolio/imports": {"file": "utilities: []", "dry_run": True},
+    "POST /api/keys": {"role": "auditor"},
+    "POST /api/keys/{key_id}/rotation": {},
+    "DELETE /api/keys/{key_id}": None,
     "POST /api/session": None,
     "DELETE /api/session": None,
 }
@@ -110,7 +116,9 @@ class House:
             "settlements": settlements,
             "ledger": SimpleNamespace(status=not_sealed, proof=not_sealed, consistency=not_sealed),
             "known_programs": dict.fromkeys,
-            "portfolio": PortfolioSources(utilities=lambda: (UtilityEntry(utility_id="city-power"),)),
+            "portfolio": PortfolioSources(
+                utilities=lambda: (UtilityEntry(utility_id="city-power"),), target=portfolio_target(given())
+            ),
             "failed_authentications_per_min": 1_000_000,  # all of them come from one address
         }
         edge.read_models = FakeReadModels(self.walk.entries)  # type: ignore[assignment]
@@ -152,6 +160,7 @@ class House:
             path="openapi.json",
             alert="bms_drift",
             program_id="summer-peak",
+            key_id="000000000000",
             period="2026-07",
         )
         url = path + QUERIES.get(route, "")

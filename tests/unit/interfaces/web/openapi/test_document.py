@@ -98,6 +98,7 @@ def test_each_example_body_is_accepted_by_its_route(house: House, route: str) ->
         dr_event_id=house.dr_event.id,
         facility_id="fac-001",
         alert_id=1,
+        key_id="000000000000",
         dead_letter_id="0" * 8 + "-0000" * 3 + "-" + "0" * 12,
     )
     with house.edge.client() as client:
