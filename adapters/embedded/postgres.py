@@ -20,7 +20,8 @@ from adapters.embedded.wal_archive import archive_settings, make_writable
 
 SUPERUSER, OWNER, APP, DATABASE = "postgres", "gridproof_owner", "gridproof_app", "gridproof"
 COMMANDS, TELEMETRY, PROJECTIONS = "gridproof_commands", "gridproof_telemetry", "gridproof_projections"
-WORKER_ROLES = (COMMANDS, TELEMETRY, PROJECTIONS)
+WEB = "gridproof_web"
+WORKER_ROLES = (COMMANDS, TELEMETRY, PROJECTIONS, WEB)
 """`migrate` grants to them (adapters.postgres.schema.worker_roles)."""
 SEARCH_PATH_OPTION = "options=-csearch_path%3Dgridproof"
 _INITDB_DEADLINE_S = 120.0

@@ -60,12 +60,13 @@ def worker_settings(settings: Settings, servers: EmbeddedServers, worker: str) -
 
 
 def _database_role(worker: str) -> str:
-    from adapters.postgres.schema.worker_roles import COMMANDS, PROJECTIONS, TELEMETRY
+    from adapters.postgres.schema.worker_roles import COMMANDS, PROJECTIONS, TELEMETRY, WEB
 
     return {
-        **dict.fromkeys(("web", "relay", "schedule", "dispatch", "notify", "measure", "forecast"), COMMANDS),
+        **dict.fromkeys(("relay", "schedule", "dispatch", "notify", "measure", "forecast"), COMMANDS),
         **dict.fromkeys(("ingest", "aggregate", "archive"), TELEMETRY),
         "project": PROJECTIONS,
+        "web": WEB,
     }[worker]
 
 

@@ -2,15 +2,26 @@
 
 import os
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
+from psycopg_pool import ConnectionPool
 
 from adapters.embedded import EmbeddedServers
-from adapters.embedded.postgres import COMMANDS, PROJECTIONS, TELEMETRY, WORKER_ROLES
+from adapters.embedded.postgres import COMMANDS, PROJECTIONS, TELEMETRY, WEB, WORKER_ROLES
+from adapters.postgres.access.api_keys import PostgresApiKeys
 from adapters.postgres.schema import worker_roles
 from adapters.postgres.schema.migrate import migrate
+from adapters.postgres.utilities import PostgresUtilities
+from application.access.api_keys import issue, revoke, rotate
+from application.facility.portfolio_entries import UtilityEntry
+from application.ports.access.api_keys import KeyIssueNotAllowed
+from domain.administration import AdministrativeAct
+from domain.event_sourcing.aggregate import Provenance
 from interfaces.bootstrap import inherited_environ, without_server_credentials, worker_settings
 from interfaces.bootstrap.doctor.checks import _database_roles
 from interfaces.settings.settings import Settings, read_settings
@@ -51,19 +62,19 @@ def test_the_roles_of_the_embedded_server_and_of_the_migrations_are_the_same() -
 
 def test_each_role_can_write_what_its_workers_write_and_nothing_else(connect: Connect) -> None:
     writes = {
-        f"INSERT INTO gridproof.demand_response_events {EVENT}": {COMMANDS},
-        f"INSERT INTO gridproof.forecasts_events {EVENT}": {COMMANDS},
-        f"INSERT INTO gridproof.demand_response_snapshots {EVENT}": {COMMANDS},
-        "INSERT INTO gridproof.reader_positions VALUES ('x', 1)": {COMMANDS},
-        "UPDATE gridproof.api_keys SET revoked_at = now()": {COMMANDS},
-        "DELETE FROM gridproof.sessions": {COMMANDS},
+        f"INSERT INTO gridproof.demand_response_events {EVENT}": {COMMANDS, WEB},
+        f"INSERT INTO gridproof.forecasts_events {EVENT}": {COMMANDS, WEB},
+        f"INSERT INTO gridproof.demand_response_snapshots {EVENT}": {COMMANDS, WEB},
+        "INSERT INTO gridproof.reader_positions VALUES ('x', 1)": {COMMANDS, WEB},
+        "UPDATE gridproof.api_keys SET revoked_at = now()": {COMMANDS, WEB},
+        "DELETE FROM gridproof.sessions": {COMMANDS, WEB},
         "DELETE FROM gridproof.rm_facilities": {PROJECTIONS},
         "UPDATE gridproof.projection_positions SET position = 0": {PROJECTIONS},
         "UPDATE gridproof.ledger_heads SET size = 0": {PROJECTIONS},
         "DELETE FROM gridproof.reading_chunks": {TELEMETRY},
         "DELETE FROM gridproof.current_values": {TELEMETRY},
         "UPDATE gridproof.telemetry_positions SET stream_seq = 0": {TELEMETRY},
-        "DELETE FROM gridproof.rollups": {TELEMETRY, COMMANDS},
+        "DELETE FROM gridproof.rollups": {TELEMETRY, COMMANDS, WEB},
         "SELECT gridproof.prepare_readings_day('2026-07-14')": {TELEMETRY},
         "SELECT gridproof.create_generation('nothing', 1)": {PROJECTIONS},
         "INSERT INTO gridproof.dead_letters (dead_letter_id, queue, subject, reason, body, parked_at) "
@@ -71,9 +82,9 @@ def test_each_role_can_write_what_its_workers_write_and_nothing_else(connect: Co
         "INSERT INTO gridproof.system_clock (epoch, started_at, speed) "
         "SELECT NULL, NULL, NULL WHERE false": set(WORKER_ROLES),
         "SELECT gridproof.extend_recorded_times(1)": {PROJECTIONS},
-        "SELECT login FROM gridproof.operators": {COMMANDS},
-        "SELECT secret_hash FROM gridproof.api_keys": {COMMANDS},
-        "SELECT * FROM gridproof.utilities": {COMMANDS},
+        "SELECT login FROM gridproof.operators": {COMMANDS, WEB},
+        "SELECT secret_hash FROM gridproof.api_keys": {COMMANDS, WEB},
+        "SELECT * FROM gridproof.utilities": {COMMANDS, WEB},
         "SELECT * FROM gridproof.demand_response_events": set(WORKER_ROLES),
         "SELECT * FROM gridproof.rm_facilities": set(WORKER_ROLES),
         "UPDATE gridproof.demand_response_events SET topic = ''": set(),
@@ -94,10 +105,53 @@ def test_doctor_finds_the_roles_and_who_is_connected(connect: Connect, database:
     assert "gridproof_telemetry 1" in result.detail
 
 
-def test_no_worker_can_issue_a_key(connect: Connect, database: Database) -> None:
+def test_no_worker_but_the_web_process_can_issue_a_key(connect: Connect, database: Database) -> None:
     issue = "INSERT INTO gridproof.api_keys (key_id, role, created_at, secret_hash) VALUES ('x', 'admin', now(), '')"
-    for role in WORKER_ROLES:
-        assert not is_allowed(connect(role), issue)
+    assert [role for role in WORKER_ROLES if is_allowed(connect(role), issue)] == [WEB]
+
+
+def test_the_web_process_makes_rotates_and_revokes_keys_and_records_it(
+    postgres_server: PostgresServer, database: Database
+) -> None:
+    now = datetime.now(UTC)
+    with ConnectionPool[Any](postgres_server.embedded.url(WEB, database.name), min_size=1) as pool:
+        keys = PostgresApiKeys(pool)
+        first = issue(keys, role="auditor", name="x", at=now, entropy=os.urandom(38)).api_key.key_id
+        rotate(keys, first, overlap=timedelta(0), at=now + timedelta(seconds=1), entropy=os.urandom(38))
+        revoke(keys, first, at=now + timedelta(seconds=2))
+        utility = UtilityEntry(utility_id="city-power")
+        at = Provenance(
+            correlation_id=uuid4(),
+            causation_id=uuid4(),
+            actor="admin:x",
+            tenant=None,
+            trace_id="0" * 32,
+            recorded_at=now,
+        )
+        begun = AdministrativeAct.begin_portfolio_import(
+            at, file_sha256=None, utilities=(), programs_changed=0, facilities_changed=0
+        )
+        assert PostgresUtilities(pool).keep([utility], at=now, act=begun) == 1
+        assert PostgresUtilities(pool).find("city-power") == utility
+        assert [key.name for key in keys.listed()] == ["x", "x"]
+        recorded = acts_in(pool)
+    assert recorded == 5
+
+
+def acts_in(pool: ConnectionPool[Any]) -> int:
+    """The number of administrative acts."""
+    with pool.connection() as connection:
+        (count,) = connection.execute("SELECT count(*) FROM gridproof.administrative_acts").fetchone() or (0,)
+    return int(count)
+
+
+def test_a_web_process_of_another_role_says_where_a_key_is_made(
+    postgres_server: PostgresServer, database: Database
+) -> None:
+    with ConnectionPool[Any](postgres_server.embedded.url(COMMANDS, database.name), min_size=1) as pool:
+        with pytest.raises(KeyIssueNotAllowed, match="gridproof keys create"):
+            issue(PostgresApiKeys(pool), role="auditor", at=datetime.now(UTC), entropy=os.urandom(38))
+        assert PostgresApiKeys(pool).listed() == []
 
 
 def test_a_database_of_before_gets_the_rights_at_the_next_migration(
@@ -178,7 +232,8 @@ def test_the_environment_of_each_worker_holds_its_own_credentials_only(
         "=s3-secret": {"project", "archive"},
         "=weather-secret": {"forecast"},
         "=influx-secret": {"web", "schedule", "aggregate", "measure", "forecast"},
-        COMMANDS: {"web", "relay", "schedule", "dispatch", "notify", "measure", "forecast"},
+        COMMANDS: {"relay", "schedule", "dispatch", "notify", "measure", "forecast"},
+        WEB: {"web"},
         TELEMETRY: {"ingest", "aggregate", "archive"},
         PROJECTIONS: {"project"},
     }

@@ -15,6 +15,7 @@ from application.ports.access.api_keys import (
     ApiKeyNotValid,
     ApiKeysUnavailable,
     ApiKeyTaken,
+    KeyIssueNotAllowed,
     StoredApiKey,
 )
 from domain.administration import AdministrativeAct
@@ -113,7 +114,14 @@ def _add(connection: psycopg.Connection[Any], stored: StoredApiKey) -> None:
     key = stored.api_key
     row = (key.key_id, key.role, key.utility_id, key.facility_id, key.created_at, key.revoked_at)
     parameters = (*row, key.name, key.expires_at, key.replaces, stored.secret_hash)
-    if not connection.execute(_ADD, parameters).rowcount:
+    try:
+        added = connection.execute(_ADD, parameters).rowcount
+    except psycopg.errors.InsufficientPrivilege:
+        raise KeyIssueNotAllowed(
+            "the database role of this process makes no keys; use `gridproof keys create` or `keys rotate` on the "
+            "machine, or give the web process the role gridproof_web (docs/guides/operator.md)"
+        ) from None
+    if not added:
         raise ApiKeyTaken(f"an API key {key.key_id} is there already; draw another id")
 
 

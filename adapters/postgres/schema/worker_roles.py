@@ -15,7 +15,9 @@ import psycopg
 from psycopg import sql
 
 COMMANDS, TELEMETRY, PROJECTIONS = "gridproof_commands", "gridproof_telemetry", "gridproof_projections"
-WORKER_ROLES = (COMMANDS, TELEMETRY, PROJECTIONS)
+WEB = "gridproof_web"
+"""The commands, and keys: an admin makes them on the page (ADR 0110)."""
+WORKER_ROLES = (COMMANDS, TELEMETRY, PROJECTIONS, WEB)
 
 _READ_MODELS = ("rm_*", "projection_positions", "projection_rebuilds", "ledger_*")
 _READINGS = (
@@ -122,13 +124,15 @@ def rights_of(role: str, of_app: Iterable[Right]) -> set[Right]:
 
 
 def _has(role: str, right: Right) -> bool:
+    if role == WEB:
+        return _has(COMMANDS, right) or (right.name, right.privilege) == ("api_keys", "INSERT")
     if right.kind == "schema":
         return True
     if right.kind == "function":
         owners = (one for one, names in _FUNCTIONS.items() if right.name in names)
         return role in owners or (role == COMMANDS and right.name not in _LISTED_FUNCTIONS)
     if _is_in(right.name, _SECRET):
-        # No worker issues keys: that is for people at the machine, with the application's role.
+        # No worker but the web process issues keys. People at the machine have the application's role.
         return role == COMMANDS and (right.name, right.privilege) != ("api_keys", "INSERT")
     if right.privilege == "SELECT" or _is_in(right.name, _OF_ALL):
         return True

@@ -55,6 +55,10 @@ class ApiKeyTaken(ValueError):
     """An API key with that id already exists; draw another id."""
 
 
+class KeyIssueNotAllowed(PermissionError):
+    """The database role of this process may not store keys."""
+
+
 class ApiKeysUnavailable(ConnectionError):
     """The store of API keys cannot be reached, or did not answer in time."""
 
@@ -66,7 +70,7 @@ class ApiKeys(Protocol):
     """
 
     def add(self, stored: StoredApiKey, act: AdministrativeAct) -> None:
-        """Store a new key. Raises ApiKeyTaken."""
+        """Store a new key. Raises ApiKeyTaken, KeyIssueNotAllowed."""
         ...
 
     def rotate(
@@ -74,7 +78,8 @@ class ApiKeys(Protocol):
     ) -> None:
         """Store `successor`, and let the key, which is valid for at least as long, expire at `until`.
 
-        Raises ApiKeyNotFound, ApiKeyTaken; ApiKeyNotValid if it is not, or not when `successor` is created.
+        Raises ApiKeyNotFound, ApiKeyTaken, KeyIssueNotAllowed; ApiKeyNotValid if it is not, or not when `successor` is
+        created.
         """
         ...
 

@@ -185,7 +185,7 @@ def _database_roles(url: str) -> CheckResult:
     return CheckResult(
         check="database roles",
         state="warning",
-        detail=f"every worker uses the application's role, {existing} of {len(WORKER_ROLES)} others exist; {detail}",
+        detail=f"{existing} of {len(WORKER_ROLES)} roles of workers exist, the others use the application's; {detail}",
         advice=f"create {', '.join(WORKER_ROLES)}, run `gridproof migrate`, and "
         "give each worker the address of its own (docs/guides/operator.md, Roles of workers)",
     )

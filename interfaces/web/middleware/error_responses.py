@@ -18,7 +18,7 @@ from application.field_problems import wrong_fields
 from application.ledger.consistency import CheckpointNotFound
 from application.ledger.proof import NotProvable
 from application.operations.dead_letter_replay import NotReplayable
-from application.ports.access.api_keys import ApiKeyNotFound, ApiKeyNotValid
+from application.ports.access.api_keys import ApiKeyNotFound, ApiKeyNotValid, KeyIssueNotAllowed
 from application.ports.clock import ClockSkewed
 from application.ports.event_store.event_store import NewerTopicRefused, SaveTooLarge
 from application.ports.operations.alerts import AlertDecided, AlertNotFound
@@ -230,6 +230,7 @@ _BY_NAME: dict[type[Exception], str] = {
     IdempotencyMismatch: "idempotency-mismatch",
     ApiKeyNotFound: "not-found",
     ApiKeyNotValid: "not-allowed-now",
+    KeyIssueNotAllowed: "forbidden",
     AlertNotFound: "not-found",
     AlertDecided: "not-allowed-now",
     DeadLetterNotFound: "not-found",
