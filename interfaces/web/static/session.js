@@ -11,6 +11,7 @@ export const session = createStore({ phase: "unknown", role: null, facilityId: n
 const WITHOUT_SESSIONS = new Set([404, 405, 501]);
 const MAY = {
   operate: ["operator", "admin"],
+  administer: ["admin"],
   optOut: ["operator", "admin", "owner"],
   audit: ["auditor", "admin"],
   alerts: ["operator", "admin", "dashboard"],

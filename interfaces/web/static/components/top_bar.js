@@ -18,6 +18,7 @@ const TABS = [
   ["facilities", "Facilities", null],
   ["audit", "Audit", "audit"],
   ["operations", "Operations", "operations"],
+  ["setup", "Setup", "operate"],
 ];
 const SECOND_MS = 1000;
 const READINGS_OLD_S = 120;

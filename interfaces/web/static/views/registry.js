@@ -21,6 +21,7 @@ export const VIEWS = {
   },
   audit: { title: "Audit", show: later("Audit", () => import("./audit.js").then((file) => file.AuditView)) },
   operations: { title: "Operations", show: later("Operations", () => import("./operations.js").then((file) => file.OperationsView)) },
+  setup: { title: "Setup", show: later("Setup", () => import("./setup/setup.js").then((file) => file.SetupView)) },
   programs: { title: "Programs", show: later("Programs", () => import("./settlement/statement.js").then((file) => file.ProgramsView)) },
   statements: { title: "Statement", show: later("Statement", () => import("./settlement/statement.js").then((file) => file.FacilityStatementView)) },
   missing: { title: "No such view", show: Missing },

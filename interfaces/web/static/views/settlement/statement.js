@@ -115,10 +115,10 @@ function Statement({ found, period, own }) {
         text=${facilities.length > FILTERED ? (one) => one.facility_id : undefined} /></${Panel}>`}`;
 }
 
-function Head({ crumb, title, period, path }) {
+function Head({ crumb, title, period, path, edit }) {
   return html`<div class="page-head">
     <div><p class="crumb">${crumb}</p><h1 tabindex="-1">${title}</h1></div>
-    <div class="actions"><${Period} period=${period} /><${Downloads} path=${path} of=${`of ${title}, ${period.replace("_", " to ")}`} /></div>
+    <div class="actions">${edit && may("operate") && html`<a class="button" href=${edit}>Edit</a>`}<${Period} period=${period} /><${Downloads} path=${path} of=${`of ${title}, ${period.replace("_", " to ")}`} /></div>
   </div>`;
 }
 
@@ -129,7 +129,7 @@ function Month({ id, options }) {
   const path = `/api/programs/${encodeURIComponent(id)}/statements/${period}`;
   const query = useQuery(path, { everyMs: EVERY_MS });
   return html`<div class="page">
-    <${Head} crumb=${html`<a href=${hrefTo("programs")}>Programs</a>`} title=${id} period=${period} path=${path} />
+    <${Head} crumb=${html`<a href=${hrefTo("programs")}>Programs</a>`} title=${id} period=${period} path=${path} edit=${hrefTo("setup", `program/${id}`)} />
     <${Loaded} query=${query} height="20rem">${(found) => html`<${Statement} found=${found} period=${period} />`}</${Loaded}>
   </div>`;
 }
