@@ -19,7 +19,7 @@ from interfaces.bootstrap.gc_tuning import freeze_startup_objects
 from interfaces.bootstrap.health.process import ReportedDependencies, heartbeats_of, reporting
 from interfaces.bootstrap.health.readiness import readiness_probes
 from interfaces.bootstrap.ledger import StoredLedger
-from interfaces.bootstrap.operations import dead_letter_replay
+from interfaces.bootstrap.operations import dead_letter_replay, portfolio_ids
 from interfaces.bootstrap.secrets import portfolio_rules, portfolio_secrets, recorded_references
 from interfaces.bootstrap.servers import cache_namespace, current_cache, wait_for_database
 from interfaces.bootstrap.stores import Stores, database_url, open_stores, replica_url
@@ -254,6 +254,7 @@ def _portfolio_sources(stores: Stores) -> PortfolioSources:
         recorded_references=lambda utility_ids, facility_ids: list(
             recorded_references(stores, utility_ids=utility_ids, facility_ids=facility_ids)
         ),
+        ids=portfolio_ids(stores),
         target=PortfolioTarget(
             stores.bus,
             stores.utilities(),

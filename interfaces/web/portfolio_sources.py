@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from application.facility.portfolio_entries import UtilityEntry
+from application.facility.portfolio_ids import PortfolioIds
 from application.facility.secret_references import RecordedReference
 from application.operations.portfolio_import import PortfolioTarget
 from domain.facility import FacilityState
@@ -21,5 +22,7 @@ class PortfolioSources:
         lambda _utilities, _facilities: ()
     )
     """The secret references of these utilities and facilities as they are recorded now."""
+    ids: PortfolioIds | None = None
+    """The facilities and utilities that a key may name; None: any."""
     target: PortfolioTarget | None = None
     """Where a portfolio file is imported to; None: on the command line only."""

@@ -25,6 +25,11 @@ VIEWS = {
     "programs": "#/programs",
     "month": f"#/programs/{PROGRAM}?period=2026-07",
     "statement": f"#/statements/{FACILITIES[0]}?period=2026-07",
+    "setup": "#/setup",
+    "setup-facility": f"#/setup/facility/{FACILITIES[0]}",
+    "setup-program": f"#/setup/program/{PROGRAM}",
+    "setup-keys": "#/setup/keys",
+    "setup-import": "#/setup/import",
     "missing": "#/no-such-view",
 }
 DRAWN = (

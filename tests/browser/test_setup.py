@@ -157,7 +157,7 @@ def test_an_admin_sets_address_and_credentials_from_the_names_that_exist(
 
 def test_zones_are_added_and_taken_away(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
-        await page.click("form button", "Add a zone")
+        await page.click("form button", "Add zone")
         await set_field(page, "zones-1-zone_id", "hall")
         await set_field(page, "zones-1-curtailable_kw", "12")
         await page.click("form button", "Remove zone 1")

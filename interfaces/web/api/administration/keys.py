@@ -19,6 +19,7 @@ from application.access.api_keys import (
     revoke,
     rotate,
 )
+from application.facility.portfolio_ids import NotInPortfolio
 from application.ports.access.api_keys import ApiKey, Role
 from interfaces.web.edge import Web, WebDependencies
 from interfaces.web.guard.access import ApiRequest
@@ -151,11 +152,18 @@ def _issue(web: WebDependencies, body: KeyBody, *, by: str) -> IssuedApiKey:
 
 def _check_scope_exists(web: WebDependencies, body: KeyBody) -> None:
     """A key of a misspelt id would be of no use."""
-    known = {one.utility_id for one in web.portfolio.utilities()}
-    if body.utility_id is not None and body.utility_id not in known:
-        raise _refused("utility_id", f"the portfolio has no utility {body.utility_id!r}")
-    if body.facility_id is not None and web.portfolio.facility(body.facility_id) is None:
-        raise _refused("facility_id", f"the portfolio has no facility {body.facility_id!r}")
+    ids = web.portfolio.ids
+    if ids is None:
+        return
+    for field, name, check in (
+        ("utility_id", body.utility_id, ids.check_utility),
+        ("facility_id", body.facility_id, ids.check_facility),
+    ):
+        try:
+            if name is not None:
+                check(name)
+        except NotInPortfolio as error:
+            raise _refused(field, str(error)) from None
 
 
 def _refused(field: str, detail: str) -> Problem:

@@ -39,6 +39,9 @@ const OF_ZONE = [
 const STRATEGIES = [["setpoint_offset", "Setpoint offset, K"], ["shed_level", "Shed level, %"]];
 const PROFILES = [["two_phase", "Two phases"], ["two_phase_no_dedup", "Two phases, no deduplication"], ["single_phase", "One phase"]];
 
+/** What is recorded, and what else there is to choose. */
+const named = (now, known) => [["", "none"], ...[...new Set([now, ...known])].filter(Boolean).map((name) => [name, name])];
+
 /** A list of objects, each drawn by `children(n)`; `blank`: a new one. Its keys are places: what is drawn is drawn anew. */
 function Rows({ form, name, one, blank, children }) {
   const rows = form.entry[name];
@@ -46,23 +49,22 @@ function Rows({ form, name, one, blank, children }) {
   return html`${form.wrong(name).map((why) => html`<span class="wrong">${why}</span>`)}
     ${rows.map((row, n) => html`<${Group} key=${`${rows.length}-${n}`} title=${`${one} ${n + 1}`}>${children(n)}
       <div class="field"><button class="button small danger" type="button" onClick=${() => without(n)}>Remove ${one.toLowerCase()} ${n + 1}</button></div></${Group}>`)}
-    <div><button class="button small" type="button" onClick=${() => form.set([name], [...rows, blank])}>Add a ${one.toLowerCase()}</button></div>`;
+    <div><button class="button small" type="button" onClick=${() => form.set([name], [...rows, blank])}>Add ${one.toLowerCase()}</button></div>`;
 }
 
 function Bms({ form, connects, references }) {
   const now = form.entry.bms.credentials_ref;
-  const names = [...new Set([...(now ? [now] : []), ...(references || []).map(({ reference }) => reference)])];
   return html`<${Group} title="Building management system">
-    <${Field} form=${form} path=${["bms", "address"]} label="Address" empty="" disabled=${!connects} hint=${connects ? "http or https" : "Role admin alone sets address and credentials"} />
+    <${Field} form=${form} path=${["bms", "address"]} label="Address" empty="" whole disabled=${!connects} hint=${connects ? "http or https" : "Role admin alone sets address and credentials"} />
     <${Field} form=${form} path=${["bms", "profile"]} label="Profile" kind="select" options=${PROFILES} />
-    <${Field} form=${form} path=${["bms", "credentials_ref"]} label="Credentials" kind="select" disabled=${!connects} options=${[["", "none"], ...names.map((name) => [name, name])]} hint="Names of secrets; values are never shown" />
+    <${Field} form=${form} path=${["bms", "credentials_ref"]} label="Credentials" kind="select" whole disabled=${!connects} options=${named(now, (references || []).map(({ reference }) => reference))} hint="Names of secrets; values are never shown" />
   </${Group}>`;
 }
 
 export function FacilityForm({ id }) {
   const connects = may("administer", useStore(session));
   const references = useOnce("/api/portfolio/secret-references");
-  const programs = useOnce("/api/programs"); // a hint only: a server without that list takes any name that exists
+  const programs = useOnce("/api/programs?limit=500");
   const known = (programs.data?.items || []).map(({ program_id: one }) => one);
   const saved = ({ facility_id: name, domain_events: recorded }) => {
     toast(recorded ? `${name}: ${recorded} changes recorded.` : `${name}: nothing was changed.`);
@@ -72,7 +74,7 @@ export function FacilityForm({ id }) {
   return html`<${EntryForm} title=${id || "New facility"} recorded=${id && `/api/portfolio/facilities/${encodeURIComponent(id)}`} blank=${BLANK} path="/api/facilities" submit=${id ? "Save" : "Register"} saved=${saved}
     note=${!id && !connects && "A new facility is registered with a key of role admin: it names address and credentials of a building."}>${(form) => html`
     <${Group} title="Facility">
-      <${Field} form=${form} path=${["facility_id"]} label="Id" empty="" disabled=${Boolean(id)} hint="a to z, 0 to 9, - and _" />
+      ${!id && html`<${Field} form=${form} path=${["facility_id"]} label="Id" empty="" whole hint="a to z, 0 to 9, - and _" />`}
       <${Fields} form=${form} of=${PLACE} />
       <${Meters} form=${form} />
       <${Field} form=${form} path=${["groups"]} label="Groups" kind="list" hint="Labels of your own, with commas" />
@@ -83,7 +85,7 @@ export function FacilityForm({ id }) {
       <${Field} form=${form} path=${["zones", n, "strategy"]} label="How" kind="select" options=${STRATEGIES} />
       <${Fields} form=${form} at=${["zones", n]} of=${OF_ZONE} />`}</${Rows}>
     <${Rows} form=${form} name="programs" one="Enrolment" blank=${{ program_id: known[0] || "", kw: null, level_kw: null }}>${(n) => html`
-      <${Field} form=${form} path=${["programs", n, "program_id"]} label="Program" empty="" list=${known} />
+      <${Field} form=${form} path=${["programs", n, "program_id"]} label="Program" kind="select" empty="" whole options=${named(form.entry.programs[n].program_id, known)} />
       <${Fields} form=${form} at=${["programs", n]} of=${[["kw", "Enrolled power, kW", "text", "Empty: not agreed"], ["level_kw", "Firm service level, kW", "text", "Empty: that of the program"]]} />`}</${Rows}>
     <${Group} title="Limits"><${Fields} form=${form} of=${LIMITS} /></${Group}>`}</${EntryForm}>`;
 }

@@ -54,7 +54,7 @@ const written = {
 };
 
 /** `form`: `{entry, set(path, value), wrong(name)}`; `kind`: text, number, list, json, select (with `options`) or check. */
-export function Field({ form, path, label, kind = "text", hint, options, empty = null, list, ...rest }) {
+export function Field({ form, path, label, kind = "text", hint, options, empty = null, whole = kind === "json", ...rest }) {
   const name = nameOf(path);
   const value = valueAt(form.entry, path);
   const [text, setText] = useState(value === null || value === undefined ? "" : asText(value));
@@ -69,14 +69,13 @@ export function Field({ form, path, label, kind = "text", hint, options, empty =
   if (kind === "check") {
     return html`<div class="field"><label class="row" for=${id}><input type="checkbox" checked=${value} onChange=${({ target }) => form.set(path, target.checked)} ...${common} />${label}</label>${says}</div>`;
   }
-  let input = html`<input class="input" type=${kind === "number" ? "number" : "text"} step=${kind === "number" ? "any" : undefined} autocomplete="off" list=${list && `${id}-list`} value=${text} onInput=${typed} ...${common} />`;
+  let input = html`<input class="input" type=${kind === "number" ? "number" : "text"} step=${kind === "number" ? "any" : undefined} autocomplete="off" value=${text} onInput=${typed} ...${common} />`;
   if (kind === "select") {
     input = html`<select class="select" value=${value ?? ""} onChange=${({ target }) => form.set(path, target.value || empty)} ...${common}>
       ${options.map(([one, words]) => html`<option key=${one} value=${one}>${words}</option>`)}</select>`;
   }
   if (kind === "json") input = html`<textarea class="textarea" spellcheck="false" value=${text} onInput=${typed} ...${common}></textarea>`;
-  return html`<div class="field ${kind === "json" ? "whole" : ""}"><label for=${id}>${label}</label>${input}
-    ${list && html`<datalist id=${`${id}-list`}>${list.map((one) => html`<option key=${one} value=${one} />`)}</datalist>`}${says}</div>`;
+  return html`<div class="field ${whole ? "whole" : ""}"><label for=${id}>${label}</label>${input}${says}</div>`;
 }
 
 /** Fields as `[name, label, kind, hint]`, all below the same path. */

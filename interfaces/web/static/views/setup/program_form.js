@@ -34,8 +34,8 @@ export function ProgramForm({ id }) {
   const note = "Other terms become a new version. A DR event keeps the version that it was accepted under.";
   return html`<${EntryForm} title=${id || "New program"} note=${note} recorded=${id && `/api/portfolio/programs/${encodeURIComponent(id)}`} blank=${BLANK} path="/api/programs" submit=${id ? "Agree" : "Register"} saved=${saved}>${(form) => html`
     <${Group} title="Program">
-      <${Field} form=${form} path=${["program_id"]} label="Id" empty="" disabled=${Boolean(id)} hint="a to z, 0 to 9, - and _" />
-      <${Field} form=${form} path=${["utility_id"]} label="Utility" kind="select" empty="" disabled=${Boolean(id)} options=${[["", "choose one"], ...names.filter(([one]) => one !== form.entry.utility_id), ...(form.entry.utility_id ? [names.find(([one]) => one === form.entry.utility_id) || [form.entry.utility_id, form.entry.utility_id]] : [])]} />
+      ${!id && html`<${Field} form=${form} path=${["program_id"]} label="Id" empty="" whole hint="a to z, 0 to 9, - and _" />`}
+      <${Field} form=${form} path=${["utility_id"]} label="Utility" kind="select" empty="" whole disabled=${Boolean(id)} options=${[["", "choose one"], ...names.filter(([one]) => one !== form.entry.utility_id), ...(form.entry.utility_id ? [names.find(([one]) => one === form.entry.utility_id) || [form.entry.utility_id, form.entry.utility_id]] : [])]} />
       <${Field} form=${form} path=${["rank"]} label="Rank" kind="number" hint="Decides between utilities" />
       <${Field} form=${form} path=${["shortfall_policy"]} label="At a shortfall" kind="select" options=${named(["continue", "reallocate", "abort"])} />
       <${Field} form=${form} path=${["forecast_guardrail"]} label="On a degraded forecast" kind="select" options=${named(["block", "accept_no_weather", "warn"])} />

@@ -4,16 +4,13 @@ from typing import Any
 
 import pytest
 
-from application.facility.portfolio_entries import UtilityEntry
 from interfaces.web.portfolio_sources import PortfolioSources
-from tests.unit.interfaces.web.api.test_portfolio_entries import facility
+from tests.portfolio_ids import portfolio_ids
 from tests.unit.interfaces.web.edge import NOW, Edge, problem_of
 
 
 def edge_with_a_portfolio(**others: Any) -> Edge:
-    sources = PortfolioSources(
-        facility=facility, utilities=lambda: (UtilityEntry(utility_id="city-power", name="City Power"),)
-    )
+    sources = PortfolioSources(ids=portfolio_ids("fac-001", utility_ids=["city-power"]))
     return Edge(others={"portfolio": sources, **others})
 
 
