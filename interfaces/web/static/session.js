@@ -14,6 +14,7 @@ const MAY = {
   administer: ["admin"],
   optOut: ["operator", "admin", "owner"],
   audit: ["auditor", "admin"],
+  changes: ["auditor", "operator", "admin", "owner"],
   alerts: ["operator", "admin", "dashboard"],
   operations: ["operator", "admin"],
   ledger: ["auditor", "operator", "admin"],

@@ -20,6 +20,7 @@ const ICONS = {
   "dr-events": html`<path d="M13 2 5 13.5h6L10 22l8.5-12h-6.2z" />`,
   facilities: html`<path d="M4 21V5l8-2.5V21M12 9h8v12M2.5 21h19M7.5 8.5v.01M7.5 12.5v.01M7.5 16.5v.01M16 13v.01M16 17v.01" />`,
   audit: html`<path d="M12 2.5 20 6v6c0 5-3.4 8.2-8 9.5C7.4 20.2 4 17 4 12V6z" /><path d="m8.5 12 2.5 2.5 4.5-5" />`,
+  changes: html`<path d="M4 20h4L19.5 8.5l-4-4L4 16zM13 7l4 4" />`,
   operations: html`<path d="M3 12h4l2.5-7 5 14 2.5-7h4" />`,
   setup: html`<path d="M4 7h9m5 0h2M4 17h2m5 0h9" /><circle cx="15.5" cy="7" r="2.5" /><circle cx="8.5" cy="17" r="2.5" />`,
   sun: html`<circle cx="12" cy="12" r="4" /><path d="M12 2v2.5M12 19.5V22M2 12h2.5M19.5 12H22M5 5l1.8 1.8M17.2 17.2 19 19M19 5l-1.8 1.8M6.8 17.2 5 19" />`,

@@ -17,6 +17,7 @@ const TABS = [
   ["dr-events", "DR events", null],
   ["facilities", "Facilities", null],
   ["audit", "Audit", "audit"],
+  ["changes", "Changes", "changes"],
   ["operations", "Operations", "operations"],
   ["setup", "Setup", "operate"],
 ];

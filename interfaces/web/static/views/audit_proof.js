@@ -20,13 +20,11 @@ function cell(value) {
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }
 
-export function csvOf(steps) {
-  const rows = steps.map((step) => {
-    const { kind, position, causation_id } = step.caused_by;
-    return COLUMNS.map((name) => cell({ ...step, cause_kind: kind, cause_position: position, causation_id }[name])).join(",");
-  });
-  return `${[COLUMNS.join(","), ...rows].join("\r\n")}\r\n`;
-}
+/** `rows` as objects, with `columns` of them. */
+export const csvText = (columns, rows) => `${[columns, ...rows.map((row) => columns.map((name) => cell(row[name])))].map((cells) => cells.join(",")).join("\r\n")}\r\n`;
+
+export const csvOf = (steps) =>
+  csvText(COLUMNS, steps.map(({ caused_by: { kind, position, causation_id }, ...step }) => ({ ...step, cause_kind: kind, cause_position: position, causation_id })));
 
 /** The newest checkpoint and how much it signs, of the log of demand response. */
 export function LedgerFacts({ ledger }) {

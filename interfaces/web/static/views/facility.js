@@ -100,7 +100,8 @@ function Head({ row, current, ask }) {
       <div class="row"><h1 tabindex="-1">${row.facility_id}</h1><${Chip} look=${facilityState(row, current)} /></div>
       <p class="lede">${row.programs.join(", ") || "in no program"}${reason}</p>
     </div>
-    <div class="actions"><a class="button" href=${hrefTo("statements", row.facility_id)}>Statement</a>${may("operate", signedIn) && html`<a class="button" href=${hrefTo("setup", `facility/${row.facility_id}`)}>Edit</a>`}${may("optOut", signedIn) && html`<${Actions} row=${row} operates=${may("operate", signedIn)} ask=${ask} />`}</div>
+    <div class="actions"><a class="button" href=${hrefTo("statements", row.facility_id)}>Statement</a>
+      ${may("changes", signedIn) && html`<a class="button" href=${hrefTo("changes", null, { facility: row.facility_id })}>Changes</a>`}${may("operate", signedIn) && html`<a class="button" href=${hrefTo("setup", `facility/${row.facility_id}`)}>Edit</a>`}${may("optOut", signedIn) && html`<${Actions} row=${row} operates=${may("operate", signedIn)} ask=${ask} />`}</div>
   </div>`;
 }
 

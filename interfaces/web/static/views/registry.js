@@ -20,6 +20,7 @@ export const VIEWS = {
     show: later("Facilities", () => import("./facility.js").then(({ FacilityView, FacilitiesView }) => (at) => (at.id ? html`<${FacilityView} ...${at} />` : html`<${FacilitiesView} />`))),
   },
   audit: { title: "Audit", show: later("Audit", () => import("./audit.js").then((file) => file.AuditView)) },
+  changes: { title: "Changes", show: later("Changes", () => import("./changes.js").then((file) => file.ChangesView)) },
   operations: { title: "Operations", show: later("Operations", () => import("./operations.js").then((file) => file.OperationsView)) },
   setup: { title: "Setup", show: later("Setup", () => import("./setup/setup.js").then((file) => file.SetupView)) },
   programs: { title: "Programs", show: later("Programs", () => import("./settlement/statement.js").then((file) => file.ProgramsView)) },
