@@ -151,16 +151,20 @@ def read_acts(log: StreamLog, *, before: int | None, limit: int, wanted: ActFilt
 
 
 def described_acts(log: StreamLog, entries: Iterable[StreamEntry]) -> list[Act]:
-    """In the order given; domain events of facilities with what was in force before. Raises StreamLogUnavailable."""
+    """In the order given. Raises StreamLogUnavailable."""
     shown = list(entries)
+    subjects = subjects_of(log, shown)
+    return [subjects.act_of(entry) for entry in shown]
+
+
+def subjects_of(log: StreamLog, entries: Iterable[StreamEntry]) -> SubjectHistory:
+    """Of the facilities and programs in whose streams `entries` are. Raises StreamLogUnavailable."""
     streams = {
         entry.domain_event.originator_id
-        for entry in shown
+        for entry in entries
         if isinstance(entry.domain_event, Facility.Event | Program.Event)
     }
-    history = log.entries_of(sorted(streams), topics=_OF_SUBJECTS) if streams else []
-    subjects = SubjectHistory.folded(history)
-    return [subjects.act_of(entry) for entry in shown]
+    return SubjectHistory.folded(log.entries_of(sorted(streams), topics=_OF_SUBJECTS) if streams else [])
 
 
 class SubjectHistory(msgspec.Struct, frozen=True):
@@ -186,8 +190,6 @@ class SubjectHistory(msgspec.Struct, frozen=True):
 
     def act_of(self, entry: StreamEntry) -> Act:
         act = entry.domain_event
-        name = self.names.get(act.originator_id, "")
-        facility_ids = (name,) if isinstance(act, Facility.Event) else _facilities_in(act)
         return Act(
             position=entry.position,
             domain_event_id=act.domain_event_id,
@@ -195,24 +197,35 @@ class SubjectHistory(msgspec.Struct, frozen=True):
             kind=kind_of(type(act)),
             who=act.actor,
             topic=get_topic(type(act)),
-            what=self._text_of(entry, name),
+            what=self.text_of(entry),
             why=reason_of(act),
-            facility_ids=facility_ids,
-            program_id=name if isinstance(act, Program.Event) else getattr(act, "program_id", None),
+            facility_ids=self.facilities_of(act),
+            program_id=self.program_of(act),
             dr_event_id=getattr(act, "dr_event_id", None),
             correlation_id=act.correlation_id,
             causation_id=act.causation_id,
             trace_id=act.trace_id,
         )
 
-    def _text_of(self, entry: StreamEntry, name: str) -> str:
+    def facilities_of(self, act: DomainEvent) -> tuple[str, ...]:
+        """Those that it names, or whose stream it is of."""
+        return (self._name_of(act),) if isinstance(act, Facility.Event) else _facilities_in(act)
+
+    def program_of(self, act: DomainEvent) -> str | None:
+        return self._name_of(act) if isinstance(act, Program.Event) else getattr(act, "program_id", None)
+
+    def text_of(self, entry: StreamEntry) -> str:
+        """A sentence, with what was in force before."""
         act, before = entry.domain_event, self.before.get(entry.position)
         if isinstance(act, Program.Event):
-            return program_text(act, name, before)
+            return program_text(act, self._name_of(act), before)
         if isinstance(act, Facility.Event):
-            describe = FACILITY_DESCRIPTIONS.get(type(act))
+            name, describe = self._name_of(act), FACILITY_DESCRIPTIONS.get(type(act))
             return description_of(act, name) if describe is None else f"{name} {describe(act, before)}"
         return act_text(act)
+
+    def _name_of(self, act: DomainEvent) -> str:
+        return self.names.get(act.originator_id, "")
 
 
 def _name_of(state: FacilityState | ProgramState) -> str:

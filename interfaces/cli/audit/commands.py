@@ -16,6 +16,7 @@ from interfaces.cli.console.printing import print_fields, print_json, print_tabl
 from interfaces.cli.console.session import opened_stores
 
 if TYPE_CHECKING:
+    from domain.dispatch import DispatchState
     from projections.audit.replay import AuditDocument
     from projections.audit.steps import AuditTrailRow
     from projections.audit.stream_log import AsOf
@@ -121,11 +122,18 @@ def print_document(document: "AuditDocument") -> None:
                     dispatch.target_kw,
                     dispatch.delivered_kw,
                     len(dispatch.commands),
-                    dispatch.failure,
+                    _what_went_wrong(dispatch),
                 )
                 for facility_id, dispatch in document.dispatches.items()
             ],
         )
+
+
+def _what_went_wrong(dispatch: "DispatchState") -> str | None:
+    """As far as its state says; the reasons of the steps say more."""
+    blocked = f"blocked: its forecast is {dispatch.blocked_by}" if dispatch.status == "blocked" else None
+    left = None if dispatch.left is None else f"{dispatch.left.replace('_', ' ')}: {dispatch.left_reason}"
+    return dispatch.failure or blocked or left or dispatch.aborted_reason
 
 
 def _cause(step: "AuditTrailRow") -> str:

@@ -1,4 +1,4 @@
-"""`gridproof audit export`: writes the steps of one DR event, or of all, to files."""
+"""`gridproof audit export`: writes the steps of one DR event, or the whole log, to files."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from interfaces.bootstrap import Stores
     from projections.audit.steps import AuditTrailRow
+    from projections.audit.whole_log import AuditRow
 
 EXAMPLE = """
 \b
@@ -20,8 +21,9 @@ Examples:
   gridproof audit export --out export/
   gridproof audit export --dr-event UTIL-2026-0042 --format jsonl,csv,parquet --out export/
 
-One line or row for each step: who did what, when, why, and caused by which. ID is ours, or the utility's own.
-All steps up to the log's head as it was at the start; it says which position that was. Where the audit trail is
+One line or row for each step: who did what, when, why, and caused by which. ID is ours, or the utility's own. Without
+--dr-event it is every position of the log: the steps of all DR events (`type` step), and everything else (`type` act).
+All of it up to the log's head as it was at the start; it says which position that was. Where the audit trail is
 behind the log, it waits until it is not, and writes nothing where that takes too long. A file that is there already
 is not overwritten.
 """
@@ -58,7 +60,7 @@ def _formats(written: str) -> tuple[str, ...]:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def export(reference: str | None, formats: tuple[str, ...], folder: Path, as_json: bool) -> None:
-    """Every step of a DR event, or of all of them, in files for other programs."""
+    """Every step of a DR event, or every position of the log, in files for other programs."""
     from interfaces.cli.audit.step_files import export_steps
 
     with opened_stores() as stores:
@@ -75,20 +77,26 @@ def export(reference: str | None, formats: tuple[str, ...], folder: Path, as_jso
 
 def _steps(
     stores: "Stores", reference: str | None, head: int, progress: "Callable[[int], None]"
-) -> "Iterator[AuditTrailRow]":
+) -> "Iterator[AuditRow]":
     """The steps up to position `head`, in log order. Raises DREventNotRecorded."""
     from projections.audit.replay import DREventNotRecorded, resolve_dr_event
+    from projections.audit.whole_log import every_row
     from projections.queries.views import all_rows
 
-    filters, found = dict[str, str](), False
-    if reference is not None:
-        filters["dr_event_id"] = str(resolve_dr_event(stores.stream_log(), reference))
-    for step in all_rows(stores.read_models().audit_trail, **filters):
-        if step.position > head:
+    trail, found = stores.read_models().audit_trail, False
+    rows: Iterator[AuditRow]
+    if reference is None:
+        rows = every_row(stores.stream_log(), trail.by_key, until=head)
+    else:
+        dr_event_id = resolve_dr_event(stores.stream_log(), reference)
+        steps: Iterator[AuditTrailRow] = all_rows(trail, dr_event_id=str(dr_event_id))
+        rows = steps
+    for row in rows:
+        if row.position > head:
             break
         found = True
-        progress(step.position)
-        yield step
+        progress(row.position)
+        yield row
     if reference is not None and not found:
         raise DREventNotRecorded(
             f"no step of {reference} is known; list DR events with `gridproof dr-events list`"

@@ -1,4 +1,4 @@
-"""Writes the steps of DR events to JSON lines, CSV or Parquet files, streaming; files appear only when complete."""
+"""Writes rows of the audit to JSON lines, CSV or Parquet files, streaming; files appear only when complete."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from interfaces.cli.console.atomic_files import UnfinishedFile, converted_os_errors, publish
 from interfaces.cli.console.printing import json_line
-from projections.audit.steps import AuditTrailRow
+from projections.audit.whole_log import AuditRow
 
 BATCH = 1_000
 """Steps in memory at once, and in a row group of a Parquet file."""
@@ -20,17 +20,16 @@ STEM = "audit-steps"
 COLUMNS = (
     "position", "recorded_at", "dr_event_id", "facility_id", "who", "what", "why", "topic", "domain_event_id",
     "cause_kind", "causation_id", "cause_position", "cause_topic", "cause_what", "correlation_id", "trace_id", "tenant",
+    "program_id",
 )  # fmt: skip
 """Of CSV and Parquet; JSON lines have the cause as an object of its own."""
 _NUMBERS = frozenset({"position", "cause_position"})
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A cell that starts with one of these could be run as a formula by a spreadsheet."""
-Write = Callable[[Sequence[AuditTrailRow]], None]
+Write = Callable[[Sequence[AuditRow]], None]
 
 
-def export_steps(
-    steps: Iterable[AuditTrailRow], formats: Iterable[str], folder: Path
-) -> tuple[int, list[Path]]:
+def export_steps(steps: Iterable[AuditRow], formats: Iterable[str], folder: Path) -> tuple[int, list[Path]]:
     """Write all steps to one file per format; returns their number and the files.
 
     Raises FileAlreadyExists or FileNotWritten.
@@ -59,7 +58,7 @@ def _formed(file: UnfinishedFile) -> Iterator[Write]:
     with converted_os_errors(file.path):
         write = form.enter_context(FORMATS[file.path.suffix.removeprefix(".")](file.file))
 
-    def written(steps: Sequence[AuditTrailRow]) -> None:
+    def written(steps: Sequence[AuditRow]) -> None:
         with converted_os_errors(file.path):
             write(steps)
 
@@ -99,7 +98,7 @@ def _parquet(file: BinaryIO) -> Iterator[Write]:
 
     with ParquetWriter(file, schema) as writer:
 
-        def write(steps: Sequence[AuditTrailRow]) -> None:
+        def write(steps: Sequence[AuditRow]) -> None:
             columns = zip(*(_cells(step, _plain) for step in steps), strict=True)
             arrays = [pa.array(values, kind_of(name)) for name, values in zip(COLUMNS, columns, strict=True)]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
@@ -114,7 +113,7 @@ FORMATS: dict[str, Callable[[BinaryIO], AbstractContextManager[Write]]] = {
 }
 
 
-def _cells(step: AuditTrailRow, formed: Callable[[str, Any], Any]) -> list[Any]:
+def _cells(step: AuditRow, formed: Callable[[str, Any], Any]) -> list[Any]:
     cause = step.caused_by
     of_cause = {
         "cause_kind": cause.kind,
@@ -123,7 +122,9 @@ def _cells(step: AuditTrailRow, formed: Callable[[str, Any], Any]) -> list[Any]:
         "cause_topic": cause.topic,
         "cause_what": cause.what,
     }
-    return [formed(name, of_cause[name] if name in of_cause else getattr(step, name)) for name in COLUMNS]
+    return [
+        formed(name, of_cause[name] if name in of_cause else getattr(step, name, None)) for name in COLUMNS
+    ]
 
 
 def _plain(column: str, value: Any) -> Any:

@@ -176,7 +176,8 @@ def test_an_export_ends_at_the_head_of_the_log_at_its_start(
     told = terminal.run("audit", "export", "--out", terminal.folder)
 
     exported = (terminal.folder / "audit-steps.jsonl").read_text().splitlines()
-    assert [json.loads(line) for line in exported] == before["steps"]
+    rows = [json.loads(line) for line in exported]
+    assert [row for row in rows if row["type"] == "step"] == before["steps"]
     assert f"up to position {before['position']} of the log" in told.stdout
 
 
@@ -193,7 +194,21 @@ def test_an_export_waits_for_a_lagging_audit_trail_and_leaves_no_file_on_a_time_
 
     with terminal.worker("project"):
         exported = terminal.document("audit", "export", "--out", terminal.folder / "whole")
-    assert exported["steps"] == len(terminal.document("audit", "replay", "UTIL-1")["steps"])
+    with closing(PostgresEventStore(DemandResponse, terminal.database.app_dsn)) as store:
+        log = [entry.position for entry in store.read_after(0, 1_000)]
+    rows = [
+        json.loads(line) for line in (terminal.folder / "whole/audit-steps.jsonl").read_text().splitlines()
+    ]
+    assert [row["position"] for row in rows] == log  # each position of the log, once
+    assert exported["steps"] == len(log)
+    steps = [row for row in rows if row["type"] == "step"]
+    assert steps == terminal.document("audit", "replay", "UTIL-1")["steps"]
+    acts = {row["topic"]: row for row in rows if row["type"] == "act"}
+    assert {"facility.registered.v1", "program.terms-agreed.v2"} <= set(acts)
+    assert acts["facility.registered.v1"]["what"].startswith(
+        f"{acts['facility.registered.v1']['facility_id']} registered"
+    )
+    assert acts["program.terms-agreed.v2"]["program_id"]
 
 
 def test_a_cancellation_is_recorded_with_actor_and_reason(terminal: Terminal, accepted: UUID) -> None:

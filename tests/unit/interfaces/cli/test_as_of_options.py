@@ -44,6 +44,7 @@ HTTP_READS = (
     "/api/facilities/{facility_id}",
     "/api/portfolio",
     "/api/audit/dr-events/{dr_event_id}",
+    "/api/audit/facilities/{facility_id}",
 )
 HTTP_OTHERWISE = {
     "/api/audit/administration": "each act has its position and moment; what came later is cut off by them",
