@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from projections.audit.stream_log import AsOf
     from projections.dispatch.projection import DispatchRow, MeasurementRow
     from projections.dr_event.projection import DREventRow
+    from projections.portfolio.row import PortfolioRow, Readiness
     from projections.queries.views import View
 
 LIST_EXAMPLE = """
@@ -86,11 +87,22 @@ def list_dr_events(status: str | None, limit: int, past: "AsOf | None", as_json:
     """The newest first."""
     with opened_stores() as stores:
         page = _all_of_them(stores, past).listed(filters={"status": status} if status else None, limit=limit)
+        readiness = _readiness(stores, past)
     if as_json:
-        print_json({"dr_events": page.rows})
+        print_json({"dr_events": page.rows, "readiness": readiness})
     elif page.rows:
         print_table(
-            ["id", "utility's id", "status", "starts at", "ends at", "target kW", "delivered kW", "outcome"],
+            [
+                "id",
+                "utility's id",
+                "status",
+                "starts at",
+                "ends at",
+                "target kW",
+                "delivered kW",
+                "outcome",
+                "facilities",
+            ],
             [
                 (
                     row.dr_event_id,
@@ -101,6 +113,7 @@ def list_dr_events(status: str | None, limit: int, past: "AsOf | None", as_json:
                     row.target_kw,
                     "not measurable" if row.is_not_measurable else row.delivered_kw,
                     row.outcome,
+                    _readiness_text(readiness.get(str(row.dr_event_id))),
                 )
                 for row in page.rows
             ],
@@ -116,6 +129,28 @@ def _all_of_them(stores: "Stores", past: "AsOf | None") -> "View[DREventRow]":
         return HistoricalLists(stores.stream_log()).dr_events(past).rows
     warn_if_behind(stores, "dr_events")
     return stores.read_models().dr_events
+
+
+def _readiness(stores: "Stores", past: "AsOf | None") -> "dict[str, Readiness]":
+    """By the id of an open DR event, where facilities do not serve as planned, or may not."""
+    from projections.portfolio.projection import KEY
+
+    portfolio: View[PortfolioRow]
+    if past is None:
+        portfolio = stores.read_models().portfolio
+    else:
+        from projections.as_of.lists import HistoricalLists
+
+        portfolio = HistoricalLists(stores.stream_log()).portfolio(past).rows
+    row = portfolio.get(KEY)
+    return {} if row is None else row.readiness
+
+
+def _readiness_text(counts: "Readiness | None") -> str | None:
+    if counts is None:
+        return None
+    parts = ((counts.blocked, "blocked"), (counts.at_risk, "at risk"), (counts.dropped_out, "dropped out"))
+    return ", ".join(f"{count} {name}" for count, name in parts if count)
 
 
 @dr_events_group.command("show", epilog=SHOW_EXAMPLE)
