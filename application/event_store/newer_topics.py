@@ -100,6 +100,8 @@ NEWER_TOPICS: frozenset[str] = frozenset(
         "administration.alert-cleared.v1",
         "administration.history-import-taken-back.v1",
         "administration.messages-decoded-again.v1",
+        "administration.meter-login-created.v1",
+        "administration.meter-login-revoked.v1",
         "administration.meter-readings-removed.v1",
         "day-seals.opened.v1",
         "day-seals.sealed.v1",

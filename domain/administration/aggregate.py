@@ -32,6 +32,8 @@ class AdministrativeAct(Aggregate[AdministrativeActState]):
     ApiKeyIssued: TypeAlias = events.ApiKeyIssued
     ApiKeyRotated: TypeAlias = events.ApiKeyRotated
     ApiKeyRevoked: TypeAlias = events.ApiKeyRevoked
+    MeterLoginCreated: TypeAlias = events.MeterLoginCreated
+    MeterLoginRevoked: TypeAlias = events.MeterLoginRevoked
     DeadLettersDecided: TypeAlias = events.DeadLettersDecided
     AlertAcknowledged: TypeAlias = events.AlertAcknowledged
     AlertCleared: TypeAlias = events.AlertCleared
@@ -88,6 +90,16 @@ class AdministrativeAct(Aggregate[AdministrativeActState]):
         return cls.open_stream(
             api_key_act_id("revoked", key_id), cls.ApiKeyRevoked, provenance, key_id=key_id
         )
+
+    @classmethod
+    def create_meter_login(cls, provenance: Provenance, *, facility_id: str) -> Self:
+        stream_id = uuid5(NAMESPACE, f"meter-login-created:{provenance.causation_id}")
+        return cls.open_stream(stream_id, cls.MeterLoginCreated, provenance, facility_id=facility_id)
+
+    @classmethod
+    def revoke_meter_login(cls, provenance: Provenance, *, facility_id: str) -> Self:
+        stream_id = uuid5(NAMESPACE, f"meter-login-revoked:{provenance.causation_id}")
+        return cls.open_stream(stream_id, cls.MeterLoginRevoked, provenance, facility_id=facility_id)
 
     @classmethod
     def decide_dead_letters(

@@ -87,6 +87,20 @@ class ApiKeyRevoked(Event, frozen=True, kw_only=True):
     key_id: str
 
 
+class MeterLoginCreated(Event, frozen=True, kw_only=True):
+    """The meters of a facility may log in at the embedded broker from now on."""
+
+    TOPIC: ClassVar[str] = "administration.meter-login-created.v1"
+    facility_id: str
+
+
+class MeterLoginRevoked(Event, frozen=True, kw_only=True):
+    """The meters of a facility may not log in any more."""
+
+    TOPIC: ClassVar[str] = "administration.meter-login-revoked.v1"
+    facility_id: str
+
+
 class DeadLettersDecided(Event, frozen=True, kw_only=True):
     """A person replayed or discarded dead letters. The reason stands beside them."""
 

@@ -34,6 +34,14 @@ def _key_revoked(act: AdministrativeAct.ApiKeyRevoked) -> str:
     return f"API key {act.key_id} revoked"
 
 
+def _meter_login_created(act: AdministrativeAct.MeterLoginCreated) -> str:
+    return f"login of the meters of facility {act.facility_id} created"
+
+
+def _meter_login_revoked(act: AdministrativeAct.MeterLoginRevoked) -> str:
+    return f"login of the meters of facility {act.facility_id} revoked"
+
+
 def _dead_letters_decided(act: AdministrativeAct.DeadLettersDecided) -> str:
     named = ", ".join(map(str, act.dead_letter_ids[:3])) + (", ..." if act.count > 3 else "")
     return f"{act.count} dead letter{'' if act.count == 1 else 's'} {act.decision}: {named}"
@@ -143,6 +151,8 @@ ACT_DESCRIPTIONS: dict[type[DomainEvent], Callable[[Any], str]] = {
     AdministrativeAct.ApiKeyIssued: _key_issued,
     AdministrativeAct.ApiKeyRotated: _key_rotated,
     AdministrativeAct.ApiKeyRevoked: _key_revoked,
+    AdministrativeAct.MeterLoginCreated: _meter_login_created,
+    AdministrativeAct.MeterLoginRevoked: _meter_login_revoked,
     AdministrativeAct.DeadLettersDecided: _dead_letters_decided,
     AdministrativeAct.AlertAcknowledged: _alert_acknowledged,
     AdministrativeAct.AlertCleared: _alert_cleared,

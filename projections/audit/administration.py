@@ -35,6 +35,8 @@ _KINDS: dict[ActKind, tuple[type[DomainEvent], ...]] = {
         AdministrativeAct.ApiKeyIssued,
         AdministrativeAct.ApiKeyRotated,
         AdministrativeAct.ApiKeyRevoked,
+        AdministrativeAct.MeterLoginCreated,
+        AdministrativeAct.MeterLoginRevoked,
     ),
     "import": (
         AdministrativeAct.HistoryImportBegun,

@@ -1,5 +1,7 @@
 """`gridproof keys meters`: manages the logins of a facility's meters at the embedded broker."""
 
+from typing import Literal
+
 import click
 import msgspec
 
@@ -54,12 +56,13 @@ def create(facility_id: str, *, allow_unknown: bool, as_json: bool) -> None:
     logins = meter_logins(current_settings())
     if not allow_unknown:
         _check_is_in_portfolio(facility_id)
-    made = CreatedLogin(
-        facility_id=facility_id,
-        user=facility_id,
-        password=logins.create(facility_id),
-        port=logins.mqtt_port(),
-    )
+    password = logins.create(facility_id)
+    try:
+        _record("create_meter_login", facility_id)
+    except BaseException:
+        logins.revoke(facility_id)
+        raise
+    made = CreatedLogin(facility_id=facility_id, user=facility_id, password=password, port=logins.mqtt_port())
     if as_json:
         print_json_line(made)
         return
@@ -68,6 +71,29 @@ def create(facility_id: str, *, allow_unknown: bool, as_json: bool) -> None:
         f"It may publish to meters/{facility_id}/METER/readings and nothing else, at MQTT port {made.port}.",
         err=True,
     )
+
+
+def _record(decision: Literal["create_meter_login", "revoke_meter_login"], facility_id: str) -> None:
+    """The administrative act. A login can be made before the first start, and must be revoked also while nothing can be
+    recorded: a warning says so then. Raises OperationsUnavailable."""
+    from application.command_bus.decision_context import provenance_of
+    from application.event_store.newer_topics import check_writes_newer_topics
+    from application.ports.event_store.event_store import NewerTopicRefused
+    from domain.administration import AdministrativeAct
+    from interfaces.bootstrap import NoRunningSystem
+    from interfaces.cli.console.session import command_context, opened_stores
+
+    try:
+        with opened_stores() as stores:
+            check_writes_newer_topics(
+                "logins of meters", writes_newer_topics=stores.events.writes_newer_topics()
+            )
+            provenance = provenance_of(command_context(stores), stores.decision_clock.now())
+            stores.act_log().record(
+                [getattr(AdministrativeAct, decision)(provenance, facility_id=facility_id)]
+            )
+    except (NoRunningSystem, NewerTopicRefused) as error:
+        click.echo(f"not recorded for the audit: {error}", err=True)
 
 
 def _check_is_in_portfolio(facility_id: str) -> None:
@@ -114,3 +140,4 @@ def revoke(facility_id: str) -> None:
 
     meter_logins(current_settings()).revoke(facility_id)
     click.echo(f"the meters of {facility_id} may not log in any more")
+    _record("revoke_meter_login", facility_id)

@@ -5,7 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from adapters.embedded import EmbeddedServers
+from adapters.postgres.operations.act_log import PostgresActLog
+from application.ports.operations.unavailable import OperationsUnavailable
 from tests.acceptance.cli.terminal import Terminal
 from tests.servers import Database
 
@@ -31,6 +35,10 @@ def test_a_login_is_created_shown_once_listed_and_revoked(tmp_path: Path) -> Non
         listed = gridproof(tmp_path, "list")
         assert listed.stdout.split() == ["fac-001"]
         assert made["password"] not in listed.stdout + listed.stderr
+        unrecorded = gridproof(tmp_path, "create", "fac-002", "--allow-unknown")
+        assert unrecorded.returncode == 0
+        assert "not recorded for the audit" in unrecorded.stderr
+        assert gridproof(tmp_path, "revoke", "fac-002").returncode == 0
         again = gridproof(tmp_path, "create", "fac-001", "--allow-unknown")
         assert again.returncode == 1
         assert "revoke it for another password" in again.stderr
@@ -64,6 +72,30 @@ def test_a_facility_that_the_portfolio_does_not_have_gets_no_login_by_mistake(
         assert (
             terminal.document("keys", "meters", "create", "fac-900", "--allow-unknown")["user"] == "fac-900"
         )
+        assert terminal.run("keys", "meters", "create", "fac-001").exit_code == 1  # it has one
+        assert terminal.run("keys", "meters", "revoke", "fac-001").exit_code == 0
+        assert terminal.run("keys", "meters", "revoke", "fac-002").exit_code == 1  # it has none
+        acts = terminal.document("audit", "administration", "--kind", "access")["acts"]
+        assert [(act["what"], act["facility_ids"]) for act in acts] == [
+            ("login of the meters of facility fac-001 revoked", ["fac-001"]),
+            ("login of the meters of facility fac-900 created", ["fac-900"]),
+            ("login of the meters of facility fac-001 created", ["fac-001"]),
+        ]
+        assert all(act["who"].startswith("operator:cli/") for act in acts)
+
+
+def test_a_login_that_cannot_be_recorded_is_taken_back(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(self: object, acts: object) -> int:
+        raise OperationsUnavailable("the store is away")
+
+    terminal = Terminal(database, tmp_path)
+    terminal.import_portfolio()
+    monkeypatch.setattr(PostgresActLog, "record", refused)
+    with EmbeddedServers(tmp_path / "data", postgres=False, valkey=False):
+        assert "the store is away" in terminal.run("keys", "meters", "create", "fac-001").stderr
+        assert terminal.document("keys", "meters", "list") == {"facility_ids": []}
 
 
 def test_a_key_for_an_id_that_nobody_has_is_refused(tmp_path: Path, database: Database) -> None:

@@ -17,7 +17,7 @@ const PAGE = 50;
 const MOST_SAVED = 10_000;
 const MOST_LINKS = 3;
 const KINDS = {
-  facility: "facility", maintenance: "maintenance", opt_out: "opt-out and opt-in", program: "program", access: "key", import: "import",
+  facility: "facility", maintenance: "maintenance", opt_out: "opt-out and opt-in", program: "program", access: "key or login", import: "import",
   alert: "alert or dead letter", override: "override", system: "system",
 };
 const COLUMNS = ["position", "recorded_at", "kind", "who", "what", "why", "facility_ids", "program_id", "dr_event_id", "topic", "correlation_id", "trace_id"];
