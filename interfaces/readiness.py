@@ -35,17 +35,21 @@ class DependencyState(msgspec.Struct, frozen=True, kw_only=True):
     """The kind of failure."""
 
 
-class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+class Readiness(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: Literal["ready", "degraded", "not_ready"]
     dependencies: tuple[DependencyState, ...]
+    system: str | None = None
+    """Tells this system from another one that answers at the same address. Only web processes say it."""
 
 
-def readiness_of(states: Iterable[DependencyState]) -> Readiness:
+def readiness_of(states: Iterable[DependencyState], *, system: str | None = None) -> Readiness:
     dependencies = tuple(states)
     down = [state for state in dependencies if not state.up]
     not_ready = any(state.needed for state in down)
     return Readiness(
-        status="not_ready" if not_ready else "degraded" if down else "ready", dependencies=dependencies
+        status="not_ready" if not_ready else "degraded" if down else "ready",
+        dependencies=dependencies,
+        system=system,
     )
 
 

@@ -17,7 +17,9 @@ from typing import Self
 import msgspec
 
 from adapters.embedded.errors import DataFolderInUse, DiskUnusable
+from adapters.embedded.orphans import is_alive
 
+LOCK = "embedded.lock"
 MIN_FREE_BYTES = 200_000_000
 """A new PostgreSQL takes 40 MB and preallocates its log in files of 16 MB."""
 
@@ -111,6 +113,16 @@ class DataFolder:
             self._lock_fd = -1
 
 
+def runs_in(path: Path) -> bool:
+    """Whether the process that took the folder's lock last still runs. The lock is not touched: a process that starts
+    takes it without waiting."""
+    try:
+        holder = (path / LOCK).read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return False
+    return holder.isdigit() and is_alive(int(holder))
+
+
 def _make_private(path: Path) -> str:
     """Take the rights of group and others from the folder and all in it; the report of it, empty if they had none.
 
@@ -177,7 +189,7 @@ def write_private(file: Path, content: bytes) -> None:
 
 def _locked(path: Path) -> int:
     """Take the lock, which the kernel releases however its holder ends. The pid is for the error message."""
-    lock_fd = os.open(path / "embedded.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    lock_fd = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

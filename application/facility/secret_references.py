@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from application.facility.portfolio_entries import FacilityEntry, UtilityEntry
+from application.facility.portfolio_entries import FacilityEntry, Portfolio, UtilityEntry
 
 PREFIX = "GRIDPROOF_SECRET_"
 _OLD_FORMS = ("env:", "file:/")
@@ -73,6 +73,14 @@ def references_of_utility(entry: UtilityEntry) -> Iterator[RecordedReference]:
         yield RecordedReference(owner, "webhook_secret_ref", entry.webhook_secret_ref)
     if entry.callback_secret_ref is not None:
         yield RecordedReference(owner, "callback_secret_ref", entry.callback_secret_ref)
+
+
+def references_of(portfolio: Portfolio) -> Iterator[RecordedReference]:
+    """All that a portfolio file holds."""
+    for utility in portfolio.utilities:
+        yield from references_of_utility(utility)
+    for facility in portfolio.facilities:
+        yield from references_of_facility(facility)
 
 
 def references_of_facility(entry: FacilityEntry) -> Iterator[RecordedReference]:

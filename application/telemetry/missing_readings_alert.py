@@ -46,8 +46,7 @@ class MissingReadings:
         if not ids:
             return {}
         now, listing = self._clock.now(), self._meters.among(ids)
-        wait = timedelta(seconds=SILENT_AFTER_WALL_S / self._clock.wall_seconds(1.0))
-        wait = min(max(SILENT_AFTER, wait), LONGEST_SILENCE)
+        wait = self._wait()
         values = {value.facility_id: value for value in self._store.current(ids)}
         ends_at = interval_start(now - wait)
         block = self._store.interval_series_of(ids, TimeWindow(ends_at - COVERED, ends_at))
@@ -58,16 +57,36 @@ class MissingReadings:
         }
         return {one: detail for one, detail in found.items() if detail is not None}
 
+    def silent_of(self, listing: Mapping[str, Collection[str]]) -> dict[str, list[str]]:
+        """Facility -> those of its meters in `listing` that are silent; where it lists none, of those that sent in the
+        last day. Facilities without a silent meter are left out. Raises TelemetryStoreUnavailable."""
+        since = self._clock.now() - self._wait()
+        values = {value.facility_id: value for value in self._store.current(sorted(listing))}
+        silent = {one: _silent(listed, values.get(one), since) for one, listed in listing.items()}
+        return {one: meters for one, meters in silent.items() if meters}
+
+    def _wait(self) -> timedelta:
+        """After such a time without a reading a meter is silent."""
+        wait = timedelta(seconds=SILENT_AFTER_WALL_S / self._clock.wall_seconds(1.0))
+        return min(max(SILENT_AFTER, wait), LONGEST_SILENCE)
+
+
+def _newest(value: CurrentValue | None) -> dict[str, datetime]:
+    return {} if value is None else {meter.meter_id: meter.newest_reading_at for meter in value.meters}
+
+
+def _silent(listed: Collection[str], value: CurrentValue | None, since: datetime) -> list[str]:
+    newest = _newest(value)
+    return [one for one in sorted(listed or newest) if one not in newest or newest[one] < since]
+
 
 def _shortage(
     listed: frozenset[str], value: CurrentValue | None, coverage_pct: float, since: datetime
 ) -> str | None:
-    newest = {} if value is None else {meter.meter_id: meter.newest_reading_at for meter in value.meters}
-    meters = sorted(listed or newest)
+    meters = listed or _newest(value).keys()
     if not meters:
         return "it lists no meter, and none sends"
-    silent = [one for one in meters if one not in newest or newest[one] < since]
-    if silent:
+    if silent := _silent(listed, value, since):
         more = f" and {len(silent) - _NAMED} more" if len(silent) > _NAMED else ""
         return f"{len(silent)} of {len(meters)} meters are silent: {', '.join(silent[:_NAMED])}{more}"
     if coverage_pct < LEAST_COVERAGE_PCT:

@@ -6,6 +6,7 @@ process. Adapters are imported inside the functions, so that a process loads onl
 
 from interfaces.bootstrap.clock import accelerated_clock, clock_of, machine_time
 from interfaces.bootstrap.forecast import forecast_cycle
+from interfaces.bootstrap.health.web_answer import WebAnswer, ask_web
 from interfaces.bootstrap.ingest_handover import IngestHandover
 from interfaces.bootstrap.ledger import (
     ledger_status,
@@ -33,22 +34,26 @@ from interfaces.bootstrap.processes import WORKERS, run_worker
 from interfaces.bootstrap.raw_archive import raw_archive, raw_archive_progress
 from interfaces.bootstrap.secrets import (
     OLD_REFERENCE_ADVICE,
+    UNRESOLVED_ADVICE,
     old_references,
     portfolio_rules,
     recorded_references,
     secret_namespace,
+    unresolved_references,
 )
 from interfaces.bootstrap.servers import (
     NoRunningSystem,
     accept_cluster,
     check_schema,
     embedded_servers,
+    ended_system,
     meter_logins,
     migrate_database,
     read_release,
     resolve_addresses,
     save_addresses,
     spawn_child,
+    system_identity,
     with_embedded,
     write_private,
 )
@@ -65,16 +70,20 @@ from interfaces.bootstrap.worker_credentials import (
 
 __all__ = [
     "OLD_REFERENCE_ADVICE",
+    "UNRESOLVED_ADVICE",
     "WORKERS",
     "IngestHandover",
     "NoRunningSystem",
     "Stores",
+    "WebAnswer",
     "accelerated_clock",
     "accept_cluster",
+    "ask_web",
     "check_audit_file",
     "check_schema",
     "clock_of",
     "embedded_servers",
+    "ended_system",
     "forecast_cycle",
     "gap_sources",
     "imported_history",
@@ -110,6 +119,8 @@ __all__ = [
     "secret_namespace",
     "spawn_child",
     "stored_meters",
+    "system_identity",
+    "unresolved_references",
     "verify_ledger",
     "verify_read_models",
     "verify_settlements",

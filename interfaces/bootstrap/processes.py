@@ -162,7 +162,7 @@ async def _relay(stores: Stores, stop: asyncio.Event) -> None:
 async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
     from adapters.postgres.operations.database_server import PostgresDatabaseServer
     from interfaces.bootstrap.backup.backups import backup_monitor
-    from interfaces.bootstrap.secrets import log_old_references
+    from interfaces.bootstrap.secrets import log_references
     from interfaces.workers.loops.side_task import run_side_task
     from interfaces.workers.schedule.blocked_dispatch_review import BlockedDispatchReview
     from interfaces.workers.schedule.dead_letter_monitor import DeadLetterMonitor
@@ -209,7 +209,7 @@ async def _schedule(stores: Stores, stop: asyncio.Event) -> None:
     ]
     checks += [one.periodic for one in (telemetry_retention(stores), backup_monitor(stores)) if one]
     side_tasks: dict[str, Callable[[asyncio.Event], Awaitable[None]]] = {
-        "old secret references": lambda _: asyncio.to_thread(log_old_references, stores),
+        "secret references": lambda _: asyncio.to_thread(log_references, stores),
         "telemetry lag monitor": partial(watch_lag, stores, locks),
         "lost work sweeper": partial(lost_work.sweep_lost_work, stores, locks),
     }

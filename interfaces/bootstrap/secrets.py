@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger("secrets")
 _BATCH = 500
 _AWAY: tuple[type[Exception], ...] = (*UNAVAILABLE, ReadModelsUnavailable)
+UNRESOLVED_ADVICE = (
+    "set them for every process that uses them (web checks signatures, notify signs callbacks, dispatch logs in at "
+    "BMSs), in its environment, in the folder of secrets or in its env file (docs/guides/operator.md, Secrets)"
+)
 OLD_REFERENCE_ADVICE = (
     "move each secret to env:GRIDPROOF_SECRET_* or into the folder of secrets, import the portfolio with the new "
     "references, and set GRIDPROOF_OLD_SECRET_REFERENCES_UNTIL (docs/guides/operator.md, Secrets)"
@@ -92,6 +96,23 @@ def old_references(stores: Stores) -> list[RecordedReference]:
     return [one for one in recorded_references(stores) if not namespace.contains(one.reference)]
 
 
+def unresolved_references(stores: Stores, recorded: Iterable[RecordedReference] | None = None) -> list[str]:
+    """`OWNER, FIELD: why` for each of `recorded` (None: of the portfolio) that this process cannot resolve.
+
+    One that is refused is not among them.
+    """
+    secrets = portfolio_secrets(stores.settings, stores.clock)
+    unresolved = []
+    for one in recorded_references(stores) if recorded is None else recorded:
+        try:
+            secrets.resolve(one.reference)
+        except SecretReferenceRefused:
+            continue
+        except SecretError as error:
+            unresolved.append(f"{one.owner}, {one.field}: {error}")
+    return unresolved
+
+
 def refused_bms_addresses(stores: Stores) -> list[str]:
     """`FACILITY: why` for each registered BMS address that is in no allowed network, as far as it shows unresolved."""
     from interfaces.bootstrap.stores import facility_rows
@@ -117,10 +138,11 @@ def is_refused(stores: Stores, reference: str) -> bool:
     return False
 
 
-def log_old_references(stores: Stores) -> None:
-    """Name each in the log of this process; while the database is away, none."""
+def log_references(stores: Stores) -> None:
+    """Name each old one, and each that does not resolve, in the log of this process; none while the database is
+    away."""
     try:
-        old = old_references(stores)
+        old, unresolved = old_references(stores), unresolved_references(stores)
     except _AWAY as error:
         log.warning("the secret references were not looked at", why=str(error))
         return
@@ -133,6 +155,8 @@ def log_old_references(stores: Stores) -> None:
             refused=is_refused(stores, one.reference),
             advice=OLD_REFERENCE_ADVICE,
         )
+    for named in unresolved:
+        log.warning("a secret of the portfolio is not there", reference=named, advice=UNRESOLVED_ADVICE)
 
 
 def callback_secrets(stores: Stores) -> Callable[[str], bytes | None]:

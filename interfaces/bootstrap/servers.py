@@ -32,6 +32,7 @@ ADDRESSES = "addresses.json"
 _SAVED = frozenset(
     f"{PREFIX}{name}"
     for name in (
+        "HTTP_BIND",
         "DATABASE_URL",
         "MIGRATION_DATABASE_URL",
         "NATS_URL",
@@ -139,6 +140,17 @@ def resolve_addresses(settings: Settings) -> Settings:
     return read_settings(saved | named)
 
 
+def ended_system(settings: Settings) -> str | None:
+    """What to do where the `gridproof up` of the data folder, whose addresses were used, does not run. None: it runs,
+    or its addresses are of no concern."""
+    from adapters.embedded.data_folder import runs_in
+
+    folder = settings.data_dir
+    if settings.database_url is not None or not (folder / ADDRESSES).exists() or runs_in(folder):
+        return None
+    return f"`gridproof up` does not run in {folder.absolute()}: start it there"
+
+
 _KEPT_WHILE_STOPPED = frozenset(
     f"{PREFIX}{name}"
     for name in (
@@ -239,13 +251,16 @@ def meter_logins(settings: Settings) -> MeterLogins:
 
 def cache_namespace(settings: Settings, pool: Any) -> str:
     """What the names of this system's entries in the cache begin with (ADR 0096). Raises OperationsUnavailable."""
+    return CACHE_NAMESPACE if settings.redis_url is None else namespaced(system_identity(pool))
+
+
+def system_identity(pool: Any) -> str:
+    """What tells this system from every other one. Raises OperationsUnavailable."""
     from adapters.postgres.connection.transaction import transaction
     from adapters.postgres.operations.system_name import system_name
 
-    if settings.redis_url is None:
-        return CACHE_NAMESPACE
     with transaction(pool) as connection:
-        return namespaced(system_name(connection))
+        return system_name(connection)
 
 
 def namespaced(system: str) -> str:

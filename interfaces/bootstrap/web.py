@@ -21,7 +21,12 @@ from interfaces.bootstrap.health.readiness import readiness_probes
 from interfaces.bootstrap.ledger import StoredLedger
 from interfaces.bootstrap.operations import dead_letter_replay, portfolio_ids
 from interfaces.bootstrap.secrets import portfolio_rules, portfolio_secrets, recorded_references
-from interfaces.bootstrap.servers import cache_namespace, current_cache, wait_for_database
+from interfaces.bootstrap.servers import (
+    cache_namespace,
+    current_cache,
+    system_identity,
+    wait_for_database,
+)
 from interfaces.bootstrap.stores import Stores, database_url, open_stores, replica_url
 from interfaces.bootstrap.telemetry import gap_sources, monitored_telemetry
 from interfaces.settings.settings import Settings
@@ -206,6 +211,7 @@ def web_dependencies(stores: Stores, replica: ReplicaReads | None = None) -> Web
         replica_reads=replica,
         read_rates=_read_rates(settings),
         failed_authentications_per_min=settings.http_failed_authentications_per_min,
+        system=system_identity(stores.pool),
         probes=readiness_probes(stores),
         reported=ReportedDependencies(heartbeats_of(stores)),
         queue_depth=settings.queue_depth,

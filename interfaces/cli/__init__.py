@@ -62,11 +62,17 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
     context.exit()
 
 
-@click.group(cls=LazyGroup, lazy=COMMANDS, epilog=EXAMPLE, context_settings={"max_content_width": 100})
+@click.group(
+    cls=LazyGroup,
+    lazy=COMMANDS,
+    epilog=EXAMPLE,
+    context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]},
+)
 @click.option(
     "--env-file",
     type=click.Path(path_type=Path),
-    help="Settings (GRIDPROOF_NAME=value lines) for what the environment does not say.",
+    help="Settings (GRIDPROOF_NAME=value lines) for what the environment does not say. Without it: gridproof.env in "
+    "the data folder, then in ~/.config/gridproof.",
 )
 @click.option(
     "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Print it."

@@ -22,9 +22,10 @@ SOMETHING_WRONG = 3
 @click.pass_context
 def doctor(context: click.Context, as_json: bool) -> None:
     """Look at every server, the schema, the projections, the disk and the clocks."""
+    from interfaces.bootstrap import ended_system
     from interfaces.bootstrap.doctor.checks import run_checks
 
-    found = list(run_checks(_settings()))
+    found = list(run_checks(_settings(), ended_system(current_settings())))
     healthy = all(one.state != "wrong" for one in found)
     if as_json:
         print_json({"ok": healthy, "checks": found})

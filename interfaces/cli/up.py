@@ -15,8 +15,10 @@ from interfaces.bootstrap import (
     log_misfits,
     old_references,
     open_stores,
+    unresolved_references,
     weather_problems,
 )
+from interfaces.cli.console.printing import name_unresolved
 from interfaces.cli.console.session import current_settings
 from interfaces.logs import configure_logs
 from interfaces.settings.settings import Settings
@@ -45,7 +47,7 @@ def up() -> None:
     with private_umask(), RunningSystem(settings) as system:
         settings = system.start_servers()
         _make_admin_key(settings)
-        _name_old_references(settings)
+        _name_references(settings)
         _name_missing_weather(settings)
         _name_log_misfits(settings)
         system.start_workers(settings)
@@ -58,13 +60,14 @@ def up() -> None:
         click.echo("stopping ...", err=True)
 
 
-def _name_old_references(settings: Settings) -> None:
+def _name_references(settings: Settings) -> None:
     with closing(open_stores(settings, pool_size=1)) as stores:
-        old = old_references(stores)
+        old, unresolved = old_references(stores), unresolved_references(stores)
     for one in old:
         click.echo(f"outside of the namespace of secrets: {one.named}", err=True)
     if old:
         click.echo(OLD_REFERENCE_ADVICE, err=True)
+    name_unresolved(unresolved)
 
 
 def _name_missing_weather(settings: Settings) -> None:

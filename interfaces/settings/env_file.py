@@ -1,4 +1,4 @@
-"""Parser of the settings file of `--env-file`: `NAME=value` lines, `#` comments, optional quotes and `export`."""
+"""Parser of files of settings: `NAME=value` lines, `#` comments, optional quotes and `export`."""
 
 from pathlib import Path
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from types import TracebackType
 from typing import Self
 
@@ -18,6 +16,7 @@ from application.ports.event_store.event_store import EventStoreUnavailable
 from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.bootstrap import (
     IngestHandover,
+    ask_web,
     embedded_servers,
     inherited_environ,
     machine_time,
@@ -27,6 +26,7 @@ from interfaces.bootstrap import (
     raw_archive,
     save_addresses,
     spawn_child,
+    system_identity,
     with_embedded,
     without_server_credentials,
     worker_settings,
@@ -35,6 +35,7 @@ from interfaces.log_files import LogFiles, LogRetention, LogRotation
 from interfaces.settings.settings import Settings
 from interfaces.system.private_files import make_private_folder
 from interfaces.system.supervisor import RestartPolicy, Supervisor
+from interfaces.workers.web.server import listening
 
 PROCESSES: dict[str, str] = {
     "web": "web",
@@ -51,9 +52,11 @@ PROCESSES: dict[str, str] = {
     "forecast": "forecast",
 }
 """Process -> worker: two dispatch workers, so that the other continues when one dies."""
-GRIDPROOF = (sys.executable, "-m", "interfaces.cli")
-"""The program of the worker processes. A test may start another one, which plants a fault."""
+GRIDPROOF = (sys.executable, "-m", "interfaces.cli", "--env-file", os.devnull)
+"""The program of the worker processes. Their environment is complete: no default file adds what they were not given.
+A test may start another one, which plants a fault."""
 READY_WITHIN_S = 60.0
+ANSWER_WITHIN_S = 2.0
 NEVER_GIVE_UP = RestartPolicy(most_in_a_row=1_000_000)
 """A worker that cannot work yet, because its database is away, must come back by itself."""
 log = structlog.get_logger("system")
@@ -73,11 +76,16 @@ class RunningSystem:
         self._program = program or GRIDPROOF
         self._servers = embedded_servers(settings)
         self._supervisor: Supervisor | None = None
+        self._identity = ""
         self._handover: IngestHandover | None = None
         self._log_rotation: LogRotation | None = None
 
     def start_servers(self) -> Settings:
-        """Start the embedded servers and migrate; returns the settings with every address."""
+        """Start the embedded servers and migrate; returns the settings with every address.
+
+        Raises AddressTaken before anything starts.
+        """
+        listening(self.settings.http_host, self.settings.http_port).close()
         # No other process uses an embedded database yet; another database may be used by older releases.
         is_unshared = self.settings.database_url is None
         self._servers.start()
@@ -121,8 +129,9 @@ class RunningSystem:
     ) -> None:
         """Start the workers with `settings`; `environs` has additional variables by process name."""
         self.settings = settings
-        with closing(open_stores(settings, pool_size=1, is_start=True)):
-            pass  # refuses another clock than that of the first start, before any worker begins
+        # Refuses another clock than that of the first start, before any worker begins.
+        with closing(open_stores(settings, pool_size=1, is_start=True)) as stores:
+            self._identity = system_identity(stores.pool)
         save_addresses(settings)
         self._supervisor = Supervisor(
             spawn_child, settings.data_dir / "logs", policy=NEVER_GIVE_UP, on_restart=self._restarted
@@ -178,15 +187,19 @@ class RunningSystem:
         return f"http://{self.settings.http_bind}"
 
     def wait_until_ready(self) -> None:
-        """Wait until `/ready` answers. Raises NotReady."""
+        """Wait until `/ready` of a process of this system answers. Raises NotReady, also where another one answers."""
         deadline = time.monotonic() + READY_WITHIN_S
         while time.monotonic() < deadline:
-            try:
-                with urllib.request.urlopen(f"{self.url}/ready", timeout=2) as answer:  # noqa: S310 - our own address
-                    if answer.status == 200:
-                        return
-            except (urllib.error.URLError, OSError, TimeoutError):
-                time.sleep(0.05)
+            with suppress(OSError):
+                answer = ask_web(self.url, within_s=ANSWER_WITHIN_S)
+                if answer.is_ready(self._identity):
+                    return
+                if answer.is_foreign(self._identity):
+                    raise NotReady(
+                        f"something else answers at {self.url}, not this system: keep your keys from it, end it or "
+                        "choose another address with GRIDPROOF_HTTP_BIND"
+                    )
+            time.sleep(0.05)
         raise NotReady(
             f"{self.url}/ready did not answer in {READY_WITHIN_S:g} s; read {self.settings.data_dir}/logs"
         )

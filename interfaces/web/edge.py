@@ -195,6 +195,8 @@ class WebDependencies:
     read_rates: ReadRates = field(default_factory=ReadRates)
     failed_authentications_per_min: int = 60
     """Of one client network; beyond it they are answered 429."""
+    system: str | None = None
+    """What tells this system from others; `/ready` says it."""
     probes: tuple[ReadinessProbe, ...] = ()
     reported: Callable[[], Awaitable[Sequence[DependencyState]]] = _nothing_reported
     """The dependencies of other processes, as those report them."""

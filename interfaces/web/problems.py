@@ -102,6 +102,11 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
         "That past is still being folded",
         "Ask the same again as `Retry-After` says: it goes on from there.",
     ),
+    "secret-unavailable": ProblemType(
+        503,
+        "Signatures cannot be checked: the operator has to set the secret",
+        "Post the same request again as `Retry-After` says; tell the operator if it stays.",
+    ),
     "unavailable": ProblemType(
         503, "A store cannot be reached", "Post the same request again as `Retry-After` says."
     ),

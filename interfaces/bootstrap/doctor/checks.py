@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from application.operations.clock_monitor import MAX_SKEW_S
+from application.ports.operations.alerts import every_open_alert
 from application.weather.requirements import CONSEQUENCE
 from interfaces.bootstrap.clock import check_system_clock, clock_of
 from interfaces.bootstrap.connection_budget import total_budget
+from interfaces.bootstrap.doctor.alerts import NAME as ALERTS
+from interfaces.bootstrap.doctor.alerts import check_alerts
 from interfaces.bootstrap.doctor.disk import LOG_FILES, check_disk, check_log_files
 from interfaces.bootstrap.doctor.ledger import check_ledger
 from interfaces.bootstrap.doctor.ledger_places import check_ledger_places
+from interfaces.bootstrap.doctor.meters import NAME as METERS
+from interfaces.bootstrap.doctor.meters import check_meters
+from interfaces.bootstrap.doctor.other_servers import (
+    BMS,
+    CERTIFICATES,
+    WEB,
+    check_bms,
+    check_certificates,
+    check_web,
+)
 from interfaces.bootstrap.doctor.portfolio import check_bms_addresses, check_secret_references
 from interfaces.bootstrap.doctor.raw_archive import check_raw_archive
 from interfaces.bootstrap.doctor.replication import (
@@ -24,6 +37,7 @@ from interfaces.bootstrap.doctor.replication import (
     check_timelines,
 )
 from interfaces.bootstrap.doctor.result import CheckFailed, CheckResult
+from interfaces.bootstrap.doctor.servers import DATABASE_DISK, check_database_disk, check_nats
 from interfaces.bootstrap.doctor.signatures import check_signatures
 from interfaces.bootstrap.doctor.telemetry_log import NAME as TELEMETRY_LOG
 from interfaces.bootstrap.doctor.telemetry_log import check_telemetry_log
@@ -37,7 +51,7 @@ from interfaces.settings.settings import Settings
 WITHIN_S = 5.0
 MOST_SKEW_S = 2.0
 MOST_LAG = 1_000
-NAMED = 5
+_AGAIN = "PostgreSQL answered, and then did not: run `gridproof doctor` again"
 _REPLICAS_ADVICE = (
     "bring the NATS servers that are away back; a stream gets the replicas of GRIDPROOF_NATS_REPLICAS when a worker "
     "that uses it starts"
@@ -47,10 +61,10 @@ _REPLICAS_ADVICE = (
 Check = Callable[[], str | CheckResult | Awaitable[str]]
 
 
-def run_checks(settings: Settings) -> Iterator[CheckResult]:
-    """Run every check, one after the other, each within a time limit."""
-    yield _run_check("settings", lambda: f"{len(settings.described())} set, data in {settings.data_dir}")
-    yield from _database_checks(settings)
+def run_checks(settings: Settings, ended: str | None = None) -> Iterator[CheckResult]:
+    """Run every check, one after the other, each within a time limit. `ended` as `ended_system` says it."""
+    yield _run_check("settings", lambda: _settings(settings))
+    yield from _database_checks(settings, ended)
     nats, mqtt, cache = settings.nats_url, settings.mqtt_url, settings.redis_url
     yield _run_check(
         "nats",
@@ -63,6 +77,8 @@ def run_checks(settings: Settings) -> Iterator[CheckResult]:
         None if cache is None else lambda: _cache(cache),
         "check GRIDPROOF_REDIS_URL; without it limits are kept per process",
     )
+    if nats is not None:
+        yield from check_nats(settings.data_dir, nats)
     if settings.telemetry_store == "influx":
         yield _run_check(
             "influxdb", lambda: influx_summary(settings), "check GRIDPROOF_INFLUX_URL and _TOKEN"
@@ -72,12 +88,14 @@ def run_checks(settings: Settings) -> Iterator[CheckResult]:
         lambda: check_weather(settings, clock_of(settings), within_s=WITHIN_S),
         f"check GRIDPROOF_WEATHER_KEY; without weather, {CONSEQUENCE}",
     )
+    yield _run_check(CERTIFICATES, lambda: check_certificates(settings))
     yield _run_check("disk", lambda: check_disk(settings.data_dir))
     yield _run_check(LOG_FILES, lambda: check_log_files(settings))
 
 
-def _database_checks(settings: Settings) -> Iterator[CheckResult]:
-    advice = "start it with `gridproof up`, or check GRIDPROOF_DATABASE_URL"
+def _database_checks(settings: Settings, ended: str | None) -> Iterator[CheckResult]:
+    """`ended` says that the system of the data folder does not run."""
+    advice = ended or "start it with `gridproof up`, or check GRIDPROOF_DATABASE_URL"
     if settings.database_url is None:
         yield CheckResult(check="postgresql", state="wrong", detail="no address is known", advice=advice)
         return
@@ -98,7 +116,11 @@ def _database_checks(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _store_checks(settings: Settings, url: str) -> Iterator[CheckResult]:
-    stores = open_stores(settings, clock=clock_of(settings), pool_size=1)  # "clock" has checked it
+    try:
+        stores = open_stores(settings, clock=clock_of(settings), pool_size=1)  # "clock" has checked it
+    except Exception as error:  # noqa: BLE001 - as in _run_check
+        yield CheckResult(check="stores", state="wrong", detail=_described(error), advice=_AGAIN)
+        return
     try:
         yield _run_check("timelines", lambda: check_timelines(stores), "run `gridproof migrate`")
         yield _run_check("standbys", lambda: check_standbys(stores))
@@ -109,8 +131,8 @@ def _store_checks(settings: Settings, url: str) -> Iterator[CheckResult]:
         yield _run_check(
             "dead letters", lambda: _dead_letters(len(stores.dead_letters().listed(limit=1_000)))
         )
-        yield _run_check("meters", lambda: _meters(stores.listed_meters().everything()))
-        yield _run_check("alerts", lambda: _alerts(stores.alerts().listed(limit=1_000)))
+        yield _run_check(METERS, lambda: check_meters(stores), "run `gridproof migrate`")
+        yield _run_check(ALERTS, lambda: check_alerts(every_open_alert(stores.alerts())))
         yield _run_check(
             "signatures", lambda: check_signatures(stores.utilities().listed(), stores.clock.now())
         )
@@ -122,8 +144,17 @@ def _store_checks(settings: Settings, url: str) -> Iterator[CheckResult]:
         yield _run_check("secrets", lambda: check_secret_references(stores), "run `gridproof migrate`")
         yield _run_check(CELLS, lambda: check_weather_cells(stores), "run `gridproof migrate`")
         yield _run_check("bms addresses", lambda: check_bms_addresses(stores), "run `gridproof migrate`")
+        yield _run_check(BMS, lambda: check_bms(stores))
+        yield _run_check(WEB, lambda: check_web(stores))
+        yield _run_check(DATABASE_DISK, lambda: check_database_disk(stores))
     finally:
         stores.close()
+
+
+def _settings(settings: Settings) -> str:
+    defaults = Settings().to_environ()
+    changed = [name for name, value in settings.to_environ().items() if defaults.get(name) != value]
+    return f"{len(changed)} differ from the defaults, data in {settings.data_dir}"
 
 
 def _run_check(name: str, check: Check | None, advice: str = "") -> CheckResult:
@@ -137,9 +168,12 @@ def _run_check(name: str, check: Check | None, advice: str = "") -> CheckResult:
     except CheckFailed as failed:
         return CheckResult(check=name, state="wrong", detail=str(failed), advice=failed.advice)
     except Exception as error:  # noqa: BLE001 - any error of a check is its result
-        why = " ".join(str(error).split()) or "no answer in time"
-        return CheckResult(check=name, state="wrong", detail=f"{type(error).__name__}: {why}", advice=advice)
+        return CheckResult(check=name, state="wrong", detail=_described(error), advice=advice)
     return CheckResult(check=name, state="ok", detail=detail)
+
+
+def _described(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no answer in time'}"
 
 
 async def _in_time(answer: Awaitable[str]) -> str:
@@ -272,29 +306,6 @@ def _projections(positions: list[Any]) -> str:
 
 def _dead_letters(count: int) -> str:
     return f"{count} open" + (": see `gridproof dead-letters list`" if count else "")
-
-
-def _meters(listing: Mapping[str, Collection[str]]) -> CheckResult:
-    """A warning where facilities list no meters: readings of whatever meter id then count for them."""
-    open_to_any = sorted(facility_id for facility_id, meters in listing.items() if not meters)
-    facts = {"facilities_without_meters": len(open_to_any)}
-    if not open_to_any:
-        listed = sum(map(len, listing.values()))
-        return CheckResult(
-            check="meters", state="ok", detail=f"{listed} listed; no other counts", facts=facts
-        )
-    named = ", ".join(open_to_any[:NAMED]) + (", ..." if len(open_to_any) > NAMED else "")
-    detail = f"{len(open_to_any)} facilities list no meters, so that readings of any meter count: {named}"
-    advice = "list their meters in the portfolio file, then `gridproof facilities import`"
-    return CheckResult(check="meters", state="warning", detail=detail, advice=advice, facts=facts)
-
-
-def _alerts(alerts: list[Any]) -> str:
-    paging = [alert for alert in alerts if alert.severity == "page"]
-    if paging:
-        names = ", ".join(f"{alert.name} {alert.subject}" for alert in paging)
-        raise CheckFailed(names, "act now: docs/runbooks/ has a page of that name")
-    return f"{len(alerts)} open"
 
 
 async def _nats(url: str, replicas: int | None = None) -> str:

@@ -39,7 +39,7 @@ def check_ledger_places(settings: Settings, database_url: str) -> CheckResult:
     places = [
         _key_place(settings),
         _archive_place(settings),
-        _database_place(settings, database_url),
+        database_place(settings, database_url),
     ]
     found = [
         f"{_listed(named)} are {why}"
@@ -72,7 +72,7 @@ def _archive_place(settings: Settings) -> Place:
     return Place(what="archive", is_here=is_here)
 
 
-def _database_place(settings: Settings, url: str) -> Place:
+def database_place(settings: Settings, url: str) -> Place:
     from psycopg.conninfo import conninfo_to_dict
 
     known = conninfo_to_dict(url)

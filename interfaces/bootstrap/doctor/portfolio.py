@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from interfaces.bootstrap.doctor.result import CheckResult
+from interfaces.bootstrap.doctor.result import CheckResult, named_first
 from interfaces.bootstrap.secrets import (
     OLD_REFERENCE_ADVICE,
+    UNRESOLVED_ADVICE,
     is_refused,
-    old_references,
+    recorded_references,
     refused_bms_addresses,
     secret_namespace,
+    unresolved_references,
 )
 
 if TYPE_CHECKING:
+    from application.facility.secret_references import RecordedReference
     from interfaces.bootstrap.stores import Stores
 
 SECRETS = "secrets"
@@ -22,27 +26,37 @@ _MOST_SHOWN = 20
 
 
 def check_secret_references(stores: Stores) -> CheckResult:
-    """Names each reference outside of the namespace; `wrong` where one is refused already."""
-    folder = secret_namespace(stores.settings).folder
-    old = old_references(stores)
-    if not old:
-        return CheckResult(
-            check=SECRETS, state="ok", detail=f"references to env:GRIDPROOF_SECRET_* and {folder}"
-        )
-    judged = [(one.named, is_refused(stores, one.reference)) for one in old]
-    refused = [named for named, is_out in judged if is_out]
-    until = stores.settings.old_secret_references_until
-    end = "no end is set" if until is None else f"until {until:%Y-%m-%d %H:%MZ}"
-    detail = f"{len(old)} outside of the namespace ({end}), {len(refused)} refused: " + "; ".join(
-        named + (" (refused)" if is_out else "") for named, is_out in judged
-    )
+    """Names each reference outside of the namespace, and each that this process cannot resolve.
+
+    `wrong` where one is refused already, or does not resolve.
+    """
+    recorded = list(recorded_references(stores))
+    namespace = secret_namespace(stores.settings)
+    old = [one for one in recorded if not namespace.contains(one.reference)]
+    unresolved = unresolved_references(stores, recorded)
+    if not old and not unresolved:
+        detail = f"{len(recorded)} resolve; references to env:GRIDPROOF_SECRET_* and {namespace.folder}"
+        return CheckResult(check=SECRETS, state="ok", detail=detail)
+    refused = [one.named for one in old if is_refused(stores, one.reference)]
+    parts = []
+    if unresolved:
+        parts.append(f"{len(unresolved)} not there for this process: {named_first(unresolved)}")
+    if old:
+        parts.append(_described(stores, old, refused))
     return CheckResult(
         check=SECRETS,
-        state="wrong" if refused else "warning",
-        detail=detail,
-        advice=OLD_REFERENCE_ADVICE,
-        facts={"old": [one.named for one in old], "refused": refused},
+        state="wrong" if refused or unresolved else "warning",
+        detail="; ".join(parts),
+        advice="; ".join([UNRESOLVED_ADVICE] * bool(unresolved) + [OLD_REFERENCE_ADVICE] * bool(old)),
+        facts={"old": [one.named for one in old], "refused": refused, "unresolved": unresolved},
     )
+
+
+def _described(stores: Stores, old: Sequence[RecordedReference], refused: Collection[str]) -> str:
+    until = stores.settings.old_secret_references_until
+    end = "no end is set" if until is None else f"until {until:%Y-%m-%d %H:%MZ}"
+    named = "; ".join(one.named + (" (refused)" if one.named in refused else "") for one in old)
+    return f"{len(old)} outside of the namespace ({end}), {len(refused)} refused: {named}"
 
 
 def check_bms_addresses(stores: Stores) -> CheckResult:

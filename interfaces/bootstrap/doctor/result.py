@@ -1,5 +1,6 @@
 """CheckResult: the result of one check of `gridproof doctor`."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -17,6 +18,15 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     advice: str = ""
     facts: dict[str, Any] = {}
     """For programs: the values that `detail` states in words."""
+
+
+MOST_NAMED = 20
+
+
+def named_first(names: Sequence[str]) -> str:
+    """The first MOST_NAMED of them, and how many more there are."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
 
 
 class CheckFailed(Exception):

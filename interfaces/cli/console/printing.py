@@ -12,6 +12,8 @@ import click
 import msgspec
 import orjson
 
+from interfaces.cli.console.tables import Column, Layout
+
 PIPE_WIDTH = 200
 CONTROLS = frozenset({"Cc", "Cf"})
 """The Unicode categories of control characters, and of those that change the direction of text."""
@@ -32,19 +34,31 @@ def json_line(document: Any) -> bytes:
     return orjson.dumps(msgspec.to_builtins(document, str_keys=True), option=orjson.OPT_APPEND_NEWLINE)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table on stdout. Cells are cut only on a terminal."""
+def print_table(columns: Sequence[str | Column], rows: Iterable[Sequence[object]]) -> None:
+    """A table on stdout. On a terminal columns are left out before an id breaks; which, stands on stderr."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    titles = [column if isinstance(column, Column) else Column(column) for column in columns]
+    layout, left_out = Layout(titles, [[written(cell) for cell in row] for row in rows]), list[str]()
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    widths: list[int | None] = [None] * len(titles)
+    if sys.stdout.isatty():
+        layout, left_out = layout.fitted(console.width)
+        widths = [*layout.widths(console.width)]
+        console.width = max(
+            console.width, layout.width
+        )  # an id that is wider goes on in the next line, uncut
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(written(cell)) for cell in row))
-    Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH).print(table)
+    for column, width in zip(layout.columns, widths, strict=True):
+        table.add_column(column.title, overflow="fold", width=width, no_wrap=column.kind != "text")
+    for row in layout.rows:
+        table.add_row(*map(Text, row))
+    console.print(table)
+    if left_out:
+        click.echo(f"no room for {', '.join(left_out)}; a wider terminal or --json shows it", err=True)
 
 
 def printable(text: str) -> str:
@@ -74,6 +88,21 @@ def written(value: object) -> str:
         case tuple() | list():
             return ", ".join(map(written, value))
     return "".join(c if c == "\n" or category(c) not in CONTROLS else "?" for c in str(value))
+
+
+def counted(count: int, one: str, more: str) -> str:
+    """`1 facility`, `2 facilities`."""
+    return f"{count} {one if count == 1 else more}"
+
+
+def name_unresolved(references: Sequence[str]) -> None:
+    """Say on stderr which secrets this process does not have, and who needs them."""
+    from interfaces.bootstrap import UNRESOLVED_ADVICE
+
+    for named in references:
+        click.echo(f"a secret is not there: {named}", err=True)
+    if references:
+        click.echo(UNRESOLVED_ADVICE, err=True)
 
 
 @contextmanager

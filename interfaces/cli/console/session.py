@@ -3,7 +3,7 @@
 import os
 import pwd
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,9 @@ from uuid import UUID, uuid4
 
 import click
 
-from interfaces.settings.settings import Settings, read_settings
+from interfaces.settings.default_env_files import read_default_env_files
+from interfaces.settings.env_file import read_env_file
+from interfaces.settings.settings import PREFIX, Settings, read_settings
 
 if TYPE_CHECKING:
     from application.command_bus.decision_context import CommandContext
@@ -19,14 +21,25 @@ if TYPE_CHECKING:
 
 
 def adopt_env_file(env_file: Path) -> None:
-    """Add the file's settings to the environment of this process and its children. Raises SettingsError."""
+    """Add the file's settings and secrets to the environment of this process and its children, where the environment
+    does not say them. Raises SettingsError."""
     environ = os.environ  # noqa: TID251 - passed on to the settings reader and to child processes
-    environ.update(read_settings(environ, env_file).to_environ())
+    read_settings(environ, env_file)  # names every problem of both
+    _adopt(read_env_file(env_file, prefix=PREFIX)[0])
 
 
 def current_settings() -> Settings:
-    """Raises SettingsError."""
-    return read_settings(os.environ)  # noqa: TID251 - passed on to the settings reader
+    """The settings of the environment; without --env-file, of the default files too. Raises SettingsError."""
+    environ = os.environ  # noqa: TID251 - passed on to the settings reader
+    context = click.get_current_context(silent=True)
+    if context is not None and context.find_root().params.get("env_file") is None:
+        _adopt(read_default_env_files(environ))
+    return read_settings(environ)
+
+
+def _adopt(values: Mapping[str, str]) -> None:
+    environ = os.environ  # noqa: TID251 - passed on to child processes
+    environ.update({name: value for name, value in values.items() if not environ.get(name, "").strip()})
 
 
 def running_settings() -> Settings:

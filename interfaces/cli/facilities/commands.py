@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import click
 
 from interfaces.cli.console.parameter_types import as_of
-from interfaces.cli.console.printing import print_json, print_table, progress_of
+from interfaces.cli.console.printing import counted, name_unresolved, print_json, print_table, progress_of
 from interfaces.cli.console.session import command_context, opened_stores, operator, warn_if_behind
+from interfaces.cli.console.tables import Column
 from interfaces.cli.facilities.availability import AVAILABILITY_COMMANDS
 from interfaces.cli.facilities.file_format import example
 
@@ -95,8 +96,9 @@ facilities_group.add_command(example)
 def import_file(file: Path, dry_run: bool, as_json: bool) -> None:
     """Make the utilities, programs and facilities of FILE (YAML or JSON) known. All of FILE is checked first."""
     from application.facility.portfolio_validation import read_portfolio
+    from application.facility.secret_references import references_of
     from application.operations.portfolio_import import PortfolioTarget, import_portfolio, rehearse_import
-    from interfaces.bootstrap import weather_problems
+    from interfaces.bootstrap import unresolved_references, weather_problems
 
     if file.stat().st_size > MOST_BYTES:
         raise click.ClickException(
@@ -121,6 +123,8 @@ def import_file(file: Path, dry_run: bool, as_json: bool) -> None:
             digest = hashlib.sha256(content).hexdigest()
             report = import_portfolio(portfolio, target, file_sha256=digest, progress=progress, **by)
         problems = weather_problems(stores, portfolio.facilities) if portfolio.facilities else []
+        unresolved = unresolved_references(stores, references_of(portfolio))
+    name_unresolved(unresolved)
     for problem in problems:
         click.echo(problem, err=True)
     if as_json:
@@ -129,12 +133,13 @@ def import_file(file: Path, dry_run: bool, as_json: bool) -> None:
     for line in _changes(report.changes, with_facilities=dry_run):
         click.echo(line)
     changed = (
-        f"{report.domain_events} changes {'to record' if dry_run else 'recorded'}"
+        f"{counted(report.domain_events, 'change', 'changes')} {'to record' if dry_run else 'recorded'}"
         if report.domain_events
         else "nothing new"
     )
     click.echo(
-        f"{report.utilities} utilities, {report.programs} programs, {report.facilities} facilities: {changed}"
+        f"{counted(report.utilities, 'utility', 'utilities')}, {counted(report.programs, 'program', 'programs')}, "
+        f"{counted(report.facilities, 'facility', 'facilities')}: {changed}"
     )
 
 
@@ -252,16 +257,16 @@ def list_facilities(past: "AsOf | None", group: str | None, as_json: bool) -> No
     if as_json:
         print_json({"facilities": rows})
     elif rows:
-        columns = [
-            "facility",
+        columns: list[str | Column] = [
+            Column("facility", "id"),
             "status",
-            "time zone",
-            "meters",
-            "zones",
+            "latest dispatch",
             "kW",
+            "zones",
+            "meters",
             "programs",
             "groups",
-            "latest dispatch",
+            "time zone",
         ]
         print_table(columns, (_cells(row, now) for row in rows))
     elif past is not None:
@@ -328,12 +333,21 @@ def _cells(row: "FacilityRow", now: datetime) -> list[object]:
     latest = row.latest_dispatch
     return [
         row.facility_id,
-        row.status,
-        row.locations.at(now).tz,
-        len(row.meters),
-        len(row.zones),
+        _standing(row),
+        latest and f"{latest.status} ({latest.starts_at:%Y-%m-%d %H:%MZ})",
         row.curtailable_kw,
+        len(row.zones),
+        len(row.meters),
         row.programs,
         row.groups,
-        latest and f"{latest.status} ({latest.starts_at:%Y-%m-%d %H:%MZ})",
+        row.locations.at(now).tz,
     ]
+
+
+def _standing(row: "FacilityRow") -> str:
+    """Its status, and whether it takes part in DR events."""
+    if row.opted_out:
+        return f"{row.status}, opted out" + (" by its owner" if row.opted_out_by_owner else "")
+    if row.opted_out_of:
+        return f"{row.status}, opted out of {counted(len(row.opted_out_of), 'DR event', 'DR events')}"
+    return row.status

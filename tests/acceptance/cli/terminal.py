@@ -61,9 +61,9 @@ class Terminal:
         runner = CliRunner(env={**self.environ, **(environ or {})})
         return runner.invoke(main, [str(argument) for argument in arguments], catch_exceptions=False)
 
-    def document(self, *arguments: object, exit_code: int = 0) -> Any:
+    def document(self, *arguments: object, exit_code: int = 0, environ: dict[str, str] | None = None) -> Any:
         """The one JSON document of a command with --json."""
-        result = self.run(*arguments, "--json")
+        result = self.run(*arguments, "--json", environ=environ)
         assert result.exit_code == exit_code, result.output
         return json.loads(result.stdout)
 

@@ -2,17 +2,25 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from psycopg_pool import ConnectionPool
 
 from adapters.embedded import EmbeddedServers
+from adapters.postgres.operations.alerts import PostgresAlerts
 from application.weather.requirements import NO_SERVICE
+from interfaces.bootstrap import ask_web
 from interfaces.cli import main
-from tests.acceptance.cli.terminal import Terminal
+from tests.acceptance.cli.terminal import Terminal, until
+from tests.http_answers import answering
 from tests.servers import Database
 
 
@@ -32,19 +40,59 @@ def test_the_doctor_reports_a_healthy_system(
         "GRIDPROOF_SECRET_WEATHER": "9f8e7d6c5b4a",
     }
 
-    result = terminal.run("doctor", "--json", environ=environ)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        environ["GRIDPROOF_HTTP_BIND"] = bind = f"127.0.0.1:{free.getsockname()[1]}"
+    with terminal.worker("web", GRIDPROOF_HTTP_BIND=bind):
+        until(lambda: serves(f"http://{bind}"))
+        result = terminal.run("doctor", "--json", environ=environ)
+    gone = json.loads(terminal.run("doctor", "--json", environ=environ).stdout)["checks"]
 
     found = json.loads(result.stdout)
     # The disk of the machine that runs the tests may be full.
     wrong = {check["check"]: check["detail"] for check in found["checks"] if check["state"] == "wrong"}
-    assert set(wrong) <= {"disk"}, wrong
+    assert set(wrong) <= {"disk", "postgresql disk", "nats disk"}, wrong
     states = {check["check"]: check["state"] for check in found["checks"]}
-    reached = ("postgresql", "migrations", "clock", "projections", "nats", "mqtt", "cache", "weather")
+    reached = ("postgresql", "migrations", "clock", "projections", "nats", "mqtt", "cache", "weather", "web")
     assert {states[name] for name in reached} == {"ok"}
     for_failovers = ("timelines", "standbys", "keepalives", "read replica")
     assert [states[name] for name in for_failovers] == ["ok", "ok", "ok", "not set"]
+    assert {"nats clock", "streams", "nats disk", "postgresql disk", "certificates", "bms"} <= states.keys()
     assert "9f8e7d6c5b4a" not in result.output
     assert result.exit_code == (3 if wrong else 0)
+    assert [one["state"] for one in gone if one["check"] == "web"] == ["wrong"]
+
+
+def serves(url: str) -> bool:
+    with suppress(OSError):
+        return ask_web(url, within_s=10).status == 200
+    return False
+
+
+def test_the_doctor_fails_for_a_web_of_another_system_and_for_buildings_out_of_reach(
+    terminal: Terminal,
+) -> None:
+    terminal.import_portfolio()
+    terminal.project()
+    with answering(200, b'{"status": "ready", "system": "another"}') as address:
+        found = terminal.document("doctor", exit_code=3, environ={"GRIDPROOF_HTTP_BIND": address})
+
+    checks = {one["check"]: one for one in found["checks"]}
+    assert (checks["web"]["state"], checks["bms"]["state"]) == ("wrong", "wrong")
+    assert "something else answers" in checks["web"]["detail"]
+    assert checks["bms"]["facts"]["addresses"] == 3
+    assert "fac-001 (" in checks["bms"]["detail"]
+    assert (checks["meters"]["state"], checks["meters"]["facts"]["silent"][0]) == ("warning", "fac-001/main")
+
+
+def test_an_open_alert_of_the_severity_page_or_critical_fails(terminal: Terminal) -> None:
+    with ConnectionPool[Any](terminal.database.app_dsn, min_size=1, max_size=1) as pool:
+        PostgresAlerts(pool).raise_alert("restore_failing", "fac-001", "zone-1", at=datetime.now(UTC))
+    found = json.loads(terminal.run("doctor", "--json").stdout)["checks"]
+
+    [alerts] = [one for one in found if one["check"] == "alerts"]
+    assert alerts["state"] == "wrong"
+    assert "restore_failing fac-001" in alerts["detail"]
 
 
 def test_the_doctor_reports_each_problem_with_a_remedy(terminal: Terminal) -> None:

@@ -103,7 +103,7 @@ def test_a_dry_run_prints_the_difference_and_records_nothing(terminal: Terminal)
     assert "  baseline.parameters.x: 5 -> 4" in said
     assert "facility fac-002: zone-defined" in said
     assert "  zones.zone-1.curtailable_kw: 40.0 -> 55.0" in said
-    assert said[-1] == "1 utilities, 1 programs, 3 facilities: 2 changes to record"
+    assert said[-1] == "1 utility, 1 program, 3 facilities: 2 changes to record"
     assert events(terminal) == before
 
 
@@ -235,7 +235,8 @@ def test_a_secret_reference_of_before_is_named_and_a_new_one_refused(terminal: T
         connection.execute("UPDATE gridproof.utilities SET callback_secret_ref = 'env:CITY_SECRET'")
 
     again = terminal.run("facilities", "import", terminal.file(old))
-    checks = {one["check"]: one for one in json.loads(terminal.run("doctor", "--json").stdout)["checks"]}
+    there = {"CITY_SECRET": "s3"}
+    checks = doctor_checks(terminal, there)
     ended = {"GRIDPROOF_OLD_SECRET_REFERENCES_UNTIL": "2020-01-01T00:00:00Z"}
     late = json.loads(terminal.run("doctor", "--json", environ=ended).stdout)["checks"]
 
@@ -244,6 +245,34 @@ def test_a_secret_reference_of_before_is_named_and_a_new_one_refused(terminal: T
     assert (checks["secrets"]["state"], checks["bms addresses"]["state"]) == ("warning", "ok")
     assert "city-power" in checks["secrets"]["detail"]
     assert [one["state"] for one in late if one["check"] == "secrets"] == ["wrong"]
+
+
+def doctor_checks(terminal: Terminal, environ: dict[str, str]) -> dict[str, dict[str, Any]]:
+    found = json.loads(terminal.run("doctor", "--json", environ=environ).stdout)
+    return {one["check"]: one for one in found["checks"]}
+
+
+def test_a_secret_that_is_not_there_is_named_at_import_and_by_the_doctor(terminal: Terminal) -> None:
+    file = terminal.folder / "data" / "secrets" / "bms"
+    portfolio = changed(PORTFOLIO, ["utilities", 0, "webhook_secret_ref"], "env:GRIDPROOF_SECRET_CITY")
+    portfolio = changed(portfolio, ["facilities", 1, "bms", "credentials_ref"], f"file:{file}")
+
+    imported = terminal.run("facilities", "import", terminal.file(portfolio))
+    terminal.project()
+    absent = doctor_checks(terminal, {})["secrets"]
+    file.parent.mkdir(parents=True)
+    file.write_text("user:password")
+    present = doctor_checks(terminal, {"GRIDPROOF_SECRET_CITY": "s3"})["secrets"]
+    again = terminal.run(
+        "facilities", "import", terminal.file(portfolio), environ={"GRIDPROOF_SECRET_CITY": "s3"}
+    )
+
+    assert imported.exit_code == 0, "the secret may be for another process"
+    for named in ("utility city-power, webhook_secret_ref: the secret env:GRIDPROOF_SECRET_CITY", str(file)):
+        assert named in imported.stderr
+        assert named in absent["detail"]
+    assert (absent["state"], len(absent["facts"]["unresolved"])) == ("wrong", 2)
+    assert (present["state"], "a secret is not there" in again.stderr) == ("ok", False)
 
 
 def test_coordinates_and_callback_addresses_are_forgotten_as_administrative_acts(terminal: Terminal) -> None:

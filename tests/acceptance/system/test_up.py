@@ -18,6 +18,7 @@ from application.weather.requirements import NO_SERVICE
 
 ROOT = Path(__file__).resolve().parents[3]
 WITHIN_S = 60.0
+DISKS = {"disk", "postgresql disk", "nats disk"}
 
 
 def free_port() -> int:
@@ -56,16 +57,22 @@ def up(data_dir: Path, port: int) -> Iterator[subprocess.Popen[str]]:
         process.wait()
 
 
-def gridproof(data_dir: Path, port: int, *arguments: str) -> str:
+def command(data_dir: Path, port: int, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "interfaces.cli", *arguments],
         cwd=ROOT,
         env=environ_for(data_dir, port),
         capture_output=True,
         text=True,
-        timeout=WITHIN_S,
-        check=True,
-    ).stdout
+        timeout=4 * WITHIN_S,
+        check=False,
+    )
+
+
+def gridproof(data_dir: Path, port: int, *arguments: str) -> str:
+    result = command(data_dir, port, *arguments)
+    result.check_returncode()
+    return result.stdout
 
 
 def left_over(data_dir: Path) -> list[str]:
@@ -114,7 +121,8 @@ def test_up_answers_and_exits_cleanly_and_its_data_survives_a_restart(tmp_path: 
     data_dir, port = tmp_path / "data", free_port()
     with up(data_dir, port) as process:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=10) as answer:
-            assert json.load(answer)["status"] == "ready"
+            found = json.load(answer)
+        assert (found["status"], len(found["system"])) == ("ready", 12)
         assert NO_SERVICE in stderr_of(data_dir).read_text().splitlines()
         key_file = data_dir / "admin.key"
         assert key_file.stat().st_mode & 0o777 == 0o600
@@ -143,5 +151,44 @@ def test_kill_9_of_up_leaves_no_process_and_it_starts_again(tmp_path: Path) -> N
         process.kill()
         process.wait()
         nothing_left(data_dir)
+    for arguments, exit_code in ((["facilities", "list"], 1), (["doctor"], 3)):
+        answer = command(data_dir, port, *arguments)
+        assert (answer.returncode, "Traceback" in answer.stderr) == (exit_code, False), answer.stderr
+        assert f"`gridproof up` does not run in {data_dir}: start it there" in answer.stderr
     with up(data_dir, port):
-        assert gridproof(data_dir, port, "doctor")
+        answer = command(data_dir, port, "doctor", "--json")
+        states = {one["check"]: one["state"] for one in json.loads(answer.stdout)["checks"]}
+        # The disk of the machine that runs the tests may be full.
+        assert {name for name, state in states.items() if state == "wrong"} <= DISKS, answer.stdout
+        assert states["web"] == "ok"
+
+
+def test_up_refuses_a_port_that_is_taken_before_anything_starts(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+
+        refused = refused_up(data_dir, port)
+
+    assert refused.stdout == ""
+    assert f"cannot listen on 127.0.0.1:{port}" in refused.stderr
+    assert "GRIDPROOF_HTTP_BIND" in refused.stderr
+    assert not data_dir.exists()
+
+
+def test_up_names_a_data_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for data_dir in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/gridproof")):
+        refused = refused_up(data_dir, free_port())
+
+        assert str(data_dir) in refused.stderr
+        assert "GRIDPROOF_DATA_DIR" in refused.stderr
+        assert "Traceback" not in refused.stderr
+
+
+def refused_up(data_dir: Path, port: int) -> subprocess.CompletedProcess[str]:
+    refused = command(data_dir, port, "up")
+    assert refused.returncode == 1, refused.stderr
+    return refused

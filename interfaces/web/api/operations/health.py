@@ -54,7 +54,9 @@ class PlatformController(Controller):
     async def ready(self, web: Web) -> Response[Readiness]:
         own, reported = await asyncio.gather(states_of(web.probes), _reported(web))
         names = {state.name for state in own}
-        readiness = readiness_of([*own, *(state for state in reported if state.name not in names)])
+        readiness = readiness_of(
+            [*own, *(state for state in reported if state.name not in names)], system=web.system
+        )
         status_code = 503 if readiness.status == "not_ready" else 200
         return Response(readiness, status_code=status_code, headers={"Cache-Control": "no-store"})
 

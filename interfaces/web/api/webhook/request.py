@@ -5,6 +5,7 @@ from functools import partial
 from typing import NamedTuple
 
 import msgspec
+import structlog
 from litestar.exceptions import HTTPException
 from msgspec.structs import replace
 
@@ -26,6 +27,7 @@ from interfaces.web.edge import WebDependencies
 from interfaces.web.guard.access import ApiRequest, body_too_large
 from interfaces.web.problems import Problem, ProblemReason, try_again
 
+log = structlog.get_logger(__name__)
 MAX_KEY_LENGTH = 200
 BODY_DEADLINE_S = 10.0
 """Wall seconds, so that a slow sender does not hold a connection."""
@@ -70,8 +72,11 @@ def check_signed(call: WebhookCall, web: WebDependencies) -> Signature | None:
         secret = web.webhook_secret(call.utility_id)
     except ValueError as error:
         # Without the secret no signature can be checked, so the request is refused.
+        log.warning("a signature cannot be checked", utility_id=call.utility_id, why=str(error))
         raise try_again(
-            "unavailable", "signatures cannot be checked now", retry_after_s=SECRET_RETRY_AFTER_S
+            "secret-unavailable",
+            "the secret of your signatures cannot be read here; the operator has to set it",
+            retry_after_s=SECRET_RETRY_AFTER_S,
         ) from error
     if secret is None:
         return None

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from tests.unit.interfaces.web.edge import (
     NOW,
@@ -81,10 +82,15 @@ def test_a_secret_that_cannot_be_resolved_gives_503() -> None:
         raise ValueError("the secret env:NAME is not in the environment")
 
     edge.webhook_secret = missing
-    response = signed(edge, edge.key("utility", utility="util-1"), None, BODY)
+    with capture_logs() as logs:
+        response = signed(edge, edge.key("utility", utility="util-1"), None, BODY)
     document = problem_of(response)
-    assert (document["status"], document["type"]) == (503, "/problems/unavailable")
+    assert (document["status"], document["type"]) == (503, "/problems/secret-unavailable")
+    assert document["title"] == "Signatures cannot be checked: the operator has to set the secret"
     assert "NAME" not in response.text
+    [line] = [one for one in logs if one["event"] == "a signature cannot be checked"]
+    assert (line["utility_id"], line["log_level"]) == ("util-1", "warning")
+    assert "env:NAME" in line["why"]
 
 
 def test_a_cancellation_also_requires_a_signature() -> None:

@@ -1,0 +1,72 @@
+"""Whether building management systems take connections; nothing is sent to them."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import socket
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from application.facility.bms_networks import BmsAddressRefused, BmsNetworks
+
+MOST_AT_ONCE = 64
+ONE_WITHIN_S = 3.0
+_PORTS = {"http": 80, "https": 443}
+
+
+async def unreachable(
+    addresses: Collection[str], networks: BmsNetworks, *, within_s: float
+) -> dict[str, str]:
+    """Address -> why no connection could be opened, of those of `addresses` (URLs) to which none could.
+
+    One that was not tried within `within_s` is among them. Addresses in no allowed network are not connected to.
+    """
+    places = asyncio.Semaphore(MOST_AT_ONCE)
+    problems: dict[str, str] = dict.fromkeys(addresses, "not tried in time")
+
+    async def attempt(address: str) -> None:
+        async with places:
+            problem = await _problem(address, networks)
+        if problem is None:
+            del problems[address]
+        else:
+            problems[address] = problem
+
+    attempts = [asyncio.ensure_future(attempt(address)) for address in problems]
+    if attempts:
+        _, late = await asyncio.wait(attempts, timeout=within_s)
+        for one in late:
+            one.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+    return problems
+
+
+async def _problem(address: str, networks: BmsNetworks) -> str | None:
+    try:
+        async with asyncio.timeout(ONE_WITHIN_S):
+            await _connect(address, networks)
+    except BmsAddressRefused as error:
+        return str(error)
+    except TimeoutError:
+        return "no connection in time"
+    except (OSError, ValueError) as error:
+        number = getattr(error, "errno", None)  # asyncio writes its own text beside it
+        return os.strerror(number) if isinstance(number, int) and number > 0 else str(error)
+    return None
+
+
+async def _connect(address: str, networks: BmsNetworks) -> None:
+    """Raises OSError, BmsAddressRefused, or ValueError for what is no address."""
+    networks.check_url(address)
+    parts = urlsplit(address)
+    port = parts.port or _PORTS[parts.scheme]
+    loop = asyncio.get_running_loop()
+    # Resolved before the connection, as calls do: a name must not lead outside of the networks.
+    for family, kind, _, _, place in await loop.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM):
+        networks.check(ipaddress.ip_address(str(place[0]).partition("%")[0]))
+        with socket.socket(family, kind) as connection:
+            connection.setblocking(False)
+            await loop.sock_connect(connection, place)
+            return
