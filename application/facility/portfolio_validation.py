@@ -31,9 +31,8 @@ class PortfolioInvalid(ValueError):
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
         lines = (f"  - {problem}" for problem in self.problems)
-        super().__init__(
-            "\n".join([f"the portfolio has {len(self.problems)} problems; correct them:", *lines])
-        )
+        counted = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
+        super().__init__("\n".join([f"the portfolio has {counted}; to correct:", *lines]))
 
 
 def read_portfolio(content: bytes, *, most_values: int | None = None) -> Portfolio:

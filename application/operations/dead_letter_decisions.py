@@ -16,7 +16,12 @@ from application.operations.dead_letter_sla import OVERDUE, overdue_subject
 from application.operations.open_items import open_dead_letters
 from application.ports.dispatch.work_queue import BmsWork
 from application.ports.operations.alerts import AlertRegistry, every_open_alert
-from application.ports.operations.dead_letters import DeadLetter, DeadLetterDecided, DeadLetters
+from application.ports.operations.dead_letters import (
+    DeadLetter,
+    DeadLetterDecided,
+    DeadLetterQueue,
+    DeadLetters,
+)
 from domain.administration import AdministrativeAct
 from domain.event_sourcing.aggregate import Provenance
 from domain.event_sourcing.json_decoders import json_decoder
@@ -42,6 +47,42 @@ def discard(
     letter = letters.decide(dead_letter_id, status="discarded", by=by, reason=reason, at=at, act=act)
     clear_alerts_of(letter, letters, alerts, at=at)
     return letter
+
+
+def discard_queue(
+    queue: DeadLetterQueue,
+    letters: DeadLetters,
+    alerts: AlertRegistry,
+    *,
+    parked_by: datetime | None,
+    by: str,
+    reason: str,
+    at: datetime,
+) -> int:
+    """Discard every open letter of a queue, `parked_by` a moment or ever, each with an act of its own; returns their
+    number.
+
+    A letter that is decided in the meantime keeps its decision. Alerts end last, of what was discarded: to look for
+    other letters of the same subject after each would take longer with every letter. Raises ReasonRequired or
+    OperationsUnavailable.
+    """
+    waiting = open_dead_letters(letters, parked_by=parked_by or at + CLOCKS_DIFFER, queues=(queue,))
+    done: list[DeadLetter] = []
+    try:
+        for letter in list(waiting):
+            with suppress(DeadLetterDecided):
+                act = decision_act([letter.dead_letter_id], "discarded", by=by, at=at)
+                done.append(
+                    letters.decide(
+                        letter.dead_letter_id, status="discarded", by=by, reason=reason, at=at, act=act
+                    )
+                )
+    finally:
+        for letter in {one.subject: one for one in done}.values():
+            clear_alerts_of(letter, letters, alerts, at=at)
+        for letter in done:
+            alerts.clear(OVERDUE, overdue_subject(letter), at=at)
+    return len(done)
 
 
 def discard_of_dispatch(

@@ -10,6 +10,7 @@ from application.operations.alert_decisions import LOOKED_AFTER, decide_alert
 from application.ports.operations.alerts import Alert, AlertDecision
 from interfaces.cli.console.printing import print_fields, print_json, print_table
 from interfaces.cli.console.session import opened_stores, operator
+from interfaces.cli.console.tables import Column
 
 LIST_EXAMPLE = """
 \b
@@ -52,8 +53,16 @@ def list_alerts(*, with_ended: bool, limit: int, as_json: bool) -> None:
         print_json({"alerts": [_document(alert) for alert in alerts]})
     elif alerts:
         print_table(
-            ["id", "severity", "alert", "subject", "raised at", "state", "detail"],
-            [(x.alert_id, x.severity, x.name, x.subject, x.raised_at, _state(x), x.detail) for x in alerts],
+            [
+                Column("id", "id"),
+                Column("alert", "id"),
+                "severity",
+                "subject",
+                "detail",
+                "state",
+                "raised at",
+            ],
+            [(x.alert_id, x.name, x.severity, x.subject, x.detail, _state(x), x.raised_at) for x in alerts],
         )
     else:
         click.echo("no alerts" if with_ended else "no alert is open")

@@ -2,6 +2,7 @@
 
 import asyncio
 from base64 import b64encode
+from datetime import datetime
 from typing import get_args
 from uuid import UUID
 
@@ -9,8 +10,10 @@ import click
 
 from application.operations import dead_letter_decisions as desk
 from application.ports.operations.dead_letters import DeadLetter, DeadLetterQueue, DeadLetterStatus
+from interfaces.cli.console.parameter_types import moment
 from interfaces.cli.console.printing import print_fields, print_json, print_table
 from interfaces.cli.console.session import opened_stores, operator
+from interfaces.cli.console.tables import Column
 
 LIST_EXAMPLE = """
 \b
@@ -35,8 +38,9 @@ DISCARD_EXAMPLE = """
 \b
 Example:
   gridproof dead-letters discard 0c9b4c8e-6f0f-5a3e-9a41-3a1f7f1f7a10 --reason "told them by phone"
+  gridproof dead-letters discard --queue meter_message --parked-before 2026-07-14T00:00:00Z --reason "a wrong gateway"
 
-Nothing is deleted: the letter stays, with who decided and why.
+Nothing is deleted: each letter stays, with who decided and why, and each decision is an act of its own.
 """
 MOST_BODY_CHARACTERS = 20_000
 
@@ -70,8 +74,8 @@ def list_letters(
         print_json({"dead_letters": [_document(letter) for letter in letters]})
     elif letters:
         print_table(
-            ["id", "queue", "subject", "parked at", "status", "reason"],
-            [(x.dead_letter_id, x.queue, x.subject, x.parked_at, x.status, x.reason) for x in letters],
+            [Column("id", "id"), "queue", "reason", "subject", "parked at", "status"],
+            [(x.dead_letter_id, x.queue, x.reason, x.subject, x.parked_at, x.status) for x in letters],
         )
     else:
         click.echo("no dead letters" if wanted is None else f"no dead letters are {wanted}")
@@ -114,21 +118,39 @@ def replay(dead_letter_id: UUID | None, *, listed_meters: bool, reason: str, as_
 
 
 @dead_letters_group.command("discard", epilog=DISCARD_EXAMPLE)
-@click.argument("dead_letter_id", type=click.UUID, metavar="ID")
+@click.argument("dead_letter_id", type=click.UUID, metavar="[ID]", required=False)
+@click.option("--queue", type=click.Choice(get_args(DeadLetterQueue)), help="Instead: all open ones of it.")
+@click.option(
+    "--parked-before", type=moment, metavar="TIME", help="Of --queue, only those (ISO 8601 with offset)."
+)
 @click.option("--reason", required=True, help="Why; it is recorded.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def discard(dead_letter_id: UUID, reason: str, as_json: bool) -> None:
+def discard(
+    dead_letter_id: UUID | None,
+    *,
+    queue: DeadLetterQueue | None,
+    parked_before: datetime | None,
+    reason: str,
+    as_json: bool,
+) -> None:
     """Decide that the work is not done any more."""
+    if (queue is None) == (dead_letter_id is None) or (parked_before is not None and queue is None):
+        raise click.UsageError("give the ID of a dead letter, or --queue and perhaps --parked-before")
     with opened_stores() as stores:
-        letter = desk.discard(
-            dead_letter_id,
-            stores.dead_letters(),
-            stores.alerts(),
-            by=operator(stores),
-            reason=reason,
-            at=stores.decision_clock.now(),
+        letters, alerts = stores.dead_letters(), stores.alerts()
+        by, at = operator(stores), stores.decision_clock.now()
+        if dead_letter_id is not None:
+            letter = desk.discard(dead_letter_id, letters, alerts, by=by, reason=reason, at=at)
+            _print(letter, as_json=as_json)
+            return
+        assert queue is not None  # noqa: S101 - as checked
+        count = desk.discard_queue(
+            queue, letters, alerts, parked_by=parked_before, by=by, reason=reason, at=at
         )
-    _print(letter, as_json=as_json)
+    if as_json:
+        print_json({"discarded": count})
+    else:
+        click.echo(f"{count} discarded")
 
 
 def _document(letter: DeadLetter, *, with_body: bool = False) -> dict[str, object]:

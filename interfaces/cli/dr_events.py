@@ -9,6 +9,7 @@ from domain.dr_event import DREventStatus
 from interfaces.cli.console.parameter_types import as_of
 from interfaces.cli.console.printing import print_fields, print_json, print_table
 from interfaces.cli.console.session import command_context, opened_stores, warn_if_behind
+from interfaces.cli.console.tables import Column
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -93,27 +94,29 @@ def list_dr_events(status: str | None, limit: int, past: "AsOf | None", as_json:
     elif page.rows:
         print_table(
             [
-                "id",
-                "utility's id",
+                Column("utility's id", "id"),
                 "status",
+                Column("id", "our id"),
                 "starts at",
                 "ends at",
                 "target kW",
                 "delivered kW",
                 "outcome",
                 "facilities",
+                "utility",
             ],
             [
                 (
-                    row.dr_event_id,
-                    f"{row.utility_id} {row.utility_event_id}",
+                    row.utility_event_id,
                     row.status,
+                    row.dr_event_id,
                     row.starts_at,
                     row.ends_at,
                     row.target_kw,
                     "not measurable" if row.is_not_measurable else row.delivered_kw,
                     row.outcome,
                     _readiness_text(readiness.get(str(row.dr_event_id))),
+                    row.utility_id,
                 )
                 for row in page.rows
             ],
@@ -169,8 +172,8 @@ def show(reference: str, past: "AsOf | None", as_json: bool) -> None:
     for reason in dr_event.reasons:
         click.echo(f"reason  {reason.code}: {reason.detail}")
     if dispatches:
-        columns = ["facility", "status", "target kW", "delivered kW", "its error", "zones", "what went wrong"]
-        print_table(columns, map(_cells, dispatches))
+        columns = ["status", "target kW", "delivered kW", "what went wrong", "its error", "zones"]
+        print_table([Column("facility", "id"), *columns], map(_cells, dispatches))
 
 
 def _rows(
@@ -217,9 +220,9 @@ def _cells(dispatch: "DispatchRow") -> list[object]:
         dispatch.status,
         dispatch.target_kw,
         dispatch.delivered_kw,
+        dispatch.what_went_wrong or _not_measurable(dispatch),
         error_of(dispatch.measurement),
         len(dispatch.zones),
-        dispatch.what_went_wrong or _not_measurable(dispatch),
     ]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from domain.forecast import LOWEST_COVERAGE_PCT, STALE_READING
 from interfaces.cli.console.parameter_types import moment
 from interfaces.cli.console.printing import print_fields, print_json, print_table
 from interfaces.cli.console.session import opened_stores
@@ -199,6 +200,14 @@ def _ahead(
     return lead_time_document(facility_id, steps, lead_time, at)
 
 
+def _quality(forecast: ForecastDocument) -> str:
+    """Names what is stale where the newest reading is not."""
+    is_stale = "stale_data" in forecast.data_quality
+    if is_stale and forecast.reading_age_s <= STALE_READING.total_seconds():
+        return f"{forecast.data_quality}: readings cover less than {LOWEST_COVERAGE_PCT:g} % of the last day"
+    return forecast.data_quality
+
+
 def _print_newest(forecast: ForecastDocument) -> None:
     weather = "none" if not forecast.weather_available else f"{_hours(forecast.weather_age_s)} old"
     model = forecast.model
@@ -208,7 +217,7 @@ def _print_newest(forecast: ForecastDocument) -> None:
             ("cycle", forecast.cycle_start),
             ("issued", forecast.issued_at),
             ("as of", forecast.as_of),
-            ("quality as issued", forecast.data_quality),
+            ("quality as issued", _quality(forecast)),
             ("counts as", forecast.counts_as),
             ("weather", weather),
             ("sensor coverage %", forecast.sensor_coverage_pct),

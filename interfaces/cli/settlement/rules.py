@@ -11,7 +11,7 @@ from application.settlement.rule_example import IN_WORDS, example_month, example
 from application.settlement.rule_words import words_of
 from application.settlement.shapes import PeriodDocument, SettlementDocument
 from domain.program import SettlementRule
-from interfaces.cli.console.printing import print_json, print_table, printable
+from interfaces.cli.console.printing import counted, print_json, print_table, printable
 
 EXAMPLE = """
 \b
@@ -86,7 +86,7 @@ def _print_problems(error: SettlementRefused, *, as_json: bool) -> None:
     if as_json:
         print_json({"valid": False, "problems": problems, "rules": []})
         return
-    click.echo(f"The rule has {len(problems)} problems; correct them:", err=True)
+    click.echo(f"The rule has {counted(len(problems), 'problem', 'problems')}; to correct:", err=True)
     for problem in problems:
         click.echo(f"  - {printable(problem)}", err=True)
 

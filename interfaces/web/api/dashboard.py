@@ -59,7 +59,7 @@ def _below(folder: Traversable, prefix: str) -> list[tuple[str, StaticFile]]:
                     name,
                     StaticFile(
                         content,
-                        f"{MEDIA_TYPES[ending]}; charset=utf-8",
+                        MEDIA_TYPES[ending],
                         etag,
                         gzip.compress(content, mtime=0),
                     ),

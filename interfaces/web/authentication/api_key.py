@@ -88,11 +88,11 @@ class Authenticator:
         scheme, _, token = authorization.partition(" ")
         parsed = parse_token(token.strip()) if scheme.lower() == "bearer" else None
         if parsed is None:
-            raise unauthenticated()
+            raise unauthenticated(is_given=scheme.lower() == "bearer")
         key_id, secret = parsed
         stored = await self._keys.find(key_id, only_reads=only_reads)
         if stored is None or not is_genuine(stored, secret, at=self._now()):
-            raise unauthenticated()
+            raise unauthenticated(is_given=True)
         self._uses.note(key_id)
         return stored.api_key
 
@@ -105,9 +105,11 @@ class Authenticator:
         return stored.api_key
 
 
-def unauthenticated() -> Problem:
-    return Problem(
-        "unauthenticated",
-        "no valid API key; send `Authorization: Bearer <api key>`, or sign in at /api/session",
-        headers=dict(CHALLENGE),
+def unauthenticated(*, is_given: bool = False) -> Problem:
+    """`is_given`: there was a key. What is wrong with it is not said."""
+    detail = (
+        "this API key is not valid: it is mistyped, revoked or expired"
+        if is_given
+        else "no valid API key; send `Authorization: Bearer <api key>`, or sign in at /api/session"
     )
+    return Problem("unauthenticated", detail, headers=dict(CHALLENGE))

@@ -57,6 +57,7 @@ log = structlog.get_logger("web")
 AnyRequest = Request[Any, Any, Any]
 
 _ONLY_ENTRY = re.compile(r"^(?:facilities|programs)\[0\]\.")
+_DR_EVENTS = ("/api/dr-events/", "/api/audit/dr-events/")
 _BY_STATUS = {
     400: "invalid-request",
     401: "unauthenticated",
@@ -102,6 +103,11 @@ def of_framework(request: AnyRequest, error: HTTPException) -> Response[bytes]:
 
 
 def _detail_of(name: str, request: AnyRequest, error: HTTPException) -> str:
+    if name == "not-found" and request.url.path.startswith(_DR_EVENTS):
+        return (
+            "no such path, or no such id: a path takes our id of a DR event (a UUID, `dr_event_id`), which the "
+            "answer to its notification and the list at /api/dr-events name beside yours (`utility_event_id`)"
+        )
     if name == "not-found":
         return "no such path, or no such id; see the API at /schema"
     if name == "method-not-allowed":

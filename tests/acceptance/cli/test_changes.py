@@ -105,6 +105,8 @@ def test_an_owner_opts_its_facility_out_and_in_with_its_key(terminal: Terminal, 
     owner = key_file("--role", "owner", "--facility", "fac-001")
     arguments = ("fac-001", "--reason", "exams", "--key-file", owner)
     assert terminal.document("facilities", "opt-out", *arguments)["opted_out"] is True
+    terminal.project()
+    assert "active, opted out by its owner" in terminal.run("facilities", "list").stdout
     foreign = terminal.run("facilities", "opt-out", "fac-002", "--reason", "exams", "--key-file", owner)
     assert foreign.exit_code == 1
     assert "may not opt fac-002 out or in" in foreign.stderr

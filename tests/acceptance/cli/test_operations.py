@@ -11,11 +11,13 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
+from psycopg_pool import ConnectionPool
 
 from adapters.clock import SystemClock
 from adapters.embedded import EmbeddedServers
 from adapters.nats.work_queue import NatsWorkQueue
 from adapters.postgres.event_store.event_store import PostgresEventStore
+from adapters.postgres.operations.alerts import PostgresAlerts
 from application.command_bus.bus import CommandBus
 from application.command_bus.decision_context import CommandContext
 from application.commands.dr_event import CancelDREvent, Judgement, JudgeNotification
@@ -263,6 +265,28 @@ def test_dead_letters_are_listed_shown_and_discarded(terminal: Terminal) -> None
     assert done["decided_by"].startswith("operator:cli/")
     assert len(terminal.document("dead-letters", "list")["dead_letters"]) == 1
     assert len(terminal.document("dead-letters", "list", "--status", "all")["dead_letters"]) == 2
+
+
+def test_all_dead_letters_of_a_queue_are_discarded_at_once_with_their_alerts(terminal: Terminal) -> None:
+    letters = [letter(subject=f"callback {number}") for number in range(3)]
+    terminal.park(*letters, letter(queue="bms_command", subject="fac-001"))
+    with ConnectionPool[Any](terminal.database.app_dsn, min_size=1, max_size=1) as pool:
+        for one in letters:
+            PostgresAlerts(pool).raise_alert(
+                "callback_undeliverable", one.subject, one.reason, at=datetime.now(UTC)
+            )
+    discard = ("dead-letters", "discard", "--queue", "callback", "--reason", "a test of theirs")
+
+    assert terminal.document(*discard, "--parked-before", "2020-01-01T00:00:00Z") == {"discarded": 0}
+    assert terminal.document(*discard) == {"discarded": 3}
+
+    every = terminal.document("dead-letters", "list", "--status", "all")["dead_letters"]
+    decided = {one["subject"]: (one["status"], one["decision_reason"]) for one in every}
+    assert decided.pop("fac-001") == ("open", None)
+    assert set(decided.values()) == {("discarded", "a test of theirs")}
+    assert terminal.document("alerts", "list")["alerts"] == []
+    for wrong in (("--queue", "callback", str(letters[0].dead_letter_id)), ("--parked-before", "2020-01-01")):
+        assert terminal.run("dead-letters", "discard", *wrong, "--reason", "x").exit_code == 2
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Routes of DR events: lists, single ones, their dispatches, and the commands of operators."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
@@ -50,6 +50,14 @@ class RestoredByHandBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
     facility_id: Annotated[str, Meta(min_length=1, max_length=200)]
     reason: Text
+
+
+class DispatchCommandResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What was recorded of a facility's part in a DR event."""
+
+    dr_event_id: UUID
+    facility_id: str
+    done: Literal["overridden", "restored_by_hand"]
 
 
 class DREventController(Controller):
@@ -150,9 +158,10 @@ class DREventController(Controller):
     )
     async def override(
         self, request: ApiRequest, dr_event_id: FromPath[UUID], data: JSONBody[OverrideBody]
-    ) -> None:
+    ) -> DispatchCommandResult:
         command = OverrideForecast(dr_event_id=dr_event_id, facility_id=data.facility_id, reason=data.reason)
         await handle_command(request, command)
+        return DispatchCommandResult(dr_event_id=dr_event_id, facility_id=data.facility_id, done="overridden")
 
     @post(
         "/{dr_event_id:uuid}/restored-by-hand",
@@ -162,7 +171,10 @@ class DREventController(Controller):
     )
     async def restored_by_hand(
         self, request: ApiRequest, dr_event_id: FromPath[UUID], data: JSONBody[RestoredByHandBody]
-    ) -> None:
+    ) -> DispatchCommandResult:
         """Repeating it changes nothing. Other DR events may use the facility then."""
         command = RestoreByHand(dr_event_id=dr_event_id, facility_id=data.facility_id, reason=data.reason)
         await handle_command(request, command)
+        return DispatchCommandResult(
+            dr_event_id=dr_event_id, facility_id=data.facility_id, done="restored_by_hand"
+        )

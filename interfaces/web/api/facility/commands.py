@@ -42,6 +42,16 @@ class OptingBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     dr_event_id: UUID | None = None
 
 
+Done = Literal["maintenance_started", "maintenance_ended", "reactivated"]
+
+
+class FacilityCommandResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What was done; it was done also if it was so before."""
+
+    facility_id: str
+    done: Done
+
+
 class FacilityCommandController(Controller):
     path = "/api/facilities"
     tags = ("facilities",)
@@ -54,13 +64,15 @@ class FacilityCommandController(Controller):
     )
     async def maintain(
         self, request: ApiRequest, facility_id: FromPath[str], data: JSONBody[MaintenanceBody]
-    ) -> None:
+    ) -> FacilityCommandResult:
         command = (
             StartMaintenance(facility_id=facility_id, reason=data.reason)
             if data.action == "start"
             else EndMaintenance(facility_id=facility_id)
         )
         await handle_command(request, command)
+        done: Done = "maintenance_started" if data.action == "start" else "maintenance_ended"
+        return FacilityCommandResult(facility_id=facility_id, done=done)
 
     @post(
         "/{facility_id:str}/deactivation",
@@ -84,10 +96,11 @@ class FacilityCommandController(Controller):
     )
     async def reactivate(
         self, request: ApiRequest, facility_id: FromPath[str], data: JSONBody[ReasonBody]
-    ) -> None:
+    ) -> FacilityCommandResult:
         """As it was registered."""
         command = ReactivateFacility(facility_id=facility_id, reason=data.reason)
         await handle_command(request, command)
+        return FacilityCommandResult(facility_id=facility_id, done="reactivated")
 
     @post(
         "/{facility_id:str}/opt-out",

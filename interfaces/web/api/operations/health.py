@@ -18,7 +18,8 @@ from interfaces.web.problems import PROBLEM_TYPES, TYPE_PREFIX, Problem
 from interfaces.web.route_policy import ANYONE, OPERATOR, RoutePolicy
 from projections.queries.views import ReadModelsUnavailable
 
-METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+METRICS_TYPE = "text/plain; version=0.0.4"
+"""The framework adds `charset=utf-8` to texts."""
 
 PlatformRequest = Request[Any, Any, State]
 

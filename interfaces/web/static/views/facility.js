@@ -75,7 +75,7 @@ function figuresOf(row, current, forecast) {
     { label: "Load now", value: kw(current?.kw), unit: "kW", hint: current?.age_s == null ? "no reading yet" : `${span(current.age_s)} old${current.source === "last_known" ? ", as last known" : ""}`, tone: current?.stale ? "warn" : undefined, shape: current?.stale ? "triangle" : undefined },
     { label: "Foreseen now", value: kw(step?.kw.p50), unit: "kW", hint: step ? `${kw(step.kw.p10)} – ${kw(step.kw.p90)}` : "no forecast in force" },
     { label: "Forecast quality", value: quality?.words ?? "none", tone: quality?.tone, shape: quality?.shape, hint: forecast ? `issued ${span(forecast.age_s)} ago` : "" },
-    { label: "Curtailable", value: kw(row.curtailable_kw), unit: "kW", hint: `in ${count(row.zones.length)} zones` },
+    { label: "Curtailable", value: kw(row.curtailable_kw), unit: "kW", hint: row.zones.length === 1 ? "in one zone" : `in ${count(row.zones.length)} zones` },
     { label: "DR events served", value: count(row.dr_events_served), hint: row.reservations.length ? `${row.reservations.length} reserved` : "none reserved" },
   ];
 }

@@ -229,6 +229,57 @@ def test_the_schema_describes_the_webhook_body() -> None:
     assert body["properties"]["facility_ids"]["maxItems"] == MOST_FACILITIES
 
 
+@pytest.mark.parametrize("path", ["/", "/static/app.js", "/metrics"])
+def test_a_text_names_its_charset_once(path: str) -> None:
+    edge = Edge()
+    with edge.client() as client:
+        answer = client.get(path, headers=edge.key("operator"))
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].count("charset=utf-8") == 1
+
+
+def test_a_key_that_is_not_valid_is_told_apart_from_none() -> None:
+    edge = Edge()
+    with edge.client() as client:
+        wrong = client.post("/api/session", headers={"Authorization": "Bearer gp_nonsense"})
+        none = client.post("/api/session")
+    assert (wrong.status_code, none.status_code) == (401, 401)
+    assert problem_of(wrong)["detail"] == "this API key is not valid: it is mistyped, revoked or expired"
+    assert "Authorization: Bearer" in problem_of(none)["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "done"),
+    [
+        ("/api/facilities/fac-001/maintenance", {"action": "start", "reason": "x"}, "maintenance_started"),
+        ("/api/facilities/fac-001/maintenance", {"action": "end"}, "maintenance_ended"),
+        ("/api/facilities/fac-001/reactivation", {"reason": "x"}, "reactivated"),
+        (f"/api/dr-events/{ID}/overrides", {"facility_id": "fac-001", "reason": "x"}, "overridden"),
+        (
+            f"/api/dr-events/{ID}/restored-by-hand",
+            {"facility_id": "fac-001", "reason": "x"},
+            "restored_by_hand",
+        ),
+    ],
+)
+def test_a_command_answers_what_was_done(path: str, body: dict[str, str], done: str) -> None:
+    edge = Edge()
+    with edge.client() as client:
+        answer = client.post(path, json=body, headers=edge.key("operator"))
+    assert answer.status_code in {200, 202}
+    assert answer.json()["facility_id"] == "fac-001"
+    assert answer.json()["done"] == done
+
+
+@pytest.mark.parametrize("path", ["/api/dr-events/WP-1", "/api/audit/dr-events/WP-1"])
+def test_a_utilitys_id_in_a_path_says_which_id_to_take(path: str) -> None:
+    edge = Edge()
+    with edge.client() as client:
+        answer = client.get(path, headers=edge.key("auditor"))
+    assert answer.status_code == 404
+    assert "`utility_event_id`" in problem_of(answer)["detail"]
+
+
 @pytest.mark.parametrize("name", sorted(PROBLEM_TYPES))
 def test_every_problem_type_has_its_own_page(plain: Any, name: str) -> None:
     document = plain.get(f"/problems/{name}").json()
