@@ -1,5 +1,6 @@
 """Texts of moments, windows, powers and counts for the descriptions of domain events."""
 
+from collections.abc import Sized
 from datetime import UTC, datetime
 
 from domain.dispatch import Setpoint
@@ -21,5 +22,7 @@ def setpoint_text(setpoint: Setpoint) -> str:
     return f"{setpoint.value:g} {'°C' if setpoint.unit == 'celsius' else '%'}"
 
 
-def count_text(facility_ids: tuple[str, ...]) -> str:
-    return f"{len(facility_ids)} facilit{'y' if len(facility_ids) == 1 else 'ies'}"
+def count_text(facilities: Sized | int) -> str:
+    """Of facilities, or of what there is one of for each."""
+    count = facilities if isinstance(facilities, int) else len(facilities)
+    return f"{count} facilit{'y' if count == 1 else 'ies'}"

@@ -56,7 +56,7 @@ def _scheduled(domain_event: DREvent.Scheduled, facility: str) -> str:
         notes.append(f"{kw_text(domain_event.missing_kw)} missing")
     return (
         f"Planned (revision {domain_event.plan_revision}): {kw_text(planned_kw)} over "
-        f"{len(domain_event.targets)} facilities"
+        f"{count_text(domain_event.targets)}"
         f"{' (' + ', '.join(notes) + ')' if notes else ''}; preparation from {moment_text(domain_event.prepare_at)}"
     )
 
@@ -83,7 +83,7 @@ def _replanned(domain_event: DREvent.Replanned, facility: str) -> str:
     missing = f", {kw_text(domain_event.missing_kw)} missing" if domain_event.missing_kw > 0 else ""
     return (
         f"Planned anew (revision {domain_event.plan_revision}, {domain_event.cause}): {kw_text(planned_kw)} over "
-        f"{len(domain_event.targets)} facilities{missing}"
+        f"{count_text(domain_event.targets)}{missing}"
     )
 
 
@@ -155,7 +155,7 @@ def _measured(domain_event: DREvent.Measured, facility: str) -> str:
     if domain_event.delivered_kw is None:
         return f"Not measurable: what was delivered is not known{without}"
     delivered = kw_text(domain_event.delivered_kw)
-    return f"Measured: {delivered} delivered by {domain_event.measured_facilities} facilities{without}"
+    return f"Measured: {delivered} delivered by {count_text(domain_event.measured_facilities)}{without}"
 
 
 def _remeasured(domain_event: DREvent.Remeasured, facility: str) -> str:

@@ -48,7 +48,7 @@ def test_the_measurements_of_a_proof_are_computed_again_as_a_release_recorded_th
     document = read_proof((HERE / f"proof.{version}.json").read_bytes())
     assert isinstance(document, ProofDocumentV3)
     found = recompute(document, Installation(RegionalHolidays(), StatsmodelsFitter()))
-    assert found.line == "recomputed 1 measurements of 1 facilities: all equal"
+    assert found.line == "recomputed 1 measurement of 1 facility: all equal"
     assert [one.sealed_days for one in found.facilities] == [1]
 
 

@@ -441,7 +441,7 @@ def test_a_regression_is_computed_again_from_its_coefficients_and_fitted_again(
     by_regression: MeasuredPortfolio,
 ) -> None:
     result = recomputed(by_regression.prove_measured(), by_regression)
-    assert result.line == "recomputed 1 measurements of 1 facilities: all equal"
+    assert result.line == "recomputed 1 measurement of 1 facility: all equal"
 
 
 def test_coefficients_that_its_readings_and_temperatures_do_not_give_are_named() -> None:

@@ -106,4 +106,6 @@ class Recomputation(msgspec.Struct, frozen=True, kw_only=True):
             result += ", and their sum DIFFERS"
         left = self.count("not_recomputed")
         rest = f"; {left} not recomputed" if left else ""
-        return f"recomputed {done} measurements of {self.dispatches} facilities: {result}{rest}"
+        measurements = "1 measurement" if done == 1 else f"{done} measurements"
+        facilities = "1 facility" if self.dispatches == 1 else f"{self.dispatches} facilities"
+        return f"recomputed {measurements} of {facilities}: {result}{rest}"

@@ -257,17 +257,8 @@ def list_facilities(past: "AsOf | None", group: str | None, as_json: bool) -> No
     if as_json:
         print_json({"facilities": rows})
     elif rows:
-        columns: list[str | Column] = [
-            Column("facility", "id"),
-            "status",
-            "latest dispatch",
-            "kW",
-            "zones",
-            "meters",
-            "programs",
-            "groups",
-            "time zone",
-        ]
+        titles = ("status", "latest dispatch", "kW", "zones", "meters", "programs", "groups", "time zone")
+        columns = [Column("facility", "id"), *map(Column, titles)]
         print_table(columns, (_cells(row, now) for row in rows))
     elif past is not None:
         click.echo("no facilities were known then")

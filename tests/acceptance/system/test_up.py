@@ -57,11 +57,15 @@ def up(data_dir: Path, port: int) -> Iterator[subprocess.Popen[str]]:
         process.wait()
 
 
-def command(data_dir: Path, port: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+def command(data_dir: Path, port: int | None, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`port`: None to leave it to the addresses that `up` has saved."""
+    environ = environ_for(data_dir, port or 0)
+    if port is None:
+        del environ["GRIDPROOF_HTTP_BIND"]
     return subprocess.run(
         [sys.executable, "-m", "interfaces.cli", *arguments],
         cwd=ROOT,
-        env=environ_for(data_dir, port),
+        env=environ,
         capture_output=True,
         text=True,
         timeout=4 * WITHIN_S,
@@ -156,7 +160,7 @@ def test_kill_9_of_up_leaves_no_process_and_it_starts_again(tmp_path: Path) -> N
         assert (answer.returncode, "Traceback" in answer.stderr) == (exit_code, False), answer.stderr
         assert f"`gridproof up` does not run in {data_dir}: start it there" in answer.stderr
     with up(data_dir, port):
-        answer = command(data_dir, port, "doctor", "--json")
+        answer = command(data_dir, None, "doctor", "--json")
         states = {one["check"]: one["state"] for one in json.loads(answer.stdout)["checks"]}
         # The disk of the machine that runs the tests may be full.
         assert {name for name, state in states.items() if state == "wrong"} <= DISKS, answer.stdout

@@ -93,6 +93,18 @@ def test_a_listed_meter_that_never_sent_counts_as_silent(watched: Watched) -> No
     assert found["fac-002"].startswith("1 of 1 meters are silent: main; ")
 
 
+def test_silent_meters_of_every_facility_are_named_also_far_from_a_dr_event(watched: Watched) -> None:
+    watched.there.scenario.at(NEAR)
+    watched.feed("fac-001", "main", NEAR)
+    watched.feed("fac-001", "sub", NEAR - timedelta(minutes=6))
+    watched.feed("fac-003", "other", NEAR - timedelta(hours=1))
+    missing = MissingReadings(watched.store, FakeListedMeters(METERS), watched.there.scenario.clock)
+
+    silent = missing.silent_of({**METERS, "fac-003": set(), "fac-004": set()})
+
+    assert silent == {"fac-001": ["sub"], "fac-002": ["main"], "fac-003": ["other"]}
+
+
 def test_a_meter_that_loses_readings_is_alerted_by_the_coverage_of_the_hour(watched: Watched) -> None:
     watched.feed_all(NEAR)
     gap = {
