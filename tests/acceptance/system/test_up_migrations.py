@@ -22,7 +22,7 @@ def test_a_system_with_its_own_database_applies_contracting_migrations_at_startu
             *((f"{len(files) + number:04}_less.sql", CONTRACTING) for number in range(1, count + 1)),
         ]
         monkeypatch.setattr(migrations, "migration_files", lambda shipped=shipped: shipped)
-        with RunningSystem(Settings(data_dir=tmp_path / "data")) as system:
+        with RunningSystem(Settings(data_dir=tmp_path / "data", http_bind="127.0.0.1:0")) as system:
             settings = system.start_servers()
             assert settings.migration_database_url is not None
             assert check_schema(settings.migration_database_url).is_clean
