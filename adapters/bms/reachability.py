@@ -7,6 +7,7 @@ import ipaddress
 import os
 import socket
 from collections.abc import Collection
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from application.facility.bms_networks import BmsAddressRefused, BmsNetworks
@@ -23,23 +24,20 @@ async def unreachable(
 
     One that was not tried within `within_s` is among them. Addresses in no allowed network are not connected to.
     """
-    places = asyncio.Semaphore(MOST_AT_ONCE)
     problems: dict[str, str] = dict.fromkeys(addresses, "not tried in time")
+    waiting = iter(list(problems))
 
-    async def attempt(address: str) -> None:
-        async with places:
+    async def attempt_next() -> None:
+        for address in waiting:  # each address goes to one of those that take from it
             problem = await _problem(address, networks)
-        if problem is None:
-            del problems[address]
-        else:
-            problems[address] = problem
+            if problem is None:
+                del problems[address]
+            else:
+                problems[address] = problem
 
-    attempts = [asyncio.ensure_future(attempt(address)) for address in problems]
-    if attempts:
-        _, late = await asyncio.wait(attempts, timeout=within_s)
-        for one in late:
-            one.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            await asyncio.gather(*(attempt_next() for _ in range(min(MOST_AT_ONCE, len(problems)))))
     return problems
 
 

@@ -26,7 +26,7 @@ class StreamFill(NamedTuple):
     replicas: int
 
 
-class ServerState(NamedTuple):
+class NatsServerState(NamedTuple):
     streams: Sequence[StreamFill]
     held_bytes: int
     most_bytes: int | None
@@ -35,7 +35,7 @@ class ServerState(NamedTuple):
     """How far this machine's clock is ahead; None: there is no stream yet whose state says the server's time."""
 
 
-async def server_state(url: str, *, wall_now: Callable[[], datetime]) -> ServerState:
+async def server_state(url: str, *, wall_now: Callable[[], datetime]) -> NatsServerState:
     """Raises the client's errors."""
     client = await connect(url, name="doctor", keep_trying=False)
     try:
@@ -48,7 +48,7 @@ async def server_state(url: str, *, wall_now: Callable[[], datetime]) -> ServerS
             reply = await client.request(_STREAM_INFO + streams[0].name, timeout=_WITHIN_S)
             took_s = time.monotonic() - started
             skew = _skew(reply.data, before, took_s)
-        return ServerState(streams, account.storage, _limit(account.limits.max_storage), skew)
+        return NatsServerState(streams, account.storage, _limit(account.limits.max_storage), skew)
     finally:
         await client.close()
 

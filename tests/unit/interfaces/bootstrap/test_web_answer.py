@@ -40,7 +40,7 @@ def test_only_a_process_of_the_system_is_taken_for_it(
     assert (answer.is_ready(OURS), answer.is_foreign(OURS)) == (is_ready, is_foreign)
 
 
-def test_a_proxy_of_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     with answering(200, document(system=OURS)) as address:
         assert ask_web(f"http://{address}", within_s=30).is_ready(OURS)

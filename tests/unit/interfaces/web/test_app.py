@@ -238,7 +238,7 @@ def test_a_text_names_its_charset_once(path: str) -> None:
     assert answer.headers["content-type"].count("charset=utf-8") == 1
 
 
-def test_a_key_that_is_not_valid_is_told_apart_from_none() -> None:
+def test_an_invalid_key_and_no_key_have_different_details() -> None:
     edge = Edge()
     with edge.client() as client:
         wrong = client.post("/api/session", headers={"Authorization": "Bearer gp_nonsense"})
