@@ -45,6 +45,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "simulate": ("interfaces.cli.simulate.commands:simulate_group", "The outside world, for trying things."),
     "backup": ("interfaces.cli.backup.commands:backup_group", "Backups of the embedded database."),
     "restore": ("interfaces.cli.backup.restore:restore", "Bring the database back to a moment, on record."),
+    "settings": (
+        "interfaces.cli.settings:settings_command",
+        "Every setting: value, origin, default, purpose.",
+    ),
     "doctor": ("interfaces.cli.doctor:doctor", "What is reachable, and what is wrong."),
 }
 """Name -> location of the command and its short help."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from application.dispatch.time_limits import BmsTimeLimits, TimeLimitsConflict
+from interfaces.settings.parsers import sends_in_clear
 
 CLOCK = frozenset({"GRIDPROOF_CLOCK_EPOCH", "GRIDPROOF_CLOCK_STARTED_AT", "GRIDPROOF_CLOCK_SPEED"})
 PAIRS = (
@@ -69,9 +70,31 @@ def failpoint_contradictions(given: Mapping[str, str], refused: Collection[str])
         yield "GRIDPROOF_FAILPOINT: GRIDPROOF_FAILPOINT_ONCE_FILE goes with a failpoint; set it, or unset the file"
 
 
-class TimeLimitSettings(Protocol):
-    """The settings of a BMS command's time limits, seconds."""
+class ComparedSettings(Protocol):
+    """The settings that may contradict each other."""
 
+    @property
+    def data_dir(self) -> Path: ...
+    @property
+    def secrets_dir(self) -> Path | None: ...
+    @property
+    def secrets_folder(self) -> Path: ...
+    @property
+    def mqtt_url(self) -> str | None: ...
+    @property
+    def mqtt_sessions(self) -> int: ...
+    @property
+    def influx_url(self) -> str | None: ...
+    @property
+    def weather_url(self) -> str | None: ...
+    @property
+    def weather_key(self) -> str | None: ...
+    @property
+    def telemetry_store(self) -> str: ...
+    @property
+    def telemetry_raw_days(self) -> int: ...
+    @property
+    def telemetry_rollup_days(self) -> int: ...
     @property
     def clock_speed(self) -> float | None: ...
     @property
@@ -81,8 +104,10 @@ class TimeLimitSettings(Protocol):
     @property
     def command_sla_s(self) -> float: ...
 
+    def to_environ(self) -> dict[str, str]: ...
 
-def time_limit_contradictions(settings: TimeLimitSettings, refused: set[str]) -> Iterator[str]:
+
+def time_limit_contradictions(settings: ComparedSettings, refused: set[str]) -> Iterator[str]:
     """Not checked on an accelerated clock, where a call of 0.1 s on the wall takes minutes."""
     names = {"GRIDPROOF_BMS_CONNECT_TIMEOUT_S", "GRIDPROOF_BMS_TOTAL_TIMEOUT_S", "GRIDPROOF_COMMAND_SLA_S"}
     if settings.clock_speed is not None or refused & names or "GRIDPROOF_CLOCK_SPEED" in refused:
@@ -95,3 +120,29 @@ def time_limit_contradictions(settings: TimeLimitSettings, refused: set[str]) ->
         command_sla_s=settings.command_sla_s,
     )
     yield from _conflicts(limits)
+
+
+def contradictions(settings: ComparedSettings, *, refused: set[str]) -> Iterator[str]:
+    """The contradictions between settings, without those whose settings were refused already."""
+    yield from incomplete_groups(settings.to_environ(), refused)
+    if settings.telemetry_rollup_days < settings.telemetry_raw_days and not refused & {
+        "GRIDPROOF_TELEMETRY_ROLLUP_DAYS",
+        "GRIDPROOF_TELEMETRY_RAW_DAYS",
+    }:
+        yield "GRIDPROOF_TELEMETRY_ROLLUP_DAYS: rollups outlive readings; make it GRIDPROOF_TELEMETRY_RAW_DAYS or more"
+    if settings.bms_connect_timeout_s > settings.bms_total_timeout_s:
+        yield "GRIDPROOF_BMS_CONNECT_TIMEOUT_S: it is part of GRIDPROOF_BMS_TOTAL_TIMEOUT_S; make it the shorter"
+    if (
+        settings.telemetry_store == "influx"
+        and not settings.influx_url
+        and "GRIDPROOF_INFLUX_URL" not in refused
+    ):
+        yield "GRIDPROOF_INFLUX_URL: no InfluxDB is embedded; give its address, or keep telemetry in postgres"
+    if settings.mqtt_sessions > 1 and settings.mqtt_url is None and "GRIDPROOF_MQTT_URL" not in refused:
+        yield "GRIDPROOF_MQTT_SESSIONS: the embedded broker has no shared subscriptions; name a broker, or leave it 1"
+    if settings.secrets_dir is not None and "GRIDPROOF_SECRETS_DIR" not in refused:
+        yield from secrets_folder_contradictions(settings.secrets_folder, settings.data_dir)
+    yield from failpoint_contradictions(settings.to_environ(), refused)
+    yield from time_limit_contradictions(settings, refused)
+    if settings.weather_key and sends_in_clear(settings.weather_url):
+        yield "GRIDPROOF_WEATHER_URL: the key would travel in clear; begin the address with https://"

@@ -7,7 +7,7 @@ embedded server of that role is used; for the weather there is none, and `gridpr
 import dataclasses
 import difflib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,12 +17,7 @@ from application.dispatch.time_limits import TIME_LIMITS
 from application.facility import secret_references
 from application.ports.operations.alerts import Severity
 from interfaces.settings import parsers as parse
-from interfaces.settings.contradictions import (
-    failpoint_contradictions,
-    incomplete_groups,
-    secrets_folder_contradictions,
-    time_limit_contradictions,
-)
+from interfaces.settings.contradictions import contradictions
 from interfaces.settings.env_file import read_env_file
 
 PREFIX = "GRIDPROOF_"
@@ -55,8 +50,11 @@ class Settings:
     """All settings, valid. Durations are in seconds of the clock (see ADR 0007), sizes in items."""
 
     data_dir: Path = _setting(parse.path, Path(".gridproof"))
+    """Where keys, logs, the archive and the data of embedded servers are."""
     http_bind: str = _setting(parse.host_and_port, "127.0.0.1:8080")
+    """Where the HTTP API and the page are served."""
     portfolio: Path | None = _setting(parse.path, None)
+    """Not read any more; it may stay in older files of settings."""
     python: Path | None = _setting(parse.path, None)
     """The interpreter that starts the worker processes; None: the one that runs."""
 
@@ -78,16 +76,23 @@ class Settings:
     backup_wal_s: int = _setting(parse.whole_number(1, 86_400), 60)
     """Wall seconds after which the log is archived at the latest: what a lost disk takes with it."""
     nats_url: str | None = _setting(parse.url("nats", "tls", several=True), None, secret=True)
+    """Servers of one cluster, with commas."""
     nats_replicas: int | None = _setting(parse.whole_number(1, 5), None)
     """Of each JetStream stream; None: those of an existing stream stay, a new one has one."""
     mqtt_url: str | None = _setting(parse.broker, None, secret=True)
+    """The meters' broker, or several of one cluster, with commas."""
     mqtt_version: MqttVersion = _setting(parse.one_of(*get_args(MqttVersion)), "3.1.1")
+    """Of the protocol that the broker speaks."""
     mqtt_client_id: str = _setting(parse.text, "gridproof-ingest")
+    """Of the ingest worker at the broker; several sessions add `-0`, `-1` and so on."""
     mqtt_sessions: int = _setting(parse.whole_number(1, 64), 1)
     """Sessions at the broker that share the feed (`$share`): so many ingest workers can read at once."""
     mqtt_ca_file: Path | None = _setting(parse.path, None)
+    """PEM of the certificate authorities that sign the broker's certificate; None: those of the machine."""
     mqtt_cert_file: Path | None = _setting(parse.path, None)
+    """PEM of the client certificate, if the broker wants one."""
     mqtt_key_file: Path | None = _setting(parse.path, None)
+    """PEM of its key."""
     mqtt_alpn: str | None = _setting(parse.text, None)
     """The ALPN protocol for a broker on port 443: x-amzn-mqtt-ca for AWS IoT Core."""
     redis_url: str | None = _setting(parse.cache, None, secret=True)
@@ -99,9 +104,11 @@ class Settings:
     influx_org: str | None = _setting(parse.text, None)
     """The organisation of the buckets, only on 2.x."""
     archive_url: str | None = _setting(parse.url("file", "s3", hostless=True), None, secret=True)
+    """Where the ledger and the messages of meters are archived; None: a folder in the data folder."""
     archive_s3_endpoint: str | None = _setting(parse.url("http", "https"), None)
     """The endpoint of an archive in s3://; None: that of Amazon in the region."""
     archive_s3_region: str | None = _setting(parse.text, None)
+    """Of the bucket."""
     archive_s3_key_id: str | None = _setting(parse.text, None)
     """None: the role of the machine itself (of an instance or a pod)."""
     archive_s3_secret: str | None = _setting(parse.text, None)
@@ -116,6 +123,7 @@ class Settings:
     """How long the telemetry log keeps readings; with an archive those not archived stay longer. Clock days with an
     archive, else days on the wall."""
     weather_url: str | None = _setting(parse.url("http", "https"), None, secret=True)
+    """The weather service; None: WeatherAPI.com with a key, no weather without one."""
     weather_key: str | None = _setting(parse.text, None)
     """Where the key of WeatherAPI.com is, as env:NAME or file:/path; with a key that service is used."""
     weather_quota_per_month: int = _setting(parse.whole_number(100, 1_000_000_000), 100_000)
@@ -125,6 +133,7 @@ class Settings:
     weather_history_days: int = _setting(parse.whole_number(0, 3_650), 56)
     """Days of past weather that the contract covers, at most; of a service that covers fewer, as many as it gives."""
     telemetry_store: TelemetryStoreKind = _setting(parse.one_of(*get_args(TelemetryStoreKind)), "postgres")
+    """Where readings are stored."""
     telemetry_raw_days: int = _setting(parse.whole_number(2, 3_650), 90)
     """Readings of a UTC day are deleted so many clock days after its end."""
     telemetry_rollup_days: int = _setting(parse.whole_number(2, 36_500), 730)
@@ -141,7 +150,9 @@ class Settings:
     clock_epoch: datetime | None = _setting(parse.moment, None)
     """What the clock showed at `clock_started_at`; these three settings make an accelerated clock."""
     clock_started_at: datetime | None = _setting(parse.moment, None)
+    """The wall time at which it began."""
     clock_speed: float | None = _setting(parse.number(0.001, 100_000), None)
+    """Clock seconds in a wall second."""
 
     alert_webhook_url: str | None = _setting(parse.url("http", "https"), None, secret=True)
     """Where alerts are posted, signed; under the same rules as callbacks."""
@@ -154,19 +165,26 @@ class Settings:
     alert_smtp_password: str | None = _setting(parse.text, None)
     """Where the password of that user is, as env:NAME or file:/path."""
     alert_smtp_ca_file: Path | None = _setting(parse.path, None)
+    """PEM of the certificate authorities that sign the mail server's certificate; None: those of the machine."""
     alert_email_from: str | None = _setting(parse.emails, None)
+    """The sender's address."""
     alert_email_to: str | None = _setting(parse.emails, None)
     """Addresses, with commas."""
     alert_escalation_email_to: str | None = _setting(parse.emails, None)
+    """Addresses, with commas, for alerts that nobody has acknowledged in `alert_escalate_after_s`."""
     alert_least_severity: Severity = _setting(parse.one_of(*get_args(Severity)), "critical")
     """Of the alerts that people are told at once; the others are on the page and in the list."""
     alert_escalate_after_s: float = _setting(parse.number(1, 604_800), 900.0)
+    """Clock seconds after which an alert that nobody has acknowledged is told again."""
 
     allow_private_callbacks: bool = _setting(parse.boolean, False)
+    """Whether callbacks may go to private, link-local and loopback addresses, for tests."""
     callback_ports: str = _setting(parse.ports, "80,443,8443")
     """Ports, with commas, to which callbacks go; with `allow_private_callbacks` to any."""
     bms_connect_timeout_s: float = _setting(parse.number(0.1, 600), TIME_LIMITS.connect_s)
+    """Wall seconds to connect to a BMS."""
     bms_total_timeout_s: float = _setting(parse.number(0.1, 3_600), TIME_LIMITS.call_s)
+    """Wall seconds of a whole call to a BMS, connecting included."""
     bms_max_concurrent: int = _setting(parse.whole_number(1, 10_000), 100)
     """BMS calls at once, of all dispatch processes together."""
     bms_networks: str | None = _setting(parse.bms_networks, None)
@@ -180,6 +198,7 @@ class Settings:
     reconcile_s: float = _setting(parse.number(1, 3_600), 60.0)
     """How often the state of a curtailed building is polled."""
     http_rate_per_key_per_s: float = _setting(parse.number(0.1, 100_000), 10.0)
+    """Webhook calls that a key may make in a second, over all processes."""
     http_current_per_key_per_s: float = _setting(parse.number(0.01, 100_000), 1.0)
     """How often a key may read one facility's current value, over all processes."""
     http_reads_per_key_per_s: float = _setting(parse.number(1, 1_000_000), 200.0)
@@ -227,7 +246,9 @@ class Settings:
     process; None: the one in the data folder, which `gridproof up` makes for an embedded database."""
 
     log_level: LogLevel = _setting(parse.one_of(*get_args(LogLevel)), "info")
+    """The least severe lines that are logged."""
     log_json: bool = _setting(parse.boolean, False)
+    """Whether log lines are JSON documents."""
     log_days: int = _setting(parse.whole_number(1, 3_650), 30)
     """How long `gridproof up` keeps rotated log files, days on the wall."""
     log_bytes: int = _setting(parse.whole_number(100_000_000, 1 << 50), 2_000_000_000)
@@ -263,7 +284,7 @@ class Settings:
     def to_environ(self) -> dict[str, str]:
         """The environment that gives a child process the same settings."""
         values = ((spec.name, getattr(self, spec.name)) for spec in dataclasses.fields(self))
-        return {PREFIX + name.upper(): _as_text(value) for name, value in values if value is not None}
+        return {PREFIX + name.upper(): as_text(value) for name, value in values if value is not None}
 
     def described(self) -> dict[str, str]:
         """Every setting by its variable, without passwords: for `doctor` and logs."""
@@ -297,11 +318,7 @@ def read_settings(environ: Mapping[str, str], env_file: Path | None = None) -> S
         elif not name.startswith(SECRET_PREFIX) and name not in _FOR_TESTS:
             problems.append(_unknown(name, list(fields)))
     settings = Settings(**values)
-    problems.extend(_contradictions(settings, refused={line.partition(":")[0] for line in problems}))
-    if settings.weather_key and parse.sends_in_clear(settings.weather_url):
-        problems.append(
-            "GRIDPROOF_WEATHER_URL: the key would travel in clear; begin the address with https://"
-        )
+    problems.extend(contradictions(settings, refused={line.partition(":")[0] for line in problems}))
     if problems:
         raise SettingsError(problems)
     return settings
@@ -313,31 +330,8 @@ def _unknown(name: str, known: list[str]) -> str:
     return f"{name}: there is no such setting; {hint}"
 
 
-def _contradictions(settings: Settings, *, refused: set[str]) -> Iterator[str]:
-    """The contradictions between settings, without those whose settings were refused already."""
-    yield from incomplete_groups(settings.to_environ(), refused)
-    if settings.telemetry_rollup_days < settings.telemetry_raw_days and not refused & {
-        "GRIDPROOF_TELEMETRY_ROLLUP_DAYS",
-        "GRIDPROOF_TELEMETRY_RAW_DAYS",
-    }:
-        yield "GRIDPROOF_TELEMETRY_ROLLUP_DAYS: rollups outlive readings; make it GRIDPROOF_TELEMETRY_RAW_DAYS or more"
-    if settings.bms_connect_timeout_s > settings.bms_total_timeout_s:
-        yield "GRIDPROOF_BMS_CONNECT_TIMEOUT_S: it is part of GRIDPROOF_BMS_TOTAL_TIMEOUT_S; make it the shorter"
-    if (
-        settings.telemetry_store == "influx"
-        and not settings.influx_url
-        and "GRIDPROOF_INFLUX_URL" not in refused
-    ):
-        yield "GRIDPROOF_INFLUX_URL: no InfluxDB is embedded; give its address, or keep telemetry in postgres"
-    if settings.mqtt_sessions > 1 and settings.mqtt_url is None and "GRIDPROOF_MQTT_URL" not in refused:
-        yield "GRIDPROOF_MQTT_SESSIONS: the embedded broker has no shared subscriptions; name a broker, or leave it 1"
-    if settings.secrets_dir is not None and "GRIDPROOF_SECRETS_DIR" not in refused:
-        yield from secrets_folder_contradictions(settings.secrets_folder, settings.data_dir)
-    yield from failpoint_contradictions(settings.to_environ(), refused)
-    yield from time_limit_contradictions(settings, refused)
-
-
-def _as_text(value: object) -> str:
+def as_text(value: object) -> str:
+    """A value as the environment has it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return value.isoformat() if isinstance(value, datetime) else str(value)

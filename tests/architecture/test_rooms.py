@@ -41,7 +41,6 @@ WHOLE_IDEAS = {
     "interfaces/bootstrap/doctor/weather.py": "one check of the doctor",
     "interfaces/cli/audit/subjects.py": "print a facility's or a program's replay",
     "interfaces/cli/settlement/show.py": "one command",
-    "interfaces/settings/env_file.py": "the parser of --env-file",
     "interfaces/simulators/bms/responses.py": "how a simulated BMS ends an exchange",
     "interfaces/web/api/webhook/callback_address.py": "the check of a callback address by its text",
     "interfaces/web/broadcast/unlogged_state.py": "state of the live feed outside the log",
