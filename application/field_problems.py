@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
@@ -28,7 +28,7 @@ def wrong_fields(value: Any, kind: Any, path: str = "", *, others_allowed: bool 
         try:
             msgspec.convert(value, kind)
         except msgspec.ValidationError as error:
-            yield f"{path or 'the document'}: {_explained(str(error))}"
+            yield f"{path or 'the document'}: {_explained(str(error), kind)}"
 
 
 def _chosen(value: Any, kind: Any) -> Any:
@@ -45,11 +45,25 @@ def _chosen(value: Any, kind: Any) -> Any:
     return kind
 
 
-def _explained(error: str) -> str:
-    """The error of msgspec without its own path."""
+def _explained(error: str, kind: Any) -> str:
+    """The error of msgspec without its own path; of a name that is not in a list, with the list."""
     problem = error.partition(" - at ")[0]
+    choices = ", ".join(str(choice) for choice in _choices(kind))
+    if choices and problem.startswith("Invalid enum value"):
+        return f"{problem}; use {choices}"
+    if choices and problem.startswith("Expected"):
+        return f"{problem}; use one of {choices}"
     is_unquoted = problem.startswith("Expected `str") and problem.endswith(("got `float`", "got `int`"))
     return f"{problem}: write it in quotes" if is_unquoted else problem
+
+
+def _choices(kind: Any) -> tuple[Any, ...]:
+    """The values that a kind lists, also one that may be null."""
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    if get_origin(kind) in {Union, UnionType, Annotated}:
+        return tuple(choice for part in get_args(kind) for choice in _choices(part))
+    return ()
 
 
 def _wrong_length(value: Any, kind: Any, path: str) -> Iterator[str]:

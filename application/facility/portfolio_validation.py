@@ -1,15 +1,16 @@
 """Validation of a portfolio file: reports every problem at once, each with its path."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
 from application.facility.bms_networks import BmsAddressRefused, BmsNetworks
+from application.facility.partial_portfolio import PartialPortfolio, readable_part
 from application.facility.portfolio_entries import NO_DATE_YET, FacilityEntry, Portfolio, ZoneEntry
 from application.facility.program_contract import enrolment_problems, program_problems, terms_of_entry
 from application.facility.secret_references import (
@@ -21,6 +22,7 @@ from application.facility.secret_references import (
 from application.field_problems import wrong_fields
 from domain.program import Terms
 
+TEntry = TypeVar("TEntry")
 _MIN_DATE = datetime(1970, 1, 1, tzinfo=UTC)
 """A database may store a time near the ends of Python's years that then cannot be read again."""
 
@@ -28,8 +30,10 @@ _MIN_DATE = datetime(1970, 1, 1, tzinfo=UTC)
 class PortfolioInvalid(ValueError):
     """`problems` names every wrong field with its path."""
 
-    def __init__(self, problems: Iterable[str]) -> None:
+    def __init__(self, problems: Iterable[str], readable: PartialPortfolio | None = None) -> None:
         self.problems = tuple(problems)
+        self.readable = readable
+        """What could be read, where fields are wrong: its references can still be checked."""
         lines = (f"  - {problem}" for problem in self.problems)
         counted = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
         super().__init__("\n".join([f"the portfolio has {counted}; to correct:", *lines]))
@@ -51,7 +55,7 @@ def read_portfolio(content: bytes, *, most_values: int | None = None) -> Portfol
         raise PortfolioInvalid([f"it stands for over {most_values} values; split it"])
     problems = list(wrong_fields(document, Portfolio))
     if problems:
-        raise PortfolioInvalid(problems)
+        raise PortfolioInvalid(problems, readable_part(document))
     return msgspec.convert(document, Portfolio)
 
 
@@ -86,19 +90,29 @@ def check_references(
     known_programs: Mapping[str, Terms | None],
     rules: PortfolioRules,
     recorded: Collection[RecordedReference] = (),
+    unread: Collection[str] = (),
 ) -> None:
     """Check what no single field shows: duplicate ids, missing references, unknown time zones and methods, secrets
     and addresses that `rules` refuse.
 
     `known_*` were imported before, a program with its terms (None: unknown). The references in `recorded` are those of
-    the same fields now: one that does not change is not refused. Raises PortfolioInvalid.
+    the same fields now: one that does not change is not refused. Of the entries `unread` (paths) only the ids count.
+    Raises PortfolioInvalid.
     """
-    problems = list(_wrong_references(portfolio, set(known_utilities), known_programs))
+    problems = list(_wrong_references(portfolio, set(known_utilities), known_programs, unread))
     problems.extend(_wrong_secrets(portfolio, rules.secrets, recorded))
-    for number, facility in enumerate(portfolio.facilities):
-        problems.extend(_wrong_address(facility, f"facilities[{number}].bms.address", rules.bms_networks))
+    for path, facility in _read("facilities", portfolio.facilities, unread):
+        problems.extend(_wrong_address(facility, f"{path}.bms.address", rules.bms_networks))
     if problems:
         raise PortfolioInvalid(problems)
+
+
+def _read(name: str, entries: Sequence[TEntry], unread: Collection[str]) -> Iterator[tuple[str, TEntry]]:
+    """The entries that could be read, with their paths."""
+    for number, entry in enumerate(entries):
+        path = f"{name}[{number}]"
+        if path not in unread:
+            yield path, entry
 
 
 def _wrong_secrets(
@@ -116,23 +130,27 @@ def _wrong_secrets(
 
 
 def _wrong_references(
-    portfolio: Portfolio, utilities: set[str], known_programs: Mapping[str, Terms | None]
+    portfolio: Portfolio,
+    utilities: set[str],
+    known_programs: Mapping[str, Terms | None],
+    unread: Collection[str],
 ) -> Iterator[str]:
     yield from _twice("utilities", (entry.utility_id for entry in portfolio.utilities))
     yield from _twice("programs", (entry.program_id for entry in portfolio.programs))
     yield from _twice("facilities", (entry.facility_id for entry in portfolio.facilities))
     utilities |= {entry.utility_id for entry in portfolio.utilities}
-    stated = {entry.program_id: terms_of_entry(entry) for entry in portfolio.programs}
-    for number, utility in enumerate(portfolio.utilities):
+    stated: dict[str, Terms | None] = dict.fromkeys(entry.program_id for entry in portfolio.programs)
+    programs = list(_read("programs", portfolio.programs, unread))
+    stated.update({entry.program_id: terms_of_entry(entry) for _, entry in programs})
+    for path, utility in _read("utilities", portfolio.utilities, unread):
         if utility.webhook_v1_until is not None and not _MIN_DATE <= utility.webhook_v1_until <= NO_DATE_YET:
-            yield f"utilities[{number}].webhook_v1_until: name a time from {_MIN_DATE:%Y} to {NO_DATE_YET:%Y-%m-%d}"
-    for number, program in enumerate(portfolio.programs):
-        path = f"programs[{number}]"
+            yield f"{path}.webhook_v1_until: name a time from {_MIN_DATE:%Y} to {NO_DATE_YET:%Y-%m-%d}"
+    for path, program in programs:
         if program.utility_id not in utilities:
             yield f"{path}.utility_id: there is no utility {program.utility_id}"
         yield from program_problems(program, path, portfolio.facilities)
-    for number, facility in enumerate(portfolio.facilities):
-        yield from _wrong_facility(facility, f"facilities[{number}]", {**known_programs, **stated})
+    for path, facility in _read("facilities", portfolio.facilities, unread):
+        yield from _wrong_facility(facility, path, {**known_programs, **stated})
 
 
 def _wrong_facility(

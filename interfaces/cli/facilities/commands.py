@@ -17,10 +17,10 @@ from interfaces.cli.console.printing import counted, name_unresolved, print_json
 from interfaces.cli.console.session import command_context, opened_stores, operator, warn_if_behind
 from interfaces.cli.console.tables import Column
 from interfaces.cli.facilities.availability import AVAILABILITY_COMMANDS
+from interfaces.cli.facilities.file_check import check_recorded, read_checked
 from interfaces.cli.facilities.file_format import example
 
 if TYPE_CHECKING:
-    from application.facility.portfolio_entries import Portfolio
     from application.operations.portfolio_difference import MemberChange, PortfolioDifference
     from domain.administration import PersonalData
     from interfaces.bootstrap import Stores
@@ -95,7 +95,6 @@ facilities_group.add_command(example)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def import_file(file: Path, dry_run: bool, as_json: bool) -> None:
     """Make the utilities, programs and facilities of FILE (YAML or JSON) known. All of FILE is checked first."""
-    from application.facility.portfolio_validation import read_portfolio
     from application.facility.secret_references import references_of
     from application.operations.portfolio_import import PortfolioTarget, import_portfolio, rehearse_import
     from interfaces.bootstrap import unresolved_references, weather_problems
@@ -105,9 +104,9 @@ def import_file(file: Path, dry_run: bool, as_json: bool) -> None:
             f"{file} is over {MOST_BYTES} bytes; split the portfolio into several files"
         )
     content = file.read_bytes()
-    portfolio = read_portfolio(content)
+    portfolio = read_checked(content)
     with opened_stores() as stores, progress_of(len(portfolio.facilities), "facilities") as progress:
-        _check(portfolio, stores)
+        check_recorded(portfolio, stores)
         target = PortfolioTarget(
             stores.bus,
             stores.utilities(),
@@ -165,35 +164,6 @@ def _member(change: "MemberChange") -> str:
 
 def _value(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
-
-
-def _check(portfolio: "Portfolio", stores: "Stores") -> None:
-    """Names each secret reference that is outside of the namespace, and refuses new ones. Raises PortfolioInvalid."""
-    from application.facility.portfolio_validation import check_references
-    from interfaces.bootstrap import OLD_REFERENCE_ADVICE, portfolio_rules, recorded_references
-
-    rules = portfolio_rules(stores.settings)
-    recorded = set(
-        recorded_references(
-            stores,
-            utility_ids=[entry.utility_id for entry in portfolio.utilities],
-            facility_ids=[entry.facility_id for entry in portfolio.facilities],
-        )
-    )
-    old = sorted(one.named for one in recorded if not rules.secrets.contains(one.reference))
-    for named in old:
-        click.echo(f"outside of the namespace of secrets: {named}", err=True)
-    if old:
-        click.echo(OLD_REFERENCE_ADVICE, err=True)
-    check_references(
-        portfolio,
-        known_utilities=[entry.utility_id for entry in stores.utilities().listed()],
-        known_programs=stores.existing_programs(
-            [name for facility in portfolio.facilities for name in facility.program_ids]
-        ),
-        rules=rules,
-        recorded=recorded,
-    )
 
 
 _PAST = click.option(

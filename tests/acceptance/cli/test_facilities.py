@@ -166,6 +166,23 @@ def test_every_wrong_field_is_named_with_its_path_and_nothing_is_imported(termin
     assert events(terminal) == 0
 
 
+def test_wrong_references_are_named_together_with_wrong_fields(terminal: Terminal) -> None:
+    wrong: Any = changed(PORTFOLIO, ["programs", 0, "forecast_guardrail"], "warnn")
+    wrong = changed(wrong, ["facilities", 0, "programs"], ["winter"])
+    wrong = changed(wrong, ["facilities", 1, "zones", 0, "curtailable_kw"], -3)
+
+    result = terminal.run("facilities", "import", terminal.file(wrong))
+
+    assert result.exit_code == 1
+    for problem in (
+        "programs[0].forecast_guardrail: Invalid enum value 'warnn'; use block, accept_no_weather, warn",
+        "facilities[0].programs: there is no program winter",
+        "facilities[1].zones[0].curtailable_kw: ",
+    ):
+        assert problem in result.stderr
+    assert "3 problems" in result.stderr
+
+
 def test_invalid_references_are_reported(terminal: Terminal) -> None:
     wrong: Any = changed(PORTFOLIO, ["facilities", 0, "programs"], ["winter"])
     wrong = changed(wrong, ["facilities", 1, "facility_id"], "fac-001")
