@@ -18,7 +18,7 @@ from interfaces.cli.console.session import command_context, opened_stores, opera
 from interfaces.cli.console.tables import Column
 from interfaces.cli.facilities.availability import AVAILABILITY_COMMANDS
 from interfaces.cli.facilities.file_check import check_recorded, read_checked
-from interfaces.cli.facilities.file_format import example
+from interfaces.cli.facilities.file_format import example, schema
 
 if TYPE_CHECKING:
     from application.operations.portfolio_difference import MemberChange, PortfolioDifference
@@ -87,6 +87,7 @@ def facilities_group() -> None:
 for availability_command in AVAILABILITY_COMMANDS:
     facilities_group.add_command(availability_command)
 facilities_group.add_command(example)
+facilities_group.add_command(schema)
 
 
 @facilities_group.command("import", epilog=IMPORT_EXAMPLE)
