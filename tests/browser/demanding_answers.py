@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+from tests.unit.interfaces.web.declared_policies import POLICIES
 
 EXAMPLES = Path(__file__).parents[2] / "interfaces/web/openapi/examples.json"
 DR_EVENT = "7c1e94d8-52fa-5b60-9d3e-4a8f0c2b6e17"
@@ -118,20 +121,33 @@ def _alerts() -> list[dict[str, Any]]:
 def answers() -> dict[str, Any]:
     """Path -> body, for every route that only reads; a route that is new answers its example."""
     routes = json.loads(EXAMPLES.read_text())["routes"]
-    examples: dict[str, Any] = {
-        name.removeprefix("GET "): route["answers"]["200"]
-        for name, route in routes.items()
+    found = {
+        path: _with_long_names(routes[name]["answers"]["200"], facility)
+        for name in routes
         if name.startswith("GET ")
+        for path, facility in _paths_of(name)
     }
-    ids = {"dr_event_id": DR_EVENT, "program_id": PROGRAM, "period": "2026-07"}
-    found: dict[str, Any] = {}
-    for template, body in examples.items():
-        for facility in FACILITIES if "{facility_id}" in template else FACILITIES[:1]:
-            path = re.sub(
-                r"\{(\w+)\}", lambda of, own=facility: (ids | {"facility_id": own}).get(of[1], "1"), template
-            )
-            found[path] = _with_long_names(body, facility)
     return found | _changed(found)
+
+
+def answers_for(session: Mapping[str, Any]) -> dict[str, tuple[int, Any]]:
+    """Path -> status and body, as somebody who signed in so gets them."""
+    given = {path: (200, body) for path, body in answers().items()}
+    for name, policy in POLICIES.items():
+        is_bound = bool(session.get("facility_id"))
+        is_refused = policy.roles is not None and session["role"] not in policy.roles
+        if name.startswith("GET ") and (is_refused or (is_bound and not policy.one_facility)):
+            refused = {"type": "/problems/forbidden", "title": "This key may not do that", "detail": name}
+            given |= {path: (403, refused) for path, _ in _paths_of(name)}
+    return given
+
+
+def _paths_of(name: str) -> Iterator[tuple[str, str]]:
+    """`GET /path/{parameter}` -> each path that is answered, with the facility that it is about."""
+    ids = {"dr_event_id": DR_EVENT, "program_id": PROGRAM, "period": "2026-07"}
+    for facility in FACILITIES if "{facility_id}" in name else FACILITIES[:1]:
+        known = ids | {"facility_id": facility}
+        yield re.sub(r"\{(\w+)\}", lambda of: known.get(of[1], "1"), name.removeprefix("GET ")), facility  # noqa: B023
 
 
 def _with_long_names(body: Any, facility: str) -> Any:

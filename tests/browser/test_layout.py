@@ -1,12 +1,11 @@
 """Every view at every width in both themes, with long names and much trouble: nothing is cut or off the screen."""
 
 import json
-from typing import Any
 
 import pytest
 
 from tests.browser.conftest import RunInPage
-from tests.browser.demanding_answers import DR_EVENT, FACILITIES, PROGRAM, answers
+from tests.browser.demanding_answers import DR_EVENT, FACILITIES, PROGRAM, answers_for
 from tests.browser.layout_scripts import CANVAS_TEXTS, FAULTS
 from tests.browser.views import SIZES, THEMES, size
 from tests.browser.whole_page import whole_page
@@ -32,6 +31,7 @@ VIEWS = {
     "setup-import": "#/setup/import",
     "missing": "#/no-such-view",
 }
+ADMIN = {"role": "admin"}
 DRAWN = (
     "document.querySelector('main h1') && !document.querySelector('main .skeleton, main [aria-busy=true]')"
 )
@@ -56,10 +56,6 @@ async def faults_of(page: Page) -> list[str]:
     return found
 
 
-def given_answers() -> dict[str, Any]:
-    return {path: (200, body) for path, body in answers().items()}
-
-
 @pytest.mark.parametrize("name", VIEWS)
 def test_nothing_of_a_view_is_cut_or_off_the_screen(run_in_page: RunInPage, name: str) -> None:
     async def scenario(page: Page) -> None:
@@ -67,7 +63,7 @@ def test_nothing_of_a_view_is_cut_or_off_the_screen(run_in_page: RunInPage, name
         assert await faults_of(page) == []
         assert [one for one in page.complaints if "exception" in one] == []
 
-    run_in_page(f"{CANVAS_TEXTS}; {whole_page({'role': 'admin'}, given_answers())}", scenario)
+    run_in_page(f"{CANVAS_TEXTS}; {whole_page(ADMIN, answers_for(ADMIN))}", scenario)
 
 
 def test_on_a_narrow_screen_a_column_header_scrolls_with_its_column(run_in_page: RunInPage) -> None:
@@ -83,7 +79,7 @@ def test_on_a_narrow_screen_a_column_header_scrolls_with_its_column(run_in_page:
         assert await page.value(left_of.format("thead")) == before - 60
         assert await page.value(left_of.format("tbody")) == before - 60
 
-    run_in_page(f"{CANVAS_TEXTS}; {whole_page({'role': 'operator'}, given_answers())}", scenario)
+    run_in_page(f"{CANVAS_TEXTS}; {whole_page(ADMIN, answers_for(ADMIN))}", scenario)
 
 
 def test_buttons_are_beside_the_status_and_every_reason_is_on_a_line_of_its_own(
@@ -105,13 +101,13 @@ def test_buttons_are_beside_the_status_and_every_reason_is_on_a_line_of_its_own(
         assert failing.startswith("restoring, not succeeding")
         await page.shows("2 facilities not restored", ".needs")
 
-    run_in_page(whole_page({"role": "operator"}, given_answers()), scenario)
+    run_in_page(whole_page(ADMIN, answers_for(ADMIN)), scenario)
 
 
 def test_all_blocked_facilities_are_approved_with_one_reason_and_those_refused_are_named(
     run_in_page: RunInPage,
 ) -> None:
-    given = given_answers()
+    given = answers_for(ADMIN)
     at = f"/api/dr-events/{DR_EVENT}"
     _, dispatches = given[f"{at}/dispatches"]
     blocked = [part | {"status": "blocked"} for part in dispatches["items"][:3]]
@@ -139,4 +135,4 @@ def test_all_blocked_facilities_are_approved_with_one_reason_and_those_refused_a
         assert [one["facility_id"] for one in await page.value("sent")] == [*names, names[1]]
         assert {one["reason"] for one in await page.value("sent")} == {"the weather is known again"}
 
-    run_in_page(whole_page({"role": "operator"}, given), scenario)
+    run_in_page(whole_page(ADMIN, given), scenario)

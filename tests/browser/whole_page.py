@@ -15,6 +15,7 @@ def whole_page(session: Mapping[str, Any], given: Mapping[str, Any]) -> str:
     """The page, signed in so, as a script for `run_in_page`; `given`: path -> [status, body]."""
     written = msgspec.json.encode(dict(given) | {"/api/session": (200, session)}).decode()
     return served(f"""
+      history.replaceState(null, "", location.pathname);
       window.EventSource = class extends EventTarget {{ close() {{}} }};
       Object.assign(answers, {written});
       document.documentElement.lang = "en";

@@ -5,14 +5,14 @@ import { TopBar } from "./components/top_bar.js";
 import { Toasts } from "./components/toasts.js";
 import { ProblemNote } from "./components/parts.js";
 import { Problem } from "./api.js";
-import { html, render, useEffect, useErrorBoundary, useRef } from "./dom.js";
+import { html, render, useEffect, useErrorBoundary, useMemo, useRef } from "./dom.js";
 import { startLive } from "./live.js";
 import { hrefTo, route } from "./router.js";
-import { resume, session } from "./session.js";
+import { homeOf, resume, session } from "./session.js";
 import { settings } from "./settings.js";
 import { useStore } from "./store.js";
 import { later } from "./views/later.js";
-import { VIEWS } from "./views/registry.js";
+import { viewOf } from "./views/registry.js";
 
 const SignIn = later("Sign in", () => import("./views/sign_in.js").then((file) => file.SignIn));
 
@@ -25,9 +25,12 @@ function Guarded({ children }) {
 }
 
 function View() {
-  const at = useStore(route);
+  const asked = useStore(route);
+  const signedIn = useStore(session);
+  const [home, its] = homeOf(signedIn);
+  const at = asked.view ? asked : { ...asked, view: home, id: its };
   useStore(settings); // times are written anew when the zone changes
-  const view = VIEWS[at.view] || VIEWS.missing;
+  const view = useMemo(() => viewOf(at, signedIn), [at.view, at.id, signedIn]);
   const main = useRef(null);
   const entered = useRef(false);
   useEffect(() => {
@@ -50,7 +53,7 @@ function App() {
   if (phase === "unknown") return html`<${Banners} /><main class="page" aria-busy="true"><p class="faint" role="status">Loading…</p>
     <${ProblemNote} problem=${problem} /></main>`;
   return html`
-    <a class="skip" href=${route.get().hash || hrefTo("portfolio")} onClick=${(pressed) => {
+    <a class="skip" href=${route.get().hash || hrefTo(...homeOf())} onClick=${(pressed) => {
       pressed.preventDefault();
       document.getElementById("main").focus();
     }}>Skip to the content</a>

@@ -10,11 +10,11 @@ function decoded(part) {
   }
 }
 
-/** What the address says now; `route` hears of it a moment later. */
+/** What the address says now; `route` hears of it a moment later. `view` null: none, where the person begins. */
 export function read() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
   const [view = "", ...rest] = path.split("/").map(decoded);
-  return { view: view || "portfolio", id: rest.join("/") || null, options: new URLSearchParams(query || ""), hash: location.hash };
+  return { view: view || null, id: rest.join("/") || null, options: new URLSearchParams(query || ""), hash: location.hash };
 }
 
 export const route = createStore(read());

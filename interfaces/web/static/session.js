@@ -9,7 +9,13 @@ import { createStore } from "./store.js";
 export const session = createStore({ phase: "unknown", role: null, facilityId: null, utilityId: null, expiresAt: null, why: null, problem: null });
 
 const WITHOUT_SESSIONS = new Set([404, 405, 501]);
+const READERS = ["dashboard", "operator", "auditor", "admin"];
+/** Not even of their roles for a key of one facility. */
+const OF_ALL_FACILITIES = new Set(["portfolio", "drEvents", "alerts", "statements"]);
 const MAY = {
+  portfolio: READERS,
+  facility: [...READERS, "owner"],
+  drEvents: [...READERS, "utility"],
   operate: ["operator", "admin"],
   administer: ["admin"],
   optOut: ["operator", "admin", "owner"],
@@ -23,7 +29,16 @@ const MAY = {
 };
 
 /** Whether the person may do that; the server decides in the end. */
-export const may = (what, { role } = session.get()) => role === null || MAY[what].includes(role);
+export function may(what, { role, facilityId } = session.get()) {
+  if (facilityId && OF_ALL_FACILITIES.has(what)) return false;
+  return role === null || MAY[what].includes(role);
+}
+
+/** Where a person begins: `[view, id]`. A key of one facility sees that one, a utility its DR events. */
+export function homeOf({ facilityId } = session.get()) {
+  if (facilityId) return ["facilities", facilityId];
+  return [may("portfolio") ? "portfolio" : "dr-events", null];
+}
 
 function enter(document) {
   session.set({

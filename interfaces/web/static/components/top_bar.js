@@ -5,22 +5,31 @@ import { clockSeconds, span, zoneName } from "../format.js";
 import { live } from "../live.js";
 import { hrefTo, route } from "../router.js";
 import { ageSeconds, isAccelerated, isKnown, serverNow } from "../server_clock.js";
-import { may, session, signOut } from "../session.js";
+import { homeOf, may, session, signOut } from "../session.js";
 import { chooseTheme, chooseZone, settings } from "../settings.js";
 import { useStore } from "../store.js";
 import { Icon } from "./glyph.js";
 import { Chip } from "./parts.js";
 import { toast } from "./toasts.js";
 
+/** View, words, what the person must be allowed, and its id where it has one. */
 const TABS = [
-  ["portfolio", "Portfolio", null],
-  ["dr-events", "DR events", null],
-  ["facilities", "Facilities", null],
+  ["portfolio", "Portfolio", "portfolio"],
+  ["dr-events", "DR events", "drEvents"],
+  ["facilities", "Facilities", "portfolio"],
   ["audit", "Audit", "audit"],
   ["changes", "Changes", "changes"],
   ["operations", "Operations", "operations"],
   ["setup", "Setup", "operate"],
 ];
+
+/** A key of one facility has that one and its statement. */
+const tabsOf = (signedIn) => {
+  const id = signedIn.facilityId;
+  if (id) return [["facilities", "Facility", id], ["statements", "Statement", id]];
+  return [...TABS.filter(([, , needs]) => may(needs, signedIn)).map(([name, words]) => [name, words, null]),
+    ...(signedIn.role === "utility" ? [["programs", "Statements", null]] : [])];
+};
 const SECOND_MS = 1000;
 const READINGS_OLD_S = 120;
 
@@ -28,8 +37,8 @@ function Tabs() {
   const { view } = useStore(route);
   const signedIn = useStore(session);
   return html`<nav class="nav" aria-label="Views">
-    ${TABS.filter(([, , needs]) => !needs || may(needs, signedIn)).map(
-      ([name, words]) => html`<a key=${name} href=${hrefTo(name)} aria-current=${view === name ? "page" : undefined}>
+    ${tabsOf(signedIn).map(
+      ([name, words, id]) => html`<a key=${name} href=${hrefTo(name, id)} aria-current=${(view || homeOf(signedIn)[0]) === name ? "page" : undefined}>
         <${Icon} name=${name} size="18" />${words}</a>`,
     )}
   </nav>`;
@@ -91,7 +100,7 @@ function Choices() {
 export function TopBar() {
   return html`<header class="bar">
     <div class="bar-inner">
-      <a class="brand" href=${hrefTo("portfolio")} aria-label="Gridproof, portfolio"><${Icon} name="mark" size="24" /><span class="wide-only">Gridproof</span></a>
+      <a class="brand" href=${hrefTo(...homeOf())} aria-label="Gridproof, where one begins"><${Icon} name="mark" size="24" /><span class="wide-only">Gridproof</span></a>
       <${Tabs} />
       <div class="bar-end"><${Freshness} /><${Choices} /></div>
     </div>

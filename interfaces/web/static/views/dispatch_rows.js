@@ -5,6 +5,7 @@ import { Table } from "../components/table.js";
 import { html, useMemo, useState } from "../dom.js";
 import { NONE, clockSeconds, count, hundredths, kw, percent, readable } from "../format.js";
 import { hrefTo } from "../router.js";
+import { may } from "../session.js";
 import { looks } from "../states.js";
 
 const FAILED = new Set(["failed", "restore_failed", "blocked", "aborted", "compensated", "compensating"]);
@@ -74,7 +75,7 @@ export function statusLook(part) {
 
 function columnsOf(act) {
   return [
-    { id: "facility", label: "Facility", header: true, sort: (part) => part.facility_id, cell: (part) => html`<a href=${hrefTo("facilities", part.facility_id)}>${part.facility_id}</a>` },
+    { id: "facility", label: "Facility", header: true, sort: (part) => part.facility_id, cell: (part) => (may("portfolio") ? html`<a href=${hrefTo("facilities", part.facility_id)}>${part.facility_id}</a>` : part.facility_id) },
     { id: "status", label: "Status", sort: (part) => part.status, cell: (part) => html`<span class="row"><${Chip} look=${statusLook(part)} />${act?.(part)}</span>` },
     { id: "track", whole: true, label: html`<span class="track-head"><span>Prepared</span><span>Committed</span><span>Verified</span><span>Restored</span></span>`, cell: (part) => html`<${Track} part=${part} />` },
     { id: "target", label: "Target, kW", number: true, sort: (part) => part.target_kw, cell: (part) => kw(part.target_kw) },

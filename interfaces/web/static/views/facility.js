@@ -96,7 +96,7 @@ function Head({ row, current, ask }) {
   const reason = row.status_reason ? `, ${row.status_reason}` : "";
   return html`<div class="page-head">
     <div>
-      <p class="crumb"><a href=${hrefTo("facilities")}>Facilities</a> / ${words(row.weather_cell.replaceAll("-", " "))}</p>
+      <p class="crumb">${may("portfolio", signedIn) ? html`<a href=${hrefTo("facilities")}>Facilities</a>` : "Facility"} / weather cell ${words(row.weather_cell.replaceAll("-", " "))}</p>
       <div class="row"><h1 tabindex="-1">${row.facility_id}</h1><${Chip} look=${facilityState(row, current)} /></div>
       <p class="lede">${row.programs.join(", ") || "in no program"}${reason}</p>
     </div>
@@ -116,7 +116,9 @@ export function FacilityView({ id }) {
   }, { topics: ["telemetry"], everyMs: 15_000 });
   const forecast = useForecast(id);
   const health = useHealth(id);
-  const served = useLoaded(`served by ${id}`, (signal) => servedBy(id, signal), { topics: ["dr-event"] });
+  const signedIn = useStore(session);
+  const seesDREvents = may("drEvents", signedIn);
+  const served = useLoaded(seesDREvents ? `served by ${id}` : null, (signal) => servedBy(id, signal), { topics: ["dr-event"] });
   const drEvents = useMemo(() => served.data?.map(({ row }) => row).filter((row) => row.starts_at) ?? NONE_YET, [served.data]);
   const corrections = useMemo(() => correctionsOf((served.data || []).map(({ part }) => part).filter(Boolean)), [served.data]);
   return html`<div class="page">
@@ -127,7 +129,7 @@ export function FacilityView({ id }) {
       <${FacilityGaps} id=${id} />
       <div class="grid"><${FacilityForecast} id=${id} forecast=${forecast} /><${Building} row=${row} health=${health.data} /></div>
       <${Zones} row=${row} health=${health} />
-      <${Served} query=${served} />`}</${Loaded}>
+      ${seesDREvents && html`<${Served} query=${served} />`}`}</${Loaded}>
     ${asked && html`<${Question} id=${id} kind=${asked} close=${() => ask(null)} />`}
   </div>`;
 }

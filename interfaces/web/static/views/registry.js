@@ -1,22 +1,29 @@
 // Every view by its name in the address.
 import { html } from "../dom.js";
 import { Empty } from "../components/parts.js";
+import { NotForRole } from "../components/refused.js";
 import { hrefTo } from "../router.js";
+import { homeOf, may } from "../session.js";
 import { later } from "./later.js";
 import { PortfolioView } from "./portfolio.js";
 
 const Missing = () => html`<div class="page"><h1 tabindex="-1">No such view</h1>
-  <${Empty} title="The address names no view of this page."><a href=${hrefTo("portfolio")}>Go to the portfolio</a></${Empty}></div>`;
+  <${Empty} title="The address names no view of this page."><a href=${hrefTo(...homeOf())}>Go to the beginning</a></${Empty}></div>`;
 
-/** `show` gets `id` (null without one) and `options` (URLSearchParams). Its first heading is an `h1` with tabindex -1. */
+/**
+ * `show` gets `id` (null without one) and `options` (URLSearchParams). Its first heading is an `h1` with tabindex -1.
+ * `needs(at)`: what the person must be allowed (see session.js) for anything to be seen there.
+ */
 export const VIEWS = {
-  portfolio: { title: "Portfolio", show: PortfolioView },
+  portfolio: { title: "Portfolio", needs: () => "portfolio", show: PortfolioView },
   "dr-events": {
     title: "DR events",
+    needs: () => "drEvents",
     show: later("DR events", () => import("./dr_event.js").then(({ DREventView, DREventsView }) => (at) => (at.id ? html`<${DREventView} ...${at} />` : html`<${DREventsView} />`))),
   },
   facilities: {
     title: "Facilities",
+    needs: ({ id }) => (id ? "facility" : "portfolio"),
     show: later("Facilities", () => import("./facility.js").then(({ FacilityView, FacilitiesView }) => (at) => (at.id ? html`<${FacilityView} ...${at} />` : html`<${FacilitiesView} />`))),
   },
   audit: { title: "Audit", show: later("Audit", () => import("./audit.js").then((file) => file.AuditView)) },
@@ -27,3 +34,16 @@ export const VIEWS = {
   statements: { title: "Statement", show: later("Statement", () => import("./settlement/statement.js").then((file) => file.FacilityStatementView)) },
   missing: { title: "No such view", show: Missing },
 };
+
+/** In place of a view that the person may not see. */
+export function NotYours({ title }) {
+  return html`<div class="page"><div class="page-head"><h1 tabindex="-1">${title}</h1></div>
+    <div class="panel"><${NotForRole} what="this view" roles="dashboard or operator" /><p class="more"><a href=${hrefTo(...homeOf())}>To what your key may see</a></p></div></div>`;
+}
+
+/** The view at `at`, and what is shown of it to who has signed in. */
+export function viewOf(at, signedIn) {
+  const [home] = homeOf(signedIn);
+  const view = VIEWS[at.view || home] || VIEWS.missing;
+  return view.needs && !may(view.needs(at), signedIn) ? { title: view.title, show: () => html`<${NotYours} title=${view.title} />` } : view;
+}
