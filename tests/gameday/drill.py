@@ -242,7 +242,16 @@ class Drill:
             "facility_ids": list(facility_ids),
             "priority": 1,
         } | ({} if callback_url is None else {"callback_url": callback_url})
-        answer = self.demo.post_notification(body)
+
+        def answered() -> httpx.Response | None:
+            """None: too many requests, or another case has killed the process. A repeat is recognized."""
+            try:
+                answer = self.demo.post_notification(body)
+            except httpx.TransportError:
+                return None
+            return None if answer.status_code == httpx.codes.TOO_MANY_REQUESTS else answer
+
+        answer = self.until(answered, "the request is answered")
         assert answer.status_code == 202, answer.text
         return str(answer.json()["dr_event_id"])
 
