@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 from tests.gameday.drill import Drill
+from tests.gameday.extra_process import in_place_of
 from tests.gameday.registry import case
 
 LOG, SNAPSHOTS = "gridproof.demand_response_events", "gridproof.demand_response_snapshots"
@@ -65,6 +67,28 @@ def lock_raw_archive(drill: Drill) -> None:
     drill.undo()
     drill.look_at("raw_archive_behind")  # `verify` needs an archive that answers
     drill.ends(behind)
+
+
+@case("hold_back_retention", "retention_held_back", round=2)
+def hold_back_retention(drill: Drill) -> None:
+    """Readings of four days ago are due under another setting, and the archive's progress is from before them."""
+    old_day = drill.demo.clock.now() - timedelta(days=4)
+    drill.as_owner("SELECT gridproof.prepare_readings_day(%s)", old_day.date())
+
+    def set_progress_back() -> None:
+        before = old_day - timedelta(days=1)
+        drill.as_owner("UPDATE gridproof.raw_archive_progress SET archived_through = %s", before)
+
+    kept = {"TELEMETRY_RAW_DAYS": "2", "TELEMETRY_RESTORED_DAYS": "0"}
+    with ExitStack() as archive_away:
+        archive_away.enter_context(_unusable(drill.demo.folder / "archive" / "telemetry"))
+        set_progress_back()
+        with in_place_of(drill, "schedule", kept):
+            held_back = drill.fires("retention_held_back", meanwhile=set_progress_back)
+            drill.look_at("retention_held_back")
+            archive_away.close()
+            drill.undo()
+            drill.ends(held_back)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ GAME_DAY_CASES: dict[str, str] = {
     "send_unstorable_batch": "publish a batch that the store refuses",
     "damage_day_of_readings": "make the readings of a day that is over unreadable",
     "disturb_telemetry_store": "lock a table of readings for seconds at a time, then take the right to write them away",
-    "make_archive_read_only": "make the archive read-only",
+    "hold_back_retention": "have readings due for removal that the archive says nothing of",
     "silence_meter": "stop a meter of a facility that serves",
     "stop_weather": "stop the weather service",
     "use_up_weather_quota": "set a quota of which over 80 % is used",

@@ -71,7 +71,7 @@ TELEMETRY_ALERTS: dict[str, AlertDefinition] = {
         "warning",
         "readings are due for removal, and the archive does not hold them yet",
         ends="the archive holds every day that is due for removal",
-        case="make_archive_read_only",
+        case="hold_back_retention",
     ),
     "settling_behind": AlertDefinition(
         "critical",
