@@ -33,7 +33,7 @@ Upgrade = Callable[[socket.socket], bool]
 """Asks the server for TLS, as its protocol does before the handshake. False: it speaks none."""
 
 
-class _Server(NamedTuple):
+class _TlsServer(NamedTuple):
     setting: str
     host: str
     port: int
@@ -70,7 +70,7 @@ class FileAndServerCertificates:
             yield from filter(None, threads.map(_end_of, servers))
 
 
-def _servers(name: str, url: str) -> Iterator[_Server]:
+def _servers(name: str, url: str) -> Iterator[_TlsServer]:
     scheme = url.partition(":")[0]
     if scheme in _POSTGRESQL or "://" not in url:
         yield from _postgresql_servers(name, url)
@@ -83,10 +83,10 @@ def _servers(name: str, url: str) -> Iterator[_Server]:
             continue
         if parts.hostname is not None and port is not None and parts.scheme in {*DEFAULT_PORTS, *_NATS}:
             upgrade = _after_info if parts.scheme in _NATS else _at_once
-            yield _Server(name, parts.hostname, port, upgrade)
+            yield _TlsServer(name, parts.hostname, port, upgrade)
 
 
-def _postgresql_servers(name: str, url: str) -> Iterator[_Server]:
+def _postgresql_servers(name: str, url: str) -> Iterator[_TlsServer]:
     """The hosts of an address of libpq, but those of sockets, and of sessions that want no TLS."""
     try:
         known = conninfo_to_dict(url)
@@ -97,10 +97,10 @@ def _postgresql_servers(name: str, url: str) -> Iterator[_Server]:
         return
     for host, port in zip_longest(hosts, ports, fillvalue=ports[0]):
         if host and not host.startswith("/"):
-            yield _Server(name, host, int(port or 5432), _after_ssl_request)
+            yield _TlsServer(name, host, int(port or 5432), _after_ssl_request)
 
 
-def _end_of(server: _Server) -> CertificateEnd | None:
+def _end_of(server: _TlsServer) -> CertificateEnd | None:
     try:
         certificate = _certificate_of(server)
     except (OSError, ValueError) as error:
@@ -109,7 +109,7 @@ def _end_of(server: _Server) -> CertificateEnd | None:
     return None if certificate is None else CertificateEnd(server.name, certificate.not_valid_after_utc)
 
 
-def _certificate_of(server: _Server) -> x509.Certificate | None:
+def _certificate_of(server: _TlsServer) -> x509.Certificate | None:
     """As the server shows it; None: it speaks no TLS. It is not verified: also one that has ended is to be read."""
     context = ssl.create_default_context()
     context.check_hostname = False

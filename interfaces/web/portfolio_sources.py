@@ -3,8 +3,8 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from application.access.portfolio_ids import PortfolioIds
 from application.facility.portfolio_entries import UtilityEntry
-from application.facility.portfolio_ids import PortfolioIds
 from application.facility.secret_references import RecordedReference
 from application.operations.portfolio_import import PortfolioTarget
 from domain.facility import FacilityState

@@ -35,6 +35,7 @@ WHOLE_IDEAS = {
     "application/history_import/dst_hours.py": "energy around a clock change",
     "application/ledger/map_verification.py": "the map of streams against the log",
     "application/telemetry/ingest/slow_period.py": "detect a slow period",
+    "interfaces/bootstrap/doctor/alerts.py": "one check of the doctor",
     "interfaces/bootstrap/doctor/raw_archive.py": "one check of the doctor",
     "interfaces/cli/facilities/file_format.py": "the commands about the portfolio file itself",
     "interfaces/bootstrap/doctor/signatures.py": "one check of the doctor",

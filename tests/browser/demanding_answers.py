@@ -60,7 +60,14 @@ def _dispatches(example: dict[str, Any]) -> list[dict[str, Any]]:
     failed = {"status": "failed", "failure": "timeout", "what_went_wrong": f"commit: {REASON}"}
     restoring = {"status": "restoring", "committed_at": _iso(START), "prepared_at": _iso(START)}
     measured = {"not_measurable_reason": "fewer than 5 of its 10 days have readings of at least 95 %"}
-    changes = (none | blocked, none | failing, none | restoring, none | opted, none | failed | measured, {})
+    changes: tuple[dict[str, Any], ...] = (
+        none | blocked,
+        none | failing,
+        none | restoring,
+        none | opted,
+        none | failed | measured,
+        {},
+    )
     return [
         example | common | {"facility_id": name} | change
         for name, change in zip(FACILITIES, changes, strict=True)

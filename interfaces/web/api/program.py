@@ -55,7 +55,7 @@ class ProgramController(Controller):
         """Read from the log. A utility gets its own programs, without who of ours recorded their terms."""
         tenant = request.user.utility_id
         return await shared_listing(
-            web.coalescer,
+            web.pages,
             await programs_of(request, parse_as_of(as_of)),
             filters={"utility_id": utility},
             tenant=tenant,

@@ -129,7 +129,7 @@ def test_the_end_is_read_from_nats_that_speaks_tls(tmp_path: Path, nats_server: 
     with subprocess.Popen([program, *arguments], stderr=subprocess.DEVNULL) as server:
         try:
             urls = {"nats_url": f"nats://user:secret@127.0.0.1:{port}"}
-            found = until_found(lambda: FileAndServerCertificates({}, urls).ends())
+            found = wait_for_certificates(lambda: FileAndServerCertificates({}, urls).ends())
         finally:
             server.kill()
     assert [one.name for one in found] == [f"nats_url 127.0.0.1:{port}"]
@@ -137,7 +137,7 @@ def test_the_end_is_read_from_nats_that_speaks_tls(tmp_path: Path, nats_server: 
     assert FileAndServerCertificates({}, {"nats_url": nats_server.nats_url}).ends() == [], "it speaks no TLS"
 
 
-def until_found(read: Callable[[], list[CertificateEnd]]) -> list[CertificateEnd]:
+def wait_for_certificates(read: Callable[[], list[CertificateEnd]]) -> list[CertificateEnd]:
     deadline = time.monotonic() + WITHIN_S
     while not (found := read()):
         assert time.monotonic() < deadline, "no certificate was read in time"

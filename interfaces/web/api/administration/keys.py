@@ -19,7 +19,7 @@ from application.access.api_keys import (
     revoke,
     rotate,
 )
-from application.facility.portfolio_ids import NotInPortfolio
+from application.access.portfolio_ids import NotInPortfolio
 from application.ports.access.api_keys import ApiKey, Role
 from interfaces.web.edge import Web, WebDependencies
 from interfaces.web.guard.access import ApiRequest
