@@ -35,7 +35,6 @@ from interfaces.log_files import LogFiles, LogRetention, LogRotation
 from interfaces.settings.settings import Settings
 from interfaces.system.private_files import make_private_folder
 from interfaces.system.supervisor import RestartPolicy, Supervisor
-from interfaces.workers.web.server import listening
 
 PROCESSES: dict[str, str] = {
     "web": "web",
@@ -85,6 +84,8 @@ class RunningSystem:
 
         Raises AddressTaken before anything starts.
         """
+        from interfaces.workers.web.server import listening  # with it comes the whole of web
+
         listening(self.settings.http_host, self.settings.http_port).close()
         # No other process uses an embedded database yet; another database may be used by older releases.
         is_unshared = self.settings.database_url is None

@@ -47,6 +47,21 @@ def test_each_setting_has_its_value_its_default_and_where_it_came_from(tmp_path:
     assert found["GRIDPROOF_LOG_DAYS"]["default"] == "30"
 
 
+def test_a_value_of_a_file_that_is_read_by_default_says_so(tmp_path: Path) -> None:
+    file = tmp_path / ".config" / "gridproof" / "gridproof.env"
+    file.parent.mkdir(parents=True)
+    file.write_text("GRIDPROOF_LOG_DAYS=12\n")
+    file.chmod(0o600)
+
+    by_default = settings_of(HOME=str(tmp_path))["GRIDPROOF_LOG_DAYS"]
+    named = tmp_path / "empty.env"
+    named.write_text("")
+    without = settings_of("--env-file", str(named), HOME=str(tmp_path))["GRIDPROOF_LOG_DAYS"]
+
+    assert (by_default["value"], by_default["origin"]) == ("12", "a file in its default place")
+    assert (without["value"], without["origin"]) == ("30", "default")
+
+
 def test_no_secret_is_shown() -> None:
     environ = {
         "GRIDPROOF_DATABASE_URL": "postgresql://app:hunter2@db/gridproof",
