@@ -29,11 +29,11 @@ from interfaces.web.api.audit.documents import (
 from interfaces.web.edge import Web, WebDependencies
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
-from interfaces.web.requests.as_of import AsOfQuery, limited_by_tenant, parse_as_of, read_log
+from interfaces.web.requests.as_of import AsOfQuery, fold_log, limited_by_tenant, parse_as_of, read_log
 from interfaces.web.requests.paging import Cursor, Filter, Limit, Listing
 from interfaces.web.requests.visibility import unknown_facility
 from interfaces.web.route_policy import AUDITOR, OPERATOR, OWNER, UTILITY, RoutePolicy
-from projections.audit.administration import ActFilter, ActKind, read_acts
+from projections.audit.administration import ActFilter, ActKind, Acts, read_acts
 from projections.audit.subject_replay import facility_replay, program_replay
 from projections.engine.cursors import cursor_after, invalid_cursor, read_cursor
 from projections.engine.projection import sortable
@@ -100,7 +100,8 @@ class AuditController(Controller):
         if only not in {None, facility_id}:
             raise unknown_facility()
         read = partial(facility_replay, facility_id=facility_id, as_of=past, only_this=only is not None)
-        return facility_replay_document(await read_log(request, read, as_of=past))
+        replayed = await (fold_log(request, read) if past is None else read_log(request, read, as_of=past))
+        return facility_replay_document(replayed)
 
     @get(
         "/programs/{program_id:str}",
@@ -139,7 +140,12 @@ class AuditController(Controller):
         before = _position_of(cursor)
         wanted = ActFilter(kind=kind, facility_id=facility, program_id=program)
         visible = await asyncio.to_thread(_visible, request.user, web, wanted)
-        found = await asyncio.to_thread(read_acts, web.stream_log, before=before, limit=limit, wanted=visible)
+
+        def read() -> Awaitable[Acts]:
+            return asyncio.to_thread(read_acts, web.stream_log, before=before, limit=limit, wanted=visible)
+
+        # A facility or a program is looked for in all listed domain events: one tenant's searches delay its own only.
+        found = await (read() if visible.subject is None else limited_by_tenant(request, read))
         following = found.next_before
         return Listing(
             items=tuple(map(act_document, found.acts)),
