@@ -32,7 +32,7 @@ NOW = datetime(2026, 7, 14, 19, 0, tzinfo=UTC)
 START, END = NOW - timedelta(minutes=20), NOW + timedelta(minutes=25)
 
 
-def _iso(at: datetime) -> str:
+def iso(at: datetime) -> str:
     return at.isoformat().replace("+00:00", "Z")
 
 
@@ -41,7 +41,7 @@ def _page(items: list[Any]) -> dict[str, Any]:
 
 
 def _dispatches(example: dict[str, Any]) -> list[dict[str, Any]]:
-    common = {"starts_at": _iso(START), "ends_at": _iso(END), "target_kw": 12345.6}
+    common = {"starts_at": iso(START), "ends_at": iso(END), "target_kw": 12345.6}
     none = {
         "delivered_kw": None,
         "measurement": None,
@@ -51,14 +51,14 @@ def _dispatches(example: dict[str, Any]) -> list[dict[str, Any]]:
     }
     blocked = {"status": "blocked", "data_quality": "degraded_no_weather_and_stale_data"}
     blocked |= {"what_went_wrong": "blocked: its forecast is degraded_no_weather_and_stale_data"}
-    failing = {"status": "restore_failed", "committed_at": _iso(START), "prepared_at": _iso(START)}
+    failing = {"status": "restore_failed", "committed_at": iso(START), "prepared_at": iso(START)}
     failing |= {
         "what_went_wrong": f"not restored: {REASON}",
         "override_reason": "the meter is back, I called the building",
     }
     opted = {"status": "aborted", "left": "opted_out", "what_went_wrong": f"opted out: {REASON}"}
     failed = {"status": "failed", "failure": "timeout", "what_went_wrong": f"commit: {REASON}"}
-    restoring = {"status": "restoring", "committed_at": _iso(START), "prepared_at": _iso(START)}
+    restoring = {"status": "restoring", "committed_at": iso(START), "prepared_at": iso(START)}
     measured = {"not_measurable_reason": "fewer than 5 of its 10 days have readings of at least 95 %"}
     changes: tuple[dict[str, Any], ...] = (
         none | blocked,
@@ -100,7 +100,7 @@ def _rows(example: dict[str, Any]) -> list[dict[str, Any]]:
 def _quarters(first: datetime, number: int, value: Any) -> list[dict[str, Any]]:
     step = timedelta(minutes=15)
     starts = (first + n * step for n in range(number))
-    return [{"starts_at": _iso(at), "ends_at": _iso(at + step)} | value(n) for n, at in enumerate(starts)]
+    return [{"starts_at": iso(at), "ends_at": iso(at + step)} | value(n) for n, at in enumerate(starts)]
 
 
 def _band(n: int) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def _alerts() -> list[dict[str, Any]]:
     return [
         none
         | {"alert_id": n, "name": name, "subject": subject, "severity": severity, "detail": REASON}
-        | {"raised_at": _iso(NOW), "last_seen_at": _iso(NOW)}
+        | {"raised_at": iso(NOW), "last_seen_at": iso(NOW)}
         for n, (name, subject, severity) in enumerate(about)
     ]
 
@@ -175,9 +175,9 @@ def _changed(found: dict[str, Any]) -> dict[str, Any]:
     row = found[at] | {
         "status": "active",
         "outcome": None,
-        "starts_at": _iso(START),
-        "ends_at": _iso(END),
-        "prepare_at": _iso(START - timedelta(minutes=1)),
+        "starts_at": iso(START),
+        "ends_at": iso(END),
+        "prepare_at": iso(START - timedelta(minutes=1)),
         "facility_ids": list(FACILITIES),
         "failed_facilities": list(FACILITIES),
         "opted_out_facilities": list(FACILITIES[:2]),
@@ -205,13 +205,13 @@ def _changed(found: dict[str, Any]) -> dict[str, Any]:
     )
     an_hour = timedelta(hours=1)
     around = {
-        "starts_at": _iso(START - an_hour),
-        "ends_at": _iso(END + an_hour),
+        "starts_at": iso(START - an_hour),
+        "ends_at": iso(END + an_hour),
         "forecast": _quarters(START - an_hour, 11, _band),
     }
     not_ready = {DR_EVENT: {"blocked": 3, "at_risk": 4, "dropped_out": 0}}
     drawn = _quarters(NOW - 6 * an_hour, 24, lambda n: {"kw": 57905.5 + 9 * n, "missing": 0})
-    foreseen = {"as_of": _iso(NOW), "steps": _quarters(NOW, 96, _band)}
+    foreseen = {"as_of": iso(NOW), "steps": _quarters(NOW, 96, _band)}
     changed = {
         at: row,
         "/api/dr-events": _page(_rows(row)),
@@ -225,6 +225,7 @@ def _changed(found: dict[str, Any]) -> dict[str, Any]:
         "/api/portfolio/forecast": found["/api/portfolio/forecast"] | foreseen,
         "/api/portfolio/load": found["/api/portfolio/load"] | {"steps": drawn, "next_cursor": None},
     }
+    changed |= {f"/api/dr-events/{one['dr_event_id']}/dispatches": _page([]) for one in _rows(row)[1:]}
     for name, facility in zip(FACILITIES, facilities, strict=True):
         path = f"/api/facilities/{name}"
         changed |= {

@@ -1,15 +1,16 @@
 """Every view at every width in both themes, with long names and much trouble: nothing is cut or off the screen."""
 
 import json
+import re
 
 import pytest
 
 from tests.browser.conftest import RunInPage
-from tests.browser.demanding_answers import DR_EVENT, FACILITIES, PROGRAM, answers_for
+from tests.browser.demanding_answers import DR_EVENT, FACILITIES, PROGRAM, START, answers_for, iso
 from tests.browser.layout_scripts import CANVAS_TEXTS, FAULTS
 from tests.browser.views import SIZES, THEMES, size
 from tests.browser.whole_page import whole_page
-from tests.chromium import Page
+from tests.chromium import ROOT, Page
 
 VIEWS = {
     "portfolio": "#/portfolio",
@@ -24,11 +25,13 @@ VIEWS = {
     "programs": "#/programs",
     "month": f"#/programs/{PROGRAM}?period=2026-07",
     "statement": f"#/statements/{FACILITIES[0]}?period=2026-07",
+    "changes": "#/changes",
     "setup": "#/setup",
     "setup-facility": f"#/setup/facility/{FACILITIES[0]}",
     "setup-program": f"#/setup/program/{PROGRAM}",
     "setup-keys": "#/setup/keys",
     "setup-import": "#/setup/import",
+    "search": "#/search?q=a",
     "missing": "#/no-such-view",
 }
 ADMIN = {"role": "admin"}
@@ -59,11 +62,23 @@ async def faults_of(page: Page) -> list[str]:
 @pytest.mark.parametrize("name", VIEWS)
 def test_nothing_of_a_view_is_cut_or_off_the_screen(run_in_page: RunInPage, name: str) -> None:
     async def scenario(page: Page) -> None:
+        # Beside the mark of the preparation.
+        clock = f"import('/static/server_clock.js').then((clock) => clock.noteServerTime('{iso(START)}'))"
+        await page.value(clock)
         await draw(page, VIEWS[name])
         assert await faults_of(page) == []
         assert [one for one in page.complaints if "exception" in one] == []
 
     run_in_page(f"{CANVAS_TEXTS}; {whole_page(ADMIN, answers_for(ADMIN))}", scenario)
+
+
+def test_every_view_of_the_page_is_looked_at() -> None:
+    registry = (ROOT / "interfaces/web/static/views/registry.js").read_text()
+    names = set(
+        re.findall(r'^  "?([a-z-]+)"?: \{', registry.partition("export const VIEWS")[2], re.MULTILINE)
+    )
+    assert {"portfolio", "changes", "setup", "missing"} <= names
+    assert names - {"missing"} <= {re.split(r"[/?]", address)[1] for address in VIEWS.values()}
 
 
 def test_on_a_narrow_screen_a_column_header_scrolls_with_its_column(run_in_page: RunInPage) -> None:

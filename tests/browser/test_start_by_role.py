@@ -10,7 +10,7 @@ from tests.browser.whole_page import whole_page
 from tests.chromium import Page
 
 OWN = FACILITIES[0]
-ALL = ["Portfolio", "DR events", "Facilities", "Audit", "Operations"]
+ALL = ["Portfolio", "DR events", "Facilities", "Audit", "Changes", "Operations", "Setup"]
 DRAWN = (
     "document.querySelector('main h1') && !document.querySelector('main .skeleton, main [aria-busy=true]')"
 )
@@ -19,8 +19,8 @@ CASES: list[tuple[dict[str, Any], str, list[str]]] = [
     ({"role": "dashboard", "facility_id": OWN}, OWN, ["Facility", "Statement"]),
     ({"role": "utility", "utility_id": UTILITY}, "DR events", ["DR events", "Statements"]),
     ({"role": "dashboard"}, "Portfolio", ALL[:3]),
-    ({"role": "operator"}, "Portfolio", [*ALL[:3], "Operations"]),
-    ({"role": "auditor"}, "Portfolio", ALL[:4]),
+    ({"role": "operator"}, "Portfolio", [*ALL[:3], *ALL[4:]]),
+    ({"role": "auditor"}, "Portfolio", ALL[:5]),
     ({"role": "admin"}, "Portfolio", ALL),
 ]
 

@@ -28,20 +28,22 @@ async function allAtOnce(ids, signal) {
   }
 }
 
-/** `{byFacility, kw, silent}`: the sum is of those whose meters speak. */
-function summed(items) {
+/** `{byFacility, kw, speaking, asked}`: the sum is of those whose meters speak, of how many. */
+function summed(items, asked) {
   const speaking = items.filter((item) => item.kw !== null && !item.stale);
   const newest = items.reduce((best, item) => (item.measured_at && (!best || item.measured_at > best.measured_at) ? item : best), null);
   if (newest) noteReadings(newest.measured_at, newest.age_s);
   return {
     byFacility: new Map(items.map((item) => [item.facility_id, item])),
     kw: speaking.length ? speaking.reduce((sum, item) => sum + item.kw, 0) : null,
-    silent: items.length - speaking.length,
+    speaking: speaking.length,
+    asked,
   };
 }
 
 /** For the facilities `rows`; nothing before they are known. */
 export function useCurrent(rows) {
-  const load = async (signal) => summed(await allAtOnce(rows.map((row) => row.facility_id), signal));
+  const asked = rows?.filter((row) => row.status !== "deactivated").length;
+  const load = async (signal) => summed(await allAtOnce(rows.map((row) => row.facility_id), signal), asked);
   return useLoaded(rows ? `current of ${rows.length}` : null, load, { topics: ["telemetry"], everyMs: 30_000 });
 }

@@ -1,4 +1,5 @@
 // Numbers, moments and spans as people read them. Nothing known is a dash, never a zero.
+import { serverNow } from "./server_clock.js";
 import { settings } from "./settings.js";
 
 export const NONE = "–";
@@ -66,7 +67,25 @@ export const sentence = (name) => {
   return text[0].toUpperCase() + text.slice(1);
 };
 
+/** The zone's own name of a place: `America/Los_Angeles` -> `Los Angeles`. */
+const placeName = (zone) => zone.split("/").at(-1).replaceAll("_", " ");
+/** A window on the clocks of another zone, which is named; null where that is the zone that times are in anyway. */
+export const betweenIn = (first, last, zone) =>
+  !zone || !first || zone === zoneName() || ["UTC", "Etc/UTC"].includes(zone) ? null : `${between(first, last, zone)} in ${placeName(zone)}`;
+
+/** With its year where that is not the server's: a reading of 2024 is not one of this July. */
+const momentOfYear = (text) => {
+  const year = text.slice(0, 4);
+  const of = new Date(serverNow()).toISOString().slice(0, 4);
+  return year === of ? momentSeconds(text) : `${day(text)} ${year}, ${clockSeconds(text)}`;
+};
+
 const MOMENT = /\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)/g;
 const UUID = /\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/g;
-/** Text that was written for a log as people read it: moments in the zone of the page, ids by their first part. */
-export const readable = (text) => text.replace(MOMENT, (at) => momentSeconds(at.replace(" ", "T"))).replace(UUID, short);
+const QUALITY = /\bdegraded_((?!forecast)[a-z_]+)/g;
+/** Text that was written for a log as people read it: moments in the zone of the page, which is named, ids by their first part. */
+export const readable = (text) =>
+  text
+    .replace(MOMENT, (at) => `${momentOfYear(at.replace(" ", "T"))} ${zoneName()}`)
+    .replace(UUID, short)
+    .replace(QUALITY, (_, why) => `degraded (${words(why)})`);

@@ -90,6 +90,9 @@ export function looks(kind, state) {
   return VOCABULARY[kind]?.[state] || of("idle", "ring", String(state).replaceAll("_", " "));
 }
 
+/** DR events that it has served; those for which it is reserved are counted with them until they are over. */
+export const servedOf = (row) => Math.max(0, row.dr_events_served - row.reservations.length);
+
 const ON_ITS_WAY = new Set(["restored", "compensated", "aborted", "failed"]);
 
 /** How a facility is, in one word: its dispatch under way, else what keeps it, else ready. */

@@ -67,6 +67,8 @@ export function paintMarks(plot, marks) {
   context.save();
   context.font = scaledFont(0.78);
   context.textBaseline = "bottom";
+  const taken = [];
+  const line = rem() * devicePixelRatio;
   for (const { at, label, tone } of marks) {
     const x = plot.valToPos(at / 1000, "x", true);
     if (x < bbox.left || x > bbox.left + bbox.width) continue;
@@ -78,9 +80,15 @@ export function paintMarks(plot, marks) {
     context.lineTo(x, bbox.top + bbox.height);
     context.stroke();
     if (!label) continue;
-    const room = bbox.left + bbox.width - x > context.measureText(label).width + 10;
+    const width = context.measureText(label).width + 10;
+    const room = bbox.left + bbox.width - x > width;
     context.textAlign = room ? "left" : "right";
-    context.fillText(label, x + (room ? 4 : -4) * devicePixelRatio, bbox.top + bbox.height - 3 * devicePixelRatio);
+    const [first, last] = room ? [x, x + width] : [x - width, x];
+    // One that would be written over another stands a line higher.
+    let row = 0;
+    while (taken.some((one) => one.row === row && one.first < last && first < one.last)) row += 1;
+    taken.push({ row, first, last });
+    context.fillText(label, x + (room ? 4 : -4) * devicePixelRatio, bbox.top + bbox.height - 3 * devicePixelRatio - row * line);
   }
   context.restore();
 }

@@ -163,8 +163,8 @@ function AsTable({ label, times, series, unit }) {
   const [open, setOpen] = useState(false);
   const columns = useMemo(
     () => [
-      { id: "at", label: `Time (${zoneName()})`, header: true, cell: ({ at }) => momentSeconds(new Date(at).toISOString()), sort: ({ at }) => at },
-      ...series.map(({ id, label: name, values }) => ({ id, label: `${name}, ${unit}`, number: true, cell: ({ n }) => kw(values[n]) })),
+      { id: "at", label: `Time (${zoneName()})`, header: true, cell: ({ at }) => momentSeconds(new Date(at).toISOString()), sort: ({ at }) => at, value: ({ at }) => new Date(at).toISOString() },
+      ...series.map(({ id, label: name, values }) => ({ id, label: `${name}, ${unit}`, number: true, cell: ({ n }) => kw(values[n]), value: ({ n }) => values[n] })),
     ],
     [series, unit],
   );

@@ -1,9 +1,9 @@
 // DR events as a table, the newest first.
-import { html, useMemo } from "../dom.js";
+import { html, useMemo, useState } from "../dom.js";
 import { NONE, between, count, kw, percent, readable, words } from "../format.js";
 import { hrefTo } from "../router.js";
 import { Countdown } from "./countdown.js";
-import { Chip, Meter } from "./parts.js";
+import { Chip, Meter, Segments } from "./parts.js";
 import { Table } from "./table.js";
 
 const delivered = (row) => (row.delivered_kw === null || !row.target_kw ? null : row.delivered_kw / row.target_kw);
@@ -68,10 +68,24 @@ function below(row) {
   return html`<div class="reasons small soft">${found.slice(0, MOST_TOLD).map((text) => html`<span key=${text}>${text}</span>`)}${more > 0 && html`<span>and ${more} more: see the DR event</span>`}</div>`;
 }
 
+const OVER = new Set(["completed", "cancelled", "cancelled_while_active", "rejected"]);
+const GROUPS = [
+  ["all", "All", () => true],
+  ["open", "Open", (row) => !OVER.has(row.status)],
+  ["completed", "Completed", (row) => row.status === "completed"],
+  ["cancelled", "Cancelled", (row) => row.status.startsWith("cancelled")],
+  ["rejected", "Rejected", (row) => row.status === "rejected"],
+];
+
 /** `readiness`: DR event id -> how many of its facilities are blocked, at risk or dropped out (`/api/portfolio`). */
 export function DREventTable({ rows, tall, filter, readiness }) {
   const columns = useMemo(() => columnsOf(readiness), [readiness]);
   const text = useMemo(() => (row) => `${row.utility_event_id} ${row.utility_id} ${row.status} ${row.program_id} ${row.dr_event_id}`, []);
-  return html`<${Table} caption="DR events" columns=${columns} rows=${rows} rowKey=${(row) => row.dr_event_id} first="-window" tall=${tall} below=${below}
-    text=${filter ? text : undefined} empty="No DR event yet. A utility posts one to /webhooks/utility/dr-notification." />`;
+  const [group, setGroup] = useState("all");
+  const belongs = GROUPS.find(([name]) => name === group)[2];
+  const options = GROUPS.map(([name, words_, is]) => [name, `${words_} ${count(rows.filter(is).length)}`]);
+  const shown = useMemo(() => rows.filter(belongs), [rows, belongs]);
+  return html`<${Table} caption="DR events" columns=${columns} rows=${shown} download=${filter ? "dr-events" : undefined}
+    tools=${filter ? html`<${Segments} label="Which DR events" options=${options} value=${group} choose=${setGroup} />` : undefined} rowKey=${(row) => row.dr_event_id} first="-window" tall=${tall} below=${below}
+    text=${filter ? text : undefined} empty=${rows.length ? "None is in this state." : "No DR event yet. A utility posts one to /webhooks/utility/dr-notification."} />`;
 }

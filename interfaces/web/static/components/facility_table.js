@@ -2,7 +2,7 @@
 import { html, useMemo } from "../dom.js";
 import { NONE, kw, span, words } from "../format.js";
 import { hrefTo } from "../router.js";
-import { facilityState } from "../states.js";
+import { facilityState, servedOf } from "../states.js";
 import { Chip } from "./parts.js";
 import { Table } from "./table.js";
 
@@ -17,16 +17,16 @@ function columnsOf(current) {
     { id: "curtailable", label: "Curtailable, kW", number: true, sort: (row) => row.curtailable_kw, cell: (row) => kw(row.curtailable_kw) },
     { id: "target", label: "Target, kW", number: true, sort: (row) => row.latest_dispatch?.target_kw, cell: (row) => kw(row.latest_dispatch?.target_kw) },
     { id: "zones", label: "Zones", number: true, sort: (row) => row.zones.length, cell: (row) => row.zones.length },
-    { id: "served", label: "DR events served", number: true, sort: (row) => row.dr_events_served, cell: (row) => row.dr_events_served },
+    { id: "served", label: "DR events served", number: true, sort: servedOf, cell: servedOf },
     { id: "programs", names: true, label: "Programs", cell: (row) => row.programs.join(", ") || NONE },
     { id: "groups", names: true, label: "Groups", sort: (row) => (row.groups || []).join(), cell: (row) => (row.groups || []).join(", ") || NONE },
-    { id: "place", names: true, label: "Place", sort: (row) => row.weather_cell, cell: (row) => words(row.weather_cell.replaceAll("-", " ")) },
+    { id: "place", names: true, label: "Weather cell", sort: (row) => row.weather_cell, cell: (row) => words(row.weather_cell.replaceAll("-", " ")) },
   ];
 }
 
 export function FacilityTable({ rows, current }) {
   const columns = useMemo(() => columnsOf(current), [current]);
-  return html`<${Table} caption="Facilities" columns=${columns} rows=${rows} rowKey=${(row) => row.facility_id} first="facility" tall
+  return html`<${Table} caption="Facilities" columns=${columns} rows=${rows} rowKey=${(row) => row.facility_id} first="facility" tall download="facilities"
     text=${(row) => `${row.facility_id} ${row.status} ${row.programs.join(" ")} ${(row.groups || []).join(" ")} ${row.weather_cell} ${facilityState(row).words}`}
     empty="No facility is imported yet: gridproof facilities import FILE" />`;
 }

@@ -1,6 +1,6 @@
 // Every facility as a tile, grouped by the place it shares its weather with: who does what, at a glance.
 import { html } from "../dom.js";
-import { count, kw, sentence } from "../format.js";
+import { count, kw } from "../format.js";
 import { hrefTo } from "../router.js";
 import { Glyph } from "./glyph.js";
 
@@ -75,7 +75,7 @@ export function FacilityTiles({ rows, looksOf, powerOf }) {
       const shown = group.filter((row) => drawn.has(row));
       const others = othersOf(group, drawn, looksOf);
       return html`<div class="place" key=${place}>
-        ${groups.length > 1 && html`<h3>${sentence(place.replaceAll("-", " "))}</h3>`}
+        ${groups.length > 1 && html`<h3>Weather: ${place.replaceAll("-", " ")}</h3>`}
         <div class="tiles ${rows.length > MANY ? "many" : ""}">
           ${shown.map((row) => html`<${Tile} key=${row.facility_id} row=${row} look=${looksOf(row)} power=${powerOf(row)} />`)}
         </div>
@@ -84,3 +84,6 @@ export function FacilityTiles({ rows, looksOf, powerOf }) {
     })}
   </div>`;
 }
+
+/** The same with how many are in each state above. */
+export const FacilityStates = (properties) => html`<${StateLegend} ...${properties} /><${FacilityTiles} ...${properties} />`;

@@ -1,6 +1,7 @@
 // A table that sorts by its heads, filters as one types, and scrolls inside its panel.
 import { html, useMemo, useState } from "../dom.js";
 import { count } from "../format.js";
+import { Download } from "./download.js";
 import { Icon } from "./glyph.js";
 import { Empty } from "./parts.js";
 
@@ -33,6 +34,12 @@ function Head({ column, sort, onSort }) {
 
 const PAGE = 200;
 
+/** A column is a column of the file by what it is sorted by, or by its `value(row)`. */
+const exported = (columns) =>
+  columns
+    .filter(({ value, sort }) => value || sort)
+    .map(({ id, label, value, sort }) => ({ label: typeof label === "string" ? label : id, value: value || sort }));
+
 const FLAGS = ["number", "fit", "wrap", "names", "whole"];
 
 function Cells({ row, columns }) {
@@ -44,13 +51,14 @@ function Cells({ row, columns }) {
 }
 
 /**
- * `columns`: `{id, label, cell(row), sort(row)?, number?, fit?, wrap?, names?, whole?, header?}`; `names`: ids, which break
- * anywhere. `text(row)` is what the filter looks in; without it there is none. `first`: the column it is sorted by at the
- * beginning, `-id` for the other way. Of many rows the first 200 are drawn, and more when they are asked for: ten thousand
+ * `columns`: `{id, label, cell(row), sort(row)?, value(row)?, number?, fit?, wrap?, names?, whole?, hidden?, header?}`;
+ * `names`: ids, which break anywhere; `hidden`: of the file alone. `text(row)` is what the filter looks in; without it there is none. `first`: the column it is sorted by at the
+ * beginning, `-id` for the other way. `download`: the name of the file that the rows may be saved as. Of many rows the first 200 are drawn, and more when they are asked for: ten thousand
  * sort and filter as quickly as ten. `below(row)`: a line under the row, over its whole width; null for none. On a narrow
  * screen each row is a card of labelled values (`whole`: over its width), unless `wide`: then the table scrolls sideways.
  */
-export function Table({ caption, columns, rows, rowKey, first = "", text, tools, tall, wide, selected, below, empty = "Nothing here." }) {
+export function Table({ caption, columns: every, rows, rowKey, first = "", text, tools, tall, wide, selected, below, download, empty = "Nothing here." }) {
+  const columns = useMemo(() => every.filter(({ hidden }) => !hidden), [every]);
   const [sort, setSort] = useState({ id: first.replace(/^-/, ""), descending: first.startsWith("-") });
   const [wanted, setWanted] = useState("");
   const [most, setMost] = useState(PAGE);
@@ -62,12 +70,13 @@ export function Table({ caption, columns, rows, rowKey, first = "", text, tools,
   const left = found.length - shown.length;
   const onSort = (id) => setSort(({ id: now, descending }) => ({ id, descending: now === id && !descending }));
   return html`
-    ${(text || tools) &&
+    ${(text || tools || download) &&
     html`<div class="tools">
       ${text &&
       html`<input class="input inline" type="search" placeholder="Filter" aria-label=${`Filter ${caption}`} value=${wanted}
         onInput=${(typed) => setWanted(typed.target.value)} />`}
       ${tools}
+      ${download && rows.length > 0 && html`<${Download} name=${download} columns=${exported(every)} rows=${() => found} />`}
       <span class="faint small" role="status">${wanted ? `${count(found.length)} of ${count(rows.length)}` : ""}</span>
     </div>`}
     <div class="table-frame ${tall ? "tall" : ""}" role="region" aria-label=${caption} tabindex="0">

@@ -70,7 +70,7 @@ function Freshness() {
       <span title=${isAccelerated() ? "The server's clock, which runs faster than ours" : "The server's clock"}>
         ${clockSeconds(new Date(serverNow()).toISOString())} <span class="faint">${zoneName()}</span></span>
       <span class=${isOld ? "toned" : "faint"} data-tone=${isOld ? "warn" : undefined}>
-        ${!heard.readingsAt ? "no readings yet" : ageS === null ? `last readings ${clockSeconds(heard.readingsAt)}` : `last readings ${span(ageS)} ago`}</span>
+        ${!heard.readingsAt ? "no readings yet" : ageS === null ? html`<span class="not-narrow">last </span>readings ${clockSeconds(heard.readingsAt)}` : html`<span class="not-narrow">last </span>readings ${span(ageS)} ago`}</span>
     </span>
   </div>`;
 }
@@ -89,6 +89,7 @@ function Choices() {
     }
   };
   return html`
+    ${may("drEvents") && html`<a class="button quiet small" href=${hrefTo("search")} title="Search facilities and DR events"><${Icon} name="search" /><span class="visually-hidden">Search</span></a>`}
     <button class="button quiet small" type="button" onClick=${() => chooseZone(zone === "utc" ? "local" : "utc")}
       aria-label=${`Times are in ${zoneName()}; change`} title="Times in UTC or as of this browser">${zone === "utc" ? "UTC" : "Local"}</button>
     <button class="button quiet small" type="button" onClick=${() => chooseTheme(NEXT_THEME[theme])}

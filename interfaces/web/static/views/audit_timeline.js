@@ -25,13 +25,16 @@ function ToStep({ id, position, title, children, className = "" }) {
   return html`<a class=${className} href=${hrefTo("audit", id, { as_of: position, step: position })} title=${title} onClick=${point}>${children}</a>`;
 }
 
-function Cause({ id, cause }) {
-  if (cause.kind === "command") return html`<span title=${cause.causation_id}>a command</span>`;
+function Cause({ id, cause, step, trace }) {
+  if (cause.kind === "command") {
+    return html`a command${step.trace_id ? html`: <button class="linklike" type="button" title=${`Trace ${step.trace_id}`}
+      onClick=${() => trace(step.trace_id)}>all that it led to</button>` : ""}`;
+  }
   if (!cause.position) return html`<span title=${cause.causation_id}>a step of another story</span>`;
   return html`<${ToStep} id=${id} position=${cause.position} title=${cause.topic}>${readable(cause.what || cause.topic)}</${ToStep}> <span class="faint">#${cause.position}</span>`;
 }
 
-function Step({ id, step, place, selected, goTo }) {
+function Step({ id, step, place, selected, goTo, trace }) {
   const item = useRef(null);
   useEffect(() => {
     if (!selected) return;
@@ -44,7 +47,7 @@ function Step({ id, step, place, selected, goTo }) {
     <div>
       <div class="row"><${Chip} look=${lookOf(step)} /><strong title=${step.what}>${readable(step.what)}</strong></div>
       ${step.why && html`<p class="soft" title=${step.why}>Because: ${readable(step.why)}</p>`}
-      <p class="small faint">by <span class="soft">${step.who}</span>, caused by <${Cause} id=${id} cause=${step.caused_by} /></p>
+      <p class="small faint">by <span class="soft">${step.who}</span>, caused by <${Cause} id=${id} cause=${step.caused_by} step=${step} trace=${trace} /></p>
     </div>
     <${ToStep} className="small faint position" id=${id} position=${step.position} title=${step.topic}>#${step.position}</${ToStep}>
   </li>`;
@@ -68,9 +71,9 @@ function Choice({ label, value, options, choose }) {
 }
 
 /** What the filter looks in: a step as it is recorded, and as it is shown. */
-function searched({ what, why, topic, who, position }) {
+function searched({ what, why, topic, who, position, trace_id: trace }) {
   const recorded = `${what} ${why || ""}`;
-  return `${recorded} ${readable(recorded)} ${topic} ${who} #${position}`.toLowerCase();
+  return `${recorded} ${readable(recorded)} ${topic} ${who} #${position} ${trace || ""}`.toLowerCase();
 }
 
 const distinct = (steps, of) => [...new Set(steps.map(of))].filter(Boolean).sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
@@ -120,7 +123,7 @@ export function Timeline({ id, steps, place, selected, goTo }) {
           ${shown.map((step, n) => {
             const date = day(step.recorded_at);
             return html`${(n === 0 || date !== day(shown[n - 1].recorded_at)) && html`<li class="day" key=${`day ${date}`}>${date}</li>`}
-              <${DrawnOnce} key=${step.position} id=${id} step=${step} place=${places.get(step.position)} selected=${step.position === selected} zone=${zoneName()} goTo=${goTo} />`;
+              <${DrawnOnce} key=${step.position} id=${id} step=${step} place=${places.get(step.position)} selected=${step.position === selected} zone=${zoneName()} goTo=${goTo} trace=${setWanted} />`;
           })}
         </ol>`
       : html`<${Empty} title="No step matches.">Clear the filters, or move the slider on.</${Empty}>`}

@@ -82,7 +82,8 @@ function columnsOf(act) {
     { id: "delivered", label: "Delivered, kW", number: true, sort: delivered, cell: (part) => kw(delivered(part)) },
     { id: "share", label: "Share", number: true, sort: (part) => (delivered(part) === null ? null : delivered(part) / part.target_kw), cell: (part) => (delivered(part) === null || !part.target_kw ? NONE : percent(delivered(part) / part.target_kw)) },
     { id: "coverage", label: "Readings", number: true, sort: (part) => part.measurement?.coverage_pct, cell: (part) => hundredths(part.measurement?.coverage_pct, 0) },
-    { id: "quality", label: "Forecast", sort: (part) => part.data_quality, cell: (part) => html`<${Chip} kind="quality" state=${part.data_quality} />` },
+    { id: "why", label: "Reasons", value: (part) => reasonsOf(part).join("; "), hidden: true },
+    { id: "quality", label: "Forecast, when planned", sort: (part) => part.data_quality, cell: (part) => html`<${Chip} kind="quality" state=${part.data_quality} />` },
   ];
 }
 
@@ -100,7 +101,7 @@ export function DispatchRows({ parts, act = null }) {
   const shown = useMemo(() => parts.filter(GROUPS.find(([name]) => name === group)[2]), [parts, group]);
   if (!parts.length) return html`<${Empty} title="No facility has a part yet">They get one when the plan is made.</${Empty}>`;
   const options = GROUPS.map(([name, text, belongs]) => [name, `${text} ${count(parts.filter(belongs).length)}`]);
-  return html`<${Table} caption="Facilities of the DR event" columns=${columns} rows=${shown} rowKey=${(part) => part.facility_id} first="facility" tall
+  return html`<${Table} caption="Facilities of the DR event" columns=${columns} rows=${shown} rowKey=${(part) => part.facility_id} first="facility" tall download="dr-event-facilities"
     below=${below} text=${(part) => `${part.facility_id} ${part.status} ${reasonsOf(part).join(" ")}`}
     tools=${html`<${Segments} label="Which facilities" options=${options} value=${group} choose=${setGroup} />`} empty="No facility is in this state." />`;
 }

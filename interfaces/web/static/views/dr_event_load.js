@@ -12,15 +12,25 @@ const QUARTER_MS = 900_000;
 /** The value of the quarter-hour that `at` lies in. */
 const quarterOf = (at) => Math.floor(at / QUARTER_MS) * QUARTER_MS;
 
-function timesOf({ starts_at: first, ends_at: last, step_s: stepS }) {
-  const step = stepS * 1000;
-  const [from, to] = [Date.parse(first), Date.parse(last)];
+const LEAST_AROUND_MS = 1_800_000;
+
+/** What is drawn: as much before and after the window as it lasts, half an hour at least, of what there is. */
+function shownOf(found, row) {
+  const [starts, ends] = [Date.parse(row.starts_at), Date.parse(row.ends_at)];
+  const around = Math.max(LEAST_AROUND_MS, ends - starts);
+  const whole = (at) => Math.floor(at / QUARTER_MS) * QUARTER_MS;
+  return [Math.max(Date.parse(found.starts_at), whole(starts - around)), Math.min(Date.parse(found.ends_at), whole(ends + around + QUARTER_MS - 1))];
+}
+
+function timesOf(found, row) {
+  const step = found.step_s * 1000;
+  const [from, to] = shownOf(found, row);
   return Array.from({ length: Math.round((to - from) / step) }, (_, n) => from + n * step);
 }
 
 /** Every line on the times of the load, so that one pointer tells of all. */
 function seriesOf(found, row) {
-  const times = timesOf(found);
+  const times = timesOf(found, row);
   const load = byStart(found.steps, (step) => known(step, found.facilities));
   const quantiles = byStart(found.forecast, (step) => step.kw);
   const measured = byStart(found.measured, (step) => step);
@@ -61,7 +71,7 @@ function LoadChart({ found, row, at }) {
     return html`<${Empty} title="Nothing to draw yet">Neither a forecast nor a reading of these facilities is known around the window.</${Empty}>`;
   }
   return html`<${Chart} label=${`Load of ${found.facilities} facilities from ${clock(found.starts_at)} to ${clock(found.ends_at)}, window ${clock(row.starts_at)} to ${clock(row.ends_at)}`}
-    times=${times} series=${series} bands=${bands} spans=${spans} marks=${marks} from=${times[0]} to=${Date.parse(found.ends_at)} />`;
+    times=${times} series=${series} bands=${bands} spans=${spans} marks=${marks} from=${times[0]} to=${shownOf(found, row)[1]} />`;
 }
 
 /** `asOf`: a moment or null for now. */

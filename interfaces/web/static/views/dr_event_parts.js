@@ -3,7 +3,7 @@ import { get } from "../api.js";
 import { Chip, Facts, Loaded, Panel } from "../components/parts.js";
 import { Table } from "../components/table.js";
 import { html, useMemo } from "../dom.js";
-import { NONE, between, count, kw, moment, momentSeconds, sentence, short, words } from "../format.js";
+import { NONE, between, betweenIn, count, facilities, kw, moment, momentSeconds, readable, sentence, short, words } from "../format.js";
 import { useList, useLoaded, useQuery } from "../query.js";
 import { may, session } from "../session.js";
 import { useStore } from "../store.js";
@@ -97,7 +97,19 @@ export function missingKw(row, parts) {
   return row.targets.reduce((sum, target) => sum + (isOut(byId.get(target.facility_id)) ? target.target_kw : 0), row.missing_kw);
 }
 
+/** The window on the clocks of its facilities, for those who see facilities. */
+function useLocalWindows(row) {
+  const { data } = useList(may("portfolio", useStore(session)) ? "/api/facilities?limit=500" : null, { topics: ["facility"] });
+  return useMemo(() => {
+    const asked = new Set(row.facility_ids);
+    const number = new Map();
+    for (const { facility_id: id, tz } of data || []) if (asked.has(id)) number.set(tz, (number.get(tz) || 0) + 1);
+    return [...number].map(([tz, of]) => [betweenIn(row.starts_at, row.ends_at, tz), of]).filter(([text]) => text);
+  }, [data, row]);
+}
+
 function Particulars({ row, parts }) {
+  const windows = useLocalWindows(row);
   const missing = missingKw(row, parts);
   const reasons = [...row.reasons, ...row.refused_modification];
   return html`<${Panel} title="Particulars" className="span-5">
@@ -106,13 +118,14 @@ function Particulars({ row, parts }) {
       ["Program", row.program_id && `${row.program_id}, version ${row.program_version}`],
       ["Kind", row.kind && row.kind !== "event" ? row.kind : null],
       ["Window", between(row.starts_at, row.ends_at)],
+      ["On local clocks", windows.length ? windows.map(([text, of]) => html`<div key=${text}>${text}${windows.length > 1 ? ` (${facilities(of)})` : ""}</div>`) : null],
       ["Asked to start", row.requested_starts_at && momentSeconds(row.requested_starts_at)],
       ["Modification", `${row.modification_number}, plan revision ${row.plan_revision}`],
       ["Missing", missing ? `${kw(missing)} kW of the plan` : null],
       ["Short of target", row.shortfall_kw ? `${kw(row.shortfall_kw)} kW` : null],
       ["Planned again", row.plan_retry_at && momentSeconds(row.plan_retry_at)],
       ["Cancelled because", row.cancellation_reason],
-      ["Reasons", reasons.length ? reasons.map((reason) => html`<div>${reason.facility_id ? `${reason.facility_id}: ` : ""}${reason.detail || words(reason.code)}</div>`) : null],
+      ["Reasons", reasons.length ? reasons.map((reason) => html`<div>${reason.facility_id ? `${reason.facility_id}: ` : ""}${reason.detail ? readable(reason.detail) : words(reason.code)}</div>`) : null],
       ["Failed", listed(row.failed_facilities)],
       ["Opted out", listed(row.opted_out_facilities)],
       ["Lost to stronger DR events", listed(row.preempted_facilities)],

@@ -5,14 +5,14 @@ import { FacilityTable } from "../components/facility_table.js";
 import { Chip, Figures, Loaded, Panel } from "../components/parts.js";
 import { toast } from "../components/toasts.js";
 import { useCurrent } from "../current.js";
-import { html, useMemo, useState } from "../dom.js";
-import { count, howMany, kw, span, words } from "../format.js";
+import { html, useEffect, useMemo, useState } from "../dom.js";
+import { clock, count, howMany, kw, readable, span, words } from "../format.js";
 import { noteReadings } from "../live.js";
 import { refetch, useList, useLoaded, useQuery } from "../query.js";
 import { hrefTo } from "../router.js";
 import { serverNow } from "../server_clock.js";
 import { may, session } from "../session.js";
-import { facilityState, looks } from "../states.js";
+import { facilityState, looks, servedOf } from "../states.js";
 import { useStore } from "../store.js";
 import { Building, Served, Zones, useHealth } from "./facility_building.js";
 import { FacilityForecast, useForecast } from "./facility_forecast.js";
@@ -76,7 +76,7 @@ function figuresOf(row, current, forecast) {
     { label: "Foreseen now", value: kw(step?.kw.p50), unit: "kW", hint: step ? `${kw(step.kw.p10)} – ${kw(step.kw.p90)}` : "no forecast in force" },
     { label: "Forecast quality", value: quality?.words ?? "none", tone: quality?.tone, shape: quality?.shape, hint: forecast ? `issued ${span(forecast.age_s)} ago` : "" },
     { label: "Curtailable", value: kw(row.curtailable_kw), unit: "kW", hint: row.zones.length === 1 ? "in one zone" : `in ${count(row.zones.length)} zones` },
-    { label: "DR events served", value: count(row.dr_events_served), hint: row.reservations.length ? `${row.reservations.length} reserved` : "none reserved" },
+    { label: "DR events served", value: count(servedOf(row)), hint: row.reservations.length ? `${row.reservations.length} reserved` : "none reserved" },
   ];
 }
 
@@ -91,14 +91,26 @@ async function servedBy(id, signal) {
   );
 }
 
+const MINUTE_MS = 60_000;
+
+/** What time it is there, where people work by it. */
+function LocalTime({ tz }) {
+  const [, tick] = useState(0);
+  useEffect(() => {
+    const timer = setInterval(() => tick((n) => n + 1), MINUTE_MS);
+    return () => clearInterval(timer);
+  }, []);
+  return tz && tz !== "UTC" ? html` <span class="faint">· ${clock(new Date(serverNow()).toISOString(), tz)} in ${tz}</span>` : null;
+}
+
 function Head({ row, current, ask }) {
   const signedIn = useStore(session);
-  const reason = row.status_reason ? `, ${row.status_reason}` : "";
   return html`<div class="page-head">
     <div>
       <p class="crumb">${may("portfolio", signedIn) ? html`<a href=${hrefTo("facilities")}>Facilities</a>` : "Facility"} / weather cell ${words(row.weather_cell.replaceAll("-", " "))}</p>
       <div class="row"><h1 tabindex="-1">${row.facility_id}</h1><${Chip} look=${facilityState(row, current)} /></div>
-      <p class="lede">${row.programs.join(", ") || "in no program"}${reason}</p>
+      <p class="lede">${row.programs.join(", ") || "in no program"}<${LocalTime} tz=${row.tz} /></p>
+      ${row.status_reason && html`<p class="soft">${facilityState(row).words}: ${readable(row.status_reason)}</p>`}
     </div>
     <div class="actions"><a class="button" href=${hrefTo("statements", row.facility_id)}>Statement</a>
       ${may("changes", signedIn) && html`<a class="button" href=${hrefTo("changes", null, { facility: row.facility_id })}>Changes</a>`}${may("operate", signedIn) && html`<a class="button" href=${hrefTo("setup", `facility/${row.facility_id}`)}>Edit</a>`}${may("optOut", signedIn) && html`<${Actions} row=${row} operates=${may("operate", signedIn)} ask=${ask} />`}</div>
@@ -125,11 +137,11 @@ export function FacilityView({ id }) {
     <${Loaded} query=${query} height="30rem">${(row) => html`
       <${Head} row=${row} current=${current.data} ask=${ask} />
       <${Figures} label="Facility now" items=${figuresOf(row, current.data, forecast.data)} />
-      <${FacilityHistory} id=${id} drEvents=${drEvents} corrections=${corrections} />
+      <${FacilityHistory} id=${id} tz=${row.tz} drEvents=${drEvents} corrections=${corrections} />
       <${FacilityGaps} id=${id} />
       <div class="grid"><${FacilityForecast} id=${id} forecast=${forecast} /><${Building} row=${row} health=${health.data} /></div>
       <${Zones} row=${row} health=${health} />
-      ${seesDREvents && html`<${Served} query=${served} />`}`}</${Loaded}>
+      ${seesDREvents && html`<${Served} query=${served} tz=${row.tz} />`}`}</${Loaded}>
     ${asked && html`<${Question} id=${id} kind=${asked} close=${() => ask(null)} />`}
   </div>`;
 }

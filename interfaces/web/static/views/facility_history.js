@@ -1,6 +1,7 @@
 // A facility's load as it was metered, with its gaps and what was corrected, beside what had been foreseen.
 import { get } from "../api.js";
 import { Chart } from "../components/chart.js";
+import { Download } from "../components/download.js";
 import { Empty, Loaded, Panel, Segments } from "../components/parts.js";
 import { html, useMemo, useState } from "../dom.js";
 import { count, hundredths, kw, moment, span } from "../format.js";
@@ -18,6 +19,8 @@ const RANGES = [
 const AHEAD_H = { day: 12, three: 24, week: 24, weeks: 0 };
 const LEAD_H = 1;
 const MOST_GAPS = 200;
+
+const HISTORY_COLUMNS = ["starts_at", "kw", "kwh", "min_kw", "max_kw", "coverage_pct"].map((name) => ({ label: name, value: (step) => step[name] }));
 
 const iso = (ms) => new Date(ms).toISOString();
 const path = (id, what) => `/api/facilities/${encodeURIComponent(id)}/${what}`;
@@ -93,7 +96,7 @@ function Drawn({ id, history, forecast, aheadH, drEvents, corrections }) {
 }
 
 /** `drEvents`: rows of DR events it is asked for; `corrections`: `{at, text}` of measurements that were replaced. */
-export function FacilityHistory({ id, drEvents, corrections }) {
+export function FacilityHistory({ id, tz, drEvents, corrections }) {
   const [range, choose] = useState("day");
   const hours = RANGES.find(([name]) => name === range)[2];
   const to = lastQuarter();
@@ -104,7 +107,7 @@ export function FacilityHistory({ id, drEvents, corrections }) {
   const leads = hours <= 168 ? `${id} foreseen ${from} ${to}` : null;
   const forecast = useLoaded(leads, (signal) => foreseen(id, from, to, signal));
   const stale = query.data?.stale ? "as last known: the store does not answer" : `by ${resolution === "1h" ? "hours" : "quarter-hours"}`;
-  return html`<${Panel} title="Load" note=${stale} end=${html`<${Segments} label="How far back" options=${RANGES} value=${range} choose=${choose} />`}>
+  return html`<${Panel} title="Load" note=${`${stale}; the facility is in ${tz}`} end=${html`${query.data?.steps.length > 0 && html`<${Download} name=${`${id}-${range}`} columns=${HISTORY_COLUMNS} rows=${() => query.data.steps} />`}<${Segments} label="How far back" options=${RANGES} value=${range} choose=${choose} />`}>
     <${Loaded} query=${query} height="21rem">${(history) =>
       history.steps.some((step) => step.kw !== null)
         ? html`<${Drawn} key=${range} id=${id} history=${history} forecast=${forecast.data} aheadH=${AHEAD_H[range]} drEvents=${drEvents} corrections=${corrections} />`

@@ -7,6 +7,7 @@ import { NONE, count, sentence, span } from "../format.js";
 import { useLoaded, useQuery } from "../query.js";
 import { noteServerTime } from "../server_clock.js";
 import { may, session } from "../session.js";
+import { looks } from "../states.js";
 import { useStore } from "../store.js";
 import { LedgerFacts, useLedger } from "./audit_proof.js";
 import { Alerts } from "./operations_alerts.js";
@@ -39,10 +40,13 @@ async function operations(signal) {
   }
 }
 
-const worst = (looks) => ["bad", "warn", "busy"].map((tone) => looks.find((look) => look.tone === tone)).find(Boolean);
+const worst = (found) => ["bad", "warn", "busy"].map((tone) => found.find((look) => look.tone === tone)).find(Boolean);
+/** Alerts as the worst of them: a warning is not a catastrophe. */
+const alertsLook = (rows) => worst((rows || []).map((one) => looks("severity", one.severity)));
+
 const toned = (number, tone) => (number > 0 ? { tone, shape: "triangle" } : { tone: "ok", shape: "check" });
 
-function figuresOf({ projections, breakers, dead_letters: letters, ledger, open_alerts: alerts, queues }, dependencies) {
+function figuresOf({ projections, breakers, dead_letters: letters, ledger, open_alerts: alerts, queues }, dependencies, alertRows) {
   const down = (dependencies || []).filter((one) => !one.up);
   const sum = (items, value) => items?.reduce((total, one) => total + value(one), 0) ?? null;
   const open = alerts ? sum(Object.values(alerts), (number) => number) : null;
@@ -50,7 +54,7 @@ function figuresOf({ projections, breakers, dead_letters: letters, ledger, open_
   const behind = projections && worst(projections.map(projectionLook));
   const figure = (label, value, hint, more) => ({ label, value: count(value), ...(value === null ? { hint: "not known now" } : { hint, ...more }) });
   return [
-    figure("Alerts open", open, open ? Object.keys(alerts).map(sentence).slice(0, 3).join(", ") : "none", toned(open, "bad")),
+    figure("Alerts open", open, open ? Object.keys(alerts).map(sentence).slice(0, 3).join(", ") : "none", (open && alertsLook(alertRows)) || toned(open, "bad")),
     figure("Dead letters", parked, parked ? letters.filter((one) => one.open).map((one) => `${sentence(one.queue)} ${one.open}`).join(", ") : "none open", toned(parked, "bad")),
     figure("Largest lag", projections ? Math.max(0, ...projections.map((one) => one.lag)) : null, behind ? behind.words : "all up to date", behind || toned(0)),
     figure("BMS suspended", breakers?.length ?? null, breakers?.length ? "calls wait a minute at a time" : "none", toned(breakers?.length, "bad")),
@@ -81,7 +85,7 @@ export function OperationsView() {
   }
   const part = (name, title, className, show) => html`<${Part} query=${query} name=${name} title=${title} className=${className}>${(rows) => html`<${show} rows=${rows} />`}</${Part}>`;
   return html`<div class="page">${head}
-    ${query.data ? html`<${Figures} label="Operations now" items=${figuresOf(query.data, ready.data?.dependencies)} />` : html`<${Loaded} query=${query} height="6rem">${() => null}</${Loaded}>`}
+    ${query.data ? html`<${Figures} label="Operations now" items=${figuresOf(query.data, ready.data?.dependencies, alerts.data?.items)} />` : html`<${Loaded} query=${query} height="6rem">${() => null}</${Loaded}>`}
     <div class="grid">
       <${Panel} title="Alerts" flush note=${alerts.data?.items.length ? `${count(alerts.data.items.length)} open` : ""} id="alerts" className="wall-6">
         <${LoadedOrRefused} query=${alerts} what="alerts" roles="dashboard, operator or admin">${({ items }) => html`<${Alerts} rows=${items} />`}</${LoadedOrRefused}>

@@ -44,6 +44,7 @@ function columnsOf(ask) {
       label: "About",
       sort: (one) => one.subject,
       wrap: true,
+      value: (one) => `${one.subject}: ${one.detail}`,
       cell: (one) => html`<${About} alert=${one} />: <span title=${one.detail}>${readable(one.detail)}</span>
         ${one.acknowledged_at && html`<span class="small faint block">${one.acknowledged_by}: ${one.acknowledgement}</span>`}`,
     },
@@ -75,6 +76,6 @@ export function Alerts({ rows }) {
   const [asked, ask] = useState(null);
   const columns = useMemo(() => columnsOf(ask), []);
   if (!rows.length) return html`<${Empty} title="Nothing to worry about">No alert is open.</${Empty}>`;
-  return html`<${Table} caption="Open alerts" columns=${columns} rows=${rows} rowKey=${(one) => `${one.name} ${one.subject}`} first="severity" text=${alertText} tall />
+  return html`<${Table} caption="Open alerts" columns=${columns} rows=${rows} rowKey=${(one) => `${one.name} ${one.subject}`} first="severity" text=${alertText} tall download="alerts" />
     ${asked && html`<${Question} asked=${asked} close=${() => ask(null)} />`}`;
 }

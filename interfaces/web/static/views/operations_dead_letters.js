@@ -38,7 +38,7 @@ function columnsOf(open, ask, status) {
   return [
     { id: "subject", label: "About", header: true, sort: (one) => one.subject, cell: (one) => one.subject },
     { id: "queue", label: "Queue", sort: (one) => one.queue, cell: (one) => html`<span class="nowrap">${sentence(one.queue)}</span>` },
-    { id: "reason", label: "Reason", wrap: true, cell: (one) => readable(one.reason) },
+    { id: "reason", label: "Reason", wrap: true, value: (one) => one.reason, cell: (one) => readable(one.reason) },
     { id: "parked", label: "Parked", sort: (one) => one.parked_at, cell: (one) => html`<span class="nowrap" title=${`${span(ageSeconds(one.parked_at))} ago`}>${momentSeconds(one.parked_at)}</span>` },
     ...(status === "open" ? [] : [{ id: "decided", label: "Decided", wrap: true, sort: (one) => one.decided_at, cell: (one) => html`${momentSeconds(one.decided_at)} by ${one.decided_by}: ${one.decision_reason}` }]),
     {
@@ -108,7 +108,7 @@ export function DeadLetters() {
       <option value="">Every queue</option>${QUEUES.map((name) => html`<option key=${name} value=${name}>${sentence(name)}</option>`)}</select>`;
   return html`<${Panel} title="Dead letters" flush id="dead-letters" className="wall-6">
     <${LoadedOrRefused} query=${query} what="dead letters" roles="operator or admin">${({ items }) => html`<${Table} caption="Dead letters" columns=${columns} rows=${items}
-      rowKey=${(one) => one.dead_letter_id} first="-parked" text=${text} tools=${tools} tall empty=${status === "open" ? "No dead letter is open." : `None is ${status}.`} />`}</${LoadedOrRefused}>
+      rowKey=${(one) => one.dead_letter_id} first="-parked" text=${text} tools=${tools} tall download="dead-letters" empty=${status === "open" ? "No dead letter is open." : `None is ${status}.`} />`}</${LoadedOrRefused}>
     ${opened && html`<${Details} id=${opened} close=${() => open(null)} />`}
     ${asked && html`<${Question} asked=${asked} close=${() => ask(null)} />`}
   </${Panel}>`;

@@ -63,7 +63,9 @@ export function Breakers({ rows }) {
 }
 
 const ready = (up, needed) => (up ? { tone: "ok", shape: "check", words: "up" } : needed ? { tone: "bad", shape: "cross", words: "down" } : { tone: "warn", shape: "triangle", words: "down, gone on without" });
-const RUNNING = { true: { tone: "ok", shape: "check", words: "running" }, false: { tone: "bad", shape: "cross", words: "not running" }, null: { tone: "idle", shape: "ring", words: "not known from here" } };
+const RUNNING = { true: { tone: "ok", shape: "check", words: "running" }, false: { tone: "bad", shape: "cross", words: "not running" }, null: { tone: "idle", shape: "ring", words: "not known" } };
+const UNSEEN = "it opens no session of the database until it has work; its own /ready tells";
+const ITSELF = { name: "web", running: true }; // it has just answered
 
 function States({ label, items }) {
   return html`<ul class="state-list" aria-label=${label}>
@@ -73,4 +75,4 @@ function States({ label, items }) {
 
 export const Dependencies = ({ rows }) =>
   html`<${States} label="Dependencies" items=${rows.map(({ name, needed, up, problem }) => ({ name, look: ready(up, needed), note: problem }))} />`;
-export const Workers = ({ rows }) => html`<${States} label="Workers" items=${rows.map(({ name, running }) => ({ name, look: RUNNING[running] }))} />`;
+export const Workers = ({ rows }) => html`<${States} label="Workers" items=${[...rows.filter(({ name }) => name !== "web"), ITSELF].map(({ name, running }) => ({ name, look: RUNNING[running], note: running === null ? UNSEEN : null }))} />`;

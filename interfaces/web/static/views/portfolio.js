@@ -1,35 +1,40 @@
 // The portfolio: what it draws, what it could shed and sheds, who does what, and what is wrong.
 import { AlertList } from "../components/alert_list.js";
 import { DREventTable } from "../components/dr_event_table.js";
-import { FacilityTable } from "../components/facility_table.js";
-import { FacilityTiles, StateLegend } from "../components/facility_tiles.js";
 import { Figures, Loaded, Panel } from "../components/parts.js";
 import { useCurrent } from "../current.js";
 import { html } from "../dom.js";
-import { count, howMany, kw } from "../format.js";
+import { count, facilities, howMany, kw } from "../format.js";
 import { useList, useQuery } from "../query.js";
 import { hrefTo } from "../router.js";
 import { may, session } from "../session.js";
 import { facilityState } from "../states.js";
 import { useStore } from "../store.js";
-import { PortfolioLoad, bandHint, foreseenNow, useDrawn, useForeseen } from "./portfolio_load.js";
+import { later } from "./later.js";
+import { PortfolioLoad, bandHint, foreseenNow, useForeseen } from "./portfolio_load.js";
 
+/** What is further down is fetched after the first view. */
+const FacilityStates = later(null, () => import("../components/facility_tiles.js").then((file) => file.FacilityStates));
+const FacilityTable = later(null, () => import("../components/facility_table.js").then((file) => file.FacilityTable));
 const OF_THE_LOG = ["dr-event", "dispatch", "facility"];
 
 function figuresOf(row, current, forecast) {
   const now = foreseenNow(forecast);
-  const outside = current && now && (current.kw < now.p10 || current.kw > now.p90);
+  // The sum of some is not compared with the forecast of all.
+  const isOfAll = current && current.speaking >= current.asked;
+  const outside = isOfAll && now && (current.kw < now.p10 || current.kw > now.p90);
+  const foreseen = bandHint(now);
   return [
     {
       label: "Load now",
       value: kw(current?.kw ?? null),
       unit: "kW",
-      hint: [bandHint(now), current?.silent ? `${current.silent === 1 ? "one meter" : `${count(current.silent)} meters`} silent` : null].filter(Boolean).join("; ") || " ",
+      hint: (isOfAll || !current ? foreseen : `of ${count(current.speaking)} of ${facilities(current.asked)} whose meters speak${foreseen ? `; all: ${foreseen}` : ""}`) || " ",
       tone: outside ? "warn" : undefined,
       shape: outside ? "triangle" : undefined,
     },
     { label: "Available", value: kw(row.available_kw), unit: "kW", hint: `of ${kw(row.declared_kw)} declared` },
-    { label: "Reserved", value: kw(row.reserved_kw), unit: "kW", hint: row.reserved_facilities === 1 ? "one facility" : `${count(row.reserved_facilities)} facilities` },
+    { label: "Reserved", value: kw(row.reserved_kw), unit: "kW", hint: facilities(row.reserved_facilities) },
     { label: "Committed", value: kw(row.committed_kw), unit: "kW", hint: "of buildings curtailed now" },
     {
       label: "Delivered",
@@ -85,10 +90,9 @@ function NewestDREvents({ readiness }) {
 export function PortfolioView() {
   const signedIn = useStore(session);
   const portfolio = useQuery("/api/portfolio", { topics: OF_THE_LOG });
-  const facilities = useList("/api/facilities?limit=500", { topics: OF_THE_LOG });
-  const current = useCurrent(facilities.data);
+  const rows = useList("/api/facilities?limit=500", { topics: OF_THE_LOG });
+  const current = useCurrent(rows.data);
   const forecast = useForeseen();
-  const measured = useDrawn();
   const powerOf = (row) => current.data?.byFacility.get(row.facility_id)?.kw ?? null;
   const stateOf = (row) => facilityState(row, current.data?.byFacility.get(row.facility_id));
   const showsAlerts = may("alerts", signedIn);
@@ -98,15 +102,15 @@ export function PortfolioView() {
       ? html`<${Figures} label="Portfolio now" items=${figuresOf(portfolio.data, current.data, forecast.data)} />`
       : html`<${Loaded} query=${portfolio} height="6rem">${() => null}</${Loaded}>`}
     <div class="grid">
-      <${PortfolioLoad} query=${forecast} measured=${measured} />
+      <${PortfolioLoad} query=${forecast} />
       ${showsAlerts && html`<${Alerts} />`}
       <${NewestDREvents} readiness=${portfolio.data?.readiness} />
-      <${Panel} title="Facilities by state" className="wall-5" end=${facilities.data && html`<${StateLegend} rows=${facilities.data} looksOf=${stateOf} />`}>
-        <${Loaded} query=${facilities} height="8rem">${(rows) => html`<${FacilityTiles} rows=${rows} looksOf=${stateOf} powerOf=${powerOf} />`}</${Loaded}>
+      <${Panel} title="Facilities by state" className="wall-5">
+        <${Loaded} query=${rows} height="8rem">${(all) => html`<${FacilityStates} rows=${all} looksOf=${stateOf} powerOf=${powerOf} />`}</${Loaded}>
       </${Panel}>
     </div>
-    <${Panel} title="Facilities" flush note=${howMany(facilities.data)}>
-      <${Loaded} query=${facilities} lines=8>${(rows) => html`<${FacilityTable} rows=${rows} current=${current.data} />`}</${Loaded}>
+    <${Panel} title="Facilities" flush note=${howMany(rows.data)}>
+      <${Loaded} query=${rows} lines=8>${(all) => html`<${FacilityTable} rows=${all} current=${current.data} />`}</${Loaded}>
     </${Panel}>
   </div>`;
 }

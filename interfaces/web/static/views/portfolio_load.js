@@ -1,8 +1,8 @@
 // What all facilities draw together against what was foreseen, some hours back and ahead.
 import { get } from "../api.js";
 import { Chart } from "../components/chart.js";
-import { Panel, ProblemNote, Skeleton } from "../components/parts.js";
-import { html, useMemo } from "../dom.js";
+import { Panel, ProblemNote, Segments, Skeleton } from "../components/parts.js";
+import { html, useMemo, useState } from "../dom.js";
 import { clock, count, kw } from "../format.js";
 import { serverNow } from "../server_clock.js";
 import { useLoaded } from "../query.js";
@@ -13,7 +13,7 @@ const STEP_MS = 900_000;
 const BACK_H = [6, 3, 1];
 const AHEAD_H = 18;
 const MOST_MISSING = 0.05;
-const LOAD_H = 6;
+const RANGES = [[6, "6 h"], [24, "24 h"], [72, "3 days"]];
 const PART = 500;
 const MOST_PARTS = 100;
 const NOTHING = [];
@@ -60,11 +60,11 @@ export function foreseenNow(forecast) {
 export const useForeseen = () => useLoaded("portfolio forecast", foreseen, { everyMs: 60_000 });
 
 /** Of many facilities the load comes in parts, which add up; a quarter-hour that not all of them tell of is left out. */
-async function drawn(signal) {
+async function drawn(hours, signal) {
   const sums = new Map();
   let [facilities, parts, asked, cursor] = [0, 0, 0, ""];
   do {
-    const part = await get(`/api/portfolio/load?hours=${LOAD_H}&limit=${PART}${cursor && `&cursor=${encodeURIComponent(cursor)}`}`, { signal });
+    const part = await get(`/api/portfolio/load?hours=${hours}&limit=${PART}${cursor && `&cursor=${encodeURIComponent(cursor)}`}`, { signal });
     facilities += part.facilities;
     parts += part.steps.length ? 1 : 0;
     for (const step of part.steps) {
@@ -76,8 +76,8 @@ async function drawn(signal) {
   return { facilities, steps: [...sums.values()].filter(({ told }) => told === parts) };
 }
 
-/** What all drew together in the last hours: `{facilities, steps}`. */
-export const useDrawn = () => useLoaded("portfolio load", drawn, { everyMs: 60_000 });
+/** What all drew together in the last hours, imported readings too: `{facilities, steps}`. */
+export const useDrawn = (hours) => useLoaded(`portfolio load ${hours}`, (signal) => drawn(hours, signal), { everyMs: 60_000 });
 
 /** Either may be missing; what there is is drawn. */
 function LoadChart({ found, measured }) {
@@ -108,12 +108,14 @@ function quality(newest) {
   return `${counts.join(", ")}${without}`;
 }
 
-/** `query`: of `useForeseen`; `measured`: of `useDrawn`. Where one is refused the other is drawn, and why stands above it. */
-export function PortfolioLoad({ query, measured }) {
+/** `query`: of `useForeseen`. Where one is refused the other is drawn, and why stands above it. */
+export function PortfolioLoad({ query }) {
+  const [hours, choose] = useState(RANGES[0][0]);
+  const measured = useDrawn(hours);
   const note = query.data && `forecasts: ${quality(query.data.newest)}`;
   const isWaiting = [query, measured].some(({ data, problem }) => data === undefined && !problem);
   const isKnown = query.data || measured.data?.steps.length;
-  return html`<${Panel} title="Load against forecast" note=${note} className="span-8">
+  return html`<${Panel} title="Load against forecast" note=${note} className="span-8" end=${html`<${Segments} label="How far back" options=${RANGES} value=${hours} choose=${choose} />`}>
     <div aria-busy=${String(isWaiting)}>
       ${[query, measured].map(({ problem, retry }, n) => problem && html`<${ProblemNote} key=${n} problem=${problem} retry=${retry} />`)}
       ${isKnown ? html`<${LoadChart} found=${query.data} measured=${measured.data} />` : isWaiting && html`<${Skeleton} height="20rem" />`}

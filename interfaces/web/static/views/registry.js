@@ -32,6 +32,7 @@ export const VIEWS = {
   setup: { title: "Setup", show: later("Setup", () => import("./setup/setup.js").then((file) => file.SetupView)) },
   programs: { title: "Programs", show: later("Programs", () => import("./settlement/statement.js").then((file) => file.ProgramsView)) },
   statements: { title: "Statement", show: later("Statement", () => import("./settlement/statement.js").then((file) => file.FacilityStatementView)) },
+  search: { title: "Search", show: later("Search", () => import("./search.js").then((file) => file.SearchView)) },
   missing: { title: "No such view", show: Missing },
 };
 

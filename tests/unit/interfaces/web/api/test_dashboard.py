@@ -86,7 +86,7 @@ def test_each_view_loaded_later_adds_less_than_its_size_limit() -> None:
     for name in ("views/registry", "views/dr_event_parts", "components/chart"):
         named = re.findall(r'import\("\./([\w/]+\.js)"\)', (STATIC / f"{name}.js").read_text())
         later += [f"{name.partition('/')[0]}/{one}" for one in named]
-    assert len(later) == 9
+    assert len(later) == 11
     for view in later:
         more = loaded_with(view) - at_first
         assert view in more
