@@ -49,7 +49,7 @@ WHOLE_IDEAS = {
     "interfaces/workers/aggregate/maintenance.py": "partitions of the coming days",
     "interfaces/workers/dispatch/breaker_alerts.py": "an alert for each open breaker of a building",
     "projections/audit/differences.py": "what differs between two values, in words",
-    "interfaces/bootstrap/doctor/disk.py": "the doctor's look at the data folder's disk",
+    "interfaces/bootstrap/doctor/meters.py": "one check of the doctor",
     "interfaces/bootstrap/doctor/telemetry_log.py": "the doctor's look at the size of the telemetry log",
 }
 """Small modules with one importer in the same folder that stay separate, each with its idea."""

@@ -67,7 +67,7 @@ def test_the_history_of_a_facility_is_saved_with_its_gaps(run_in_page: RunInPage
     run_in_page(page_with(), scenario)
 
 
-def test_facilities_and_dr_events_are_found_by_a_part_of_their_name(run_in_page: RunInPage) -> None:
+def test_the_search_lists_facilities_and_dr_events_by_a_part_of_their_name(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
         await page.click(".bar a", "Search")
         await page.type("main input", "b105")
