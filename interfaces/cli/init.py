@@ -28,6 +28,7 @@ FAST_CLOCK_BMS_S = 300
 _ENVIRON = """\
 # Settings of this system. In a shell: set -a; . ./gridproof.env; set +a
 # or with each command: gridproof --env-file gridproof.env ...
+# or for every command: install -D -m 600 gridproof.env ~/.config/gridproof/gridproof.env
 GRIDPROOF_DATA_DIR={data}
 GRIDPROOF_SECRETS_DIR={secrets}
 GRIDPROOF_HTTP_BIND=127.0.0.1:{port}
