@@ -32,7 +32,7 @@ def views_of(demo: RunningDemo, facility: str) -> tuple[View, ...]:
         View("facility", f"#/facilities/{facility}", "Zones"),
         View("audit-now", f"#/audit/{demo.dr_event}", "Every step"),
         View("audit", f"#/audit/{demo.dr_event}?as_of={ended}", "the window's start"),
-        View("changes", "#/changes", "registered: time zone"),
+        View("changes", "#/changes", "Every change"),
         View("operations", "#/operations", "Read models"),
     )
 
