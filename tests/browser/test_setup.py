@@ -268,6 +268,25 @@ def test_a_person_is_offered_what_the_role_may_set_up(
     run_in_page(page_of(None, role), scenario)
 
 
+def test_every_program_is_listed_with_its_rates_also_one_without_dr_events(run_in_page: RunInPage) -> None:
+    terms = {"rate_per_kw": "1.5", "rate_per_kwh": "0.35"}
+    program = {"program_id": "winter-peak", "utility_id": "city-power", "version": 2, "terms": terms}
+    listed = json.dumps({"items": [program | {"agreed_at": "2026-07-14T12:00:00Z"}], "next_cursor": None})
+
+    async def scenario(page: Page) -> None:
+        await page.value(f"answers['/api/programs'] = [200, {listed}]; 0")
+        await page.value(
+            "Promise.all(['dom', 'views/settlement/statement'].map((name) => import(`/static/${name}.js`)))"
+            ".then(([{ html, render }, { ProgramsView }]) => "
+            "(render(html`<${ProgramsView} options=${new URLSearchParams()} />`, main), 0))"
+        )
+        await page.shows("winter-peak", "tbody")
+        await page.shows("0.35", "tbody")
+        assert await page.value("document.querySelector('.page-head .actions a').hash") == "#/setup/program"
+
+    run_in_page(page_of(None, "operator"), scenario)
+
+
 @pytest.mark.parametrize("view", ["facility/fac-001", "program/summer-peak", "keys", "import", None])
 def test_the_forms_fit_every_screen_in_both_themes_and_axe_finds_nothing_serious(
     run_in_page: RunInPage, view: str | None

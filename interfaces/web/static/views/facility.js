@@ -27,7 +27,7 @@ export function FacilitiesView() {
   const facilities = useList("/api/facilities?limit=500", { topics: ["facility", "dispatch"] });
   const current = useCurrent(facilities.data);
   return html`<div class="page">
-    <div class="page-head"><h1 tabindex="-1">Facilities</h1></div>
+    <div class="page-head"><h1 tabindex="-1">Facilities</h1>${may("operate") && html`<div class="actions"><a class="button" href=${hrefTo("setup", "facility")}>Register…</a></div>`}</div>
     <${Groups} />
     <${Panel} title="All" flush note=${howMany(facilities.data)}>
       <${Loaded} query=${facilities} lines=8>${(rows) => html`<${FacilityTable} rows=${rows} current=${current.data} />`}</${Loaded}>

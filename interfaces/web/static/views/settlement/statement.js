@@ -135,24 +135,21 @@ function Month({ id, options }) {
 }
 
 const PROGRAMS = [
-  { id: "program", label: "Program", header: true, sort: (one) => one.id, cell: (one) => html`<a href=${hrefTo("programs", one.id)}>${one.id}</a>` },
-  { id: "utility", label: "Utility", sort: (one) => one.utility, cell: (one) => one.utility },
-  { id: "count", label: "DR events", number: true, sort: (one) => one.count, cell: (one) => count(one.count) },
+  { id: "program", label: "Program", header: true, sort: (one) => one.program_id, cell: (one) => html`<a href=${hrefTo("programs", one.program_id)}>${one.program_id}</a>` },
+  { id: "utility", label: "Utility", sort: (one) => one.utility_id, cell: (one) => one.utility_id },
+  { id: "kw", label: "Per kW", number: true, cell: (one) => one.terms.rate_per_kw },
+  { id: "kwh", label: "Per kWh", number: true, cell: (one) => one.terms.rate_per_kwh },
+  { id: "version", label: "Version", number: true, sort: (one) => one.version, cell: (one) => count(one.version) },
+  { id: "agreed", label: "Agreed", sort: (one) => one.agreed_at, cell: (one) => html`<span class="nowrap">${moment(one.agreed_at)}</span>` },
 ];
 
-/** Those of the DR events: each has a statement of every month. */
-function programsOf(rows) {
-  const found = new Map();
-  for (const { program_id: id, utility_id: utility } of rows) if (id) found.set(id, { id, utility, count: (found.get(id)?.count || 0) + 1 });
-  return [...found.values()];
-}
-
 function Programs() {
-  const query = useList("/api/dr-events?limit=500", { topics: ["dr-event"] });
+  const query = useList("/api/programs?limit=500", { topics: ["program"] });
   return html`<div class="page">
-    <div class="page-head"><div><h1 tabindex="-1">Programs</h1><p class="lede">What each program's month or season comes to.</p></div></div>
-    <${Panel} title="With DR events" flush><${LoadedOrRefused} query=${query} what="programs" roles="dashboard, operator or auditor">${(rows) =>
-      html`<${Table} caption="Programs" columns=${PROGRAMS} rows=${programsOf(rows)} rowKey=${(one) => one.id} first="program" empty="No DR event of a program yet." />`}</${LoadedOrRefused}></${Panel}>
+    <div class="page-head"><div><h1 tabindex="-1">Programs</h1><p class="lede">What each program's month or season comes to.</p></div>
+      ${may("operate") && html`<div class="actions"><a class="button" href=${hrefTo("setup", "program")}>New program</a></div>`}</div>
+    <${Panel} title="All" flush><${LoadedOrRefused} query=${query} what="programs" roles="dashboard, operator or auditor">${(rows) =>
+      html`<${Table} caption="Programs" columns=${PROGRAMS} rows=${rows} rowKey=${(one) => one.program_id} first="program" empty="No program is registered yet." />`}</${LoadedOrRefused}></${Panel}>
   </div>`;
 }
 
