@@ -142,6 +142,25 @@ def test_the_load_of_some_facilities_is_not_compared_with_the_forecast_of_all(ru
     run_in_page(page_with(), scenario)
 
 
+def test_what_needs_a_person_now_is_said_first_and_only_to_who_can_do_it(run_in_page: RunInPage) -> None:
+    async def scenario(page: Page) -> None:
+        await page.shows(
+            "3 facilities blocked. Degraded forecasts keep them out of a DR event until",
+            "main .needs[data-tone=warn]",
+        )
+        await page.shows("One alert needs you now: Restore failing.", "main .needs[data-tone=bad]")
+        await page.click("main .needs a", "Approve in the DR event")
+        await page.shows("1 facility blocked", "main .needs[data-tone=warn]")
+        await page.value(
+            """import("/static/session.js").then(({ session }) => (session.set({ role: "dashboard" }), 0))"""
+        )
+        await page.go("#/dr-events")
+        await page.until(f"{ROWS} === 3")
+        assert await page.value("document.querySelectorAll('main .needs').length") == 0
+
+    run_in_page(page_with(), scenario)
+
+
 def test_a_step_that_a_command_caused_leads_to_all_that_the_command_led_to(run_in_page: RunInPage) -> None:
     given = answers_for(ADMIN)
     trail = given[f"/api/audit/dr-events/{DR_EVENT}"][1]

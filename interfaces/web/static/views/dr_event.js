@@ -3,6 +3,7 @@ import { send } from "../api.js";
 import { Countdown } from "../components/countdown.js";
 import { ConfirmDialog } from "../components/dialog.js";
 import { DREventTable } from "../components/dr_event_table.js";
+import { NeedsNow } from "../components/needs.js";
 import { Chip, Loaded, Panel } from "../components/parts.js";
 import { toast } from "../components/toasts.js";
 import { html, useMemo, useState } from "../dom.js";
@@ -24,6 +25,7 @@ export function DREventsView() {
   return html`<div class="page">
     <div class="page-head"><h1 tabindex="-1">DR events</h1>
       ${may("statements", signedIn) && html`<div class="actions"><a class="button" href=${hrefTo("programs")}>Statements</a></div>`}</div>
+    <${NeedsNow} readiness=${portfolio.data?.readiness} />
     <${Panel} title="All" flush note=${howMany(query.data)}><${Loaded} query=${query} lines=8>${(rows) => html`<${DREventTable} rows=${rows} readiness=${portfolio.data?.readiness} filter />`}</${Loaded}></${Panel}>
   </div>`;
 }

@@ -1,6 +1,7 @@
 // The portfolio: what it draws, what it could shed and sheds, who does what, and what is wrong.
 import { AlertList } from "../components/alert_list.js";
 import { DREventTable } from "../components/dr_event_table.js";
+import { NeedsNow } from "../components/needs.js";
 import { Figures, Loaded, Panel } from "../components/parts.js";
 import { useCurrent } from "../current.js";
 import { html } from "../dom.js";
@@ -98,6 +99,7 @@ export function PortfolioView() {
   const showsAlerts = may("alerts", signedIn);
   return html`<div class="page">
     <div class="page-head"><h1 tabindex="-1">Portfolio</h1></div>
+    <${NeedsNow} readiness=${portfolio.data?.readiness} />
     ${portfolio.data
       ? html`<${Figures} label="Portfolio now" items=${figuresOf(portfolio.data, current.data, forecast.data)} />`
       : html`<${Loaded} query=${portfolio} height="6rem">${() => null}</${Loaded}>`}
