@@ -26,12 +26,16 @@ def test_a_command_of_a_runbook_exists_with_its_options(alert: str, command: str
         below = found.get_command(context, word)
         assert below is not None, f"{alert}: there is no {word} in {command}"
         found, context = below, click.Context(below, parent=context, info_name=word)
-    left = found.make_parser(context).parse_args(args=words)[1]
+    given, left, _ = found.make_parser(context).parse_args(args=words)
     assert left == [], f"{alert}: {command} has too many words"
+    missing = [one.name for one in found.params if one.required and given.get(str(one.name)) is None]
+    assert missing == [], f"{alert}: {command} is not complete without {missing}"
 
 
 def test_a_command_that_does_not_exist_is_refused() -> None:
     with pytest.raises(AssertionError, match="there is no lists"):
         test_a_command_of_a_runbook_exists_with_its_options("x", "gridproof alerts lists")
+    with pytest.raises(AssertionError, match="not complete without"):
+        test_a_command_of_a_runbook_exists_with_its_options("x", "gridproof telemetry history F")
     with pytest.raises(click.NoSuchOption):
         test_a_command_of_a_runbook_exists_with_its_options("x", "gridproof alerts list --newest")
