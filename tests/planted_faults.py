@@ -32,6 +32,7 @@ from application.ports.dispatch.building_control import (
     ZoneCommand,
     ZoneState,
 )
+from application.telemetry.sealing.day_sealer import Causes, DaySealer, FacilityDay, SealingResult
 
 Fault = Literal["resend", "skip-intent", "skip-restore", "lost-callback"]
 
@@ -50,6 +51,20 @@ def plant_failing_handler(failing: str) -> None:
         return sound(command, context)
 
     HANDLERS[command_type] = handle
+
+
+def plant_failing_seal(facility_id: str) -> None:
+    """In this process the sealing of every day of that facility meets a defect."""
+    sound = DaySealer._seal_block
+
+    def seal_block(
+        sealer: DaySealer, block: Sequence[FacilityDay], causes: Causes, *, only_new: bool
+    ) -> SealingResult:
+        if any(one.facility_id == facility_id for one in block):
+            raise RuntimeError(f"planted: the readings of {facility_id} cannot be sealed")
+        return sound(sealer, block, causes, only_new=only_new)
+
+    patch.object(DaySealer, "_seal_block", seal_block).start()
 
 
 def plant_wrong_clock(file: Path) -> None:

@@ -1,7 +1,8 @@
 """`python -m tests.planted_worker [--fault NAME]... ARGUMENTS`: `gridproof ARGUMENTS` with faults planted.
 
 A test gives this program to `RunningSystem`. The faults are planted in the workers `dispatch` and `notify`, the
-failing handler, the wrong clock and the machine's name in every process; every other command runs as in production.
+failing handler and seal, the wrong clock and the machine's name in every process; every other command runs as in
+production.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from tests.planted_faults import (
     ResendingControl,
     RestoreSkippingControl,
     plant_failing_handler,
+    plant_failing_seal,
     plant_machine,
     plant_wrong_clock,
 )
@@ -40,14 +42,17 @@ from tests.planted_faults import (
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.option("--fault", "faults", type=click.Choice(get_args(Fault)), multiple=True)
 @click.option("--failing", metavar="COMMAND/ID", help="Handling this command for this DR event fails.")
+@click.option("--failing-seal", metavar="FACILITY", help="Sealing the readings of this facility fails.")
 @click.option(
     "--wrong-clock", type=click.Path(path_type=Path), help="The clock is wrong while this file exists."
 )
 @click.option("--machine", metavar="NAME", help="Report about a machine of this name.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def planted_worker(
+    *,
     faults: tuple[Fault, ...],
     failing: str | None,
+    failing_seal: str | None,
     wrong_clock: Path | None,
     machine: str | None,
     arguments: tuple[str, ...],
@@ -55,6 +60,8 @@ def planted_worker(
     """Run `gridproof ARGUMENTS`; the workers dispatch and notify run with the faults planted."""
     if failing is not None:
         plant_failing_handler(failing)
+    if failing_seal is not None:
+        plant_failing_seal(failing_seal)
     if wrong_clock is not None:
         plant_wrong_clock(wrong_clock)
     if machine is not None:

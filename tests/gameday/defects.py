@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
+from domain.telemetry.intervals import interval_start
 from tests.gameday.drill import Drill
 from tests.gameday.extra_process import ON_OTHER_MACHINE, OTHER_MACHINE, beside, in_place_of
 from tests.gameday.registry import case
@@ -13,6 +14,11 @@ from tests.gameday.registry import case
 ASKED = "fac-004"
 AHEAD = timedelta(hours=1)
 """Other cases of the round ask for the same facility before."""
+CORRECTED, YESTERDAY, RIPE = "fac-003", timedelta(hours=30), timedelta(minutes=10)
+CORRECTION = """
+INSERT INTO gridproof.telemetry_corrections (facility_id, starts_at, old_mean_kw, new_mean_kw, corrected_at)
+VALUES (%s, %s, 1, 2, %s)
+"""
 
 
 @case(
@@ -59,6 +65,20 @@ def _failing(drill: Drill, worker: str, command: str, dr_event_id: str) -> Itera
     program = ("tests.planted_worker", "--failing", f"{command}/{dr_event_id}")
     with in_place_of(drill, worker, program=program):
         yield
+
+
+@case("break_sealing", "sealing_failing", round=2)
+def break_sealing(drill: Drill) -> None:
+    """Readings of yesterday were corrected, and the day is to be sealed again."""
+    now = drill.demo.clock.now()
+    program = ("tests.planted_worker", "--failing-seal", CORRECTED)
+    with in_place_of(drill, "measure", program=program):
+        drill.as_owner(CORRECTION, CORRECTED, interval_start(now - YESTERDAY), now - RIPE)
+        failing = drill.fires("sealing_failing", CORRECTED)
+        day = {"DAY": (now - YESTERDAY).isoformat(), "DAY_AFTER": now.isoformat()}
+        drill.look_at("sealing_failing", FACILITY=CORRECTED, **day)
+        drill.undo()
+    drill.ends(failing)
 
 
 @case("set_clock_wrong", "clock_skewed")

@@ -8,7 +8,7 @@ GAME_DAY_CASES: dict[str, str] = {
     "shrink_telemetry_log": "give the telemetry log fewer bytes than the meters send",
     "send_malformed_messages": "publish malformed messages of one facility",
     "send_unstorable_batch": "publish a batch that the store refuses",
-    "damage_day_of_readings": "make the readings of a day that is over unreadable",
+    "break_sealing": "have sealing the readings of a facility fail by a defect, and correct a day that is over",
     "disturb_telemetry_store": "lock a table of readings for seconds at a time, then take the right to write them away",
     "hold_back_retention": "have readings due for removal that the archive says nothing of",
     "silence_meter": "stop a meter of a facility that serves",

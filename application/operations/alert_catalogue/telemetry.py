@@ -51,7 +51,7 @@ TELEMETRY_ALERTS: dict[str, AlertDefinition] = {
         "warning",
         "the readings of a facility's day cannot be sealed, and are tried again each minute",
         ends="the day is sealed, or the facility is deactivated",
-        case="damage_day_of_readings",
+        case="break_sealing",
     ),
     "telemetry_write_errors": AlertDefinition(
         "critical",
