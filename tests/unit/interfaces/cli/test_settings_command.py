@@ -62,6 +62,21 @@ def test_a_value_of_a_file_that_is_read_by_default_says_so(tmp_path: Path) -> No
     assert (without["value"], without["origin"]) == ("30", "default")
 
 
+def test_a_value_of_a_file_in_its_default_place_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "gridproof" / "gridproof.env"
+    file.parent.mkdir()
+    file.write_text("GRIDPROOF_LOG_DAYS=12\n")
+    file.chmod(0o600)
+
+    found = settings_of(XDG_CONFIG_HOME=str(tmp_path), GRIDPROOF_DATA_DIR=str(tmp_path / "data"))
+
+    assert (found["GRIDPROOF_LOG_DAYS"]["value"], found["GRIDPROOF_LOG_DAYS"]["origin"]) == (
+        "12",
+        "a file in its default place",
+    )
+    assert found["GRIDPROOF_DATA_DIR"]["origin"] == "environment"
+
+
 def test_no_secret_is_shown() -> None:
     environ = {
         "GRIDPROOF_DATABASE_URL": "postgresql://app:hunter2@db/gridproof",
