@@ -16,7 +16,7 @@ from psycopg import sql
 
 COMMANDS, TELEMETRY, PROJECTIONS = "gridproof_commands", "gridproof_telemetry", "gridproof_projections"
 WEB = "gridproof_web"
-"""The commands, and keys: an admin makes them on the page (ADR 0110)."""
+"""The commands, and keys: an admin makes them on the page (ADR 0108)."""
 WORKER_ROLES = (COMMANDS, TELEMETRY, PROJECTIONS, WEB)
 
 _READ_MODELS = ("rm_*", "projection_positions", "projection_rebuilds", "ledger_*")
