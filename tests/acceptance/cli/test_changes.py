@@ -71,11 +71,15 @@ def test_a_facility_that_opts_out_of_all_dr_events_is_refused_until_it_opts_in(
     assert out.exit_code == 0
     assert "serves no longer in any DR event" in out.stdout
     assert str(accepted) in out.stdout
+    terminal.project()
+    assert "opted out" in terminal.run("facilities", "list").stdout
     refused = ask(terminal, "UTIL-2", days=4)
     assert ("opted_out", "fac-001") in [(reason.code, reason.facility_id) for reason in refused.reasons]
 
     back = terminal.run("facilities", "opt-in", "fac-001", "--reason", "it is off")
     assert "serves again in any DR event" in back.stdout
+    terminal.project()
+    assert "opted out" not in terminal.run("facilities", "list").stdout
     assert ask(terminal, "UTIL-3", days=4).status == "accepted"
 
 

@@ -20,7 +20,7 @@ from adapters.postgres.event_store.event_store import PostgresEventStore
 from adapters.postgres.operations.alerts import PostgresAlerts
 from application.command_bus.bus import CommandBus
 from application.command_bus.decision_context import CommandContext
-from application.commands.dr_event import CancelDREvent, Judgement, JudgeNotification
+from application.commands.dr_event import CancelDREvent, Judgement, JudgeNotification, PlanDREvent
 from application.event_store.demand_response import DemandResponse
 from application.handlers import HANDLERS
 from application.ports.dispatch.work_queue import BmsWork, CallbackWork
@@ -28,11 +28,13 @@ from application.ports.operations.dead_letters import DeadLetter, DeadLetterQueu
 from application.telemetry.ingest.batch_codec import ReadingBatch, pack
 from domain.dr_event import DREvent, Notice
 from domain.event_sourcing.aggregate import DomainEvent
+from domain.forecast import Forecast, cycle_start_of
 from domain.telemetry.meter_reading import MeterReading
 from interfaces.cli.audit.step_files import export_steps
 from projections.audit.steps import AuditTrailRow
 from tests.acceptance.cli.terminal import Terminal
 from tests.fakes.forecast.forecast_book import FakeForecastBook
+from tests.sample_values import forecast
 from tests.servers import Database
 
 CLOCK = SystemClock()
@@ -73,9 +75,12 @@ def accepted(terminal: Terminal) -> UUID:
     return judged.dr_event_id
 
 
-def handled(terminal: Terminal, command: msgspec.Struct) -> Any:
+def handled(terminal: Terminal, command: msgspec.Struct, *known: Forecast) -> Any:
+    forecasts = FakeForecastBook()
+    for one in known:
+        forecasts.note(one)
     with closing(PostgresEventStore(DemandResponse, terminal.database.app_dsn)) as store:
-        return CommandBus(store, CLOCK, HANDLERS, forecasts=FakeForecastBook()).handle(command, CONTEXT)
+        return CommandBus(store, CLOCK, HANDLERS, forecasts=forecasts).handle(command, CONTEXT)
 
 
 def recorded(terminal: Terminal, dr_event_id: UUID) -> list[DomainEvent]:
@@ -102,13 +107,27 @@ def letter(**fields: Any) -> DeadLetter:
 def test_dr_events_are_listed_and_shown_by_either_id(terminal: Terminal, accepted: UUID) -> None:
     [row] = terminal.document("dr-events", "list")["dr_events"]
     assert (row["dr_event_id"], row["status"]) == (str(accepted), "accepted")
-    assert terminal.document("dr-events", "list", "--status", "active") == {"dr_events": []}
+    assert terminal.document("dr-events", "list", "--status", "active") == {"dr_events": [], "readiness": {}}
 
     for reference in ("UTIL-1", accepted):
         shown = terminal.document("dr-events", "show", reference)
         assert shown["dr_event"]["utility_event_id"] == "UTIL-1"
         assert shown["as_of"] is None
     assert "accepted" in terminal.run("dr-events", "show", "UTIL-1").stdout
+
+
+def test_the_list_counts_the_facilities_that_are_blocked(terminal: Terminal, accepted: UUID) -> None:
+    before = datetime.now(UTC).isoformat()
+    degraded = (
+        forecast(facility_id, at=cycle_start_of(CLOCK.now()), degraded=True)
+        for facility_id in ("fac-001", "fac-002")
+    )
+    handled(terminal, PlanDREvent(dr_event_id=accepted), *degraded)
+    terminal.project()
+    counts = terminal.document("dr-events", "list")["readiness"][str(accepted)]
+    assert counts == {"blocked": 2, "at_risk": 0, "dropped_out": 0}
+    assert "2 blocked" in terminal.run("dr-events", "list", environ={"COLUMNS": "250"}).stdout
+    assert terminal.document("dr-events", "list", "--as-of", before)["readiness"] == {}
 
 
 def test_a_dr_event_is_shown_as_of_a_time_and_as_of_a_position(terminal: Terminal, accepted: UUID) -> None:

@@ -1,6 +1,11 @@
 """`GET /api/audit/administration`: pages of acts. Whom they are shown: tests/security/test_audit_isolation.py."""
 
+from typing import Any
+
+import pytest
+
 from application.access.api_keys import issue
+from interfaces.web.authentication.concurrency_limit import TenantConcurrencyLimit
 from projections.audit.stream_log import StreamEntry
 from tests.fakes.access.api_keys import FakeApiKeys
 from tests.fakes.stream_log import FakeStreamLog
@@ -43,3 +48,22 @@ def test_a_cursor_of_another_list_is_refused() -> None:
     with edge.client() as client:
         for cursor in ("x", "WyJhbGVydHMiLCIyMDI2IiwiMSJd", "WyJhZG1pbmlzdHJhdGlvbiIsIjk5IiwiIl0"):
             assert client.get(PATH, params={"cursor": cursor}, headers=auditor).status_code == 400
+
+
+def test_a_key_searches_for_a_facility_or_a_program_once_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a search looks at every listed domain event; a page of the list reads its own rows alone."""
+    limited, run = list[str](), TenantConcurrencyLimit.run
+
+    async def noted(self: TenantConcurrencyLimit, tenant: str, call: Any) -> Any:
+        assert self._share == 1
+        limited.append(tenant)
+        return await run(self, tenant, call)
+
+    monkeypatch.setattr(TenantConcurrencyLimit, "run", noted)
+    edge = Edge(others={"stream_log": log_of(1)})
+    with edge.client() as client:
+        for search in ({"facility": "fac-001"}, {"program": "summer-peak"}, {}, {"kind": "access"}):
+            for key in (edge.key("auditor"), edge.key("operator")):
+                assert client.get(PATH, params=search, headers=key).status_code == 200
+    assert len(limited) == len(set(limited)) == 4
+    assert all(tenant.startswith("key ") for tenant in limited)
