@@ -73,6 +73,7 @@ BODIES: dict[str, Any] = {
 }
 QUERIES = {
     "GET /api/facilities/{facility_id}/history": "?from=2026-07-14T11:00:00Z&to=2026-07-14T12:00:00Z",
+    "GET /api/audit/administration": "?program=summer-peak",  # a utility names one of its programs
     # An admitted caller gets an error for this invalid id instead of an endless stream.
     "GET /api/stream": "?dr_event_id=everything",
 }

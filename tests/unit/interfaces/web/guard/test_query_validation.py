@@ -43,6 +43,7 @@ def test_every_query_parameter_given_twice_is_refused(house: House) -> None:
             url = path.format(
                 dr_event_id=house.dr_event.id,
                 facility_id="fac-001",
+                program_id="summer-peak",
                 utility_event_id="UTIL-1",
                 dead_letter_id=LETTER,
             )

@@ -35,6 +35,10 @@ WITH_A_PAST = {
     "GET /api/portfolio/forecast",
     "GET /api/portfolio/groups",
     "GET /api/audit/dr-events/{dr_event_id}",
+    "GET /api/audit/facilities/{facility_id}",
+    "GET /api/audit/programs/{program_id}",
+    "GET /api/programs",
+    "GET /api/programs/{program_id}",
 }
 READ = sorted(route for route in POLICIES if route.startswith("GET /api/"))
 
