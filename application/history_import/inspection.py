@@ -221,7 +221,8 @@ class _Inspection:
             for n in self._to_name(kind, mask & (missing_us > 0)):
                 us = int(missing_us[n])
                 steps = us // self._step_us
-                self._name(kind, began_at[n], us, f"{steps} steps are not there{hint}", rows=steps)
+                missing = "1 step is" if steps == 1 else f"{steps} steps are"
+                self._name(kind, began_at[n], us, f"{missing} not there{hint}", rows=steps)
 
     def _unchanged(self, piece: Piece) -> None:
         """Find runs of equal values. A run begins with the first of the equal values."""

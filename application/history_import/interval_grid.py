@@ -108,7 +108,9 @@ class _Steps:
             return step_s * _US
         step_us = distances.value()
         if step_us is None:
-            problem = f"one row of {self._facility_id} does not tell the length of its steps"
+            problem = (
+                f"one row of {self._facility_id} does not tell the length of its steps; is the id mistyped?"
+            )
             raise self._irregular(self._first_line, problem)
         return step_us
 

@@ -47,6 +47,7 @@ def _formats(written: str) -> tuple[str, ...]:
     "--format",
     "formats",
     type=_formats,
+    metavar="FORMATS",
     default="jsonl",
     show_default=True,
     help="jsonl, csv or parquet; several with commas between.",

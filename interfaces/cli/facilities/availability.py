@@ -169,7 +169,7 @@ def maintenance(facility_id: str, reason: str | None, ends: bool) -> None:
     from application.commands.facility import EndMaintenance, StartMaintenance
 
     if ends == (reason is not None):
-        raise click.UsageError("give the --reason why maintenance begins, or --end")
+        raise click.UsageError("give either the --reason why maintenance begins, or --end; not both")
     with opened_stores() as stores:
         stores.bus.handle(
             EndMaintenance(facility_id=facility_id)

@@ -115,7 +115,7 @@ def test_a_dry_run_reports_the_content_of_the_file_and_stores_nothing(
     result = run(load, "--dry-run")
     assert result.exit_code == 0, result.output
     assert "6 rows; dry run: nothing was stored" in result.stdout
-    assert "1 steps are not there" in result.stdout
+    assert "1 step is not there" in result.stdout
     document = json.loads(run(load, "--dry-run", "--json").stdout)
     assert (document["dry_run"], document["rows"], document["added"]) == (True, 6, 0)
     assert document["inspected"][0]["counts"] == {"gap": 1}
