@@ -32,6 +32,14 @@ from tests.settlement_documents import V1_RULE, program_of
 ID = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 AT = f"/api/dr-events/{ID}"
 OWN = "fac-002"
+PROGRAM: dict[str, Any] = {
+    "program_id": "summer-peak",
+    "utility_id": "city-power",
+    "version": 3,
+    "agreed_at": "2026-06-01T09:00:00Z",
+    "agreed_by": "operator:cli/0a1b2c3d4e5f",
+    "terms": {"rate_per_kw": "0", "rate_per_kwh": "0.35"},
+}
 FINAL_AT = STARTS_AT + timedelta(days=60)
 METERED: dict[str, list[str | None]] = {
     "fac-001": ["400", "420"],
@@ -181,6 +189,7 @@ def answers() -> dict[str, Any]:
         f"{AT}/measurements": items | {"numbers": []},
         "/api/dr-events": items | {"items": [DR_EVENT]},
         "/api/portfolio": {"readiness": {}},
+        "/api/programs": items | {"items": [PROGRAM]},
         f"{AT}/settlement/revisions": REVISIONS,
         f"{AT}/settlement?revision=0": FIRST,
         f"{AT}/settlement?revision=1": SECOND,
