@@ -4,8 +4,6 @@ The secret is 32 random bytes, so a plain SHA-256 protects it and is fast to com
 """
 
 import base64
-import hashlib
-import hmac
 from datetime import datetime, timedelta
 from typing import get_args
 
@@ -18,6 +16,7 @@ from application.ports.access.api_keys import (
     ApiKeys,
     Role,
     StoredApiKey,
+    hash_secret,
 )
 from domain.administration import AdministrativeAct, api_key_act_id
 from domain.event_sourcing.aggregate import Provenance
@@ -168,16 +167,6 @@ def parse_token(token: str) -> tuple[str, str] | None:
     if prefix != PREFIX or not separator or not secret or len(token) > 200:
         return None
     return (key_id, secret) if len(key_id) == 2 * ID_BYTES and key_id.isalnum() and token.isascii() else None
-
-
-def is_genuine(stored: StoredApiKey, secret: str, *, at: datetime) -> bool:
-    """Whether `secret` belongs to that key and the key is valid at `at`; the comparison takes constant time."""
-    same = hmac.compare_digest(stored.secret_hash, hash_secret(secret))
-    return same and stored.api_key.is_valid(at)
-
-
-def hash_secret(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode()).digest()
 
 
 def _check_scope(role: Role, utility_id: str | None, facility_id: str | None) -> None:

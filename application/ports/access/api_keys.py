@@ -1,5 +1,7 @@
 """API keys: who may call, and in which role. The secret itself is never stored."""
 
+import hashlib
+import hmac
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Literal, Protocol
@@ -41,6 +43,14 @@ class StoredApiKey(msgspec.Struct, frozen=True, kw_only=True):
 
     api_key: ApiKey
     secret_hash: bytes
+
+    def is_genuine(self, secret: str, *, at: datetime) -> bool:
+        """Whether `secret` belongs to the key and the key is valid at `at`; the comparison takes constant time."""
+        return hmac.compare_digest(self.secret_hash, hash_secret(secret)) and self.api_key.is_valid(at)
+
+
+def hash_secret(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
 
 
 class ApiKeyNotValid(ValueError):

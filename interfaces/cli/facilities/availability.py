@@ -145,11 +145,11 @@ def _opt(
 
 def _key_in(key_file: "TextIO", facility_id: str, stores: "Stores") -> "ApiKey":
     """The key, if it may opt that facility out and in, as over HTTP."""
-    from application.access.api_keys import is_genuine, parse_token
+    from application.access.api_keys import parse_token
 
     parsed = parse_token(key_file.read(1_000).strip())
     stored = None if parsed is None else stores.api_keys().find(parsed[0])
-    if parsed is None or stored is None or not is_genuine(stored, parsed[1], at=stores.clock.now()):
+    if parsed is None or stored is None or not stored.is_genuine(parsed[1], at=stores.clock.now()):
         raise click.ClickException("there is no valid API key in the file; see `gridproof keys list`")
     key = stored.api_key
     if key.role not in {"owner", "operator", "admin"} or key.facility_id not in (None, facility_id):

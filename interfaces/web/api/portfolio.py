@@ -19,7 +19,6 @@ from interfaces.web.edge import Web, WebDependencies
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
 from interfaces.web.requests.as_of import AsOfQuery, facilities_of, parse_as_of, portfolio_of
-from interfaces.web.requests.paging import shared_document
 from interfaces.web.route_policy import READER, RoutePolicy
 from projections.facility import FacilityRow
 from projections.facility_groups import group_totals
@@ -122,7 +121,7 @@ class PortfolioController(Controller):
     ) -> Response[GroupsDocument]:
         """The groups are the labels that the portfolio gives its facilities; `/api/facilities?group=` lists one."""
         view = await facilities_of(request, parse_as_of(as_of))
-        return await shared_document(web.pages, view, "groups", _groups_document)
+        return await web.pages.document(view, "groups", _groups_document)
 
     @get(
         "/forecast",

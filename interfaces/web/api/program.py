@@ -18,10 +18,11 @@ from interfaces.programs import (
 )
 from interfaces.web.edge import Web, WebDependencies
 from interfaces.web.guard.access import ApiRequest
+from interfaces.web.listing import Listing
 from interfaces.web.problems import Problem
 from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, programs_of
 from interfaces.web.requests.command_context import context_of
-from interfaces.web.requests.paging import Cursor, Filter, Limit, Listing, shared_listing
+from interfaces.web.requests.paging import Cursor, Filter, Limit
 from interfaces.web.route_policy import OPERATOR, READER_OR_UTILITY, RoutePolicy
 from projections.program import key_of
 
@@ -54,8 +55,7 @@ class ProgramController(Controller):
     ) -> Response[Listing[ProgramDocument]]:
         """Read from the log. A utility gets its own programs, without who of ours recorded their terms."""
         tenant = request.user.utility_id
-        return await shared_listing(
-            web.pages,
+        return await web.pages.listing(
             await programs_of(request, parse_as_of(as_of)),
             filters={"utility_id": utility},
             tenant=tenant,

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import structlog
 
-from application.access.api_keys import is_genuine, parse_token
+from application.access.api_keys import parse_token
 from application.bounded_cache import BoundedCache
 from application.ports.access.api_keys import ApiKey, ApiKeys, ApiKeysUnavailable, StoredApiKey
 from interfaces.web.caching.lookup_cache import LookupCache
@@ -91,7 +91,7 @@ class Authenticator:
             raise unauthenticated(is_given=scheme.lower() == "bearer")
         key_id, secret = parsed
         stored = await self._keys.find(key_id, only_reads=only_reads)
-        if stored is None or not is_genuine(stored, secret, at=self._now()):
+        if stored is None or not stored.is_genuine(secret, at=self._now()):
             raise unauthenticated(is_given=True)
         self._uses.note(key_id)
         return stored.api_key

@@ -18,7 +18,7 @@ from psycopg import sql
 from psycopg_pool import AsyncConnectionPool
 from redis.asyncio import Redis
 
-from application.access.api_keys import is_genuine, parse_token
+from application.access.api_keys import parse_token
 from application.access.token_bucket import PerKeyRateLimiter
 from application.ports.access.api_keys import ApiKey, StoredApiKey
 from application.telemetry.cached_reader import FRESH_S
@@ -104,7 +104,7 @@ class PlainStores:
         if parsed is None:
             raise Refused(401)
         stored = await self._stored(parsed[0])
-        if stored is None or not is_genuine(stored, parsed[1], at=datetime.now(UTC)):
+        if stored is None or not stored.is_genuine(parsed[1], at=datetime.now(UTC)):
             raise Refused(401)
         if stored.api_key.role not in READER:
             raise Refused(403)

@@ -10,7 +10,7 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.access.api_keys import PostgresApiKeys
-from application.access.api_keys import InvalidApiKeyScope, is_genuine, issue, parse_token, revoke, rotate
+from application.access.api_keys import InvalidApiKeyScope, issue, parse_token, revoke, rotate
 from application.ports.access.api_keys import (
     ApiKey,
     ApiKeyNotFound,
@@ -61,8 +61,8 @@ def test_find_returns_an_issued_key_and_its_secret_is_genuine(api_keys: ApiKeys)
     stored = api_keys.find(parsed[0])
     assert stored is not None
     assert stored.api_key == issued.api_key
-    assert is_genuine(stored, parsed[1], at=AT)
-    assert not is_genuine(stored, parsed[1] + "x", at=AT)
+    assert stored.is_genuine(parsed[1], at=AT)
+    assert not stored.is_genuine(parsed[1] + "x", at=AT)
 
 
 def test_the_secret_is_not_stored(api_keys: ApiKeys) -> None:
@@ -106,7 +106,7 @@ def test_a_revoked_key_stays_listed_but_is_not_genuine(api_keys: ApiKeys) -> Non
     stored = api_keys.find(issued.api_key.key_id)
     assert stored is not None
     assert stored.api_key == revoked
-    assert not is_genuine(stored, secret, at=AT)
+    assert not stored.is_genuine(secret, at=AT)
 
 
 def test_a_second_revocation_does_not_change_the_time_of_the_first(api_keys: ApiKeys) -> None:
@@ -190,7 +190,7 @@ def test_among_returns_many_keys_by_id(api_keys: ApiKeys) -> None:
         assert stored == api_keys.find(key_id)
     for one, key_id in zip(issued, ids, strict=True):
         secret = (parse_token(one.token) or ("", ""))[1]
-        assert [is_genuine(stored, secret, at=AT) for stored in found.values()] == [
+        assert [stored.is_genuine(secret, at=AT) for stored in found.values()] == [
             name == key_id for name in found
         ]
 
@@ -218,8 +218,8 @@ def test_a_rotated_key_works_until_the_end_of_the_overlap(api_keys: ApiKeys) -> 
     again = rotate(api_keys, old.api_key.key_id, overlap=timedelta(hours=9), at=AT, entropy=entropy(44))
     stored = api_keys.among([one.api_key.key_id for one in (old, new, again)])
     secret = (parse_token(old.token) or ("", ""))[1]
-    assert is_genuine(stored[old.api_key.key_id], secret, at=AT + timedelta(minutes=119))
-    assert not is_genuine(stored[old.api_key.key_id], secret, at=AT + timedelta(minutes=120))
+    assert stored[old.api_key.key_id].is_genuine(secret, at=AT + timedelta(minutes=119))
+    assert not stored[old.api_key.key_id].is_genuine(secret, at=AT + timedelta(minutes=120))
     for one in (new, again):
         key = stored[one.api_key.key_id].api_key
         assert (key.role, key.utility_id, key.name) == ("utility", "util-1", "webhook")

@@ -11,8 +11,8 @@ from application.facility.portfolio_entries import FacilityEntry, ProgramEntry
 from application.facility.recorded_entries import entry_of_facility, entry_of_program
 from domain.facility import Coordinates
 from interfaces.web.edge import Web
+from interfaces.web.listing import Listing
 from interfaces.web.problems import Problem
-from interfaces.web.requests.paging import Listing
 from interfaces.web.requests.visibility import unknown_facility
 from interfaces.web.route_policy import OPERATOR, RoutePolicy
 

@@ -23,9 +23,9 @@ from application.access.portfolio_ids import NotInPortfolio
 from application.ports.access.api_keys import ApiKey, Role
 from interfaces.web.edge import Web, WebDependencies
 from interfaces.web.guard.access import ApiRequest
+from interfaces.web.listing import Listing
 from interfaces.web.problems import Problem, ProblemReason
 from interfaces.web.requests.command_context import actor_of
-from interfaces.web.requests.paging import Listing
 from interfaces.web.route_policy import ADMIN, RoutePolicy
 
 MOST_HOURS = 24 * 366

@@ -28,9 +28,10 @@ from interfaces.web.api.audit.documents import (
 )
 from interfaces.web.edge import Web, WebDependencies
 from interfaces.web.guard.access import ApiRequest
+from interfaces.web.listing import Listing
 from interfaces.web.problems import Problem
 from interfaces.web.requests.as_of import AsOfQuery, fold_log, limited_by_tenant, parse_as_of, read_log
-from interfaces.web.requests.paging import Cursor, Filter, Limit, Listing
+from interfaces.web.requests.paging import Cursor, Filter, Limit
 from interfaces.web.requests.visibility import unknown_facility
 from interfaces.web.route_policy import AUDITOR, OPERATOR, OWNER, UTILITY, RoutePolicy
 from projections.audit.administration import ActFilter, ActKind, Acts, read_acts

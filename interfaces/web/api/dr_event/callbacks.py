@@ -7,8 +7,8 @@ from litestar.params import FromPath
 
 from interfaces.web.api.dr_event.documents import CallbackDocument, callback_document
 from interfaces.web.guard.access import ApiRequest
+from interfaces.web.listing import Listing
 from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, visible_dr_event
-from interfaces.web.requests.paging import Listing
 from interfaces.web.route_policy import READER_OR_UTILITY, RoutePolicy
 
 

@@ -20,9 +20,10 @@ from interfaces.web.api.dr_event.documents import (
 from interfaces.web.api.webhook.responses import ended
 from interfaces.web.edge import Web
 from interfaces.web.guard.access import ApiRequest
+from interfaces.web.listing import Listing
 from interfaces.web.requests.as_of import AsOfQuery, dr_events_of, parse_as_of, visible_dr_event
 from interfaces.web.requests.command_context import handle_command
-from interfaces.web.requests.paging import Cursor, Filter, Limit, Listing, shared_listing
+from interfaces.web.requests.paging import Cursor, Filter, Limit
 from interfaces.web.requests.read_your_writes import wait_for_projections
 from interfaces.web.route_policy import OPERATOR, READER_OR_UTILITY, RoutePolicy
 
@@ -82,8 +83,7 @@ class DREventController(Controller):
         limit: Limit = 100,
         as_of: AsOfQuery = None,
     ) -> Response[Listing[DREventDocument]]:
-        return await shared_listing(
-            web.pages,
+        return await web.pages.listing(
             await dr_events_of(request, parse_as_of(as_of)),
             filters={"status": status, "program_id": program, "facility_ids": facility, "outcome": outcome},
             tenant=request.user.utility_id,
@@ -122,8 +122,7 @@ class DREventController(Controller):
     ) -> Response[Listing[DispatchDocument]]:
         """`Prefer: wait=N` as for the DR event itself."""
         headers = await wait_for_projections(request, "dr_events", "dispatches")
-        answer = await shared_listing(
-            web.pages,
+        answer = await web.pages.listing(
             (await visible_dr_event(request, dr_event_id, parse_as_of(as_of))).dispatches,
             filters={"dr_event_id": str(dr_event_id)},
             tenant=request.user.utility_id,

@@ -14,7 +14,7 @@ from domain.dispatch import MeasurementFigures
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
 from interfaces.web.requests.as_of import AsOfQuery, fold_log, parse_as_of, visible_dr_event
-from interfaces.web.requests.paging import Cursor, listing_of
+from interfaces.web.requests.paging import Cursor
 from interfaces.web.route_policy import READER_OR_UTILITY, RoutePolicy
 from projections.as_of.measurement_history import MeasurementHistory, measurement_history
 from projections.as_of.number_origins import (
@@ -122,9 +122,8 @@ class MeasurementsController(Controller):
         past, own, tenant = parse_as_of(as_of), request.user.facility_id, request.user.utility_id
         visible = await visible_dr_event(request, dr_event_id, past)
         page = await asyncio.to_thread(
-            listing_of,
-            visible.dispatches,
-            filters={"dr_event_id": str(dr_event_id), "facility_id": own},
+            visible.dispatches.listed,
+            filters={"dr_event_id": str(dr_event_id)} | ({} if own is None else {"facility_id": own}),
             tenant=tenant,
             cursor=cursor,
             limit=limit,

@@ -14,7 +14,7 @@ from interfaces.web.api.dr_event.documents import BatchDocument, MeasurementDocu
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
 from interfaces.web.requests.as_of import AsOfQuery, parse_as_of, read_log, visible_dr_event
-from interfaces.web.requests.paging import Cursor, Filter, Limit, listing_of
+from interfaces.web.requests.paging import Cursor, Filter, Limit
 from interfaces.web.route_policy import READER_OR_UTILITY, RoutePolicy
 from projections.as_of.measurement_history import measurement_in_force
 from projections.dispatch.projection import DispatchRow, key_of
@@ -96,9 +96,8 @@ class PerformanceController(Controller):
         """`status` is that of a facility's dispatch."""
         visible = await visible_dr_event(request, dr_event_id, parse_as_of(as_of))
         page = await asyncio.to_thread(
-            listing_of,
-            visible.dispatches,
-            filters={"dr_event_id": str(dr_event_id), "status": status},
+            visible.dispatches.listed,
+            filters={"dr_event_id": str(dr_event_id)} | ({} if status is None else {"status": status}),
             tenant=request.user.utility_id,
             cursor=cursor,
             limit=limit,

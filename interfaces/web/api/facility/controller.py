@@ -14,9 +14,10 @@ from application.operations.portfolio_import import given_coordinates
 from interfaces.web.api.facility.documents import FacilityDocument, FacilityDocuments
 from interfaces.web.edge import Web, WebDependencies
 from interfaces.web.guard.access import ApiRequest
+from interfaces.web.listing import Listing
 from interfaces.web.requests.as_of import AsOfQuery, facilities_of, parse_as_of, read_log
 from interfaces.web.requests.command_context import context_of
-from interfaces.web.requests.paging import Cursor, Filter, Limit, Listing, shared_listing
+from interfaces.web.requests.paging import Cursor, Filter, Limit
 from interfaces.web.requests.visibility import unknown_facility, visible_facility
 from interfaces.web.route_policy import FACILITY_READER, OPERATOR, RoutePolicy
 from projections.as_of.dr_event import facility_as_of
@@ -60,8 +61,7 @@ class FacilityController(Controller):
         if request.user.facility_id is not None:
             row = await _facility_of(request, request.user.facility_id, past)
             return Response(Listing(items=(document_of(row),)))
-        return await shared_listing(
-            web.pages,
+        return await web.pages.listing(
             await facilities_of(request, past),
             filters={"status": status, "programs": program, "groups": group},
             tenant=None,

@@ -12,9 +12,10 @@ from application.ports.operations.alerts import Alert, AlertCursor, AlertDecisio
 from interfaces.web.api.dr_event.controller import Text
 from interfaces.web.edge import Web
 from interfaces.web.guard.access import ApiRequest
+from interfaces.web.listing import Listing
 from interfaces.web.problems import Problem
 from interfaces.web.requests.command_context import actor_of
-from interfaces.web.requests.paging import Cursor, Limit, Listing, Place, newest_of, place_of
+from interfaces.web.requests.paging import Cursor, Limit, Place, newest_of, place_of
 from interfaces.web.route_policy import ALERT_READER, OPERATOR, RoutePolicy
 from projections.engine.cursors import invalid_cursor
 

@@ -7,7 +7,7 @@ import msgspec
 from litestar import Controller, get
 
 from interfaces.web.edge import Web
-from interfaces.web.requests.paging import Listing
+from interfaces.web.listing import Listing
 from interfaces.web.route_policy import OPERATOR, RoutePolicy
 from projections.queries.views import ProjectionPosition
 

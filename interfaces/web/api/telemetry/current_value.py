@@ -19,7 +19,7 @@ from interfaces.web.guard.access import ApiRequest, check_read_rate
 from interfaces.web.middleware.stale_headers import stale_headers_of
 from interfaces.web.middleware.stale_responses import aging
 from interfaces.web.problems import Problem, try_again
-from interfaces.web.requests.paging import Cursor, Limit, listing_of
+from interfaces.web.requests.paging import Cursor, Limit
 from interfaces.web.requests.visibility import check_visible
 from interfaces.web.route_policy import FACILITY_READER, READER, RoutePolicy
 from projections.queries.views import MAX_PAGE_ROWS
@@ -121,9 +121,7 @@ class CurrentOfAllController(Controller):
             unknown = tuple(facility_id for facility_id in named if facility_id not in existing)
         else:
             view = models_of(request).facilities
-            page = await asyncio.to_thread(
-                listing_of, view, filters={}, tenant=None, cursor=cursor, limit=limit
-            )
+            page = await asyncio.to_thread(view.listed, cursor=cursor, limit=limit)
             wanted, next_cursor = [row.facility_id for row in page.rows], page.next_cursor
             web.facilities.add(wanted)
         answers = await web.current_values.current(wanted)

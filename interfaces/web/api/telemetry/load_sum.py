@@ -16,7 +16,7 @@ from domain.forecast import CYCLE, cycle_start_of
 from domain.time_series.windows import TimeWindow
 from interfaces.web.edge import Web, WebDependencies
 from interfaces.web.problems import Problem, ProblemReason
-from interfaces.web.requests.paging import Cursor, listing_of
+from interfaces.web.requests.paging import Cursor
 from interfaces.web.route_policy import READER, RoutePolicy
 from projections.queries.views import MAX_PAGE_ROWS, all_rows
 
@@ -58,9 +58,7 @@ class PortfolioLoadController(Controller):
         if limit is None and cursor is None:
             rows = await asyncio.to_thread(lambda: list(all_rows(view)))
         else:
-            page = await asyncio.to_thread(
-                listing_of, view, filters={}, tenant=None, cursor=cursor, limit=limit or MAX_PAGE_ROWS
-            )
+            page = await asyncio.to_thread(view.listed, cursor=cursor, limit=limit or MAX_PAGE_ROWS)
             rows, next_cursor = list(page.rows), page.next_cursor
         ids = [row.facility_id for row in rows if row.status != "deactivated"]
         last = cycle_start_of(web.clock.now())

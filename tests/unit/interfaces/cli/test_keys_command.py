@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import interfaces.cli.keys.commands as keys_command
-from application.access.api_keys import is_genuine, parse_token
+from application.access.api_keys import parse_token
 from interfaces.cli.keys.commands import Access, keys_group
 from tests.fakes.access.api_keys import FakeApiKeys
 from tests.fakes.access.operators import FakeOperators
@@ -63,7 +63,7 @@ def test_a_created_key_is_shown_once_and_works(api_keys: FakeApiKeys) -> None:
     assert parsed is not None
     stored = api_keys.find(parsed[0])
     assert stored is not None
-    assert is_genuine(stored, parsed[1], at=FixedClock().now())
+    assert stored.is_genuine(parsed[1], at=FixedClock().now())
     assert token not in run("list").output
     assert token not in run("list", "--json").output
 

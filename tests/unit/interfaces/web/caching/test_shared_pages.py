@@ -12,7 +12,6 @@ from msgspec.structs import replace
 
 from interfaces.web.caching.coalescing import ReadCoalescer
 from interfaces.web.caching.shared_pages import SharedPages
-from interfaces.web.requests.paging import shared_listing
 from projections.dr_event.projection import DREventRow
 from projections.facility import FacilityRow
 from projections.queries.views import Page, RowsVersion
@@ -43,8 +42,14 @@ def reads_of(view: ListedRows[Any]) -> list[object]:
 def items_of(
     pages: SharedPages, view: ListedRows[FacilityRow], **form: Callable[[FacilityRow], object]
 ) -> Any:
-    asked: dict[str, Any] = {"filters": {}, "tenant": None, "cursor": None, "limit": 10, **form}
-    return msgspec.json.decode(asyncio.run(shared_listing(pages, view, **asked)).content)["items"]
+    asked: dict[str, Any] = {
+        "filters": {},
+        "tenant": None,
+        "cursor": None,
+        "limit": 10,
+        "as_item": msgspec.to_builtins,
+    }
+    return msgspec.json.decode(asyncio.run(pages.listing(view, **(asked | form))).content)["items"]
 
 
 @pytest.mark.parametrize("version", [VERSION, None], ids=["cached", "not cached"])
