@@ -6,7 +6,7 @@ import asyncio
 import signal
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -104,7 +104,8 @@ class NatsCluster:
         return self._servers[host.number].poll() is not None
 
     def messages(self, stream: str) -> int:
-        return sum(info.state.messages for info in self.streams() if info.config.name == stream)
+        streams = self.answer(lambda jetstream: jetstream.streams_info())
+        return sum(info.state.messages for info in streams if info.config.name == stream)
 
     def streams(self) -> list[StreamInfo]:
         """[] while JetStream does not answer."""
@@ -128,14 +129,15 @@ class NatsCluster:
         except (NatsError, OSError, TimeoutError):
             return None
 
-    def leaders(self) -> Mapping[str, Host]:
-        """Stream -> the host of its leader."""
+    def leader_of(self, stream: str) -> Host:
+        """The host of its leader, once it has one."""
         by_name = {f"n{host.number}": host for host in self.hosts}
-        return {
-            str(info.config.name): by_name[info.cluster.leader]
-            for info in self.streams()
-            if info.cluster is not None and info.cluster.leader is not None
-        }
+
+        async def leader(jetstream: JetStreamContext) -> str | None:
+            cluster = (await jetstream.stream_info(stream)).cluster
+            return None if cluster is None else cluster.leader
+
+        return by_name[self.answer(leader)]
 
     def is_whole(self) -> bool:
         """Every stream has all its replicas, and each is current."""
@@ -158,10 +160,15 @@ class NatsCluster:
 
     def wait_until_answers(self) -> None:
         """JetStream takes requests."""
+        self.answer(lambda jetstream: jetstream.account_info())
+
+    def answer(self, question: Callable[[JetStreamContext], Awaitable[T | None]]) -> T:
+        """What JetStream answers; waits while there is no answer or it is None, as during an election."""
         deadline = time.monotonic() + HEALTHY_WITHIN_S
-        while self.ask(lambda jetstream: jetstream.account_info()) is None:
+        while (answer := self.ask(question)) is None:
             assert time.monotonic() < deadline, f"JetStream does not answer: {self.described()}"
             time.sleep(0.1)
+        return answer
 
     def described(self) -> str:
         return str(

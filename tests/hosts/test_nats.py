@@ -178,12 +178,14 @@ def test_a_stream_outlives_its_leader(
     before = cluster.messages(stream)
     with publisher.running():
         publisher.wait_for_more()
-        leader = cluster.leaders()[stream]
-        fault(cluster, leader)
-        publisher.wait_for_more()
-        assert cluster.leaders()[stream] is not leader
-        assert f"{stream} has 2 of 3 replicas (not n{leader.number})" in doctor_says(cluster)
-        restart(cluster, leader)
+        leader = cluster.leader_of(stream)
+        try:
+            fault(cluster, leader)
+            publisher.wait_for_more()
+            assert cluster.leader_of(stream) is not leader
+            assert f"{stream} has 2 of 3 replicas (not n{leader.number})" in doctor_says(cluster)
+        finally:  # the next test uses the same cluster
+            restart(cluster, leader)
         whole_s = cluster.wait_until_whole()
         publisher.wait_for_more()
     assert cluster.messages(stream) - before == len(publisher.acknowledged)
