@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 
 from adapters.embedded import EmbeddedServers
-from interfaces.bootstrap.gc_tuning import freeze_startup_objects
+from interfaces.bootstrap.gc_tuning import collect_garbage_seldom
 from tests import servers
 from tests.debian_packages import debian_command_path
 from tests.influxdb_server import InfluxServer, influxdb_server
@@ -113,4 +113,6 @@ def valkey_server() -> Iterator[EmbeddedServers]:
 
 def pytest_collection_finish() -> None:
     """Collect garbage as the workers do, seldom, and never among the collected tests, which stay until the end."""
-    freeze_startup_objects()
+    gc.collect()
+    gc.freeze()
+    collect_garbage_seldom()

@@ -19,7 +19,7 @@ from interfaces.bootstrap.clock import measuring
 from interfaces.bootstrap.connection_budget import POOL_SIZE, connection_budget, enforce_budget
 from interfaces.bootstrap.dispatch import run_dispatch
 from interfaces.bootstrap.forecast import run_forecast
-from interfaces.bootstrap.gc_tuning import freeze_startup_objects
+from interfaces.bootstrap.gc_tuning import collect_garbage_seldom
 from interfaces.bootstrap.health import lost_work
 from interfaces.bootstrap.health.alerts import delivering_alerts
 from interfaces.bootstrap.health.process import heartbeat_monitor, reporting, serving_probes
@@ -98,7 +98,7 @@ async def run_until_stopped(
     if not await wait_for_database(database_url(settings), stop):
         return
     stores = open_stores(settings, pool_size=pool_size, is_start=True)
-    freeze_startup_objects()
+    collect_garbage_seldom()
     try:
         report_it = reporting(report[0], stores, report[1]) if report else nullcontext()
         async with measuring(stores.clock_monitor), report_it:

@@ -15,7 +15,7 @@ import uvloop
 
 from interfaces.bootstrap.clock import measuring
 from interfaces.bootstrap.connection_budget import WEB_POOL_SIZE, show_budget
-from interfaces.bootstrap.gc_tuning import freeze_startup_objects
+from interfaces.bootstrap.gc_tuning import collect_garbage_seldom
 from interfaces.bootstrap.health.process import ReportedDependencies, heartbeats_of, reporting
 from interfaces.bootstrap.health.readiness import readiness_probes
 from interfaces.bootstrap.ledger import StoredLedger
@@ -96,11 +96,11 @@ async def _serve(settings: Settings) -> None:
             )
             monitoring = asyncio.create_task(monitor.run(stop), name="web monitor")
             await asyncio.to_thread(load_calendars)
+            collect_garbage_seldom()
             await server.run(
                 create_app(web),
                 listener=listener,
                 stop=stop,
-                started=freeze_startup_objects,
                 end_streams=web.live.end,
                 platform=platform,
                 connections=ConnectionTable(
