@@ -113,12 +113,12 @@ TELEMETRY_ALERTS: dict[str, AlertDefinition] = {
         "warning",
         "a facility's forecast error of a week is 1.5 times the usual, or its intervals cover too little or too much",
         ends="the error of the past week is usual again at the end of a day",
-        case="change_load_of_facility",
+        case="disturb_forecasts",
     ),
     "forecast_conflicts": AlertDefinition(
         "warning",
         "over 0.1 % of a day's forecasts were refused as conflicting",
         ends="the share of a day is below 0.1 % again",
-        case="record_conflicting_forecasts",
+        case="disturb_forecasts",
     ),
 }
