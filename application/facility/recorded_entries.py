@@ -39,6 +39,11 @@ def entry_of_facility(state: FacilityState, coordinates: Coordinates | None) -> 
     return entry if limits is None else replace(entry, **msgspec.structs.asdict(limits))
 
 
+def without_credentials(entry: FacilityEntry) -> FacilityEntry:
+    """Without the reference to those of its BMS. Posted by who may not set one, it leaves the recorded one."""
+    return replace(entry, bms=replace(entry.bms, credentials_ref=None))
+
+
 def _zone(zone: Zone) -> ZoneEntry:
     return msgspec.convert(zone, ZoneEntry, from_attributes=True)
 

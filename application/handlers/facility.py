@@ -34,14 +34,7 @@ def register_facility(command: RegisterFacility, context: DecisionContext) -> De
         weather_cell=entry.weather_cell,
         region=entry.region,
     )
-    bms = BmsLink(
-        address=entry.bms.address, profile=entry.bms.profile, credentials_ref=entry.bms.credentials_ref
-    )
-    if not command.may_connect_bms and not bms.has_same_access(facility.state.bms):
-        raise BmsAccessDenied(
-            "address and credentials of a BMS are set with a key of role admin, or by `gridproof facilities import`; "
-            "repeat the recorded ones to change something else"
-        )
+    bms = _bms(command, facility.state.bms)
     facility.agree(
         context.provenance,
         meters=frozenset(meter.meter_id for meter in entry.meters),
@@ -59,6 +52,22 @@ def register_facility(command: RegisterFacility, context: DecisionContext) -> De
         from_day=entry.in_force_from,
     )
     return Decision(facility, reply=len(facility.pending_events))
+
+
+def _bms(command: RegisterFacility, recorded: BmsLink | None) -> BmsLink:
+    """What to connect. Who may not set credentials is not shown them either (ADR 0108): without a reference the
+    recorded one stays. Raises BmsAccessDenied."""
+    entry = command.entry.bms
+    reference = entry.credentials_ref
+    if not command.may_connect_bms and reference is None and recorded is not None:
+        reference = recorded.credentials_ref
+    bms = BmsLink(address=entry.address, profile=entry.profile, credentials_ref=reference)
+    if not command.may_connect_bms and not bms.has_same_access(recorded):
+        raise BmsAccessDenied(
+            "address and credentials of a BMS are set with a key of role admin, or by `gridproof facilities import`; "
+            "to change something else, repeat the recorded address and leave the credentials out"
+        )
+    return bms
 
 
 def start_maintenance(command: StartMaintenance, context: DecisionContext) -> Decision:

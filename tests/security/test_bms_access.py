@@ -12,9 +12,10 @@ from adapters.bms.transport import BmsHttp, CallLimits
 from application.commands.facility import RegisterFacility
 from application.facility.bms_networks import BmsAddressRefused, BmsNetworks
 from application.facility.portfolio_entries import BmsEntry, MeterEntry
+from application.facility.recorded_entries import without_credentials
 from application.ports.dispatch.building_control import BmsUnreachable
 from domain.errors import BmsAccessDenied
-from domain.facility import Facility
+from domain.facility import BmsLink, Facility
 from interfaces.settings.settings import SettingsError, read_settings
 from tests.given_when_then import fact, given
 from tests.sample_values import facility_entry
@@ -40,10 +41,24 @@ def test_only_an_admin_sets_address_and_credentials_of_a_bms() -> None:
     for change in (
         {"address": "https://attacker.example/1"},
         {"credentials_ref": "env:GRIDPROOF_SECRET_OTHER"},
-        {"credentials_ref": None},
+        {"address": "https://attacker.example/1", "credentials_ref": None},
     ):
         story.when(by_operator(replace(HALL, bms=replace(HALL.bms, **change)))).refused(BmsAccessDenied)
     story.when(by_operator(replace(HALL, facility_id="fac-009"))).refused(BmsAccessDenied)
+
+
+def test_the_entry_that_an_operator_reads_leaves_the_credentials_as_they_are() -> None:
+    """It has no reference, as `audit replay` has none."""
+    story = given().after(RegisterFacility(entry=HALL))
+    edited = replace(
+        without_credentials(HALL), meters=(MeterEntry(meter_id="main"), MeterEntry(meter_id="r"))
+    )
+    story.when(RegisterFacility(entry=edited, may_connect_bms=False)).then(
+        fact(Facility.MeterInstalled, meter_id="r")
+    )
+    story.when(RegisterFacility(entry=edited)).then(
+        fact(Facility.BmsConnected, bms=BmsLink(address=HALL.bms.address, profile=HALL.bms.profile))
+    )
 
 
 def test_over_http_the_role_decides() -> None:

@@ -8,13 +8,18 @@ from litestar import Controller, get
 from litestar.params import FromPath
 
 from application.facility.portfolio_entries import FacilityEntry, ProgramEntry
-from application.facility.recorded_entries import entry_of_facility, entry_of_program
+from application.facility.recorded_entries import (
+    entry_of_facility,
+    entry_of_program,
+    without_credentials,
+)
 from domain.facility import Coordinates
 from interfaces.web.edge import Web
+from interfaces.web.guard.access import ApiRequest
 from interfaces.web.listing import Listing
 from interfaces.web.problems import Problem
 from interfaces.web.requests.visibility import unknown_facility
-from interfaces.web.route_policy import OPERATOR, RoutePolicy
+from interfaces.web.route_policy import ADMIN, OPERATOR, RoutePolicy
 
 
 class UtilityDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,8 +44,11 @@ class PortfolioEntryController(Controller):
         summary="A facility as a portfolio file states it",
         policy=RoutePolicy(roles=OPERATOR),
     )
-    async def facility(self, web: Web, facility_id: FromPath[str]) -> FacilityEntry:
-        """As agreed last, of the log: posting it unchanged to `/api/facilities` records nothing."""
+    async def facility(self, request: ApiRequest, web: Web, facility_id: FromPath[str]) -> FacilityEntry:
+        """As agreed last, of the log: posting it unchanged to `/api/facilities` records nothing.
+
+        The reference to a BMS's credentials is sent to role admin alone, which may set it.
+        """
         state = await asyncio.to_thread(web.portfolio.facility, facility_id)
         if state is None:
             raise unknown_facility()
@@ -50,7 +58,8 @@ class PortfolioEntryController(Controller):
             else Coordinates(state.latitude, state.longitude)
         )
         stored = (await web.coordinates.current()).stored
-        return entry_of_facility(state, stored.get(facility_id, recorded))
+        entry = entry_of_facility(state, stored.get(facility_id, recorded))
+        return entry if request.user.role == "admin" else without_credentials(entry)
 
     @get(
         "/programs/{program_id:str}",
@@ -78,7 +87,7 @@ class PortfolioEntryController(Controller):
     @get(
         "/secret-references",
         summary="The secrets that a portfolio may refer to, by name",
-        policy=RoutePolicy(roles=OPERATOR),
+        policy=RoutePolicy(roles=ADMIN),
     )
     async def secret_references(self, web: Web) -> Listing[SecretReferenceDocument]:
         """Those that this web process can resolve. Another process may have other variables and files."""

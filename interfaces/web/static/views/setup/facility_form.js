@@ -55,15 +55,15 @@ function Rows({ form, name, one, blank, children }) {
 function Bms({ form, connects, references }) {
   const now = form.entry.bms.credentials_ref;
   return html`<${Group} title="Building management system">
-    <${Field} form=${form} path=${["bms", "address"]} label="Address" empty="" whole disabled=${!connects} hint=${connects ? "http or https" : "Role admin alone sets address and credentials"} />
+    <${Field} form=${form} path=${["bms", "address"]} label="Address" empty="" whole disabled=${!connects} hint=${connects ? "http or https" : "Role admin alone sets address and credentials, which stay as they are"} />
     <${Field} form=${form} path=${["bms", "profile"]} label="Profile" kind="select" options=${PROFILES} />
-    <${Field} form=${form} path=${["bms", "credentials_ref"]} label="Credentials" kind="select" whole disabled=${!connects} options=${named(now, (references || []).map(({ reference }) => reference))} hint="Names of secrets; values are never shown" />
+    ${connects && html`<${Field} form=${form} path=${["bms", "credentials_ref"]} label="Credentials" kind="select" whole options=${named(now, (references || []).map(({ reference }) => reference))} hint="Names of secrets; values are never shown" />`}
   </${Group}>`;
 }
 
 export function FacilityForm({ id }) {
   const connects = may("administer", useStore(session));
-  const references = useOnce("/api/portfolio/secret-references");
+  const references = useOnce(connects && "/api/portfolio/secret-references");
   const programs = useOnce("/api/programs?limit=500");
   const known = (programs.data?.items || []).map(({ program_id: one }) => one);
   const saved = ({ facility_id: name, domain_events: recorded }) => {

@@ -3,10 +3,11 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from application.commands.facility import RegisterFacility
 from application.commands.program import AgreeProgram
-from application.facility.portfolio_entries import UtilityEntry
+from application.facility.portfolio_entries import BmsEntry, UtilityEntry
 from domain.facility import Facility, FacilityState
 from domain.identifiers import facility_stream_id, program_stream_id
 from domain.program import Program, ProgramState
@@ -16,9 +17,14 @@ from tests.sample_values import PROGRAM, facility_entry, program_entry
 from tests.unit.interfaces.web.api.test_facility_registration import ENTRY, ordering
 from tests.unit.interfaces.web.edge import Edge, problem_of
 
+WITH_CREDENTIALS = replace(
+    facility_entry("fac-002"),
+    bms=BmsEntry(address="https://bms.example/2", credentials_ref="env:GRIDPROOF_SECRET_NORTH"),
+)
 STORY = given().after(
     AgreeProgram(entry=program_entry(rank=4)),
     RegisterFacility(entry=facility_entry("fac-001", region="US-CA")),
+    RegisterFacility(entry=WITH_CREDENTIALS),
 )
 PROGRAM_ENTRY = {"program_id": "winter-peak", "utility_id": "city-power", "rate_per_kw": "1.5"}
 
@@ -63,6 +69,17 @@ def test_the_recorded_entry_of_a_facility_can_be_posted_as_it_is() -> None:
         )
         assert client.post("/api/facilities", json=entry, headers=key).status_code == 200
         assert client.get("/api/portfolio/facilities/fac-9", headers=key).status_code == 404
+
+
+def test_the_reference_to_credentials_is_sent_to_an_admin_alone() -> None:
+    """As in `audit replay`: who may not set it does not learn where a building's password is."""
+    edge = edge_over_the_portfolio()
+    admin, operator = edge.key("admin"), edge.key("operator")
+    path = "/api/portfolio/facilities/fac-002"
+    with edge.client() as client:
+        whole, reduced = (client.get(path, headers=key).json() for key in (admin, operator))
+    assert whole["bms"]["credentials_ref"] == "env:GRIDPROOF_SECRET_NORTH"
+    assert reduced == whole | {"bms": whole["bms"] | {"credentials_ref": None}}
 
 
 def test_the_recorded_entry_of_a_program_has_its_newest_terms() -> None:
@@ -120,9 +137,10 @@ def test_every_field_of_a_facility_that_does_not_match_the_schema_is_named_at_on
 
 def test_utilities_and_references_are_listed_without_values() -> None:
     edge = edge_over_the_portfolio()
-    key = edge.key("operator")
+    key, admin = edge.key("operator"), edge.key("admin")
     with edge.client() as client:
         utilities = client.get("/api/portfolio/utilities", headers=key)
-        references = client.get("/api/portfolio/secret-references", headers=key)
+        references = client.get("/api/portfolio/secret-references", headers=admin)
+        assert client.get("/api/portfolio/secret-references", headers=key).status_code == 403
     assert utilities.json()["items"] == [{"utility_id": "city-power", "name": "City Power"}]
     assert references.json()["items"] == [{"reference": "env:GRIDPROOF_SECRET_NORTH"}]
