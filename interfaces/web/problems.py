@@ -11,7 +11,7 @@ import msgspec
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "/problems/"
-DECODED_BODY = "gridproof_decoded_body"
+WRONG_FIELDS = "a field, a parameter or the body is missing or wrong"
 """In the scope: the JSON body, for a refusal that names each of its wrong fields."""
 STORE_RETRY_AFTER_S = 5.0
 """`Retry-After` while a store cannot be reached, in seconds."""

@@ -1,7 +1,7 @@
 """Exception handlers: every exception that ends a request becomes a problem document without internal details."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, cast
 
 import msgspec
@@ -14,7 +14,6 @@ from application.access.api_keys import InvalidApiKeyScope, InvalidApiKeyTime
 from application.command_bus.bus import IdempotencyMismatch, TooManyConflicts
 from application.event_store.event_mapper import UnknownTopic
 from application.facility.portfolio_validation import PortfolioInvalid
-from application.field_problems import wrong_fields
 from application.ledger.consistency import CheckpointNotFound
 from application.ledger.proof import NotProvable
 from application.operations.dead_letter_replay import NotReplayable
@@ -38,9 +37,9 @@ from domain.errors import (
 from interfaces.web.caching.unavailable import UNAVAILABLE
 from interfaces.web.middleware.tracing import trace_id_of
 from interfaces.web.problems import (
-    DECODED_BODY,
     MEDIA_TYPE,
     STORE_RETRY_AFTER_S,
+    WRONG_FIELDS,
     Problem,
     ProblemReason,
     try_again,
@@ -96,7 +95,7 @@ def of_framework(request: AnyRequest, error: HTTPException) -> Response[bytes]:
     if error.status_code >= 500:
         return of_defect(request, error)
     name = _BY_STATUS.get(error.status_code, "invalid-request")
-    reasons = tuple(_field_reasons(request, error)) if isinstance(error, ValidationException) else ()
+    reasons = tuple(_field_reasons(error)) if isinstance(error, ValidationException) else ()
     return problem_response(
         request, Problem(name, _detail_of(name, request, error), reasons, _headers(error))
     )
@@ -105,45 +104,29 @@ def of_framework(request: AnyRequest, error: HTTPException) -> Response[bytes]:
 def _detail_of(name: str, request: AnyRequest, error: HTTPException) -> str:
     if name == "not-found" and request.url.path.startswith(_DR_EVENTS):
         return (
-            "no such path, or no such id: a path takes our id of a DR event (a UUID, `dr_event_id`), which the "
-            "answer to its notification and the list at /api/dr-events name beside yours (`utility_event_id`)"
+            "no such path, or no such id: a path takes our id of a DR event (a UUID, `dr_event_id`); "
+            "GET /api/dr-events?utility_event_id=YOURS finds it by the utility's own"
         )
     if name == "not-found":
         return "no such path, or no such id; see the API at /schema"
     if name == "method-not-allowed":
         return f"{request.method} does nothing here; see the API at /schema"
-    return (
-        "a field, a parameter or the body is missing or wrong" if name == "invalid-request" else error.detail
-    )
+    return WRONG_FIELDS if name == "invalid-request" else error.detail
 
 
 def _headers(error: HTTPException) -> dict[str, str]:
     return {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
 
 
-def _field_reasons(request: AnyRequest, error: ValidationException) -> list[ProblemReason]:
+def _field_reasons(error: ValidationException) -> list[ProblemReason]:
     extra = error.extra if isinstance(error.extra, list) else []
     entries = [entry for entry in extra if isinstance(entry, dict)]
-    if any(entry.get("source") == "body" for entry in entries):
-        wrong = list(_wrong_body_fields(request))
-        if wrong:
-            return wrong
     return [
         ProblemReason(
             code="invalid_field", detail=str(entry.get("message", "")), field=str(entry.get("key", "body"))
         )
         for entry in entries
     ]
-
-
-def _wrong_body_fields(request: AnyRequest) -> Iterator[ProblemReason]:
-    """Every wrong field of a decoded body: the framework names the first one."""
-    expected = request.scope["route_handler"].parsed_data_field
-    if expected is None or DECODED_BODY not in request.scope:
-        return
-    for problem in wrong_fields(cast("dict[str, Any]", request.scope)[DECODED_BODY], expected.annotation):
-        path, _, detail = problem.partition(": ")
-        yield ProblemReason(code="invalid_field", detail=detail, field=path)
 
 
 def of_domain(request: AnyRequest, error: DomainError) -> Response[bytes]:

@@ -277,7 +277,7 @@ def test_a_utilitys_id_in_a_path_says_which_id_to_take(path: str) -> None:
     with edge.client() as client:
         answer = client.get(path, headers=edge.key("auditor"))
     assert answer.status_code == 404
-    assert "`utility_event_id`" in problem_of(answer)["detail"]
+    assert "GET /api/dr-events?utility_event_id=YOURS" in problem_of(answer)["detail"]
 
 
 @pytest.mark.parametrize("name", sorted(PROBLEM_TYPES))

@@ -92,3 +92,13 @@ def test_a_file_that_is_wrong_or_too_large_is_refused_whole(file: str, said: str
 def test_a_file_may_name_credentials_so_only_an_admin_imports_one(role: Any) -> None:
     edge, _ = edge_over(given())
     assert problem_of(send(edge, role))["status"] == 403
+
+
+@pytest.mark.parametrize("dry_run", [0, 1, "false", "0"])
+def test_what_is_no_boolean_is_refused_and_not_guessed(dry_run: Any) -> None:
+    """A dry run that was meant must not be an import."""
+    story = given()
+    edge, acts = edge_over(story)
+    document = problem_of(send(edge, dry_run=dry_run))
+    assert (document["status"], [one["field"] for one in document["reasons"]]) == (400, ["dry_run"])
+    assert (story.store.head(), acts.recorded) == (0, {})
