@@ -9,14 +9,14 @@ touched. What was interrupted is completed by the next take-back of the same imp
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 
 from application.command_bus.retry import TRANSIENT
 from application.event_store.event_mapper import UnknownTopic
 from application.event_store.newer_topics import check_writes_newer_topics
-from application.measurement.basis import LONGEST_LOOK_BACK
+from application.measurement.basis import CORRECTED_FOR
 from application.ports.operations.act_log import ActLog
 from application.ports.telemetry.imported_history import (
     ImportedHistory,
@@ -26,14 +26,11 @@ from application.ports.telemetry.imported_history import (
 )
 from application.ports.telemetry.stored_meters import RemovalNotSupported
 from domain.administration import AdministrativeAct
-from domain.dispatch import REMEASURED_FOR
 from domain.event_sourcing.aggregate import Provenance
 
 MAX_REASON = 1_000
 LEAST_PREFIX = 8
 """Characters of an id that are enough to name an import."""
-CORRECTED_FOR = REMEASURED_FOR + LONGEST_LOOK_BACK + timedelta(days=2)
-"""No measurement that can still be made again used an older quarter-hour: none of these needs a correction."""
 _CONCERNS_ALL: tuple[type[Exception], ...] = (*TRANSIENT, UnknownTopic, RemovalNotSupported)
 Seal = Callable[[ImportSpan], object]
 """Seals the days that the import touched, as they are without it."""

@@ -10,7 +10,7 @@ from application.measurement.agreed_baseline import AgreedBaseline
 from application.ports.public_holidays import PublicHolidays
 from domain.baseline import BaselineParameters
 from domain.baseline.rules import MOST_LOOKBACK_DAYS
-from domain.dispatch import DispatchState, MeasurementFigures
+from domain.dispatch import REMEASURED_FOR, DispatchState, MeasurementFigures
 from domain.facility import FacilityState
 from domain.program import with_own_level
 from domain.time_series.windows import local_date
@@ -18,6 +18,8 @@ from domain.time_series.windows import local_date
 LOOK_BACK_DAYS = 45
 """No rule looks further back, except a regression."""
 LONGEST_LOOK_BACK = timedelta(days=MOST_LOOKBACK_DAYS + 1)
+CORRECTED_FOR = REMEASURED_FOR + LONGEST_LOOK_BACK + timedelta(days=2)
+"""No measurement that can still be made again used an older quarter-hour: none of these needs a correction."""
 
 PROGRAM, NOBODY = "program", "none"
 """Whose holidays they are, besides a region."""

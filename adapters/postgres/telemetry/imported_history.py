@@ -5,13 +5,14 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-import numpy as np
-import psycopg
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.telemetry.dirty_intervals import record_corrections
-from adapters.postgres.telemetry.import_layers import Layer, next_layer, order_imports, remove_layer
-from adapters.postgres.telemetry.imported_intervals import stored_intervals
+from adapters.postgres.telemetry.import_corrections import (
+    block_seen,
+    correct_differences,
+    quarters_between,
+)
+from adapters.postgres.telemetry.import_layers import next_layer, order_imports, remove_layer
 from adapters.postgres.telemetry.transaction import telemetry_transaction
 from application.ports.telemetry.imported_history import (
     ImportSpan,
@@ -19,11 +20,7 @@ from application.ports.telemetry.imported_history import (
     RecordedImport,
     RowsTakenBack,
 )
-from application.ports.telemetry.progress import Correction
 from application.ports.telemetry.stored_meters import RemovalNotSupported
-from domain.telemetry.intervals import INTERVAL, INTERVAL_S, interval_start
-from domain.time_series.interval_block import IntervalBlock, block_of
-from domain.time_series.windows import TimeWindow
 
 _BEGIN = """
 INSERT INTO gridproof.history_imports (import_id, begun_at, begun_by, file_sha256, rows) VALUES (%s, %s, %s, %s, %s)
@@ -140,59 +137,17 @@ class PostgresImportedHistory:
             layer = next_layer(conn, import_id, facility_id)
             if layer is None:
                 return None
-            window = None if corrected_from is None else _quarters_of(layer, corrected_from)
-            before = None if window is None else _block(conn, facility_id, window)
+            window = (
+                None
+                if corrected_from is None
+                else quarters_between(layer.starts_at, layer.ends_at, corrected_from)
+            )
+            before = None if window is None else block_seen(conn, facility_id, window)
             removed = remove_layer(conn, layer, at=at)
             if window is None or before is None:
                 return removed
-            corrections = _differences(before, _block(conn, facility_id, window))
-            record_corrections(conn, corrections, at=at)
-            return removed + RowsTakenBack(corrected=len(corrections))
-
-
-def _quarters_of(layer: Layer, corrected_from: datetime) -> TimeWindow | None:
-    """The whole quarter-hours that the layer touches, from `corrected_from` on."""
-    first = interval_start(max(layer.starts_at, corrected_from))
-    last = interval_start(layer.ends_at)
-    ends_at = last if last == layer.ends_at else last + INTERVAL
-    return TimeWindow(first, ends_at) if first < ends_at else None
-
-
-def _block(conn: psycopg.Connection[Any], facility_id: str, window: TimeWindow) -> IntervalBlock:
-    """As readers see it."""
-    return block_of([facility_id], window, INTERVAL_S, stored_intervals(conn, [facility_id], window))
-
-
-def _differences(before: IntervalBlock, after: IntervalBlock) -> Sequence[Correction]:
-    """The quarter-hours with another mean, coverage or temperature."""
-    same = [
-        (old == new) | (np.isnan(old) & np.isnan(new))
-        for old, new in (
-            (before.mean_kw[0], after.mean_kw[0]),
-            (before.coverage_pct[0], after.coverage_pct[0]),
-            (before.temp_c[0], after.temp_c[0]),
-        )
-    ]
-    [facility_id] = before.facility_ids
-    return [
-        Correction(
-            facility_id=facility_id,
-            starts_at=before.starts_at + n * INTERVAL,
-            old_mean_kw=(old := _number_or_none(before.mean_kw[0, n])),
-            new_mean_kw=(new := _number_or_none(after.mean_kw[0, n])),
-            old_kwh=_energy(old),
-            new_kwh=_energy(new),
-        )
-        for n in np.flatnonzero(~np.logical_and.reduce(same)).tolist()
-    ]
-
-
-def _number_or_none(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
-
-
-def _energy(mean_kw: float | None) -> float | None:
-    return None if mean_kw is None else mean_kw * INTERVAL_S / 3600
+            corrected = correct_differences(conn, before, window, at=at)
+            return removed + RowsTakenBack(corrected=corrected)
 
 
 def _recorded(row: Sequence[Any]) -> RecordedImport:

@@ -12,6 +12,7 @@ from eventsourcing.persistence import InterfaceError, OperationalError
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.telemetry.current_values import current_values
+from adapters.postgres.telemetry.import_corrections import corrections_of_import
 from adapters.postgres.telemetry.imported_intervals import put_imported, stored_intervals
 from adapters.postgres.telemetry.readings.insert import ReadingWriter
 from adapters.postgres.telemetry.readings.recent import days_of_recent, newest_of, recent_readings
@@ -148,8 +149,12 @@ class PostgresTelemetryStore:
 
     def import_intervals(self, intervals: ImportedIntervals, import_id: UUID | None = None) -> ImportOutcome:
         timer = self._health.timed("import intervals", is_write=True)
+        at = self._clock.now()
         with telemetry_transaction(self._pool, timer) as conn:
-            return put_imported(conn, intervals, import_id, at=self._clock.now())
+            if import_id is None:
+                return put_imported(conn, intervals, None, at=at)
+            with corrections_of_import(conn, intervals, at=at):
+                return put_imported(conn, intervals, import_id, at=at)
 
     def prepare_days(self, days_from: datetime, days_to: datetime) -> None:
         self._prepare([day for day in _days_between(days_from, days_to) if day not in self._days_ready])

@@ -219,6 +219,28 @@ def test_corrections_are_of_the_quarter_hours_that_may_matter(telemetry: Telemet
     assert {one.corrected_at for one in telemetry.corrections()} == {AT}
 
 
+def test_an_import_over_what_was_taken_back_is_a_correction_and_another_is_none(
+    telemetry: Telemetry,
+) -> None:
+    wrong, right, elsewhere = (
+        telemetry.begin(1, "fac"),
+        telemetry.begin(2, "fac"),
+        telemetry.begin(3, "other"),
+    )
+    telemetry.put(wrong, {0: (10.0, NAN), 1: (11.0, NAN), 2: (12.0, NAN)})
+    telemetry.imports.mark_taken_back(wrong, by="me", reason="wrong", at=AT)
+    telemetry.remove(wrong)
+    taken_back = len(telemetry.corrections())
+    telemetry.put(right, {0: (10.0, NAN), 1: (21.0, NAN)})
+    telemetry.put(elsewhere, {0: (10.0, NAN)}, "other")
+    telemetry.put(right, {0: (10.0, NAN), 1: (21.0, NAN)})
+    corrections = telemetry.corrections()[taken_back:]
+    assert [(one.facility_id, one.starts_at, one.old_mean_kw, one.new_mean_kw) for one in corrections] == [
+        ("fac", T0, None, 10.0),
+        ("fac", T0 + INTERVAL, None, 21.0),
+    ], "the rows of a repeated import change nothing"
+
+
 def test_an_import_that_was_taken_back_or_not_begun_stores_nothing_more(telemetry: Telemetry) -> None:
     running = telemetry.begin(1, "fac")
     telemetry.put(running, {0: (10.0, NAN)})

@@ -1,5 +1,7 @@
 """The imports of history of the fake store; they pass the contract suite of PostgreSQL's."""
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -28,6 +30,7 @@ class FakeImportedHistory:
         self.store, self.rollups = store, rollups
         self._imports: dict[UUID, RecordedImport] = {}
         self._spans: dict[UUID, list[ImportSpan]] = {}
+        store.around_import = self._correcting
 
     def begin(self, new: NewImport) -> None:
         self.store.position(0)  # raises while the store is unavailable
@@ -100,6 +103,32 @@ class FakeImportedHistory:
             else span
             for span in self._spans[import_id]
         ]
+
+    @contextmanager
+    def _correcting(self, keys: Iterable[tuple[str, int, int]]) -> Iterator[None]:
+        """Records the corrections of an import over what was taken back."""
+        before = []
+        for facility_id in {facility_id for facility_id, _, _ in keys}:
+            starts = [(at, at + step) for one, at, step in keys if one == facility_id]
+            first, last = min(at for at, _ in starts), max(end for _, end in starts)
+            parts = [
+                (max(first, int(span.starts_at.timestamp())), min(last, int(span.ends_at.timestamp())))
+                for import_id, spans in self._spans.items()
+                for span in spans
+                if span.facility_id == facility_id and self._imports[import_id].taken_back_at is not None
+            ]
+            overlap = [(start, end) for start, end in parts if start < end]
+            if overlap:
+                starts_at = datetime.fromtimestamp(min(start for start, _ in overlap), UTC)
+                ends_at = datetime.fromtimestamp(max(end for _, end in overlap), UTC)
+                window = TimeWindow(
+                    interval_start(starts_at), interval_start(ends_at + INTERVAL - timedelta(microseconds=1))
+                )
+                before.append((self.store.interval_series_of([facility_id], window), facility_id, window))
+        yield
+        for block, facility_id, window in before:
+            after = self.store.interval_series_of([facility_id], window)
+            self._corrected(block, after, self.rollups.clock.now())
 
     def _change(self, import_id: UUID, **changes: object) -> None:
         self.store.position(0)

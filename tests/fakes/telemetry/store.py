@@ -1,6 +1,7 @@
 """The telemetry store in memory, for tests of its users; it passes the same contract suite as PostgreSQL's."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from math import isfinite
 from uuid import UUID
@@ -42,6 +43,8 @@ class FakeTelemetryStore:
         self.readings: dict[tuple[datetime, str, str], MeterReading] = {}
         self.positions: dict[int, int] = {}
         self.layers = ImportLayers({})
+        self.around_import: Callable[[Iterable[Key]], AbstractContextManager[None]] = lambda _: nullcontext()
+        """Around the storing of a recorded import's rows."""
         self._quarters: dict[tuple[str, datetime], Quarter | None] = {}
 
     @property
@@ -202,11 +205,12 @@ class FakeTelemetryStore:
                 raise ReadingsRefused(f"import {import_id} was not begun, or was taken back")
             self.layers.put(import_id, values)
         added = changed = 0
-        for key, value in values.items():
-            before = self.imported.get(key)
-            self.imported[key] = after = over(value, before or (NAN, NAN))
-            added += before is None
-            changed += before is not None and not np.array_equal(before, after, equal_nan=True)
+        with self.around_import(values if import_id is not None else {}):
+            for key, value in values.items():
+                before = self.imported.get(key)
+                self.imported[key] = after = over(value, before or (NAN, NAN))
+                added += before is None
+                changed += before is not None and not np.array_equal(before, after, equal_nan=True)
         return ImportOutcome(added=added, changed=changed, unchanged=len(keys) - added - changed)
 
     def prepare_days(self, days_from: datetime, days_to: datetime) -> None:
