@@ -78,6 +78,13 @@ class Ingest:
         while self.confirmed < count:  # noqa: ASYNC110 - a number has no event to wait for
             await asyncio.sleep(0.005)
 
+    async def reload(self) -> None:
+        await self._admission.reload()
+
+    @property
+    def of_deactivated(self) -> int:
+        return self._ingest.counts.of_deactivated
+
     @property
     def counted(self) -> list[MeterReading]:
         return [
@@ -116,6 +123,29 @@ def test_a_reading_of_a_meter_that_the_portfolio_does_not_list_becomes_a_dead_le
     assert ingest.meters_counted == ["m1"]
     assert sorted(one.reason.partition(":")[0] for one in ingest.refused) == ["unknown meter"] * 2
     assert {alert.name for alert in ingest.alerts.listed()} == {"malformed_readings"}
+
+
+def test_what_the_meters_of_a_deactivated_facility_send_is_ignored_with_a_count_and_without_an_alert() -> (
+    None
+):
+    """Nobody could end that alert but by silencing the meter."""
+    ingest = Ingest({"fac-001": {"m1"}, "fac-002": {"m1"}})
+    ingest.listed.deactivate("fac-002")
+
+    async def scenario() -> None:
+        ingest.send("meters/fac-002/m1/readings", reading())
+        ingest.send("meters/fac-002/m1/readings", {"neither": "time nor value"})
+        ingest.send("meters/fac-001/m1/readings", reading())
+        await ingest.until_confirmed(3)
+        assert ingest.of_deactivated == 2
+        ingest.listed.put("fac-002", {"m1"})  # it is reactivated
+        await ingest.reload()
+        ingest.send("meters/fac-002/m1/readings", reading())
+        await ingest.until_confirmed(4)
+
+    ingest.run(scenario)
+    assert [one.facility_id for one in ingest.counted] == ["fac-001", "fac-002"]
+    assert (ingest.refused, ingest.alerts.listed()) == ([], [])
 
 
 def test_three_thousand_invented_meters_count_nowhere() -> None:

@@ -41,6 +41,10 @@ class PostgresListedMeters:
             rows = self._view.by_key([key_of(facility_id) for facility_id in facility_ids])
         return _listing(rows.values())
 
+    def deactivated(self) -> frozenset[str]:
+        with _translated():
+            return frozenset(row.facility_id for row in all_rows(self._view, status="deactivated"))
+
 
 def _listing(rows: Iterable[_FacilityMeters]) -> dict[str, frozenset[str]]:
     return {row.facility_id: frozenset(row.meters) for row in rows if row.status != "deactivated"}

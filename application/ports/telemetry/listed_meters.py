@@ -26,3 +26,7 @@ class ListedMeters(Protocol):
     def among(self, facility_ids: Collection[str]) -> Listing:
         """Those of the facilities that are in the portfolio and not deactivated; one round trip."""
         ...
+
+    def deactivated(self) -> frozenset[str]:
+        """The facilities of the portfolio that are deactivated."""
+        ...

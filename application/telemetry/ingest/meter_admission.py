@@ -45,6 +45,7 @@ class MeterAdmission:
         self._listed = listed
         self.listing: dict[str, frozenset[str]] = {}
         """The meters of each facility, as last read."""
+        self._deactivated: frozenset[str] = frozenset()
         self._version: Hashable = None
         self._max_unlisted_meters = max_unlisted_meters
         self._unlisted: dict[str, set[str]] = {}
@@ -56,6 +57,7 @@ class MeterAdmission:
         version = await asyncio.to_thread(self._listed.version)
         if version is None or version != self._version:
             self.listing = await asyncio.to_thread(self._listed.everything)
+            self._deactivated = await asyncio.to_thread(self._listed.deactivated)
             self._version = version
 
     async def reload_some(self, facility_ids: Collection[str]) -> None:
@@ -66,6 +68,10 @@ class MeterAdmission:
                 self.listing[facility_id] = found[facility_id]
             else:
                 self.listing.pop(facility_id, None)
+
+    def is_deactivated(self, facility_id: str) -> bool:
+        """Whether a person took the facility out: what its meters go on sending is no error."""
+        return facility_id in self._deactivated and facility_id not in self.listing
 
     def unknown_meters(self, parsed: ParsedMessage) -> frozenset[str]:
         """The meters of one message that do not count."""
@@ -117,8 +123,8 @@ class MeterAdmission:
         meters = self.listing.get(facility_id)
         if meters is None:
             return (
-                f"{UNKNOWN_METER}: the portfolio has no facility {facility_id}, or it is deactivated; import or "
-                "reactivate it, then replay this"
+                f"{UNKNOWN_METER}: the portfolio has no facility {facility_id}, or it was just deactivated; import "
+                "or reactivate it, then replay this"
             )
         named = ", ".join(sorted(unknown)[:3]) + (", ..." if len(unknown) > 3 else "")
         if not meters:

@@ -63,6 +63,8 @@ class IngestCounts(msgspec.Struct):
     beyond the quota of their facility."""
     omitted: int = 0
     """Malformed ones that were not stored, because the quota was used up."""
+    of_deactivated: int = 0
+    """Messages of facilities that are deactivated. They are ignored, whatever is in them."""
     without_original: int = 0
     """Messages whose readings were stored without the message as it was sent, because its quota was used up."""
 
@@ -149,6 +151,10 @@ class MeterIngest:
     def _admit(self, message: MeterMessage, parsed: ParsedMessage) -> _Admitted:
         """Count the message. Returns what is put into the log of it."""
         now, now_s = self._clock.now(), asyncio.get_running_loop().time()
+        if self._admission.is_deactivated(parsed.facility_id):
+            self._count(0, 0, omitted=0)
+            self.counts.of_deactivated += 1
+            return parsed.facility_id, (), (), now, None
         if parsed.has_older_than(now - ALWAYS_OPEN):
             parsed = self._admission.without_late_days(
                 parsed, message.topic, message.payload, now=now, now_s=now_s
@@ -260,22 +266,13 @@ class MeterIngest:
             self._packer.put(UNKNOWN_FACILITY, (), (one,), partial(waits[-1].set_result, None), at=now)
         return waits
 
-    def _totals(self) -> tuple[int, int, int]:
-        return self.counts.messages, self.counts.readings, self.counts.malformed
+    def _totals(self) -> tuple[int, ...]:
+        return msgspec.structs.astuple(self.counts)
 
     def _log_counts(self) -> None:
         totals = self._totals()
         if totals != self._logged:
-            messages, readings, malformed = totals
-            omitted, without_original = self.counts.omitted, self.counts.without_original
-            _log.info(
-                "received since the start",
-                messages=messages,
-                readings=readings,
-                malformed=malformed,
-                omitted=omitted,
-                without_original=without_original,
-            )
+            _log.info("received since the start", **msgspec.structs.asdict(self.counts))
         self._logged = totals
 
     async def check_alerts(self) -> None:

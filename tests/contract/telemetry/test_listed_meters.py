@@ -54,6 +54,9 @@ def test_a_deactivated_facility_is_not_listed(listing: Listing) -> None:
     listing.deactivate("fac-001")
     assert (listing.meters.everything(), listing.meters.among({"fac-001"})) == ({}, {})
     assert listing.meters.version() != version
+    assert listing.meters.deactivated() == {"fac-001"}
+    listing.put("fac-001", {"m1"})
+    assert listing.meters.deactivated() == frozenset()
 
 
 def test_the_version_changes_with_the_listing(listing: Listing) -> None:
@@ -71,6 +74,7 @@ def test_a_server_that_is_away_is_named(postgres_server: PostgresServer) -> None
         reads: list[Callable[[], object]] = [
             meters.version,
             meters.everything,
+            meters.deactivated,
             lambda: meters.among(["fac-001"]),
         ]
         for read in reads:

@@ -8,6 +8,7 @@ from application.ports.telemetry.listed_meters import ListedMetersUnavailable, L
 class FakeListedMeters:
     def __init__(self, listing: Mapping[str, Collection[str]] | None = None) -> None:
         self._listing = {facility: frozenset(meters) for facility, meters in (listing or {}).items()}
+        self._deactivated: set[str] = set()
         self._changes = 0
         self.is_down = False
         self.reads = 0
@@ -15,10 +16,12 @@ class FakeListedMeters:
 
     def put(self, facility_id: str, meters: Collection[str]) -> None:
         self._listing[facility_id] = frozenset(meters)
+        self._deactivated.discard(facility_id)
         self._changes += 1
 
     def deactivate(self, facility_id: str) -> None:
         del self._listing[facility_id]
+        self._deactivated.add(facility_id)
         self._changes += 1
 
     def version(self) -> Hashable:
@@ -33,6 +36,10 @@ class FakeListedMeters:
         self._require_up()
         self.reads += 1
         return {one: self._listing[one] for one in facility_ids if one in self._listing}
+
+    def deactivated(self) -> frozenset[str]:
+        self._require_up()
+        return frozenset(self._deactivated)
 
     def _require_up(self) -> None:
         if self.is_down:
