@@ -1,6 +1,6 @@
 """Documents of programs, for the API and the command line."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import msgspec
@@ -46,6 +46,8 @@ class ProgramHistoryDocument(msgspec.Struct, frozen=True, kw_only=True):
     """The one in force."""
     versions: tuple[ProgramVersionDocument, ...]
     """The oldest first."""
+    earlier_before: int | None = None
+    """There are older versions: those `before` this one. Null: these begin with the first."""
 
 
 def program_document(row: ProgramRow) -> ProgramDocument:
@@ -66,19 +68,27 @@ def program_document_of_utility(row: ProgramRow) -> ProgramDocument:
     return msgspec.structs.replace(program_document(row), agreed_by=None)
 
 
-def program_history(row: ProgramRow, *, for_utility: bool = False) -> ProgramHistoryDocument:
-    """`for_utility`: without who of ours recorded the terms."""
+def program_history(
+    row: ProgramRow, *, for_utility: bool = False, before: int | None = None, limit: int | None = None
+) -> ProgramHistoryDocument:
+    """The newest `limit` versions, or those before version `before`. `for_utility`: without who of ours recorded the
+    terms."""
+    earlier = [one for one in row.versions if before is None or one.version < before]
+    first = 0 if limit is None else max(0, len(earlier) - limit)
     return ProgramHistoryDocument(
         program_id=row.program_id,
         utility_id=row.utility_id,
         version=row.newest.version,
-        versions=tuple(_versions(row, for_utility=for_utility)),
+        versions=tuple(_versions(earlier, first, for_utility=for_utility)),
+        earlier_before=earlier[first].version if first else None,
     )
 
 
-def _versions(row: ProgramRow, *, for_utility: bool) -> Iterator[ProgramVersionDocument]:
-    before: ProgramVersion | None = None
-    for one in row.versions:
+def _versions(
+    versions: Sequence[ProgramVersion], first: int, *, for_utility: bool
+) -> Iterator[ProgramVersionDocument]:
+    before = versions[first - 1] if first else None
+    for one in versions[first:]:
         changes = () if before is None else tuple(term_changes(before.terms, one.terms))
         yield ProgramVersionDocument(
             version=one.version,

@@ -24,7 +24,9 @@ ON CONFLICT (utility_id) DO UPDATE
             coalesce(excluded.webhook_v1_until, known.webhook_v1_until))
 """  # noqa: S608 - our own column names
 _FIND = f"SELECT {_COLUMNS} FROM gridproof.utilities WHERE utility_id = %s"  # noqa: S608 - our own column names
-_LIST = f"SELECT {_COLUMNS} FROM gridproof.utilities ORDER BY utility_id"  # noqa: S608 - our own column names
+_LIST = f"""
+SELECT {_COLUMNS} FROM gridproof.utilities WHERE utility_id > %s ORDER BY utility_id LIMIT %s
+"""  # noqa: S608 - our own column names
 
 
 class PostgresUtilities:
@@ -47,9 +49,9 @@ class PostgresUtilities:
             row = connection.execute(_FIND, (utility_id,)).fetchone()
         return _entry(row) if row else None
 
-    def listed(self) -> list[UtilityEntry]:
+    def listed(self, *, after: str = "", limit: int | None = None) -> list[UtilityEntry]:
         with transaction(self._pool) as connection:
-            return [_entry(row) for row in connection.execute(_LIST)]
+            return [_entry(row) for row in connection.execute(_LIST, (after, limit))]
 
 
 def _entry(row: Any) -> UtilityEntry:

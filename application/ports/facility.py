@@ -21,8 +21,8 @@ class Utilities(Protocol):
 
     def find(self, utility_id: str) -> UtilityEntry | None: ...
 
-    def listed(self) -> list[UtilityEntry]:
-        """Every utility, by id."""
+    def listed(self, *, after: str = "", limit: int | None = None) -> list[UtilityEntry]:
+        """By id; `after`: the last one of the previous page. Without a limit all of them."""
         ...
 
 

@@ -27,6 +27,8 @@ from projections.queries.views import Row
 MAX_STATES = 4
 """The number of cached states per read model, and of unfinished ones; states share rows that did not change.
 """
+MEASURED_EVERY = 1_000
+"""Domain events after which the size of the rows is compared with its bound."""
 TState = TypeVar("TState")
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -92,24 +94,37 @@ class HistoricalLists:
 
 
 class _CountedRows(MemoryRows[Any]):
-    """Rows with their total size, encoded."""
+    """Rows with their total size, encoded, as of the last `measure`.
+
+    A row that grows with each of its domain events, as a program does, is measured once for many of them.
+    """
 
     def __init__(self, projection: AnyProjection) -> None:
         super().__init__(projection)
         self.size = 0
+        self._counted: dict[str, Any] = {}
+        """The rows that changed since, as they are counted in `size`; None: not at all."""
 
     def put(self, row: Any) -> None:
-        self.size += _size(row) - _size(self.by_key.get(self.projection.key(row)))
+        self._note(self.projection.key(row))
         super().put(row)
 
     def add(self, row: Any) -> None:
         self.put(row)
 
     def delete(self, key: str) -> None:
-        self.size -= _size(self.by_key.get(key))
+        self._note(key)
         super().delete(key)
 
+    def _note(self, key: str) -> None:
+        self._counted.setdefault(key, self.by_key.get(key))
+
+    def measure(self) -> None:
+        self.size += sum(_size(self.by_key.get(key)) - _size(row) for key, row in self._counted.items())
+        self._counted.clear()
+
     def copy(self) -> _CountedRows:
+        """Of measured rows."""
         copied = _CountedRows(self.projection)
         copied.by_key, copied.position, copied.size = dict(self.by_key), self.position, self.size
         return copied
@@ -145,6 +160,7 @@ class PrefixCache:
         except FoldFailed:  # It may have changed some rows.
             raise
         except Exception:
+            rows.measure()
             self._under_way[position] = rows
             raise
         rows.position = position
@@ -158,8 +174,10 @@ class PrefixCache:
                 raise HistoryStillLoading(
                     f"the log is folded up to position {rows.position} of {position}; ask again to go on from there"
                 )
+            if folded % MEASURED_EVERY == 0 or len(rows.by_key) > self._limits.rows:
+                self._check_size(rows, position)
             rows.fold((entry,))
-            self._check_size(rows, position)
+        self._check_size(rows, position)
 
     def _begun(self, position: int) -> _CountedRows:
         """The unfinished rows for `position`, or a copy of the nearest earlier state."""
@@ -172,6 +190,7 @@ class PrefixCache:
         return _CountedRows(self._projection) if nearest is None else nearest.copy()
 
     def _check_size(self, rows: _CountedRows, position: int) -> None:
+        rows.measure()
         if len(rows.by_key) > self._limits.rows or rows.size > self._limits.row_bytes:
             raise PastTooLarge(
                 f"more than {self._limits.rows} rows or {self._limits.row_bytes} bytes until position {position}; "

@@ -31,8 +31,9 @@ class FakeUtilities:
     def find(self, utility_id: str) -> UtilityEntry | None:
         return self._entries.get(utility_id)
 
-    def listed(self) -> list[UtilityEntry]:
-        return [self._entries[utility_id] for utility_id in sorted(self._entries)]
+    def listed(self, *, after: str = "", limit: int | None = None) -> list[UtilityEntry]:
+        ids = [utility_id for utility_id in sorted(self._entries) if utility_id > after]
+        return [self._entries[utility_id] for utility_id in ids[:limit]]
 
 
 class FakeFacilityCoordinates:

@@ -32,7 +32,11 @@ INSERT INTO gridproof.api_keys
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (key_id) DO NOTHING
 """
 _FIND = f"SELECT {_COLUMNS}, secret_hash FROM gridproof.api_keys WHERE key_id = ANY(%s)"  # noqa: S608 - our own names
-_LIST = f"SELECT {_COLUMNS} FROM gridproof.api_keys ORDER BY created_at, key_id"  # noqa: S608 - our own names
+_LIST = f"""
+SELECT {_COLUMNS} FROM gridproof.api_keys
+WHERE %(at)s::timestamptz IS NULL OR (created_at, key_id) > (%(at)s, %(id)s)
+ORDER BY created_at, key_id LIMIT %(limit)s
+"""  # noqa: S608 - our own names
 # Compared here too: the key may have been revoked, or given an earlier end, since it was read.
 _EXPIRE = """
 UPDATE gridproof.api_keys SET expires_at = %(until)s
@@ -85,9 +89,11 @@ class PostgresApiKeys:
             rows = connection.execute(_FIND, (list(key_ids),)).fetchall()
         return {row[0]: StoredApiKey(api_key=_api_key(row), secret_hash=bytes(row[-1])) for row in rows}
 
-    def listed(self) -> list[ApiKey]:
+    def listed(self, *, after: tuple[datetime, str] | None = None, limit: int | None = None) -> list[ApiKey]:
+        at, key_id = after or (None, "")
         with transaction(self._pool, _ERRORS) as connection:
-            return [_api_key(row) for row in connection.execute(_LIST)]
+            rows = connection.execute(_LIST, {"at": at, "id": key_id, "limit": limit})
+            return [_api_key(row) for row in rows]
 
     def revoke(self, key_id: str, *, at: datetime, act: AdministrativeAct) -> ApiKey:
         with transaction(self._pool, _ERRORS) as connection:

@@ -101,8 +101,8 @@ class ApiKeys(Protocol):
         """Those of the given keys that exist, by id, whether they are valid or not; one round trip."""
         ...
 
-    def listed(self) -> list[ApiKey]:
-        """Every key, the oldest first."""
+    def listed(self, *, after: tuple[datetime, str] | None = None, limit: int | None = None) -> list[ApiKey]:
+        """The oldest first; `after`: creation and id of the last one of the previous page. None: every key."""
         ...
 
     def revoke(self, key_id: str, *, at: datetime, act: AdministrativeAct) -> ApiKey:

@@ -1,10 +1,11 @@
 """Routes of programs: the terms of each, every version of them, and agreement on others."""
 
 import asyncio
+from typing import Annotated
 
 import msgspec
 from litestar import Controller, Response, get, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from application.commands.program import AgreeProgram
 from application.facility.portfolio_entries import Portfolio, ProgramEntry
@@ -25,6 +26,7 @@ from interfaces.web.requests.command_context import context_of
 from interfaces.web.requests.paging import Cursor, Filter, Limit
 from interfaces.web.route_policy import OPERATOR, READER_OR_UTILITY, RoutePolicy
 from projections.program import key_of
+from projections.queries.views import MAX_PAGE_ROWS
 
 
 class ProgramAgreement(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,15 +87,23 @@ class ProgramController(Controller):
         policy=RoutePolicy(roles=READER_OR_UTILITY),
     )
     async def one(
-        self, request: ApiRequest, program_id: FromPath[str], *, as_of: AsOfQuery = None
+        self,
+        request: ApiRequest,
+        program_id: FromPath[str],
+        *,
+        as_of: AsOfQuery = None,
+        before: Annotated[
+            int | None, QueryParameter(ge=1, le=2**31, description="Only versions before this one")
+        ] = None,
+        limit: Limit = MAX_PAGE_ROWS,
     ) -> ProgramHistoryDocument:
-        """Read from the log."""
+        """Read from the log. Of more versions than `limit` the newest; `earlier_before` asks for those before them."""
         tenant = request.user.utility_id
         view = await programs_of(request, parse_as_of(as_of))
         row = await asyncio.to_thread(view.get, key_of(program_id[:200]), tenant=tenant)
         if row is None:
             raise Problem("not-found", "no such program (then); list them at /api/programs")
-        return program_history(row, for_utility=tenant is not None)
+        return program_history(row, for_utility=tenant is not None, before=before, limit=limit)
 
 
 def _agree(request: ApiRequest, web: WebDependencies, entry: ProgramEntry) -> int:

@@ -20,7 +20,7 @@ Filter = Annotated[str | None, QueryParameter(min_length=1, max_length=200)]
 
 
 class Place(NamedTuple):
-    """The position of a row in a list, newest first."""
+    """The position of a row in a list that is ordered by time."""
 
     at: datetime
     key: str

@@ -116,12 +116,12 @@ export async function get(path, { signal, anew = false } = {}) {
 }
 
 /** Every item of a list, following its cursor; of more than `most` the first, and `cut` says so. */
-export async function getAll(path, { signal, most = 10_000 } = {}) {
+export async function getAll(path, { most = 10_000, ...options } = {}) {
   const items = [];
   let cursor = null;
   do {
     const mark = path.includes("?") ? "&" : "?";
-    const page = await get(cursor ? `${path}${mark}cursor=${encodeURIComponent(cursor)}` : path, { signal });
+    const page = await get(cursor ? `${path}${mark}cursor=${encodeURIComponent(cursor)}` : path, options);
     items.push(...page.items);
     cursor = page.next_cursor;
   } while (cursor && items.length < most);

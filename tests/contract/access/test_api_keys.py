@@ -86,6 +86,9 @@ def test_keys_are_listed_oldest_first(api_keys: ApiKeys) -> None:
         api_keys, role="owner", facility_id="fac-001", at=AT + timedelta(hours=2), entropy=entropy(5)
     )
     assert api_keys.listed() == [first.api_key, later.api_key, last.api_key]
+    assert api_keys.listed(limit=2) == [first.api_key, later.api_key]
+    assert api_keys.listed(after=(AT, first.api_key.key_id), limit=1) == [later.api_key]
+    assert api_keys.listed(after=(last.api_key.created_at, last.api_key.key_id)) == []
 
 
 def test_a_duplicate_id_is_refused(api_keys: ApiKeys) -> None:

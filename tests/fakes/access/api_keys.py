@@ -55,10 +55,11 @@ class FakeApiKeys:
         self._require_up()
         return {key_id: self._stored[key_id] for key_id in key_ids if key_id in self._stored}
 
-    def listed(self) -> list[ApiKey]:
+    def listed(self, *, after: tuple[datetime, str] | None = None, limit: int | None = None) -> list[ApiKey]:
         self._require_up()
         keys = [stored.api_key for stored in self._stored.values()]
-        return sorted(keys, key=lambda key: (key.created_at, key.key_id))
+        places = [key for key in keys if after is None or (key.created_at, key.key_id) > after]
+        return sorted(places, key=lambda key: (key.created_at, key.key_id))[:limit]
 
     def revoke(self, key_id: str, *, at: datetime, act: AdministrativeAct) -> ApiKey:
         self._require_up()

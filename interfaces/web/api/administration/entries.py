@@ -18,8 +18,12 @@ from interfaces.web.edge import Web
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.listing import Listing
 from interfaces.web.problems import Problem
+from interfaces.web.requests.paging import Cursor, Limit
 from interfaces.web.requests.visibility import unknown_facility
 from interfaces.web.route_policy import ADMIN, OPERATOR, RoutePolicy
+from projections.engine.cursors import cursor_after, read_cursor
+
+UTILITIES = "utilities"
 
 
 class UtilityDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,10 +82,16 @@ class PortfolioEntryController(Controller):
         summary="The utilities that a program or a key may name",
         policy=RoutePolicy(roles=OPERATOR),
     )
-    async def utilities(self, web: Web) -> Listing[UtilityDocument]:
-        listed = await asyncio.to_thread(web.portfolio.utilities)
+    async def utilities(
+        self, web: Web, cursor: Cursor = None, limit: Limit = 100
+    ) -> Listing[UtilityDocument]:
+        """By id."""
+        after = "" if cursor is None else read_cursor(UTILITIES, cursor)[1]
+        found = await asyncio.to_thread(web.portfolio.utilities, after=after, limit=limit + 1)
+        page = [UtilityDocument(utility_id=one.utility_id, name=one.name) for one in found[:limit]]
+        last = page[-1].utility_id if len(found) > limit else None
         return Listing(
-            items=tuple(UtilityDocument(utility_id=one.utility_id, name=one.name) for one in listed)
+            items=tuple(page), next_cursor=None if last is None else cursor_after(UTILITIES, last, last)
         )
 
     @get(

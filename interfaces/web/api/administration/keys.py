@@ -26,8 +26,10 @@ from interfaces.web.guard.access import ApiRequest
 from interfaces.web.listing import Listing
 from interfaces.web.problems import Problem, ProblemReason
 from interfaces.web.requests.command_context import actor_of
+from interfaces.web.requests.paging import Cursor, Limit, Place, newest_of, place_of
 from interfaces.web.route_policy import ADMIN, RoutePolicy
 
+LISTED = "keys"
 MOST_HOURS = 24 * 366
 Id = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 ExpiresAt = Annotated[datetime, Meta(tz=True)]
@@ -81,10 +83,12 @@ class KeyController(Controller):
     path = "/api/keys"
     tags = ("keys",)
 
-    @get("/", summary="Every key, the oldest first, without secrets", policy=RoutePolicy(roles=ADMIN))
-    async def listed(self, web: Web) -> Listing[ApiKeyDocument]:
-        keys = await asyncio.to_thread(web.api_keys.listed)
-        return Listing(items=tuple(_document(key, web) for key in keys))
+    @get("/", summary="The oldest first, without secrets", policy=RoutePolicy(roles=ADMIN))
+    async def listed(self, web: Web, cursor: Cursor = None, limit: Limit = 100) -> Listing[ApiKeyDocument]:
+        after = place_of(LISTED, cursor)
+        found = await asyncio.to_thread(web.api_keys.listed, after=after, limit=limit + 1)
+        keys, following = newest_of(LISTED, found, limit, lambda key: Place(key.created_at, key.key_id))
+        return Listing(items=tuple(_document(key, web) for key in keys), next_cursor=following)
 
     @post(
         "/",

@@ -1,5 +1,7 @@
 """Routes of DR events: lists, single ones, their dispatches, and the commands of operators."""
 
+import asyncio
+from collections.abc import Sequence
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -11,6 +13,7 @@ from msgspec import Meta
 from application.commands.dispatch import OverrideForecast, RestoreByHand
 from application.commands.dr_event import CancelDREvent, Cancellation
 from domain.dr_event import Outcome
+from domain.identifiers import dr_event_id
 from interfaces.web.api.dr_event.documents import (
     DispatchDocument,
     DREventDocument,
@@ -18,7 +21,7 @@ from interfaces.web.api.dr_event.documents import (
     dr_event_document,
 )
 from interfaces.web.api.webhook.responses import ended
-from interfaces.web.edge import Web
+from interfaces.web.edge import Web, WebDependencies
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.listing import Listing
 from interfaces.web.requests.as_of import AsOfQuery, dr_events_of, parse_as_of, visible_dr_event
@@ -26,12 +29,24 @@ from interfaces.web.requests.command_context import handle_command
 from interfaces.web.requests.paging import Cursor, Filter, Limit
 from interfaces.web.requests.read_your_writes import wait_for_projections
 from interfaces.web.route_policy import OPERATOR, READER_OR_UTILITY, RoutePolicy
+from projections.audit.stream_log import AsOf
+from projections.dr_event.projection import DREventRow, key_of
 
 Text = Annotated[str, Meta(min_length=1, max_length=1_000, pattern=r"^[^\x00]*\S[^\x00]*$")]
 
 
 OutcomeFilter = Annotated[
     Outcome | None, QueryParameter(description="Of completed DR events: the outcome of the whole batch")
+]
+
+
+UtilityEventId = Annotated[
+    str | None,
+    QueryParameter(
+        min_length=1,
+        max_length=200,
+        description="The id of a utility: at most one DR event of each, on one page",
+    ),
 ]
 
 
@@ -79,10 +94,25 @@ class DREventController(Controller):
         program: Filter = None,
         facility: Filter = None,
         outcome: OutcomeFilter = None,
+        utility_event_id: UtilityEventId = None,
         cursor: Cursor = None,
         limit: Limit = 100,
         as_of: AsOfQuery = None,
     ) -> Response[Listing[DREventDocument]]:
+        if utility_event_id is not None:
+            found = await _of_utility_event(request, web, utility_event_id, parse_as_of(as_of))
+            return Response(
+                Listing(
+                    items=tuple(
+                        dr_event_document(row)
+                        for row in found
+                        if status in (None, row.status)
+                        and program in (None, row.program_id)
+                        and outcome in (None, row.outcome)
+                        and (facility is None or facility in row.facility_ids)
+                    )
+                )
+            )
         return await web.pages.listing(
             await dr_events_of(request, parse_as_of(as_of)),
             filters={"status": status, "program_id": program, "facility_ids": facility, "outcome": outcome},
@@ -177,3 +207,21 @@ class DREventController(Controller):
         return DispatchCommandResult(
             dr_event_id=dr_event_id, facility_id=data.facility_id, done="restored_by_hand"
         )
+
+
+async def _of_utility_event(
+    request: ApiRequest, web: WebDependencies, utility_event_id: str, as_of: AsOf | None
+) -> Sequence[DREventRow]:
+    """One of each utility at most: our id follows from the utility and its own id."""
+    tenant = request.user.utility_id
+    view = await dr_events_of(request, as_of)
+
+    def found() -> Sequence[DREventRow]:
+        utility_ids = (
+            [tenant] if tenant is not None else [one.utility_id for one in web.portfolio.utilities()]
+        )
+        keys = [key_of(dr_event_id(one, utility_event_id)) for one in utility_ids]
+        rows = view.by_key(keys)
+        return [rows[key] for key in keys if key in rows]
+
+    return await asyncio.to_thread(found)

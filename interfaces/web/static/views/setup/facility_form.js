@@ -6,7 +6,7 @@ import { go } from "../../router.js";
 import { may, session } from "../../session.js";
 import { useStore } from "../../store.js";
 import { EntryForm } from "./entry_form.js";
-import { Field, Fields, Group, useOnce } from "./fields.js";
+import { Field, Fields, Group, useAll } from "./fields.js";
 
 const ZONE = { zone_id: "", curtailable_kw: null, strategy: "setpoint_offset", max_magnitude: 3, comfort_limit_c: 28, lower_comfort_limit_c: null, minimum_off_s: 0, longest_curtailment_s: 14400, rebound_ramp_s: 300 };
 const BLANK = {
@@ -63,9 +63,9 @@ function Bms({ form, connects, references }) {
 
 export function FacilityForm({ id }) {
   const connects = may("administer", useStore(session));
-  const references = useOnce(connects && "/api/portfolio/secret-references");
-  const programs = useOnce("/api/programs?limit=500");
-  const known = (programs.data?.items || []).map(({ program_id: one }) => one);
+  const references = useAll(connects && "/api/portfolio/secret-references");
+  const programs = useAll("/api/programs?limit=500");
+  const known = (programs.data || []).map(({ program_id: one }) => one);
   const saved = ({ facility_id: name, domain_events: recorded }) => {
     toast(recorded ? `${name}: ${recorded} changes recorded.` : `${name}: nothing was changed.`);
     refetch("/api/facilities");
@@ -79,7 +79,7 @@ export function FacilityForm({ id }) {
       <${Meters} form=${form} />
       <${Field} form=${form} path=${["groups"]} label="Groups" kind="list" hint="Labels of your own, with commas" />
     </${Group}>
-    <${Bms} form=${form} connects=${connects} references=${references.data?.items} />
+    <${Bms} form=${form} connects=${connects} references=${references.data} />
     <${Rows} form=${form} name="zones" one="Zone" blank=${ZONE}>${(n) => html`
       <${Field} form=${form} path=${["zones", n, "zone_id"]} label="Id of the zone" empty="" />
       <${Field} form=${form} path=${["zones", n, "strategy"]} label="How" kind="select" options=${STRATEGIES} />

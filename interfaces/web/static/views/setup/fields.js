@@ -1,5 +1,5 @@
 // Fields of a form over one entry: what is written in each, and what the API says about it beside it.
-import { get } from "../../api.js";
+import { get, getAll } from "../../api.js";
 import { html, useEffect, useState } from "../../dom.js";
 
 const NUMBERS = new Set(
@@ -27,17 +27,21 @@ export function sendable(value, name) {
 }
 
 /** Fetched once, from the server itself: a form must not begin with an answer that was kept. Null asks for nothing. */
-export function useOnce(path) {
+export const useOnce = (path) => useFetched(path, get);
+/** As `useOnce`: every item of a list. */
+export const useAll = (path) => useFetched(path, getAll);
+
+function useFetched(path, load) {
   const [state, setState] = useState({ data: path ? undefined : null, problem: null });
   useEffect(() => {
     if (!path) return undefined;
     const controller = new AbortController();
-    get(path, { signal: controller.signal, anew: true }).then(
+    load(path, { signal: controller.signal, anew: true }).then(
       (data) => setState({ data, problem: null }),
       (problem) => controller.signal.aborted || setState({ data: undefined, problem }),
     );
     return () => controller.abort();
-  }, [path]);
+  }, [path, load]);
   return state;
 }
 

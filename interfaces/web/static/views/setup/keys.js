@@ -6,9 +6,9 @@ import { LoadedOrRefused } from "../../components/refused.js";
 import { Table } from "../../components/table.js";
 import { html, useMemo, useState } from "../../dom.js";
 import { NONE, moment } from "../../format.js";
-import { refetch, useQuery } from "../../query.js";
+import { refetch, useList } from "../../query.js";
 import { hrefTo } from "../../router.js";
-import { Field, useOnce, withValue } from "./fields.js";
+import { Field, useAll, withValue } from "./fields.js";
 
 const PATH = "/api/keys";
 const ROLES = ["operator", "dashboard", "auditor", "utility", "owner", "admin"];
@@ -51,7 +51,7 @@ function NewKey({ close, issued }) {
   const [entry, setEntry] = useState({ role: "operator", name: null });
   const [problem, setProblem] = useState(null);
   const [busy, setBusy] = useState(false);
-  const utilities = useOnce("/api/portfolio/utilities");
+  const utilities = useAll("/api/portfolio/utilities?limit=500");
   const reasons = problem?.document.reasons || [];
   const form = {
     entry,
@@ -74,7 +74,7 @@ function NewKey({ close, issued }) {
   return html`<${Dialog} title="New key" close=${close} stays=${busy}><form noValidate onSubmit=${make}>
     <div class="dialog-body">
       <${Field} form=${form} path=${["role"]} label="Role" kind="select" options=${ROLES.map((one) => [one, one])} />
-      ${entry.role === "utility" && html`<${Field} form=${form} path=${["utility_id"]} label="Utility" kind="select" options=${[["", "choose one"], ...(utilities.data?.items || []).map(({ utility_id: one }) => [one, one])]} />`}
+      ${entry.role === "utility" && html`<${Field} form=${form} path=${["utility_id"]} label="Utility" kind="select" options=${[["", "choose one"], ...(utilities.data || []).map(({ utility_id: one }) => [one, one])]} />`}
       ${["owner", "dashboard"].includes(entry.role) && html`<${Field} form=${form} path=${["facility_id"]} label="Facility" hint=${entry.role === "owner" ? "All that it sees, and opts out and in" : "All that it sees; empty: every facility"} />`}
       <${Field} form=${form} path=${["name"]} label="Name" hint="What you call it; in no domain event" />
       <${Field} form=${form} path=${["expires_at"]} label="Ends on" type="date" hint="At 00:00 UTC; empty: when it is revoked" />
@@ -97,7 +97,7 @@ function Question({ asked: { kind, key }, close, done }) {
 }
 
 export function Keys() {
-  const query = useQuery(PATH);
+  const query = useList(`${PATH}?limit=500`);
   const [asked, ask] = useState(null);
   const [issued, setIssued] = useState(null);
   const columns = useMemo(() => columnsOf(ask), []);
@@ -110,7 +110,7 @@ export function Keys() {
     <div class="page-head"><div><p class="crumb"><a href=${hrefTo("setup")}>Setup</a></p><h1 tabindex="-1">Keys</h1></div>
       <div class="actions"><button class="button primary" type="button" onClick=${() => ask({ kind: "new" })}>New key…</button></div></div>
     <${Panel} title="API keys" flush note="stored hashed; each is shown once">
-      <${LoadedOrRefused} query=${query} what="keys" roles="admin">${({ items }) => html`<${Table} caption="API keys" columns=${columns} rows=${items} rowKey=${(key) => key.key_id} first="-made" tall
+      <${LoadedOrRefused} query=${query} what="keys" roles="admin">${(items) => html`<${Table} caption="API keys" columns=${columns} rows=${items} rowKey=${(key) => key.key_id} first="-made" tall
         text=${items.length > FILTERED ? (key) => `${key.key_id} ${key.name} ${key.role} ${key.utility_id} ${key.facility_id}` : undefined} />`}</${LoadedOrRefused}>
     </${Panel}>
     <${Panel} title="Meter logins" note="on the machine of the broker">

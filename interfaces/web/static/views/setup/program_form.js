@@ -3,7 +3,7 @@ import { html } from "../../dom.js";
 import { toast } from "../../components/toasts.js";
 import { go } from "../../router.js";
 import { EntryForm } from "./entry_form.js";
-import { Field, Fields, Group, useOnce } from "./fields.js";
+import { Field, Fields, Group, useAll } from "./fields.js";
 
 const BLANK = {
   program_id: "", utility_id: "", rank: 1, baseline: { method: "caiso-10-in-10", parameters: {} }, holidays: null, clip_delivery: false, window: null, notification_lead_s: 600, maximum_lead_s: null,
@@ -25,8 +25,8 @@ const METHODS = ["caiso-10-in-10", "high-4-of-5", "high-5-of-10", "mid-8-of-10",
 const named = (values) => values.map((one) => [one, one]);
 
 export function ProgramForm({ id }) {
-  const utilities = useOnce("/api/portfolio/utilities");
-  const names = (utilities.data?.items || []).map(({ utility_id: one, name }) => [one, name ? `${name} (${one})` : one]);
+  const utilities = useAll("/api/portfolio/utilities?limit=500");
+  const names = (utilities.data || []).map(({ utility_id: one, name }) => [one, name ? `${name} (${one})` : one]);
   const saved = ({ program_id: name, version }) => {
     toast(`${name}: version ${version} of its terms is in force.`);
     go("programs", name);

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from interfaces.web.portfolio_sources import PortfolioSources
+from projections.engine.cursors import cursor_after
 from tests.portfolio_ids import portfolio_ids
 from tests.unit.interfaces.web.edge import NOW, Edge, problem_of
 
@@ -28,6 +29,24 @@ def test_a_key_is_made_once_listed_without_its_secret_and_may_call() -> None:
     assert document["key_id"] in [one["key_id"] for one in listed.json()["items"]]
     assert token.rpartition("_")[2] not in listed.text
     assert called.json()["role"] == "operator"
+
+
+def test_the_list_of_keys_has_pages() -> None:
+    edge = edge_with_a_portfolio()
+    admin = edge.key("admin")
+    pages: list[Any] = []
+    query = "limit=2"
+    with edge.client() as client:
+        for _ in range(4):
+            client.post("/api/keys", json={"role": "operator"}, headers=admin)
+        whole = client.get("/api/keys", headers=admin).json()
+        while not pages or pages[-1]["next_cursor"] is not None:
+            pages.append(client.get(f"/api/keys?{query}", headers=admin).json())
+            query = f"limit=2&cursor={pages[-1]['next_cursor']}"
+        other = client.get(f"/api/keys?cursor={cursor_after('utilities', 'a', 'a')}", headers=admin)
+    assert [len(page["items"]) for page in pages] == [2, 2, 1]
+    assert [one for page in pages for one in page["items"]] == whole["items"]
+    assert problem_of(other)["status"] == 400, "a cursor is one of its list"
 
 
 def test_making_and_revoking_are_recorded_with_the_key_that_did_it() -> None:

@@ -43,12 +43,15 @@ def program(program_id: str) -> ProgramState | None:
 
 def edge_over_the_portfolio() -> Edge:
     """Commands are recorded, not executed; a program of them gets version 3."""
-    utilities = (
-        UtilityEntry(utility_id="city-power", name="City Power", webhook_secret_ref="env:GRIDPROOF_SECRET_X"),
-    )
+    utilities = [
+        UtilityEntry(utility_id=one, name=name, webhook_secret_ref="env:GRIDPROOF_SECRET_X")
+        for one, name in (("city-power", "City Power"), ("north-power", "North"))
+    ]
     sources = PortfolioSources(
         facility=facility,
-        utilities=lambda: utilities,
+        utilities=lambda *, after="", limit=None: [one for one in utilities if one.utility_id > after][
+            :limit
+        ],
         secret_references=lambda: ("env:GRIDPROOF_SECRET_NORTH",),
     )
     edge = Edge(others={"portfolio": sources, "program": program})
@@ -142,5 +145,14 @@ def test_utilities_and_references_are_listed_without_values() -> None:
         utilities = client.get("/api/portfolio/utilities", headers=key)
         references = client.get("/api/portfolio/secret-references", headers=admin)
         assert client.get("/api/portfolio/secret-references", headers=key).status_code == 403
-    assert utilities.json()["items"] == [{"utility_id": "city-power", "name": "City Power"}]
+        first = client.get("/api/portfolio/utilities?limit=1", headers=key).json()
+        second = client.get(
+            f"/api/portfolio/utilities?limit=1&cursor={first['next_cursor']}", headers=key
+        ).json()
+    assert utilities.json()["items"] == [
+        {"utility_id": "city-power", "name": "City Power"},
+        {"utility_id": "north-power", "name": "North"},
+    ]
+    assert [*first["items"], *second["items"]] == utilities.json()["items"]
+    assert (second["next_cursor"], utilities.json()["next_cursor"]) == (None, None)
     assert references.json()["items"] == [{"reference": "env:GRIDPROOF_SECRET_NORTH"}]

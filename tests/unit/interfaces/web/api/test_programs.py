@@ -68,6 +68,16 @@ def test_a_program_has_every_version_with_what_it_changed(edge: Edge) -> None:
     assert first["terms"]["minimum_duration_s"] == FIRST.minimum_duration_s
 
 
+def test_the_versions_of_a_program_have_pages(edge: Edge) -> None:
+    whole = fetched(edge, "/summer-peak").json()
+    newest = fetched(edge, "/summer-peak?limit=1").json()
+    older = fetched(edge, f"/summer-peak?limit=1&before={newest['earlier_before']}").json()
+
+    assert [*older["versions"], *newest["versions"]] == whole["versions"]
+    assert (newest["earlier_before"], older["earlier_before"], whole["earlier_before"]) == (2, None, None)
+    assert fetched(edge, "/summer-peak?before=1").json()["versions"] == []
+
+
 def test_the_terms_of_before_are_shown_as_of_a_moment(edge: Edge) -> None:
     then = f"{NOW + timedelta(minutes=1):%Y-%m-%dT%H:%M:%SZ}"
 

@@ -6,9 +6,14 @@ from uuid import UUID
 
 import pytest
 
+from application.facility.portfolio_entries import UtilityEntry
 from application.operations.dead_letter_replay import NotReplayable
 from application.ports.operations.dead_letters import DeadLetter
 from application.ports.telemetry.store import CurrentValue
+from domain.identifiers import dr_event_id
+from interfaces.web.portfolio_sources import PortfolioSources
+from projections.dr_event.projection import key_of as dr_event_key
+from projections.dr_event.row import DREventRow
 from projections.facility import FacilityRow, key_of
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.dead_letters import FakeDeadLetters
@@ -186,3 +191,37 @@ def test_alerts_are_listed() -> None:
     with edge.client() as client:
         (item,) = client.get("/api/alerts", headers=key).json()["items"]
     assert (item["name"], item["subject"], item["severity"]) == ("bms_drift", "fac-001", "warning")
+
+
+def test_a_dr_event_is_found_by_the_id_of_its_utility() -> None:
+    """An operator has that one in hand, and a path takes ours. A utility finds its own only."""
+    utilities = [UtilityEntry(utility_id=one, name=one) for one in ("util-1", "util-2", "util-3")]
+    sources = PortfolioSources(utilities=lambda *, after="", limit=None: utilities)
+    edge = Edge(others={"portfolio": sources})
+    rows = [
+        DREventRow(
+            dr_event_id=dr_event_id(utility, number),
+            utility_id=utility,
+            utility_event_id=number,
+            status="accepted",
+            opened_at=NOW,
+            changed_at=NOW,
+            correlation_id=LETTER,
+            trace_id="0" * 32,
+            domain_events=1,
+        )
+        for utility, number in (("util-1", "UTIL-7"), ("util-2", "UTIL-7"), ("util-1", "UTIL-8"))
+    ]
+    edge.read_models.dr_events.rows = {dr_event_key(row.dr_event_id): row for row in rows}
+    operator, utility = edge.key("operator"), edge.key("utility", utility="util-2")
+
+    def found(key: Any, query: str) -> list[str]:
+        items = client.get(f"/api/dr-events?{query}", headers=key).json()["items"]
+        return [one["dr_event_id"] for one in items]
+
+    with edge.client() as client:
+        assert found(operator, "utility_event_id=UTIL-7") == [str(row.dr_event_id) for row in rows[:2]]
+        assert found(utility, "utility_event_id=UTIL-7") == [str(rows[1].dr_event_id)]
+        assert found(utility, "utility_event_id=UTIL-8") == []
+        assert found(operator, "utility_event_id=UTIL-7&status=accepted") != []
+        assert found(operator, "utility_event_id=UTIL-7&status=completed") == []

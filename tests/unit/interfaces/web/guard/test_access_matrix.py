@@ -118,7 +118,8 @@ class House:
             "ledger": SimpleNamespace(status=not_sealed, proof=not_sealed, consistency=not_sealed),
             "known_programs": dict.fromkeys,
             "portfolio": PortfolioSources(
-                utilities=lambda: (UtilityEntry(utility_id="city-power"),), target=portfolio_target(given())
+                utilities=lambda *, after="", limit=None: (UtilityEntry(utility_id="city-power"),),
+                target=portfolio_target(given()),
             ),
             "failed_authentications_per_min": 1_000_000,  # all of them come from one address
         }
