@@ -14,6 +14,7 @@ from application.facility.bms_networks import BmsAddressRefused, BmsNetworks
 
 MOST_AT_ONCE = 64
 ONE_WITHIN_S = 3.0
+NOT_TRIED = "not tried in time"
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -22,9 +23,11 @@ async def unreachable(
 ) -> dict[str, str]:
     """Address -> why no connection could be opened, of those of `addresses` (URLs) to which none could.
 
-    One that was not tried within `within_s` is among them. Addresses in no allowed network are not connected to.
+    Those that were not tried within `within_s` are among them, as NOT_TRIED. A host of which one address is in no
+    allowed network is not connected to, as by the calls themselves. A look-up of a name that is under way ends by the
+    time limits of the system's resolver.
     """
-    problems: dict[str, str] = dict.fromkeys(addresses, "not tried in time")
+    problems: dict[str, str] = dict.fromkeys(addresses, NOT_TRIED)
     waiting = iter(list(problems))
 
     async def attempt_next() -> None:
@@ -61,10 +64,17 @@ async def _connect(address: str, networks: BmsNetworks) -> None:
     parts = urlsplit(address)
     port = parts.port or _PORTS[parts.scheme]
     loop = asyncio.get_running_loop()
-    # Resolved before the connection, as calls do: a name must not lead outside of the networks.
-    for family, kind, _, _, place in await loop.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM):
+    # All are checked before a connection is made to one: a name must not lead outside of the networks.
+    found = await loop.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+    for *_, place in found:
         networks.check(ipaddress.ip_address(str(place[0]).partition("%")[0]))
+    for number, (family, kind, _, _, place) in enumerate(found, start=1):
         with socket.socket(family, kind) as connection:
             connection.setblocking(False)
-            await loop.sock_connect(connection, place)
-            return
+            try:
+                await loop.sock_connect(connection, place)
+            except OSError:
+                if number == len(found):
+                    raise
+            else:
+                return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from socket import gethostname
 from typing import TYPE_CHECKING
@@ -66,7 +66,7 @@ def _web_elsewhere(stores: Stores, detail: str) -> CheckResult:
 
 def check_bms(stores: Stores) -> CheckResult:
     """Open a connection to each registered BMS, and send nothing; `wrong` where none can be reached."""
-    from adapters.bms.reachability import unreachable
+    from adapters.bms.reachability import NOT_TRIED, unreachable
     from application.facility.bms_networks import BmsNetworks
     from interfaces.bootstrap.stores import facility_rows
 
@@ -77,17 +77,29 @@ def check_bms(stores: Stores) -> CheckResult:
     if not addresses:
         return CheckResult(check=BMS, state="not set", detail="no facility has one")
     networks = BmsNetworks.of(stores.settings.bms_networks)
-    problems = asyncio.run(unreachable(addresses, networks, within_s=BMS_WITHIN_S))
+    found = asyncio.run(unreachable(addresses, networks, within_s=BMS_WITHIN_S))
+    problems = {address: why for address, why in found.items() if why != NOT_TRIED}
+    return assess_bms(addresses, problems, untried=len(found) - len(problems))
+
+
+def assess_bms(
+    addresses: Mapping[str, Sequence[str]], problems: Mapping[str, str], *, untried: int
+) -> CheckResult:
+    """`wrong` where none of those that were tried can be reached. `addresses`: with the facilities of each."""
     away = [
         f"{facility_id} ({why})" for address, why in problems.items() for facility_id in addresses[address]
     ]
-    facts = {"addresses": len(addresses), "unreachable": sorted(problems)}
+    facts = {"addresses": len(addresses), "unreachable": sorted(problems), "untried": untried}
+    rest = f"; {untried} not tried within {BMS_WITHIN_S:g} s" if untried else ""
+    tried = len(addresses) - untried
     if not away:
-        return CheckResult(check=BMS, state="ok", detail=f"{len(addresses)} reached", facts=facts)
+        return CheckResult(
+            check=BMS, state="ok" if tried else "warning", detail=f"{tried} reached{rest}", facts=facts
+        )
     return CheckResult(
         check=BMS,
-        state="wrong" if len(problems) == len(addresses) else "warning",
-        detail=f"{len(problems)} of {len(addresses)} not reached from here: {named_first(sorted(away))}",
+        state="wrong" if len(problems) == tried else "warning",
+        detail=f"{len(problems)} of {tried} not reached from here: {named_first(sorted(away))}{rest}",
         advice=_BMS_ADVICE,
         facts=facts,
     )

@@ -5,10 +5,13 @@ import socket
 from contextlib import aclosing
 from pathlib import Path
 
-from adapters.bms.reachability import unreachable
+import pytest
+
+from adapters.bms.reachability import NOT_TRIED, unreachable
 from adapters.embedded import EmbeddedServers
 from adapters.nats.work_queue import NatsWorkQueue
 from application.facility.bms_networks import BmsNetworks
+from interfaces.bootstrap.doctor.other_servers import assess_bms
 from interfaces.bootstrap.doctor.servers import NATS_CLOCK, NATS_DISK, STREAMS, check_nats
 
 WITHIN_S = 60.0
@@ -60,9 +63,36 @@ def test_a_building_is_reached_without_a_byte_and_others_are_named(tmp_path: Pat
     assert "GRIDPROOF_BMS_NETWORKS" in problems[outside]
 
 
-def test_buildings_that_cannot_be_tried_in_time_count_as_unreachable() -> None:
-    addresses = [f"http://192.0.2.{number}/soap" for number in range(1, 200)]
+def test_buildings_that_cannot_be_tried_in_time_are_told_apart_from_those_out_of_reach() -> None:
+    """However many there are: the row is done in that time."""
+    addresses = {f"http://192.0.{n // 250}.{n % 250 + 1}/soap": [f"fac-{n}"] for n in range(10_000)}
 
-    problems = asyncio.run(unreachable(addresses, BmsNetworks.of("192.0.2.0/24"), within_s=0.01))
+    problems = asyncio.run(unreachable(addresses, BmsNetworks.of("192.0.0.0/16"), within_s=0.01))
 
-    assert problems.keys() == set(addresses)
+    assert problems.keys() == addresses.keys()
+    assert set(problems.values()) == {NOT_TRIED}
+    row = assess_bms(addresses, {}, untried=len(addresses))
+    assert (row.state, row.detail) == ("warning", "0 reached; 10000 not tried within 15 s")
+    one = assess_bms(addresses, {"http://192.0.0.1/soap": "refused"}, untried=9_990)
+    assert (one.state, one.detail) == (
+        "warning",
+        "1 of 10 not reached from here: fac-0 (refused); 9990 not tried within 15 s",
+    )
+
+
+def test_a_name_is_tried_at_each_of_its_addresses_if_all_of_them_may_be_called(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As by the calls: a name that also leads elsewhere is not connected to at all."""
+    with socket.create_server(("127.0.0.1", 0)) as bms, socket.create_server(("127.0.0.2", 0)) as closed:
+        port = bms.getsockname()[1]
+        closed.close()
+        address = f"http://bms.example:{port}/soap"
+        for hosts, wanted in (
+            (["127.0.0.2", "127.0.0.1"], {}),
+            (["127.0.0.1", "169.254.169.254"], {address}),
+        ):
+            found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in hosts]
+            monkeypatch.setattr(socket, "getaddrinfo", lambda *_, found=found, **__: found)
+            problems = asyncio.run(unreachable([address], BmsNetworks.of("127.0.0.0/8"), within_s=WITHIN_S))
+            assert problems.keys() == set(wanted)
