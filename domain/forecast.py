@@ -318,6 +318,6 @@ def _checked(cycle_start: datetime, steps: QuantileSteps | CompactSteps) -> Comp
     if crossed.any():
         first = int(crossed.argmax())
         raise InvalidForecast(
-            f"the quantiles {low[first]}, {middle[first]}, {high[first]} kW are not in order"
+            f"the quantiles {low[first]:g}, {middle[first]:g}, {high[first]:g} kW are not in order"
         )
     return checked

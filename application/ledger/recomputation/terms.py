@@ -123,4 +123,5 @@ def level_note(figures: MeasurementFigures, agreed: AgreedBaseline) -> tuple[str
     level_kw = None if figures.parameters is None else figures.parameters.level_kw
     if level_kw == agreed.parameters.level_kw:
         return ()
-    return (f"a firm service level of its own, {level_kw} kW, as it was recorded",)
+    level = "none" if level_kw is None else f"{level_kw:g} kW"
+    return (f"a firm service level of its own, {level}, as it was recorded",)

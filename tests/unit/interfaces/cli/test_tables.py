@@ -1,9 +1,13 @@
 """Tables on narrow terminals: ids stay whole, columns are left out first."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
-from interfaces.cli.console.printing import counted, print_table
+from interfaces.cli.console.printing import counted, print_table, written
 from interfaces.cli.console.tables import Column, Layout
+from interfaces.cli.forecast.reads import _quality
 
 OURS = "7c1e94d8-52fa-5b60-9d3e-4a8f0c2b6e17"
 COLUMNS = [
@@ -72,3 +76,17 @@ def test_a_terminal_shows_ids_on_one_line_and_says_what_has_no_room(
 def test_one_is_not_written_as_many() -> None:
     assert counted(1, "facility", "facilities") == "1 facility"
     assert counted(0, "facility", "facilities") == "0 facilities"
+
+
+def test_a_number_is_printed_without_its_binary_tail() -> None:
+    assert written(108.47999999999999) == "108.5"
+    assert written((0.1 + 0.2, None)) == "0.3, -"
+
+
+def test_a_stale_forecast_with_a_new_reading_says_what_is_stale() -> None:
+    stale: Any = SimpleNamespace(data_quality="stale_data", reading_age_s=0.0)
+    assert _quality(stale) == "stale_data: readings cover less than 90 % of the last day"
+    old: Any = SimpleNamespace(data_quality="stale_data", reading_age_s=86_400.0)
+    assert _quality(old) == "stale_data"
+    full: Any = SimpleNamespace(data_quality="full", reading_age_s=0.0)
+    assert _quality(full) == "full"
