@@ -52,7 +52,7 @@ def test_no_text_has_a_number_of_a_unit_without_a_format() -> None:
         ('f"{x} rows"', []),
     ],
 )
-def test_a_value_before_a_unit_is_found(written: str, found: list[int]) -> None:
+def test_a_value_before_a_unit_is_listed(written: str, found: list[int]) -> None:
     assert list(unformatted(written)) == found
 
 

@@ -63,7 +63,7 @@ def test_a_building_is_reached_without_a_byte_and_others_are_named(tmp_path: Pat
     assert "GRIDPROOF_BMS_NETWORKS" in problems[outside]
 
 
-def test_buildings_that_cannot_be_tried_in_time_are_told_apart_from_those_out_of_reach() -> None:
+def test_buildings_that_cannot_be_tried_in_time_are_counted_apart_from_those_out_of_reach() -> None:
     """However many there are: the row is done in that time."""
     addresses = {f"http://192.0.{n // 250}.{n % 250 + 1}/soap": [f"fac-{n}"] for n in range(10_000)}
 

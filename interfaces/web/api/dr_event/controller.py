@@ -216,7 +216,7 @@ async def _of_utility_event(
     tenant = request.user.utility_id
     view = await dr_events_of(request, as_of)
 
-    def found() -> Sequence[DREventRow]:
+    def rows_of_it() -> Sequence[DREventRow]:
         utility_ids = (
             [tenant] if tenant is not None else [one.utility_id for one in web.portfolio.utilities()]
         )
@@ -224,4 +224,4 @@ async def _of_utility_event(
         rows = view.by_key(keys)
         return [rows[key] for key in keys if key in rows]
 
-    return await asyncio.to_thread(found)
+    return await asyncio.to_thread(rows_of_it)

@@ -74,7 +74,7 @@ def test_the_recorded_entry_of_a_facility_can_be_posted_as_it_is() -> None:
         assert client.get("/api/portfolio/facilities/fac-9", headers=key).status_code == 404
 
 
-def test_the_reference_to_credentials_is_sent_to_an_admin_alone() -> None:
+def test_the_reference_to_credentials_is_sent_to_admins_only() -> None:
     """As in `audit replay`: who may not set it does not learn where a building's password is."""
     edge = edge_over_the_portfolio()
     admin, operator = edge.key("admin"), edge.key("operator")

@@ -193,7 +193,7 @@ def test_alerts_are_listed() -> None:
     assert (item["name"], item["subject"], item["severity"]) == ("bms_drift", "fac-001", "warning")
 
 
-def test_a_dr_event_is_found_by_the_id_of_its_utility() -> None:
+def test_a_dr_event_is_listed_by_the_id_of_its_utility() -> None:
     """An operator has that one in hand, and a path takes ours. A utility finds its own only."""
     utilities = [UtilityEntry(utility_id=one, name=one) for one in ("util-1", "util-2", "util-3")]
     sources = PortfolioSources(utilities=lambda *, after="", limit=None: utilities)
@@ -215,13 +215,13 @@ def test_a_dr_event_is_found_by_the_id_of_its_utility() -> None:
     edge.read_models.dr_events.rows = {dr_event_key(row.dr_event_id): row for row in rows}
     operator, utility = edge.key("operator"), edge.key("utility", utility="util-2")
 
-    def found(key: Any, query: str) -> list[str]:
+    def ids_of(key: Any, query: str) -> list[str]:
         items = client.get(f"/api/dr-events?{query}", headers=key).json()["items"]
         return [one["dr_event_id"] for one in items]
 
     with edge.client() as client:
-        assert found(operator, "utility_event_id=UTIL-7") == [str(row.dr_event_id) for row in rows[:2]]
-        assert found(utility, "utility_event_id=UTIL-7") == [str(rows[1].dr_event_id)]
-        assert found(utility, "utility_event_id=UTIL-8") == []
-        assert found(operator, "utility_event_id=UTIL-7&status=accepted") != []
-        assert found(operator, "utility_event_id=UTIL-7&status=completed") == []
+        assert ids_of(operator, "utility_event_id=UTIL-7") == [str(row.dr_event_id) for row in rows[:2]]
+        assert ids_of(utility, "utility_event_id=UTIL-7") == [str(rows[1].dr_event_id)]
+        assert ids_of(utility, "utility_event_id=UTIL-8") == []
+        assert ids_of(operator, "utility_event_id=UTIL-7&status=accepted") != []
+        assert ids_of(operator, "utility_event_id=UTIL-7&status=completed") == []
