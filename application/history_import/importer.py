@@ -153,7 +153,7 @@ def _intervals(pieces: Sequence[_Piece]) -> ImportedIntervals:
         np.repeat(np.arange(len(pieces), dtype=np.int64), lengths),
         rows.starts_at.astype("datetime64[s]").astype(np.int64),
         steps,
-        rows.load_kwh * 3600.0 / steps,
+        rows.load_kwh * (3600.0 / steps),  # exact for steps of 900 s, as an export writes them
         rows.temp_c,
     )
 

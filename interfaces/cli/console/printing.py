@@ -81,6 +81,8 @@ def written(value: object) -> str:
     match value:
         case None | "" | ():
             return "-"
+        case dict():
+            return ", ".join(f"{name}: {written(one)}" for name, one in value.items()) or "-"
         case datetime():
             return value.strftime("%Y-%m-%d %H:%M:%SZ")
         case float():

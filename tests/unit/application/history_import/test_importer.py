@@ -71,6 +71,20 @@ def test_repeating_an_interrupted_import_completes_it_and_reports_the_rows_store
     assert store.imported == whole.imported
 
 
+def test_what_was_exported_is_imported_as_the_very_same_power(write: Write) -> None:
+    """An export has the energy of a quarter-hour, a fourth of its mean power."""
+    powers_kw = [n / 7 + 0.1 for n in range(2_000)]
+    rows = [
+        f"a,{T0 + n * timedelta(minutes=15):%Y-%m-%dT%H:%M:%SZ},{kw * 0.25!r}"
+        for n, kw in enumerate(powers_kw)
+    ]
+    store = FakeTelemetryStore()
+    path = write(rows)
+    with sort_file(path, in_pieces(path, 500).batches(), lambda _rows: None) as ordered:
+        import_history(ordered, store)
+    assert [kw for kw, _ in store.imported.values()] == powers_kw
+
+
 @pytest.mark.parametrize("chunk_rows", range(1, 7))
 def test_a_duplicate_is_refused_at_any_chunk_boundary(write: Write, chunk_rows: int) -> None:
     path, store = write([*ROWS, "a,2026-07-14T03:00:00Z,9"]), FakeTelemetryStore()
