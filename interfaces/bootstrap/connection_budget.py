@@ -9,7 +9,7 @@ and is not counted, and neither is a short look at the hosts of the address, one
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from prometheus_client import REGISTRY, CollectorRegistry, Gauge
@@ -94,17 +94,33 @@ def enforce_budget(process: str, settings: Settings) -> None:
 
 
 @cache
-def _gauge(registry: CollectorRegistry) -> Gauge:
-    return Gauge(
-        "gridproof_postgres_connections_budget",
-        "PostgreSQL sessions that this process opens at most, by kind",
-        ("kind",),
-        registry=registry,
+def _gauges(registry: CollectorRegistry) -> tuple[Gauge, Gauge]:
+    """Sessions that the process may open, and has open."""
+    return (
+        Gauge(
+            "gridproof_postgres_connections_budget",
+            "PostgreSQL sessions that this process opens at most, by kind",
+            ("kind",),
+            registry=registry,
+        ),
+        Gauge(
+            "gridproof_postgres_sessions",
+            "PostgreSQL sessions that this process has open, by kind",
+            ("kind",),
+            registry=registry,
+        ),
     )
 
 
 def show_budget(process: str, settings: Settings, registry: CollectorRegistry = REGISTRY) -> None:
-    """Set the metric of this process."""
-    gauge = _gauge(registry)
+    """Set the metrics of this process."""
+    allowed, opened = _gauges(registry)
     for kind, sessions in connection_budget(process, settings).items():
-        gauge.labels(kind).set(sessions)
+        allowed.labels(kind).set(sessions)
+        opened.labels(kind).set_function(partial(_open_sessions, kind))
+
+
+def _open_sessions(kind: str) -> int:
+    from adapters.postgres.connection.budget import BUDGET
+
+    return BUDGET.open_sessions().get(kind, 0)

@@ -80,3 +80,18 @@ def test_the_metric_shows_the_budget_of_the_process() -> None:
     name = "gridproof_postgres_connections_budget"
     assert registry.get_sample_value(name, {"kind": "locks"}) == 1
     assert registry.get_sample_value(name, {"kind": "pool"}) == 4
+
+
+def test_the_metric_shows_the_sessions_that_the_process_has_open() -> None:
+    registry, name, session = CollectorRegistry(), "gridproof_postgres_sessions", Mock(closed=False)
+    enforce_budget("dispatch", Settings())
+    try:
+        show_budget("dispatch", Settings(), registry)
+        assert registry.get_sample_value(name, {"kind": "pool"}) == 0
+        with BUDGET.place("gridproof pool") as place:
+            place.hold(session)
+        assert registry.get_sample_value(name, {"kind": "pool"}) == 1
+        session.closed = True
+        assert registry.get_sample_value(name, {"kind": "pool"}) == 0
+    finally:
+        BUDGET.set_limits(None, kind_of)
