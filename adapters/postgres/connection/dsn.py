@@ -1,5 +1,5 @@
-"""Connection parameters (DSN) that failover needs, added to the configured address where it does not set
-them.
+"""Connection parameters (DSN) that failover needs, and the schema, added to the configured address where it does not
+set them.
 
 An address may list several hosts (`postgresql://app@db-1:5432,db-2:5432/gridproof`). libpq tries them in this
 order and uses the first one that accepts writes.
@@ -8,10 +8,13 @@ order and uses the first one that accepts writes.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+_SCHEMA = "-c search_path=gridproof"
+"""Migrations and statements name tables without their schema."""
 _DEFAULTS = {
     # A standby also accepts connections but refuses writes. This skips it, also while it is being promoted.
     "target_session_attrs": "read-write",
@@ -55,8 +58,13 @@ def with_statement_timeout(dsn: str, seconds: int) -> str:
 
 def _with_defaults(database_url: str, defaults: Mapping[str, str]) -> str:
     try:
-        return make_conninfo("", **(dict(defaults) | conninfo_to_dict(database_url)))
+        return make_conninfo("", **_with_schema(dict(defaults) | conninfo_to_dict(database_url)))
     except psycopg.ProgrammingError:
         raise UnreadableAddress(
             "the address of PostgreSQL has a parameter that libpq does not know, or a broken %-escape"
         ) from None  # libpq quotes what it did not understand, which may be a password
+
+
+def _with_schema(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    options = str(parameters.get("options") or "")
+    return {**parameters, "options": options if "search_path" in options else f"{_SCHEMA} {options}".strip()}

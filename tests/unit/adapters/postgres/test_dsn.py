@@ -24,6 +24,15 @@ def test_parameters_of_the_dsn_override_the_defaults() -> None:
     assert (found["target_session_attrs"], found["tcp_user_timeout"]) == ("any", "1000")
 
 
+def test_an_address_without_a_search_path_gets_the_schema_and_keeps_its_options() -> None:
+    plain = conninfo_to_dict(for_failover("postgresql://app@db-1/gridproof"))
+    assert plain["options"] == "-c search_path=gridproof"
+    others = conninfo_to_dict(for_failover("postgresql://app@db-1/gridproof?options=-cjit%3Doff"))
+    assert others["options"] == "-c search_path=gridproof -cjit=off"
+    own = conninfo_to_dict(for_failover("postgresql://app@db-1/gridproof?options=-csearch_path%3Dother"))
+    assert own["options"] == "-csearch_path=other"
+
+
 def test_adding_the_defaults_twice_changes_nothing() -> None:
     assert for_failover(for_failover(PAIR)) == for_failover(PAIR)
 
