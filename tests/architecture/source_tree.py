@@ -43,7 +43,7 @@ def class_name(called: ast.expr) -> str:
 
 def committed_texts() -> list[Path]:
     """Every text file of the project, without caches, environments and data."""
-    folders = [*PACKAGES, "tests", "docs", ".ci"]
+    folders = [*PACKAGES, "tests", "docs", "deploy", ".ci"]
     below = [file for folder in folders for file in (ROOT / folder).rglob("*")]
     files = [file for file in [*ROOT.glob("*"), *below] if file.is_file() and "__pycache__" not in file.parts]
     return sorted(file for file in files if b"\0" not in file.read_bytes()[:1024])

@@ -18,7 +18,8 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "target", ["demo", "up", "test", "check", "lock", "chaos", "hosts", "gameday", "fault-storm", "clean"]
+    "target",
+    ["demo", "up", "test", "check", "lock", "chaos", "hosts", "charts", "gameday", "fault-storm", "clean"],
 )
 def test_make_has_the_target(target: str) -> None:
     outcome = make("--dry-run", target)
