@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,11 @@ def workers_that(attribute: str, value: str) -> set[str]:
 def test_the_chart_has_every_process_and_no_other() -> None:
     schema = SCHEMA["processes"]["properties"]
     assert set(PROCESSES) == set(VALUES["processes"]) == set(schema) == set(WORKERS)
+
+
+def test_the_chart_installs_this_release() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert chart["appVersion"] == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 
 def test_the_sessions_of_each_process_are_its_connection_budget() -> None:

@@ -1,8 +1,9 @@
-"""Each process starts with the arguments and variables of its manifest, on an empty database, and becomes ready where
-the manifest probes it."""
+"""Each process starts with the arguments and variables of its manifest, on an empty database, becomes ready where the
+manifest probes it, and needs no more memory for that than it requests."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -91,6 +92,20 @@ def started(
             process.wait(60)
 
 
+def resident_mib(process: subprocess.Popen[bytes]) -> float:
+    """The memory that the process holds."""
+    (line,) = re.findall(
+        r"^VmRSS:\s+(\d+) kB$", Path(f"/proc/{process.pid}/status").read_text(), re.MULTILINE
+    )
+    return int(line) / 1024
+
+
+def requested_mib(container: Manifest) -> float:
+    requested = container["resources"]["requests"]["memory"]
+    assert requested.endswith("Mi"), requested
+    return float(requested.removesuffix("Mi"))
+
+
 def answers(url: str) -> bool:
     try:
         return httpx.get(url, timeout=10).status_code == httpx.codes.OK
@@ -122,11 +137,11 @@ def test_each_process_becomes_ready_where_its_manifest_probes_it(
 
     with ExitStack() as running:
         waiting: dict[str, set[str]] = {}
-        processes = {}
+        processes, requested = {}, {}
         for container in (one for job in of_kind(manifests, "Deployment") for one in containers(job)):
             name, ports = container["name"], {"8080": free_port(), "9129": free_port()}
             environment = environment_of(container, secrets, tmp_path, ports)
-            log = tmp_path / f"{name}.log"
+            log, requested[name] = tmp_path / f"{name}.log", requested_mib(container)
             processes[name] = running.enter_context(started(container["args"], environment, log))
             declared = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
             waiting[name] = {
@@ -145,3 +160,6 @@ def test_each_process_becomes_ready_where_its_manifest_probes_it(
                 late = {name: (tmp_path / f"{name}.log").read_text()[-2_000:] for name in waiting}
                 assert time.monotonic() < deadline, late
                 time.sleep(0.25)
+        used = {name: resident_mib(process) for name, process in processes.items()}
+    print({name: f"{mib:.0f} of {requested[name]:.0f} MiB" for name, mib in used.items()})  # noqa: T201 - figures, with -s
+    assert {name: mib for name, mib in used.items() if mib > requested[name]} == {}

@@ -1,7 +1,7 @@
-{{/* Names and labels. */}}
+{{/* Names and labels. With what is added to a name it is short enough for a CronJob (52). */}}
 
 {{- define "gridproof.name" -}}
-{{- if contains "gridproof" .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{ else }}{{ printf "%s-gridproof" (.Release.Name | trunc 40 | trimSuffix "-") }}{{ end }}
+{{- if contains "gridproof" .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{ else }}{{ printf "%s-gridproof" (.Release.Name | trunc 30 | trimSuffix "-") }}{{ end }}
 {{- end }}
 
 {{/* The pods of the release; with `component` (of a dict with root and component) those of one process. */}}
