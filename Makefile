@@ -123,10 +123,12 @@ licences: $(VENV)/.tests
 COMPILE := env -u PIP_FIND_LINKS CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes \
 	--allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
+PRODUCT := --extra build --extra embedded --extra forecasting --extra files
+
 lock: $(VENV)/.tests
 	@test "$(MINOR)" = 3.11 || { echo "make lock: use Python 3.11, the lowest supported (PYTHON=python3.11)" >&2; exit 1; }
-	$(COMPILE) $(LOCK) --extra build --output-file requirements.lock pyproject.toml
-	$(COMPILE) $(LOCK) --extra build --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+	$(COMPILE) $(LOCK) $(PRODUCT) --output-file requirements.lock pyproject.toml
+	$(COMPILE) $(LOCK) $(PRODUCT) --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
 	$(COMPILE) $(LOCK) --output-file $(PATRONI_LOCK) $(PATRONI_LOCK:.lock=.in)
 	$(COMPILE) $(LOCK) --output-file $(CHARTS_LOCK) $(CHARTS_LOCK:.lock=.in)
 
