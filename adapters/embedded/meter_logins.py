@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import bcrypt
 import msgspec
 
 from adapters.embedded.broker_users import BROKER_USERS, users_text
@@ -150,6 +149,8 @@ def _store(folder: Path, logins: Mapping[str, str]) -> None:
 
 
 def _hashed(password: str) -> str:
+    import bcrypt  # of the extra `embedded`
+
     salt = bcrypt.gensalt(_HASH_COST, prefix=_HASH_PREFIX.strip("$").encode())
     return bcrypt.hashpw(password.encode(), salt).decode()
 

@@ -45,6 +45,7 @@ from interfaces.bootstrap.telemetry import (
     telemetry_retention,
     watch_lag,
 )
+from interfaces.extras import require_extras_of
 from interfaces.failpoints import failpoint
 from interfaces.settings.settings import Settings
 
@@ -63,13 +64,14 @@ Run = Callable[[Stores, asyncio.Event], Awaitable[None]]
 def run_worker(name: str, settings: Settings) -> None:
     """Run the worker until SIGTERM or SIGINT.
 
-    Raises any error that ends the worker; a supervisor restarts it.
+    Raises ExtraMissing before anything starts, and any error that ends the worker; a supervisor restarts it.
     """
     from interfaces.logs import configure_logs
 
     os.umask(0o077)  # the archive and the ledger's key are for this user alone
     settings = replace(settings, migration_database_url=None)  # the owner's role is for `gridproof migrate`
     configure_logs(settings, process=name)
+    require_extras_of([name])
     enforce_budget(name, settings)
     if name == "web":
         from interfaces.bootstrap.web import run_web

@@ -31,6 +31,7 @@ from interfaces.bootstrap import (
     without_server_credentials,
     worker_settings,
 )
+from interfaces.extras import require_extras_of
 from interfaces.log_files import LogFiles, LogRetention, LogRotation
 from interfaces.settings.settings import Settings
 from interfaces.system.private_files import make_private_folder
@@ -82,8 +83,9 @@ class RunningSystem:
     def start_servers(self) -> Settings:
         """Start the embedded servers and migrate; returns the settings with every address.
 
-        Raises AddressTaken before anything starts.
+        Raises AddressTaken or ExtraMissing before anything starts.
         """
+        require_extras_of(PROCESSES.values())
         from interfaces.workers.web.server import listening  # with it comes the whole of web
 
         listening(self.settings.http_host, self.settings.http_port).close()

@@ -10,6 +10,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from interfaces.extras import missing_extra
+
 OUR_PACKAGES = frozenset({"domain", "application", "projections", "adapters", "interfaces"})
 
 
@@ -41,6 +43,8 @@ def to_click_exception(error: Exception) -> click.ClickException | None:
     The texts of this project's own errors already say what to do next.
     """
     package = type(error).__module__.partition(".")[0]
+    if (missing := missing_extra(error)) is not None:
+        return CliError(str(missing))
     if (ended := _ended_system(error)) is not None:
         return CliError(f"{str(error).strip()}\n{ended}")
     if package in OUR_PACKAGES:

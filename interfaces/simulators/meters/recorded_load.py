@@ -117,10 +117,8 @@ def _number(text: str | None) -> float:
 
 
 def _parquet_rows(path: Path) -> Iterator[Row]:
-    try:
-        import pyarrow.parquet
-    except ImportError as error:
-        raise UnreadableReadings(f"{path}: install gridproof[parquet], or give a CSV file") from error
+    import pyarrow.parquet
+
     table = pyarrow.parquet.read_table(path)
     missing = {"facility", "timestamp", "load_kwh"} - set(table.column_names)
     if missing:

