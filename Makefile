@@ -9,6 +9,10 @@
 #   make hosts                 several hosts as network namespaces, with clusters on them (as root); CI runs the shortest
 #   make charts                lint and render the Helm chart, hold it against the schemas of Kubernetes and our policies
 #   make gameday               cause alerts on a running system, run their runbooks, and see them end; not part of CI
+#   make image                 build the image and run the demo in it (as root, with Debian's buildah and podman); not part of CI
+#   make wheels                build/wheels, from which the Containerfile builds; IMAGE_PYTHON=3.13
+#   make sbom                  build/sbom.json, the packages of an install with EXTRAS=embedded,forecasting,files
+#   make audit-dependencies    known vulnerabilities of what is locked; fails where advisories are out of reach
 #   make screenshots           the pictures of docs/screenshots, from a demo in Debian's chromium
 #   make quick                 unit, property (in small) and architecture tests; no servers
 #   make bench                 measure this machine; NAME="append command", SCALE=0.1, OUTPUT=figures.jsonl
@@ -29,6 +33,8 @@ SCALE   ?= 1
 OUTPUT  ?= build/figures.jsonl
 BASE    ?=
 ROUNDS  ?= 3
+IMAGE_PYTHON ?= 3.13
+EXTRAS  ?= embedded,forecasting,files
 # Tests run side by side, the tests of one file in one process; every process has servers of its own.
 BESIDE  ?= 6
 
@@ -53,7 +59,7 @@ HELM_LOCK    := tests/charts/helm.lock
 PROJECT := $(PIP) install --quiet --no-deps --no-build-isolation --no-index --editable .
 
 .PHONY: demo up test quick bench bench-compare check lint format types layers licences lock chaos hosts charts gameday patroni screenshots \
-	fault-storm clean
+	fault-storm image wheels sbom audit-dependencies clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.runs
@@ -63,7 +69,7 @@ up: $(VENV)/.runs
 	$(BIN)/gridproof up
 
 # Tests and the parts of a benchmark run side by side, as the workers do: threads of numpy would only wait for each other.
-test quick chaos hosts charts gameday bench bench-compare: export OPENBLAS_NUM_THREADS := 1
+test quick chaos hosts charts gameday image bench bench-compare: export OPENBLAS_NUM_THREADS := 1
 test: $(VENV)/.tests
 	$(BIN)/python -m pytest -n $(BESIDE) --dist loadfile --no-loadscope-reorder -m "not chaos and not slow and not hosts and not charts" $(TESTS)
 
@@ -90,6 +96,27 @@ charts: $(VENV)/.tests $(CHARTS)/.installed
 
 gameday: $(VENV)/.tests
 	$(BIN)/python -m pytest -m slow -o faulthandler_timeout=1200 tests/gameday
+
+image: $(VENV)/.tests
+	$(BIN)/python -m pytest -m slow -o faulthandler_timeout=7200 tests/image
+
+# Exactly what is locked, for the image's Python, and pip to install it with.
+wheels: $(VENV)/.tests
+	@rm -rf build/wheels && mkdir -p build
+	@sed -n '/^pip==/,/[^\\]$$/p' requirements-dev.lock > build/pip.lock
+	$(PIP) download --quiet --require-hashes --no-deps --only-binary :all: --python-version $(IMAGE_PYTHON) \
+		--dest build/wheels --requirement requirements.lock --requirement build/pip.lock
+	$(BIN)/python -m hatchling build -t wheel -d build/wheels
+
+sbom: $(VENV)/.tests
+	@test -d build/wheels || $(MAKE) wheels
+	$(PIP) install --quiet --dry-run --ignore-installed --no-index --find-links build/wheels --only-binary :all: \
+		--python-version $(IMAGE_PYTHON) --target build/none --report build/report.json "gridproof[$(EXTRAS)]"
+	$(BIN)/python -m tests.supply_chain.locked_packages < build/report.json > build/packages.txt
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --of JSON -o build/sbom.json build/packages.txt
+
+audit-dependencies: $(VENV)/.tests
+	$(BIN)/python -m tests.supply_chain.audit_dependencies requirements.lock
 
 patroni: $(PATRONI)/.installed
 

@@ -15,6 +15,7 @@ _PACKAGE = {
     "ip": "iproute2",
     "amtool": "prometheus-alertmanager",
     "mosquitto_pub": "mosquitto-clients",
+    "systemd-analyze": "systemd",
 }
 
 
