@@ -57,12 +57,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
 def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     if not wanted or context.resilient_parsing:
         return
-    from importlib.metadata import PackageNotFoundError, version
+    from application.release import RELEASE
 
-    try:
-        click.echo(f"gridproof {version('gridproof')}")
-    except PackageNotFoundError:
-        click.echo("gridproof, run from its source folder without being installed")
+    click.echo(f"gridproof {RELEASE}")
     context.exit()
 
 

@@ -16,6 +16,7 @@ Examples:
 The owner's role is named by GRIDPROOF_MIGRATION_DATABASE_URL. Migrate before the processes of a new release start: an
 expanding migration takes nothing away from those that run. A contracting one does, so it is held back until you say, by
 --contract, the oldest release that any process of the system still has. On an empty database everything is applied.
+A contracting migration is refused while a process that is older than it needs is connected: the message names it.
 
 After a dump was loaded into a new cluster, or pg_upgrade, every process refuses the server until you say, by
 --accept-cluster, that it continues the log. The message of the refusal names the system identifier. First stop the
@@ -103,6 +104,8 @@ def _check(context: click.Context, *, as_json: bool) -> None:
             needed = found.needs.get(name)
             needs = f", needs release {needed} everywhere: --contract {needed}" if needed else ""
             click.echo(f"pending {name}: {found.kinds[name]}{needs}")
+        for process in found.older_processes:
+            click.echo(f"older {process}: stop it before you contract")
         for name in found.ahead:
             click.echo(f"ahead {name}: a newer release applied it")
         for problem in found.problems:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Event
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +21,7 @@ from interfaces.cli.worker import WORKERS
 from interfaces.demo.setup import issue_key, portfolio_of, register
 from interfaces.settings.settings import read_settings
 from interfaces.simulators.sample_portfolio import PROGRAM_ID, UTILITY_ID, modelled_facilities
+from tests.balanced_client import BalancedClient, Requests, notifications, reads
 from tests.hosts.figures import record
 from tests.hosts.nats_cluster import mqtt_url
 from tests.hosts.network import Host, Network, network
@@ -32,8 +30,6 @@ from tests.hosts.workers import HTTP, STARTED_WITHIN_S, WorkerHosts, worker_host
 pytestmark = pytest.mark.hosts
 FACILITIES = 5
 REQUESTS = 100
-ANSWERED_WITHIN_S = 60.0
-PAUSE_S = 0.02
 READS = (
     "/api/dr-events?limit=100",
     "/api/facilities?limit=100",
@@ -46,50 +42,6 @@ SETTINGS = {
     "GRIDPROOF_QUEUE_DEPTH": MANY,
     "GRIDPROOF_WAITING_PER_UTILITY": MANY,
 }
-
-
-@dataclass
-class Client:
-    """Calls the web processes as through a balancer: one that does not take a request, or closes the connection
-    without an answer, is passed over for the other."""
-
-    host: Host
-    servers: Sequence[Host]
-    request: Callable[[int], httpx.Request]
-    """The next request, without its server."""
-    answers: list[httpx.Response] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
-    passed_over: Counter[str] = field(default_factory=Counter)
-    """Error of a connection -> how often."""
-    longest_s: float = 0.0
-
-    def running(self) -> AbstractContextManager[None]:
-        return self.host.running(self._run)
-
-    def _run(self, stop: Event) -> None:
-        with httpx.Client(timeout=ANSWERED_WITHIN_S) as http:
-            number = 0
-            while not stop.wait(PAUSE_S):
-                began = time.monotonic()
-                self._send(http, self.request(number), number)
-                self.longest_s = max(self.longest_s, time.monotonic() - began)
-                number += 1
-
-    def _send(self, http: httpx.Client, request: httpx.Request, number: int) -> None:
-        first = number % len(self.servers)
-        for server in (*self.servers[first:], *self.servers[:first]):
-            request.url = request.url.copy_with(host=server.address, port=HTTP)
-            request.headers["Host"] = f"{server.address}:{HTTP}"
-            try:
-                answer = http.send(request)
-            except httpx.TransportError as error:
-                self.passed_over[type(error).__name__] += 1
-                continue
-            self.answers.append(answer)
-            if answer.status_code >= 500 or answer.status_code == 429:
-                self.failed.append(f"{answer.status_code} {request.url}: {answer.text[:300]}")
-            return
-        self.failed.append(f"no server took {request.url}")
 
 
 @dataclass(frozen=True)
@@ -132,36 +84,13 @@ def set_up(stores: Stores) -> Keys:
     )
 
 
-def reading(keys: Keys) -> Callable[[int], httpx.Request]:
-    def request(number: int) -> httpx.Request:
-        path = READS[number % len(READS)]
-        return httpx.Request("GET", f"http://web{path}", headers={"Authorization": f"Bearer {keys.admin}"})
-
-    return request
-
-
-def notifying(keys: Keys) -> Callable[[int], httpx.Request]:
-    """Each notification asks for another six hours; what is sent again has the same id."""
-    run, facilities = secrets.token_hex(4), [one.facility_id for one in sample_portfolio().facilities]
-    begin = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) + timedelta(days=2)
-
-    def request(number: int) -> httpx.Request:
-        starts_at = begin + timedelta(hours=6 * (number % 1_000))
-        body: dict[str, Any] = {
-            "notification_id": f"n-{run}-{number}",
-            "event_id": f"e-{run}-{number}",
-            "modification_number": 0,
-            "program": PROGRAM_ID,
-            "starts_at": starts_at.isoformat(),
-            "ends_at": (starts_at + timedelta(minutes=30)).isoformat(),
-            "target_reduction_kw": 20.0,
-            "facility_ids": facilities,
-            "priority": 1,
-        }
-        key = {"Authorization": f"Bearer {keys.utility}"}
-        return httpx.Request("POST", "http://web/webhooks/utility/dr-notification", json=body, headers=key)
-
-    return request
+def notifying(keys: Keys) -> Requests:
+    return notifications(
+        keys.utility,
+        facility_ids=[one.facility_id for one in sample_portfolio().facilities],
+        program_id=PROGRAM_ID,
+        begin=datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) + timedelta(days=2),
+    )
 
 
 def ready(client: Host, server: Host) -> bool:
@@ -189,9 +118,12 @@ def test_no_request_fails_while_every_process_is_restarted(lan: Network, workers
     keys = with_stores(set_up)
     for host in hosts:
         wait_until_ready(host)
-    reader, utility = (Client(client, hosts, make(keys)) for make in (reading, notifying))
+    servers = [httpx.URL(f"http://{host.address}:{HTTP}") for host in hosts]
+    reader, utility = (
+        BalancedClient(servers, requests) for requests in (reads(keys.admin, READS), notifying(keys))
+    )
     began = time.monotonic()
-    with reader.running(), utility.running():
+    with client.running(reader.run), client.running(utility.run):
         for worker in WORKERS:
             for host in hosts:
                 workers.restart(host, worker)

@@ -25,6 +25,8 @@ from tests.upgrades.restored_release import RestoredRelease
 ROOT = Path(__file__).resolve().parents[2]
 SPEED = 120.0
 WITHIN_S = 240.0
+METER_CADENCE_S = 60.0
+"""Of the clock."""
 SECRET = {"GRIDPROOF_SECRET_DEMO_CALLBACKS": "made up"}
 """The portfolio of the demo names it."""
 GENEROUS = {
@@ -81,39 +83,51 @@ def resumed_system(release: RestoredRelease, folder: Path) -> Iterator[ResumedSy
         "started_at": datetime.now(UTC).isoformat(),
         "speed": SPEED,
     }
-    with nats_server() as nats, valkey_server() as valkey:
-        spec = {
-            "portfolio": str(release.data / "portfolio.json"),
-            "directory": str(folder),
-            "clock": clock,
-            "mqtt_url": nats.meters_mqtt_url,
-            "meter_cadence_s": 60.0,
+    with (
+        nats_server() as nats,
+        valkey_server() as valkey,
+        world_process(release, folder, clock, str(nats.meters_mqtt_url)) as world,
+    ):
+        environ = {
+            **release.environ,
+            **{f"GRIDPROOF_CLOCK_{name.upper()}": str(value) for name, value in clock.items()},
+            **SECRET,
+            **GENEROUS,
+            "GRIDPROOF_NATS_URL": nats.nats_url,
+            "GRIDPROOF_MQTT_URL": nats.mqtt_url,
+            "GRIDPROOF_REDIS_URL": valkey.redis_url,
+            "GRIDPROOF_WEATHER_URL": world["weather"],
+            "GRIDPROOF_HTTP_BIND": f"127.0.0.1:{_free_port()}",
+            "GRIDPROOF_ALLOW_PRIVATE_CALLBACKS": "true",
         }
-        (folder / "spec.json").write_text(json.dumps(spec))
-        with _process(folder, SECRET, "simulate", "world", "--spec", str(folder / "spec.json")) as world:
-            environ = {
-                **release.environ,
-                **{f"GRIDPROOF_CLOCK_{name.upper()}": str(value) for name, value in clock.items()},
-                **SECRET,
-                **GENEROUS,
-                "GRIDPROOF_NATS_URL": nats.nats_url,
-                "GRIDPROOF_MQTT_URL": nats.mqtt_url,
-                "GRIDPROOF_REDIS_URL": valkey.redis_url,
-                "GRIDPROOF_WEATHER_URL": world["weather"],
-                "GRIDPROOF_HTTP_BIND": f"127.0.0.1:{_free_port()}",
-                "GRIDPROOF_ALLOW_PRIVATE_CALLBACKS": "true",
-            }
-            moved = _portfolio_at(world["bms"], release.data / "portfolio.json", folder / "portfolio.json")
-            release.document("facilities", "import", moved, environ=environ)
-            with _process(folder, environ, "up") as up:
-                yield ResumedSystem(
-                    release=release,
-                    url=up["ready"],
-                    callback_url=world["callback"],
-                    journal=folder / "bms-journal.jsonl",
-                    environ=environ,
-                    started_at=datetime.fromisoformat(str(clock["started_at"])),
-                )
+        moved = moved_portfolio(world["bms"], release.data / "portfolio.json", folder / "portfolio.json")
+        release.document("facilities", "import", moved, environ=environ)
+        with _process(folder, environ, "up") as up:
+            yield ResumedSystem(
+                release=release,
+                url=up["ready"],
+                callback_url=world["callback"],
+                journal=folder / "bms-journal.jsonl",
+                environ=environ,
+                started_at=datetime.fromisoformat(str(clock["started_at"])),
+            )
+
+
+@contextmanager
+def world_process(
+    release: RestoredRelease, folder: Path, clock: Mapping[str, object], mqtt_url: str
+) -> Iterator[dict[str, str]]:
+    """The simulated world, with its journals in `folder`; its addresses by name."""
+    spec = {
+        "portfolio": str(release.data / "portfolio.json"),
+        "directory": str(folder),
+        "clock": clock,
+        "mqtt_url": mqtt_url,
+        "meter_cadence_s": METER_CADENCE_S,
+    }
+    (folder / "spec.json").write_text(json.dumps(spec))
+    with _process(folder, SECRET, "simulate", "world", "--spec", str(folder / "spec.json")) as world:
+        yield world
 
 
 @contextmanager
@@ -154,7 +168,7 @@ def _process(folder: Path, environ: Mapping[str, str], *arguments: str) -> Itera
             started.communicate()
 
 
-def _portfolio_at(bms_url: str, portfolio: Path, moved: Path) -> Path:
+def moved_portfolio(bms_url: str, portfolio: Path, moved: Path) -> Path:
     """A copy of the portfolio whose buildings are at `bms_url`."""
     content = json.loads(portfolio.read_text())
     for facility in content["facilities"]:

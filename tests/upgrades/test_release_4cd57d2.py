@@ -5,10 +5,8 @@ The tests run in the order of an upgrade; those before the last only add to the 
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,13 @@ import httpx
 import pytest
 
 from tests.servers import PostgresServer
+from tests.upgrades.dr_event_of_today import (
+    FACILITIES,
+    import_what_meters_missed,
+    is_forecast_fully,
+    is_over,
+    requested_dr_event,
+)
 from tests.upgrades.restored_release import (
     Dump,
     RestoredRelease,
@@ -30,13 +35,7 @@ from tests.upgrades.resumed_system import ResumedSystem, resumed_system, until
 FOLDER = Path(__file__).resolve().parent / "release_4cd57d2"
 MOST_BYTES = 3_000_000
 COMPLETED, BLOCKED, NEW = "UTIL-2026-0042", "UTIL-2026-0043", "UTIL-2026-0044"
-FACILITIES = [f"fac-{number:03}" for number in range(1, 6)]
 IN_MAINTENANCE = "fac-005"
-QUARTER = timedelta(minutes=15)
-LEAD = timedelta(minutes=12)
-"""A little more than the program's notice."""
-WINDOW = timedelta(minutes=30)
-TARGET_KW = 150.0
 ALLOWED: dict[str, dict[str, int]] = {
     "utility": {"/api/dr-events": 200, "/api/portfolio": 403, "/api/operations": 403},
     "operator": {"/api/portfolio": 200, "/api/dead-letters": 200, "/api/operations": 200},
@@ -237,23 +236,10 @@ def test_a_new_dr_event_completes_and_the_ledger_verifies(system: ResumedSystem,
     body = {"action": "end"}
     path = f"/api/facilities/{IN_MAINTENANCE}/maintenance"
     assert system.request("operator", "POST", path, body).status_code == 200
-    import_what_meters_missed(system, tmp_path / "missed.csv")
+    import_what_meters_missed(system, tmp_path / "missed.csv", since=system.release.dump.clock_at)
     until(lambda: all(map(partial(is_forecast_fully, system), FACILITIES)), "forecasts of full quality")
 
-    starts_at = next_quarter(system.now() + LEAD)
-    notification = {
-        "notification_id": "n-upgraded",
-        "event_id": NEW,
-        "program": "summer-peak",
-        "starts_at": starts_at.isoformat(),
-        "ends_at": (starts_at + WINDOW).isoformat(),
-        "target_reduction_kw": TARGET_KW,
-        "facility_ids": FACILITIES,
-        "callback_url": system.callback_url,
-    }
-    answer = system.request("utility", "POST", "/webhooks/utility/dr-notification", notification)
-    assert answer.status_code == 202, answer.text
-    path = f"/api/dr-events/{answer.json()['dr_event_id']}"
+    path = requested_dr_event(system, NEW)
     until(lambda: is_over(system, path), "the DR event is completed, measured and reported")
 
     row, dispatches = system.get(path), system.get(f"{path}/dispatches")["items"]
@@ -275,48 +261,3 @@ def test_a_new_dr_event_completes_and_the_ledger_verifies(system: ResumedSystem,
     assert system.release.run("audit", "prove", NEW, "--out", proof, environ=system.environ).exit_code == 0
     assert system.document("audit", "check", proof)["holds"]
     assert all(one["equal"] for one in system.document("projections", "verify", "--all")["verified"])
-
-
-def import_what_meters_missed(system: ResumedSystem, file: Path) -> None:
-    """Import the load between the dump and the start, because forecasts need nine tenths of the last day."""
-    last = next_quarter(system.now()) - QUARTER
-    first = next_quarter(system.release.dump.clock_at - timedelta(hours=2))
-    span = ["--from", first - timedelta(hours=1), "--to", last]
-    with file.open("w", newline="") as content:
-        rows = csv.writer(content)
-        rows.writerow(["facility", "timestamp", "load_kwh"])
-        for facility_id in FACILITIES:
-            steps = system.document("telemetry", "history", facility_id, *map(text, span))["steps"]
-            kwh = next(step["kwh"] for step in steps if step["kwh"])
-            rows.writerows(
-                [facility_id, (first + QUARTER * number).isoformat(), kwh]
-                for number in range((last - first) // QUARTER)
-            )
-    system.document("telemetry", "import", file)
-
-
-def is_forecast_fully(system: ResumedSystem, facility_id: str) -> bool:
-    answer = system.request("admin", "GET", f"/api/facilities/{facility_id}/forecast")
-    return answer.status_code == 200 and answer.json()["data_quality"] == "full"
-
-
-def is_over(system: ResumedSystem, path: str) -> bool:
-    answer = system.request("admin", "GET", path)
-    if answer.status_code != 200:
-        return False  # not in the read model yet
-    row = answer.json()
-    callbacks = row["callbacks"].values()
-    return (
-        (row["status"], row["settlement_status"]) == ("completed", "measured")
-        and any(callback["kind"] == "measured" for callback in callbacks)
-        and all(callback["state"] != "requested" for callback in callbacks)
-    )
-
-
-def next_quarter(moment: datetime) -> datetime:
-    quarter_s = int(QUARTER.total_seconds())
-    return datetime.fromtimestamp(-(-int(moment.timestamp()) // quarter_s) * quarter_s, tz=UTC)
-
-
-def text(value: object) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)

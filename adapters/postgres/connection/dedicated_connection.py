@@ -14,7 +14,7 @@ from psycopg.pq.abc import PGresult
 
 from adapters.postgres.connection.pipeline import Call, PipelinedStatements
 from adapters.postgres.connection.pool import check_idle
-from adapters.postgres.connection.session import open_session
+from adapters.postgres.connection.session import open_session, with_release
 
 STATEMENT_TIMEOUT_S = 10
 TRANSACTION_TIMEOUT_S = 15
@@ -33,7 +33,7 @@ class DedicatedSession(NamedTuple):
     connection: Connection[tuple[Any, ...]]
     statements: PipelinedStatements
     name: str
-    """The connection's `application_name`, which is unique."""
+    """The connection's `application_name` as the server shows it, which is unique."""
 
 
 class DedicatedConnection:
@@ -100,7 +100,8 @@ class DedicatedConnection:
             f"{INDEX_LOOKUP_OPTIONS}",
         )
         try:
-            return DedicatedSession(connection, PipelinedStatements(connection, self._statements), name)
+            statements = PipelinedStatements(connection, self._statements)
+            return DedicatedSession(connection, statements, with_release(name))
         except BaseException:
             connection.close()
             raise

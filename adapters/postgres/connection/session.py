@@ -1,4 +1,5 @@
-"""Sessions of PostgreSQL: the one place that opens them, so that each counts against the budget of its process.
+"""Sessions of PostgreSQL: the one place that opens them, so that each counts against the budget of its process, and
+says the release of the process.
 
 A server that was stopped (SIGSTOP) or waits for its disk keeps none of its own time-outs, and TCP keepalives
 still succeed. Without a deadline on the client's side such a session would block its caller for ever.
@@ -22,6 +23,7 @@ from adapters.postgres.connection.timeline import (
     Timeline,
     read_server,
 )
+from application.release import RELEASE
 
 CONNECT_WITHIN_S = 5
 """For each host of the address."""
@@ -79,8 +81,9 @@ class Session(_Fenced, psycopg.Connection[Any]):
 
     @classmethod
     def connect(cls, conninfo: str = "", **options: Any) -> Self:
-        with BUDGET.place(_application_name(conninfo, options)) as place:
-            session = super().connect(conninfo, **options)
+        name = _application_name(conninfo, options)
+        with BUDGET.place(name) as place:
+            session = super().connect(conninfo, **options | {"application_name": with_release(name)})
             place.hold(session)
         return session
 
@@ -108,8 +111,9 @@ class AsyncSession(_Fenced, psycopg.AsyncConnection[Any]):
 
     @classmethod
     async def connect(cls, conninfo: str = "", **options: Any) -> Self:
-        with BUDGET.place(_application_name(conninfo, options)) as place:
-            session = await super().connect(conninfo, **options)
+        name = _application_name(conninfo, options)
+        with BUDGET.place(name) as place:
+            session = await super().connect(conninfo, **options | {"application_name": with_release(name)})
             place.hold(session)
         return session
 
@@ -155,6 +159,13 @@ async def open_async_session(
         application_name=application_name,
         **parameters,
     )
+
+
+def with_release(application_name: str, release: str = RELEASE) -> str:
+    """The name that the server shows. A name with a holder (`turn ingest x/HOLDER`) gets the release as a third part:
+    holders are counted by the second one, also by older releases."""
+    separator = "/" if "/" in application_name else " "
+    return f"{application_name}{separator}{release}".strip()
 
 
 def _application_name(conninfo: str, options: dict[str, Any]) -> str:

@@ -34,6 +34,8 @@ class SchemaCheck(msgspec.Struct, frozen=True, kw_only=True):
     ahead: list[str]
     """Applied by a newer release, which is normal during an upgrade."""
 
+    older_processes: list[str]
+    """Connected, and older than what a pending contracting migration needs: it would be refused."""
     is_empty: bool
     """No migration was ever applied, so no release can be running."""
 
@@ -53,8 +55,14 @@ def check_schema(owner_dsn: str) -> SchemaCheck:
     files = migrate.migration_files()
     applied = migrate.applied_digests(owner_dsn)
     pending = [name for name, _ in files if name not in applied]
+    seen = migrate.connected_processes(owner_dsn) if applied else []
     newest = max((name for name, _ in files if name in applied), default="")
     labels = {name: label_of(sql) for name, sql in files}
+    needs = {
+        name: label.needs_release
+        for name in pending
+        if (label := labels[name]) is not None and label.needs_release is not None
+    }
     return SchemaCheck(
         pending=pending,
         kinds={name: label.kind if (label := labels[name]) else "expand" for name in pending},
@@ -71,11 +79,8 @@ def check_schema(owner_dsn: str) -> SchemaCheck:
                 if name < newest
             ),
         ],
-        needs={
-            name: label.needs_release
-            for name in pending
-            if (label := labels[name]) is not None and label.needs_release is not None
-        },
+        needs=needs,
+        older_processes=[str(one) for one in seen if any(map(one.is_older_than, needs.values()))],
         ahead=sorted(applied.keys() - labels.keys()),
         is_empty=not applied,
     )

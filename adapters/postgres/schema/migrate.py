@@ -1,6 +1,7 @@
 """Migrations: plain SQL files that the owner's role applies in order, each once and in its own transaction.
 
-A contracting migration is applied only if no process older than the release that it names can be running.
+A contracting migration is applied only if the operator says that no process older than the release that it names is
+running, and none is connected.
 """
 
 import re
@@ -14,7 +15,9 @@ import psycopg
 
 from adapters.postgres.connection.session import open_session
 from adapters.postgres.coordination.session_locks import NUMBERS, lock_session_dsn, wait_for_lock
+from adapters.postgres.schema.older_processes import SeenProcess, refusal, seen_processes
 from adapters.postgres.schema.worker_roles import grant_to_worker_roles
+from application.release import release_of
 
 LOCK_KEY = 7_214_001
 MIGRATE = "gridproof migrate"
@@ -30,7 +33,6 @@ CREATE TABLE IF NOT EXISTS gridproof.migrations (
 """
 Kind = Literal["expand", "contract"]
 _LABEL = re.compile(r"-- (expand|contract: needs release (\d+\.\d+(?:\.\d+)?))\s*$")
-_RELEASE = re.compile(r"\d+(\.\d+){1,2}")
 
 
 class MigrationError(Exception):
@@ -39,6 +41,10 @@ class MigrationError(Exception):
 
 class ContractingMigrationDue(MigrationError):
     """This release needs a migration that comes after a contracting one, which may not be applied yet."""
+
+
+class OlderProcessesRunning(MigrationError):
+    """A contracting migration would take away what a connected process uses."""
 
 
 class MigrationResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +75,15 @@ def applied_digests(owner_dsn: str) -> dict[str, str]:
     return {str(name): str(digest) for name, digest in rows}
 
 
+def connected_processes(owner_dsn: str, *, app_role: str = APP_ROLE) -> list[SeenProcess]:
+    """The processes that are connected to the database now, with their releases. Raises MigrationError."""
+    try:
+        with open_session(owner_dsn, MIGRATE, connect_within_s=10) as connection:
+            return seen_processes(connection, app_role)
+    except psycopg.OperationalError as error:
+        raise _unreachable(error) from error
+
+
 def migrate(
     owner_dsn: str, *, app_role: str = APP_ROLE, oldest_release: str | None = None, alone: bool = False
 ) -> MigrationResult:
@@ -78,7 +93,8 @@ def migrate(
     workers, where they exist, get their parts of them. `oldest_release`
     is the oldest release that any process runs; `alone` says that no process runs. In an empty database none
     can be running. Without either, a contracting migration is held back, and a migration after it raises
-    ContractingMigrationDue.
+    ContractingMigrationDue. One that is not held back raises OlderProcessesRunning while an older process is connected,
+    and nothing is applied.
     """
     if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", app_role):
         raise MigrationError(f"{app_role!r} is no plain role name; create one like {APP_ROLE}")
@@ -87,6 +103,8 @@ def migrate(
         due = [(name, sql) for name, sql in migration_files() if name not in applied]
         held_back = {} if alone or not applied else _held_back(due, oldest_release)
         due = _before(due, held_back)
+        if applied and not alone:
+            _check_older_processes(connection, due, app_role)
         for name, sql in due:
             _apply(connection, name, sql, app_role)
         with connection.transaction():
@@ -119,6 +137,19 @@ def _before(due: Sequence[tuple[str, str]], held_back: dict[str, str]) -> list[t
             f"`gridproof migrate --contract {held_back[first]}`"
         )
     return list(due[:allowed])
+
+
+def _check_older_processes(
+    connection: psycopg.Connection[tuple[object, ...]], due: Iterable[tuple[str, str]], app_role: str
+) -> None:
+    """Whoever says which releases run may be wrong."""
+    for name, sql in due:
+        label = label_of(sql)
+        if label is not None and label.needs_release is not None:
+            needs = label.needs_release
+            older = [one for one in seen_processes(connection, app_role) if one.is_older_than(needs)]
+            if older:
+                raise OlderProcessesRunning(refusal(name, needs, older))
 
 
 def _connected(owner_dsn: str) -> psycopg.Connection[tuple[object, ...]]:
@@ -176,11 +207,3 @@ def label_of(sql: str) -> Label | None:
     if match is None:
         return None
     return Label("expand") if match[1] == "expand" else Label("contract", match[2])
-
-
-def release_of(written: str) -> tuple[int, ...]:
-    """`1.2` or `1.2.3` as a comparable tuple; 1.2 equals 1.2.0. Raises ValueError."""
-    if _RELEASE.fullmatch(written) is None:
-        raise ValueError(f"{written!r} is no release, such as 1.2 or 1.2.3")
-    numbers = tuple(map(int, written.split(".")))
-    return numbers + (0,) * (3 - len(numbers))

@@ -35,7 +35,7 @@ _APART_S = 4.0
 _AT_WORK = """
 SELECT DISTINCT a.pid FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid
 WHERE l.locktype = 'advisory' AND l.mode = 'ExclusiveLock' AND l.granted
-    AND a.application_name = %s
+    AND starts_with(a.application_name, %s)
 """
 _SESSIONS = {"ingest": "turn ingest", "aggregate": "gridproof partitions"}
 _STORED = """

@@ -13,8 +13,8 @@ from adapters.postgres.schema.migrate import (
     MigrationResult,
     migrate,
     migration_files,
-    release_of,
 )
+from application.release import release_of
 from tests.servers import Database
 
 NAMES = [name for name, _ in migration_files()]

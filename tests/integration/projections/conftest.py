@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from adapters.postgres.connection.session import with_release
 from adapters.postgres.event_store.event_store import PostgresEventStore
 from adapters.postgres.read_model.projector import Projector
 from adapters.postgres.read_model.read_models import PostgresReadModels
@@ -78,7 +79,7 @@ class ReadSide:
                 "SELECT a.pid, EXISTS (SELECT 1 FROM pg_locks l WHERE l.pid = a.pid AND l.locktype = 'advisory' "
                 "AND l.granted) FROM pg_stat_activity a WHERE a.application_name = %s AND a.datname = %s "
                 "ORDER BY a.backend_start",
-                (f"projection {name}", self.database.name),
+                (with_release(f"projection {name}"), self.database.name),
             ).fetchall()
 
     def kill_session(self, pid: int) -> None:

@@ -20,7 +20,7 @@ from tests.integration.projections.stored_log import StoppedClock
 from tests.property.projections.projected_logs import walked
 from tests.servers import PostgresServer, suspended
 
-OF_WAITS = "FROM pg_stat_activity WHERE datname = %s AND application_name = 'gridproof waits'"
+OF_WAITS = "FROM pg_stat_activity WHERE datname = %s AND application_name LIKE 'gridproof waits %%'"
 
 
 def sessions(read_side: ReadSide) -> int:

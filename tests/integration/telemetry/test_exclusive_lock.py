@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 import psycopg
 import pytest
 
+from adapters.postgres.connection.session import with_release
 from adapters.postgres.coordination import session_locks
 from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveLock, exclusive_session
 from tests.servers import Database, PostgresServer
@@ -61,7 +62,7 @@ def _end_sessions(database: Database, *, and_take_it: bool) -> psycopg.Connectio
     admin = psycopg.connect(database.admin_dsn, autocommit=True)
     admin.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s",
-        (f"turn {NAME}",),
+        (with_release(f"turn {NAME}"),),
     )
     if and_take_it:
         admin.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (NAME,))

@@ -95,7 +95,7 @@ def end_sessions(database: Database, *, only_holders: bool = False, connection_l
         admin.execute(f'ALTER DATABASE "{name}" CONNECTION LIMIT {connection_limit}'.encode())
         admin.execute(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database()"
-            f" AND application_name = 'gridproof partitions' AND {holders if only_holders else 'true'}".encode()
+            f" AND application_name LIKE 'gridproof partitions %' AND {holders if only_holders else 'true'}".encode()
         )
 
 

@@ -29,7 +29,7 @@ def end_sessions(database: Database) -> None:
     with psycopg.connect(database.admin_dsn, autocommit=True) as admin:
         admin.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE application_name = 'gridproof locks' AND datname = current_database()"
+            " WHERE application_name LIKE 'gridproof locks %' AND datname = current_database()"
         )
 
 

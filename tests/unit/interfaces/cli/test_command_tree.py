@@ -9,6 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from application.release import RELEASE
 from interfaces.cli import COMMANDS, main
 
 
@@ -114,4 +115,4 @@ def test_the_version_is_printed() -> None:
     result = CliRunner().invoke(main, ["--version"])
 
     assert result.exit_code == 0
-    assert result.output.startswith("gridproof")
+    assert result.output == f"gridproof {RELEASE}\n"
