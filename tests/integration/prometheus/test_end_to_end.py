@@ -1,11 +1,8 @@
 """From the register to a person: web process, Prometheus, Alertmanager, webhook; and a database that is away."""
 
 import json
-import os
-import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -20,11 +17,10 @@ from adapters.embedded.loopback import free_port
 from interfaces.bootstrap import open_stores
 from interfaces.settings.settings import read_settings
 from tests.architecture.prometheus_rules import FILE
+from tests.integration.prometheus.processes import eventually, running
 from tests.servers import Database
 
 DebianCommand = Callable[[str], Path]
-WITHIN_S = 120.0
-"""Prometheus scrapes each second here, and every 15 s by docs/prometheus."""
 
 
 @dataclass
@@ -88,28 +84,6 @@ def alertmanager_config(folder: Path, url: str) -> Path:
     file = folder / "alertmanager.yml"
     file.write_text(yaml.safe_dump(config))
     return file
-
-
-@contextmanager
-def running(*command: object, environ: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(
-        [str(part) for part in command],
-        env=os.environ | (environ or {}),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def eventually(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + WITHIN_S
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
 
 
 @pytest.fixture
