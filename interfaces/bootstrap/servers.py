@@ -205,7 +205,7 @@ def accept_cluster(settings: Settings, cluster: int) -> int:
 
 def read_release(written: str) -> str:
     """Check that `written` is a release, and return it. Raises ValueError."""
-    from application.release import release_of
+    from application.operations.release import release_of
 
     release_of(written)
     return written

@@ -57,7 +57,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     if not wanted or context.resilient_parsing:
         return
-    from application.release import RELEASE
+    from application.operations.release import RELEASE
 
     click.echo(f"gridproof {RELEASE}")
     context.exit()

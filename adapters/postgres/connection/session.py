@@ -23,7 +23,7 @@ from adapters.postgres.connection.timeline import (
     Timeline,
     read_server,
 )
-from application.release import RELEASE
+from application.operations.release import RELEASE
 
 CONNECT_WITHIN_S = 5
 """For each host of the address."""

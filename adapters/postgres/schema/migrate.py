@@ -17,7 +17,7 @@ from adapters.postgres.connection.session import open_session
 from adapters.postgres.coordination.session_locks import NUMBERS, lock_session_dsn, wait_for_lock
 from adapters.postgres.schema.older_processes import SeenProcess, refusal, seen_processes
 from adapters.postgres.schema.worker_roles import grant_to_worker_roles
-from application.release import release_of
+from application.operations.release import release_of
 
 LOCK_KEY = 7_214_001
 MIGRATE = "gridproof migrate"

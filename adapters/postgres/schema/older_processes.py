@@ -13,7 +13,7 @@ import msgspec
 import psycopg
 
 from adapters.postgres.schema.worker_roles import WORKER_ROLES
-from application.release import release_of
+from application.operations.release import release_of
 
 HEARTBEAT_COUNTS_S = 60
 """An older heartbeat is that of a process that died: the server may have given its numbers to others."""

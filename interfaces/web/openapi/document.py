@@ -15,6 +15,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
+from application.operations.release import RELEASE
 from application.settlement.statement.csv_records import COLUMNS
 from interfaces.as_of import MOST_DIGITS
 from interfaces.web.api.dashboard import serve_static
@@ -81,7 +82,7 @@ _AS_OF_SCHEMA = {
 def openapi_config() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="Gridproof",
-        version="0.1.0",
+        version=RELEASE,
         openapi_router=Router(
             path=SCHEMA,
             route_handlers=[],

@@ -14,7 +14,7 @@ from adapters.postgres.schema.migrate import (
     migrate,
     migration_files,
 )
-from application.release import release_of
+from application.operations.release import release_of
 from tests.servers import Database
 
 NAMES = [name for name, _ in migration_files()]

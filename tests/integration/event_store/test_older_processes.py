@@ -23,8 +23,8 @@ from adapters.postgres.schema.migrate import (
     migration_files,
 )
 from application.event_store.demand_response import DemandResponse
+from application.operations.release import RELEASE
 from application.ports.operations.heartbeats import Process
-from application.release import RELEASE
 from interfaces.bootstrap.connection_budget import kind_of
 from interfaces.cli import main
 from tests.servers import Database

@@ -56,6 +56,10 @@ class Rollout:
         for name in NAMES:
             eventually(lambda name=name: self.is_ready(name), f"{name} is ready")  # type: ignore[misc]
 
+    def stop(self) -> None:
+        for name in NAMES:
+            read(self.folder, name).stop()
+
     def is_ready(self, name: str) -> bool:
         try:
             return httpx.get(self.url(name) + "/ready", timeout=10).status_code == 200
@@ -122,7 +126,7 @@ def rollout(database: Database, tmp_path: Path, debian_command: DebianCommand) -
     job = {"job_name": "gridproof", "static_configs": [{"targets": targets}]}
     config.write_text(yaml.safe_dump({"global": {"scrape_interval": "1s"}, "scrape_configs": [job]}))
     with ExitStack() as stack:
-        stack.callback(lambda: [read(tmp_path, name).stop() for name in NAMES])
+        stack.callback(found.stop)
         found.start()
         stack.enter_context(
             running(

@@ -81,7 +81,7 @@ def rolled_out(folder: Path, prometheus: Prometheus, *replace: str) -> tuple[int
     return status, journal.read_text().strip() if journal.exists() else ""
 
 
-def test_processes_are_replaced_in_order_and_each_is_judged_alone(
+def test_processes_are_replaced_in_order_and_each_is_judged_by_its_own_requests(
     tmp_path: Path, prometheus: Prometheus
 ) -> None:
     assert rolled_out(tmp_path, prometheus, "", "") == (0, "new0 new1")

@@ -9,7 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from application.release import RELEASE
+from application.operations.release import RELEASE
 from interfaces.cli import COMMANDS, main
 
 
