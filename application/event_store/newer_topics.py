@@ -103,6 +103,7 @@ NEWER_TOPICS: frozenset[str] = frozenset(
         "administration.meter-login-created.v1",
         "administration.meter-login-revoked.v1",
         "administration.meter-readings-removed.v1",
+        "administration.migration-applied.v1",
         "day-seals.opened.v1",
         "day-seals.sealed.v1",
         "dispatch.measured.v2",

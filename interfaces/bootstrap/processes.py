@@ -121,16 +121,20 @@ async def _work_queue(stores: Stores, name: str) -> NatsWorkQueue:
 
 
 async def _record_migrations(stores: Stores, stop: asyncio.Event) -> None:
-    """The first process of a release that reads the log records what `gridproof migrate` did before it."""
+    """The relay records what `gridproof migrate` did before it started."""
     from contextlib import suppress
 
     from application.command_bus.retry import Stopped, retry_while_unavailable
     from application.operations.recorded_migrations import record_migrations
 
+    record = partial(
+        record_migrations,
+        stores.act_log(),
+        stores.decision_clock,
+        writes_newer_topics=stores.events.writes_newer_topics,
+    )
     with suppress(Stopped):
-        await retry_while_unavailable(
-            lambda: asyncio.to_thread(record_migrations, stores.act_log(), stores.decision_clock), stop=stop
-        )
+        await retry_while_unavailable(lambda: asyncio.to_thread(record), stop=stop)
 
 
 async def _relay(stores: Stores, stop: asyncio.Event) -> None:

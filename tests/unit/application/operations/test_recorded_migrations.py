@@ -10,14 +10,27 @@ from tests.fakes.operations.act_log import FakeActLog
 AT = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
 
 
+APPLIED = [
+    AppliedMigration("0001_a.sql", AT),
+    AppliedMigration("0002_b.sql", AT + timedelta(seconds=1)),
+    AppliedMigration("0022_c.sql", AT + timedelta(days=9)),
+]
+
+
+def recorded(log: FakeActLog, *, after: timedelta, contracted: bool = True) -> int:
+    return record_migrations(log, FakeClock(AT + after), writes_newer_topics=lambda: contracted)
+
+
 def test_migrations_of_a_running_system_are_recorded_once() -> None:
-    log = FakeActLog(
-        [
-            AppliedMigration("0001_a.sql", AT),
-            AppliedMigration("0002_b.sql", AT + timedelta(seconds=1)),
-            AppliedMigration("0022_c.sql", AT + timedelta(days=9)),
-        ]
-    )
-    assert record_migrations(log, FakeClock(AT + timedelta(days=10))) == 1
-    assert record_migrations(log, FakeClock(AT + timedelta(days=11))) == 0
+    log = FakeActLog(APPLIED)
+    assert recorded(log, after=timedelta(days=10)) == 1
+    assert recorded(log, after=timedelta(days=11)) == 0
     assert [act.migration for act in log.recorded.values()] == ["0022_c.sql"]
+
+
+def test_they_are_recorded_once_no_older_process_runs() -> None:
+    """One would halt at a topic that it does not know, and could not be rolled back to."""
+    log = FakeActLog(APPLIED)
+    assert recorded(log, after=timedelta(days=10), contracted=False) == 0
+    assert not log.recorded
+    assert recorded(log, after=timedelta(days=11)) == 1
