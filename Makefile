@@ -13,6 +13,7 @@
 #   make wheels                build/wheels, from which the Containerfile builds; IMAGE_PYTHON=3.13
 #   make sbom                  build/sbom.json, the packages of an install with EXTRAS=embedded,forecasting,files
 #   make audit-dependencies    known vulnerabilities of what is locked; fails where advisories are out of reach
+#   make upgrades              the last release beside this tree under load, each phase of an upgrade; not part of CI
 #   make screenshots           the pictures of docs/screenshots, from a demo in Debian's chromium
 #   make quick                 unit, property (in small) and architecture tests; no servers
 #   make bench                 measure this machine; NAME="append command", SCALE=0.1, OUTPUT=figures.jsonl
@@ -58,7 +59,7 @@ CHARTS_LOCK  := tests/charts/requirements.lock
 HELM_LOCK    := tests/charts/helm.lock
 PROJECT := $(PIP) install --quiet --no-deps --no-build-isolation --no-index --editable .
 
-.PHONY: demo up test quick bench bench-compare check lint format types layers licences lock chaos hosts charts gameday patroni screenshots \
+.PHONY: demo up test quick bench bench-compare check lint format types layers licences lock chaos hosts charts gameday upgrades patroni screenshots \
 	fault-storm image wheels sbom audit-dependencies clean
 .DELETE_ON_ERROR:
 
@@ -69,7 +70,7 @@ up: $(VENV)/.runs
 	$(BIN)/gridproof up
 
 # Tests and the parts of a benchmark run side by side, as the workers do: threads of numpy would only wait for each other.
-test quick chaos hosts charts gameday image bench bench-compare: export OPENBLAS_NUM_THREADS := 1
+test quick chaos hosts charts gameday image upgrades bench bench-compare: export OPENBLAS_NUM_THREADS := 1
 test: $(VENV)/.tests
 	$(BIN)/python -m pytest -n $(BESIDE) --dist loadfile --no-loadscope-reorder -m "not chaos and not slow and not hosts and not charts" $(TESTS)
 
@@ -117,6 +118,10 @@ sbom: $(VENV)/.tests
 
 audit-dependencies: $(VENV)/.tests
 	$(BIN)/python -m tests.supply_chain.audit_dependencies requirements.lock
+
+# Worktrees of older releases, with environments made from their own locks, are in build/upgrades.
+upgrades: $(VENV)/.tests
+	$(BIN)/python -m pytest -m slow -o faulthandler_timeout=1800 tests/upgrades
 
 patroni: $(PATRONI)/.installed
 

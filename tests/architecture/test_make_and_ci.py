@@ -19,7 +19,20 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     "target",
-    ["demo", "up", "test", "check", "lock", "chaos", "hosts", "charts", "gameday", "fault-storm", "clean"],
+    [
+        "demo",
+        "up",
+        "test",
+        "check",
+        "lock",
+        "chaos",
+        "hosts",
+        "charts",
+        "gameday",
+        "upgrades",
+        "fault-storm",
+        "clean",
+    ],
 )
 def test_make_has_the_target(target: str) -> None:
     outcome = make("--dry-run", target)

@@ -21,7 +21,8 @@ TARGET_KW = 150.0
 class RunningSystem(Protocol):
     """Of any release; its clock runs fast."""
 
-    callback_url: str
+    @property
+    def callback_url(self) -> str: ...
 
     def now(self) -> datetime: ...
 

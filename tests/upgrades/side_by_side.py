@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -9,22 +10,29 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from adapters.embedded.loopback import free_port
+from adapters.nats.bms_work import BMS_STREAM, BMS_SUBJECT, PARTITION
+from adapters.nats.connection import connect
 from interfaces.cli.worker import WORKERS
 from tests.servers import nats_server, valkey_server
 from tests.upgrades.releases import THIS_TREE, Installation
 from tests.upgrades.restored_release import RestoredRelease
 from tests.upgrades.resumed_system import GENEROUS, SECRET, moved_portfolio, until, world_process
 
-SPEED = 60.0
+SPEED = 30.0
+"""A building ends a curtailment by itself half an hour after the window: here a minute, in which a process starts."""
 COMMAND_WITHIN_S = 600.0
-STOPPED_WITHIN_S = 120.0
+STOPPED_WITHIN_S = 300.0
+DRAINED_WITHIN_S = 600.0
+PARTITIONS = f"{BMS_SUBJECT}.{PARTITION}.>"
 MANY = "10000"
+MOST_PER_DAY, MOST_PER_SEASON = 1_000, 10_000
 UNBOUNDED = {"GRIDPROOF_HTTP_RATE_PER_KEY_PER_S": MANY, "GRIDPROOF_QUEUE_DEPTH": MANY}
 NEWER_SETTINGS = {"GRIDPROOF_WAITING_PER_UTILITY": MANY, "GRIDPROOF_BMS_NETWORKS": "127.0.0.0/8"}
 """Release 0.1 refuses them as unknown."""
@@ -99,11 +107,7 @@ class SideBySide:
         """Start them, and wait until each has a session of PostgreSQL; the web process, until it is ready."""
         started = [self._spawn(installation, worker) for worker in workers]
         for one in started:
-            until(lambda one=one: one.is_connected(self.database_port), f"{one.worker} connects")  # type: ignore[misc]
-            if one.worker == "web":
-                until(
-                    lambda: self._is_ready(installation), f"the web process of {installation.name} is ready"
-                )
+            until(partial(self._works, one), f"{one.worker} of {installation.name} works")
 
     def stop(self, installation: Installation, *workers: str) -> None:
         """SIGTERM; each ends by itself, with status 0."""
@@ -119,9 +123,39 @@ class SideBySide:
 
     def replace(self, old: Installation, new: Installation) -> None:
         """One kind of process after the other: the new one starts before the old one ends."""
+        running = {one.worker for one in self.processes if one.installation == old}
         for worker in WORKERS:
-            self.start(new, worker)
-            self.stop(old, worker)
+            if worker in running:
+                self._replace(worker, old, new)
+
+    def roll_back(self, new: Installation, old: Installation) -> None:
+        """As `replace`, the other way, but for `project`: release 0.1 does not continue a read model or ledger of this
+        tree, and its other workers read them. It does not read the partitions of BMS work either: its relay publishes
+        for its own dispatch workers, and those of this tree first finish what waits in the partitions."""
+        self._replace("relay", new, old)
+        until(
+            lambda: not self._work_in_partitions(),
+            "no BMS work waits in the partitions",
+            within_s=DRAINED_WITHIN_S,
+        )
+        for worker in WORKERS:
+            if worker not in ("relay", "project"):
+                self._replace(worker, new, old)
+
+    def _replace(self, worker: str, old: Installation, new: Installation) -> None:
+        self.start(new, worker)
+        self.stop(old, worker)
+
+    def _work_in_partitions(self) -> int:
+        async def waiting() -> int:
+            client = await connect(self.environ["GRIDPROOF_NATS_URL"], name="upgrades")
+            try:
+                stream = await client.jetstream().stream_info(BMS_STREAM, subjects_filter=PARTITIONS)
+            finally:
+                await client.close()
+            return sum((stream.state.subjects or {}).values())
+
+        return asyncio.run(waiting())
 
     def ended(self) -> dict[str, str]:
         """Processes that ended without being told to -> what they said."""
@@ -150,9 +184,12 @@ class SideBySide:
         self.processes.append(running)
         return running
 
-    def _is_ready(self, installation: Installation) -> bool:
+    def _works(self, process: Running) -> bool:
+        if process.worker != "web":
+            return process.is_connected(self.database_port)
+        assert process.child.poll() is None, process.said()
         try:
-            return httpx.get(f"{self.url_of(installation)}/ready", timeout=10).status_code == 200
+            return httpx.get(f"{self.url_of(process.installation)}/ready", timeout=10).status_code == 200
         except httpx.TransportError:
             return False
 
@@ -192,6 +229,14 @@ class SideBySide:
         return answer.json()
 
 
+def _ask_without_limit(portfolio: Path) -> None:
+    """The load asks a facility for more DR events than a contract allows."""
+    content = json.loads(portfolio.read_text())
+    for facility in content["facilities"]:
+        facility |= {"dr_events_per_day": MOST_PER_DAY, "dr_events_per_season": MOST_PER_SEASON}
+    portfolio.write_text(json.dumps(content))
+
+
 @contextmanager
 def side_by_side(release: RestoredRelease, folder: Path, first: Installation) -> Iterator[SideBySide]:
     """The restored data and the world around it, without any process. `first` registers the world's addresses."""
@@ -228,6 +273,7 @@ def side_by_side(release: RestoredRelease, folder: Path, first: Installation) ->
             cli=first,
         )
         moved = moved_portfolio(world["bms"], release.data / "portfolio.json", folder / "portfolio.json")
+        _ask_without_limit(moved)
         system.document("migrate")
         system.document("facilities", "import", moved)
         try:
