@@ -21,7 +21,7 @@ UNITS = ROOT / "deploy/systemd"
 COMPOSE = ROOT / "deploy/compose/compose.yaml"
 CONTAINERFILE = ROOT / "Containerfile"
 PROGRAM = "/opt/gridproof/bin/gridproof"
-NOT_SETTINGS = {"GRIDPROOF_APP_PASSWORD"}
+NOT_SETTINGS = {"APP_PASSWORD"}
 """Of the compose file alone: the password that its addresses of the database contain."""
 
 

@@ -18,6 +18,11 @@ from tests.architecture.source_tree import (
 )
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+OF_THE_PRODUCT = [
+    requirement
+    for extra in ("embedded", "forecasting", "files")
+    for requirement in PROJECT["optional-dependencies"][extra]
+]
 EVERY_EXTRA = [requirement for extra in PROJECT["optional-dependencies"].values() for requirement in extra]
 LOCKS = {"requirements.lock": 50, "requirements-dev.lock": 100, "tests/hosts/requirements.lock": 10}
 """Lock -> fewer entries than it has."""
@@ -76,7 +81,10 @@ def test_every_dependency_is_locked() -> None:
 
 @pytest.mark.parametrize(
     ("folders", "declared"),
-    [(PACKAGES, PROJECT["dependencies"]), (("tests",), [*PROJECT["dependencies"], *EVERY_EXTRA])],
+    [
+        (PACKAGES, [*PROJECT["dependencies"], *OF_THE_PRODUCT]),
+        (("tests",), [*PROJECT["dependencies"], *EVERY_EXTRA]),
+    ],
     ids=["packages", "tests"],
 )
 def test_every_imported_package_is_declared(folders: tuple[str, ...], declared: list[str]) -> None:

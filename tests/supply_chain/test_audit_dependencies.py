@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 def advisories(*vulnerable: str) -> Iterator[str]:
     """A service in the protocol of OSV that knows an advisory for each `NAME==VERSION`; its address."""
 
-    class Service(BaseHTTPRequestHandler):
+    class Advisories(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             name, version = asked["package"]["name"], asked["version"]
@@ -37,7 +37,7 @@ def advisories(*vulnerable: str) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the base class
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Advisories)
     Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}/v1/query"

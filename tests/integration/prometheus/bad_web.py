@@ -13,7 +13,7 @@ from interfaces.cli import main
 from interfaces.web.caching.shared_pages import SharedPages
 
 DELAY_S = 6.0
-_read = SharedPages.read
+_read = SharedPages.document
 
 
 async def slow(*arguments: Any, **options: Any) -> Any:
@@ -26,5 +26,5 @@ async def failing(*_: Any, **__: Any) -> Any:
 
 
 if __name__ == "__main__":
-    SharedPages.read = {"slow": slow, "failing": failing}[sys.argv[1]]  # type: ignore[method-assign]
+    SharedPages.document = {"slow": slow, "failing": failing}[sys.argv[1]]  # type: ignore[method-assign]
     main(["worker", "web"])
