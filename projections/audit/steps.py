@@ -116,14 +116,14 @@ def step_of(
         what=description_of(domain_event, facility_id),
         topic=topic_of(domain_event),
         why=reason_of(domain_event),
-        caused_by=_cause_of(domain_event.causation_id, cause),
+        caused_by=cause_of(domain_event.causation_id, cause),
         correlation_id=domain_event.correlation_id,
         trace_id=domain_event.trace_id,
         tenant=domain_event.tenant,
     )
 
 
-def _cause_of(causation_id: UUID, cause: AuditTrailRow | None) -> Cause:
+def cause_of(causation_id: UUID, cause: AuditTrailRow | None) -> Cause:
     """The step that caused it, or the id of the command."""
     if cause is None:
         return Cause(kind="command", causation_id=causation_id)

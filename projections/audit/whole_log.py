@@ -14,7 +14,7 @@ from domain.event_sourcing.aggregate import DomainEvent
 from domain.telemetry.sealed_readings import DaySeals, HistorySeals
 from projections.audit.administration import SubjectHistory, subjects_of
 from projections.audit.descriptions import reason_of, topic_of
-from projections.audit.steps import AuditTrailRow, Cause
+from projections.audit.steps import AuditTrailRow, Cause, cause_of
 from projections.audit.stream_log import StreamEntry, StreamLog
 from projections.audit.trail import key_of
 
@@ -78,22 +78,10 @@ def _act_row(
         what=_seal_text(act) or subjects.text_of(entry),
         topic=topic_of(act),
         why=reason_of(act),
-        caused_by=_cause(act.causation_id, causes.get(key_of(act.causation_id))),
+        caused_by=cause_of(act.causation_id, causes.get(key_of(act.causation_id))),
         correlation_id=act.correlation_id,
         trace_id=act.trace_id,
         tenant=act.tenant,
-    )
-
-
-def _cause(causation_id: UUID, step: AuditTrailRow | None) -> Cause:
-    if step is None:
-        return Cause(kind="command", causation_id=causation_id)
-    return Cause(
-        kind="domain_event",
-        causation_id=causation_id,
-        position=step.position,
-        topic=step.topic,
-        what=step.what,
     )
 
 

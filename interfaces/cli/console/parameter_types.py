@@ -33,6 +33,15 @@ def as_of(written: str) -> AsOf:
         raise click.BadParameter(str(error)) from None
 
 
+lists_as_of = click.option(
+    "--as-of",
+    "past",
+    metavar="TIME|N",
+    type=as_of,
+    help="As they stood then (ISO 8601 with offset), or at position N of the log.",
+)
+
+
 def day(written: str) -> date:
     """A calendar day, YYYY-MM-DD."""
     try:

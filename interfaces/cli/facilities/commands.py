@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from interfaces.cli.console.parameter_types import as_of
+from interfaces.cli.console.parameter_types import lists_as_of
 from interfaces.cli.console.printing import counted, name_unresolved, print_json, print_table, progress_of
 from interfaces.cli.console.session import command_context, opened_stores, operator, warn_if_behind
 from interfaces.cli.console.tables import Column
@@ -167,17 +167,8 @@ def _value(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-_PAST = click.option(
-    "--as-of",
-    "past",
-    metavar="TIME|N",
-    type=as_of,
-    help="As they stood then (ISO 8601 with offset), or at position N of the log.",
-)
-
-
 @facilities_group.command("groups", epilog=GROUPS_EXAMPLE)
-@_PAST
+@lists_as_of
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_groups(past: "AsOf | None", as_json: bool) -> None:
     """The totals of each group, a label that the portfolio gives its facilities."""
@@ -209,7 +200,7 @@ def list_groups(past: "AsOf | None", as_json: bool) -> None:
 
 
 @facilities_group.command("list", epilog=LIST_EXAMPLE)
-@_PAST
+@lists_as_of
 @click.option("--group", metavar="NAME", help="Only those of that group.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_facilities(past: "AsOf | None", group: str | None, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from interfaces.cli.console.parameter_types import as_of
+from interfaces.cli.console.parameter_types import lists_as_of
 from interfaces.cli.console.printing import print_fields, print_json, print_table
 from interfaces.cli.console.session import opened_stores
 
@@ -33,13 +33,6 @@ Examples:
 A DR event keeps the version that it was accepted under (`gridproof dr-events show`). Who is behind an id: `gridproof
 keys list`, `gridproof keys operators`. The fields are explained in docs/guides/portfolio.md.
 """
-_PAST = click.option(
-    "--as-of",
-    "past",
-    metavar="TIME|N",
-    type=as_of,
-    help="As they stood then (ISO 8601 with offset), or at position N of the log.",
-)
 
 
 @click.group("programs", epilog=LIST_EXAMPLE)
@@ -48,7 +41,7 @@ def programs_group() -> None:
 
 
 @programs_group.command("list", epilog=LIST_EXAMPLE)
-@_PAST
+@lists_as_of
 @click.option("--utility", metavar="ID", help="Only those of that utility.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_programs(past: "AsOf | None", utility: str | None, as_json: bool) -> None:
@@ -86,7 +79,7 @@ def list_programs(past: "AsOf | None", utility: str | None, as_json: bool) -> No
 @programs_group.command("show", epilog=SHOW_EXAMPLE)
 @click.argument("program_id", metavar="ID")
 @click.option("--version", type=click.IntRange(min=1), metavar="N", help="The terms of that version.")
-@_PAST
+@lists_as_of
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, with all versions.")
 def show(*, program_id: str, version: int | None, past: "AsOf | None", as_json: bool) -> None:
     """The terms of a program, and every version of them: when, by whom, and what changed."""
