@@ -108,7 +108,7 @@ def test_a_look_up_by_time_reads_no_more_than_one_stride_of_the_log(pool: Connec
         assert rows_read(pool, FIRST_LATER, moment | {"after": after, "up_to": up_to or head}) <= STRIDE
 
 
-def test_the_changes_of_programs_are_found_without_reading_the_log(pool: ConnectionPool[Any]) -> None:
+def test_the_changes_of_programs_are_read_without_the_whole_log(pool: ConnectionPool[Any]) -> None:
     """There are few, and the log has no index of topics: a scan of a long one outlasts the statement's time limit."""
     listed = [10, 2_000, DOMAIN_EVENTS]
     with pool.connection() as connection:
