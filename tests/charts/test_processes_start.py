@@ -23,7 +23,7 @@ from tests.servers import Database, PostgresServer
 
 pytestmark = pytest.mark.charts
 
-READY_WITHIN_S = 240.0
+READY_WITHIN_S = 600.0
 GRIDPROOF = str(Path(sys.executable).with_name("gridproof"))
 ROLES = {
     "web": "gridproof_web",
