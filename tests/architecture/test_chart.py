@@ -19,6 +19,7 @@ from domain.telemetry.meter_reading import PARTITIONS
 from interfaces.bootstrap import worker_credentials
 from interfaces.bootstrap.connection_budget import connection_budget
 from interfaces.cli.worker import WORKERS
+from interfaces.extras import EXTRAS_OF_WORKERS
 from interfaces.settings.settings import PREFIX, Settings
 from interfaces.workers.loops.probe_server import ProbeServer
 from projections.registry import PROJECTIONS
@@ -76,6 +77,10 @@ def test_no_more_processes_are_accepted_than_have_something_to_do() -> None:
     for name, schema in SCHEMA["processes"]["properties"].items():
         counts = schema["properties"].keys() & {"replicas", "maxReplicas"}
         assert {schema["properties"][count]["maximum"] for count in counts} == {useful[name]}, name
+
+
+def test_the_processes_that_need_an_extra_have_the_image_with_all_of_them() -> None:
+    assert {name for name, about in PROCESSES.items() if about["image"] == "full"} == set(EXTRAS_OF_WORKERS)
 
 
 def test_each_process_has_the_role_of_its_kind_at_postgresql() -> None:

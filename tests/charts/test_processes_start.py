@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -23,7 +23,7 @@ from tests.servers import Database, PostgresServer
 
 pytestmark = pytest.mark.charts
 
-READY_WITHIN_S = 600.0
+READY_WITHIN_S, STOP_WITHIN_S = 600.0, 240.0
 GRIDPROOF = str(Path(sys.executable).with_name("gridproof"))
 ROLES = {
     "web": "gridproof_web",
@@ -78,18 +78,26 @@ def environment_of(
 
 
 @contextmanager
-def started(
-    arguments: list[str], environment: dict[str, str], log: Path
-) -> Iterator[subprocess.Popen[bytes]]:
+def stopping() -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+    """Processes by name; at the end all are stopped, beside each other."""
+    processes: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        yield processes
+        for process in processes.values():
+            process.terminate()
+        for name, process in processes.items():
+            assert process.wait(STOP_WITHIN_S) == 0, name
+    finally:
+        for process in processes.values():
+            process.kill()
+            process.wait()
+
+
+def start(arguments: list[str], environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
     with log.open("wb") as output:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [GRIDPROOF, *arguments], env=environment, stdout=output, stderr=subprocess.STDOUT, cwd=log.parent
         )
-        try:
-            yield process
-        finally:
-            process.terminate()
-            process.wait(60)
 
 
 def resident_mib(process: subprocess.Popen[bytes]) -> float:
@@ -135,14 +143,14 @@ def test_each_process_becomes_ready_where_its_manifest_probes_it(
     )
     assert migrated.returncode == 0, migrated.stderr
 
-    with ExitStack() as running:
-        waiting: dict[str, set[str]] = {}
-        processes, requested = {}, {}
+    waiting: dict[str, set[str]] = {}
+    requested: dict[str, float] = {}
+    with stopping() as processes:
         for container in (one for job in of_kind(manifests, "Deployment") for one in containers(job)):
             name, ports = container["name"], {"8080": free_port(), "9129": free_port()}
             environment = environment_of(container, secrets, tmp_path, ports)
             log, requested[name] = tmp_path / f"{name}.log", requested_mib(container)
-            processes[name] = running.enter_context(started(container["args"], environment, log))
+            processes[name] = start(container["args"], environment, log)
             declared = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
             waiting[name] = {
                 f"http://127.0.0.1:{ports[declared[probe['port']]]}{probe['path']}"
