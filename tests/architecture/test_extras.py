@@ -42,7 +42,8 @@ def test_only_the_listed_files_import_what_the_base_install_lacks() -> None:
 
 
 def test_the_wheels_of_servers_are_located_in_one_file() -> None:
-    found, absent = {}, absent_modules(())
+    absent = absent_modules(())
+    found: dict[str, set[str]] = {}
     for file in python_files(*PACKAGES):
         looked_for = set(re.findall(r'package_folder\("(\w+)"\)', file.read_text()))
         found[str(file.relative_to(ROOT))] = looked_for & absent
