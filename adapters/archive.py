@@ -14,15 +14,24 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
+from adapters.tls import CA_SETTING, plain_hint
 from application.ports.archive import AlreadyArchived, ArchiveUnavailable, NotArchived
 
 if TYPE_CHECKING:
-    from obstore.store import S3Config
+    from obstore.store import ClientConfig, S3Config
 
 
 ANSWER_WITHIN = timedelta(seconds=10)
 RETRY_WITHIN = timedelta(seconds=20)
 """For one call. The caller retries on its own schedule and raises the alert."""
+
+
+_ADVICE = {
+    "IncompleteMessage": f"{plain_hint('https')} in GRIDPROOF_ARCHIVE_S3_ENDPOINT",
+    "UnknownIssuer": f"the server's certificate is not accepted: is its authority in {CA_SETTING}?",
+    "NotValidForName": "the server's certificate is for another name: use a name that it holds, or issue one for this",
+}
+"""What obstore's errors, which are text, name of a handshake -> what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +43,8 @@ class S3Access:
     region: str | None = None
     key_id: str | None = None
     secret: str | None = field(default=None, repr=False)
+    ca_file: Path | None = None
+    """PEM of authorities that are trusted beside the machine's."""
 
     def opened(self, url: str) -> ObjectStore:
         given = {
@@ -45,14 +56,17 @@ class S3Access:
         # A bucket with object lock and a default retention takes an object only with a checksum.
         given["checksum_algorithm"] = "SHA256"
         config = {name: value for name, value in given.items() if value is not None}
+        client: ClientConfig = {
+            "allow_http": bool(self.endpoint and self.endpoint.startswith("http:")),
+            "connect_timeout": ANSWER_WITHIN,
+            "timeout": ANSWER_WITHIN,
+        }
+        if self.ca_file is not None:
+            client["root_certificate"] = self.ca_file.read_bytes()
         return from_url(
             url,
             config=cast("S3Config", config),
-            client_options={
-                "allow_http": bool(self.endpoint and self.endpoint.startswith("http:")),
-                "connect_timeout": ANSWER_WITHIN,
-                "timeout": ANSWER_WITHIN,
-            },
+            client_options=client,
             retry_config={"max_retries": 2, "retry_timeout": RETRY_WITHIN},
         )
 
@@ -120,4 +134,7 @@ def _sync(folder: Path, path: Path) -> None:
 
 def _unavailable(error: Exception) -> ArchiveUnavailable:
     reason = str(error).partition("\n")[0]
-    return ArchiveUnavailable(f"the archive did not answer: {reason}; check GRIDPROOF_ARCHIVE_URL")
+    advice = next(
+        (said for found, said in _ADVICE.items() if found in str(error)), "check GRIDPROOF_ARCHIVE_URL"
+    )
+    return ArchiveUnavailable(f"the archive did not answer: {reason}; {advice}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import ssl
 from collections.abc import Callable, Collection
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from yarl import URL
 
 from adapters.checked_resolver import CheckedResolver
 from adapters.resilience import BreakerOpen, NamedBreakers, guarded
+from adapters.tls import plain_hint, tls_problem
 from application.access.signature import SIGNATURE_HEADER, sign_body
 from application.ports.callback import (
     CallbackAccepted,
@@ -43,7 +45,8 @@ class HttpUtilityNotifier:
     `secret_of` returns the secret that signs a utility's callbacks, None where none was agreed, and raises ValueError
     where it is unavailable. `newest_checkpoint` returns number and digest of the ledger's newest checkpoint as
     NUMBER:DIGEST, for the utility to keep; None where there is none, or it cannot be read.
-    `resolver` replaces the system's name resolution.
+    `tls`: of the connections to https addresses; None trusts the machine's authorities. `resolver` replaces the
+    system's name resolution.
     """
 
     def __init__(
@@ -55,8 +58,10 @@ class HttpUtilityNotifier:
         allow_private: bool = False,
         ports: Collection[int] = DEFAULT_PORTS,
         concurrent_calls: int = 128,
+        tls: ssl.SSLContext | None = None,
         resolver: AbstractResolver | None = None,
     ) -> None:
+        self._tls = tls
         self._clock = clock
         self._secret_of = secret_of
         self._newest_checkpoint = newest_checkpoint
@@ -126,9 +131,10 @@ class HttpUtilityNotifier:
         except TimeoutError as error:
             raise CallbackFailed("no complete answer within the limit") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise CallbackFailed(
-                "no connection, or no HTTP answer", f"{type(error).__name__}: {error}"
-            ) from error
+            detail = tls_problem(error) or f"{type(error).__name__}: {error}"
+            if target.scheme == "http" and not isinstance(error, aiohttp.ClientConnectorError):
+                detail += f"; {plain_hint('https')}"
+            raise CallbackFailed("no connection, or no HTTP answer", detail) from error
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -139,6 +145,7 @@ class HttpUtilityNotifier:
                 # A new connection for each call, so that the address that was checked is the one that is called.
                 connector=aiohttp.TCPConnector(
                     resolver=resolver,
+                    ssl=self._tls or True,
                     use_dns_cache=False,
                     force_close=True,
                     limit=0,

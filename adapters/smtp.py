@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
+from adapters.tls import connection_problem, plain_hint, tls_context
 from application.bounded_cache import BoundedCache
 from application.operations.alert_text import subject_of, text_of
 from application.ports.operations.alert_delivery import AlertMessage, AlertNotDelivered
@@ -30,7 +31,7 @@ class SmtpAlertChannel:
     without TLS, or to a server whose certificate does not hold.
 
     `password` resolves the secret for USER and raises ValueError where it is unavailable; `ca_file` replaces the
-    machine's certificate authorities.
+    machine's certificate authorities, and `also_ca_file` adds to them.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class SmtpAlertChannel:
         recipients: Sequence[str],
         password: Callable[[], str] | None = None,
         ca_file: Path | None = None,
+        also_ca_file: Path | None = None,
         total_s: float = TOTAL_S,
     ) -> None:
         parts = urlsplit(url)
@@ -53,7 +55,7 @@ class SmtpAlertChannel:
         self._sender = sender
         self._recipients = list(recipients)
         self._password = password
-        self._ca_file = ca_file
+        self._ca_file, self._also_ca_file = ca_file, also_ca_file
         self._total_s = total_s
         self._one_at_a_time = asyncio.Lock()
         self._accepted = BoundedCache[UUID, frozenset[str]]("mail recipients", max_size=MAX_MESSAGES)
@@ -68,7 +70,7 @@ class SmtpAlertChannel:
             except TimeoutError as error:
                 raise AlertNotDelivered(f"not accepted within {self._total_s:g} s") from error
             except _ERRORS as error:
-                raise AlertNotDelivered(f"{type(error).__name__}: {error}") from error
+                raise AlertNotDelivered(self._problem(error)) from error
             finally:
                 # A server that answers byte by byte keeps each step's time limit: without its socket the thread ends.
                 # A thread that still looks up the name has none yet.
@@ -77,8 +79,7 @@ class SmtpAlertChannel:
                     await asyncio.wait([sending], timeout=CUT_EVERY_S)
 
     def _send(self, message: AlertMessage, connection: _Connection) -> None:
-        context = ssl.create_default_context(cafile=self._ca_file)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context = tls_context(ca_file=self._ca_file, also_ca_file=self._also_ca_file)
         client: smtplib.SMTP
         if self._is_tls_at_once:
             client = smtplib.SMTP_SSL(timeout=STEP_S, context=context)
@@ -98,6 +99,11 @@ class SmtpAlertChannel:
         if refused:
             self._accepted.put(message.message_id, accepted.union(asked).difference(refused))
             raise smtplib.SMTPRecipientsRefused(refused)
+
+    def _problem(self, error: Exception) -> str:
+        """A server that speaks TLS from the first byte on sends no greeting to a client that waits for one."""
+        silent = isinstance(error, smtplib.SMTPServerDisconnected) and not self._is_tls_at_once
+        return f"{connection_problem(error)}; {plain_hint('smtps')}" if silent else connection_problem(error)
 
     def _mail(self, message: AlertMessage) -> EmailMessage:
         mail = EmailMessage()

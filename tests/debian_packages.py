@@ -10,6 +10,7 @@ import pytest
 REQUIRE = "GRIDPROOF_REQUIRE_DEBIAN"
 _PACKAGE = {
     "influxd": "influxdb",
+    "postgres": "postgresql",
     "etcd": "etcd-server",
     "nft": "nftables",
     "ip": "iproute2",
@@ -24,7 +25,8 @@ def debian_command_path(command: str, environ: Mapping[str, str]) -> Path:
 
     Skips the test if it is absent; fails it with GRIDPROOF_REQUIRE_DEBIAN=1, as .ci/run sets it.
     """
-    search = os.pathsep.join([environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
+    own = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
+    search = os.pathsep.join([environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin", *own])
     if found := shutil.which(command, path=search):
         return Path(found)
     reason = f"{command} is absent; apt-get install {_PACKAGE.get(command, command)}"

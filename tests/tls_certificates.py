@@ -1,4 +1,4 @@
-"""Certificates for TLS servers of tests: an authority, and a server's certificate that it signed."""
+"""Certificates for the tests: an authority, and certificates of servers and clients that it signed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,20 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 DAY = timedelta(days=1)
+_SIGNS = x509.KeyUsage(
+    digital_signature=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
-class ServerFiles(NamedTuple):
+class CertificateFiles(NamedTuple):
     certificate: Path
     key: Path
 
@@ -29,33 +40,46 @@ class ServerFiles(NamedTuple):
 
 @dataclass
 class Authority:
-    """`folder` gets the files."""
+    """`folder` gets the files; `file` is the authority's certificate."""
 
     folder: Path
+    name: str = "ca"
 
     def __post_init__(self) -> None:
+        self.folder.mkdir(exist_ok=True)
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tests")])
-        certificate = self._builder(self._name, self._key.public_key(), DAY).add_extension(
-            x509.BasicConstraints(ca=True, path_length=0), critical=True
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"tests {self.name}")])
+        certificate = (
+            self._builder(self._name, self._key.public_key(), DAY)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_SIGNS, critical=True)
         )
-        self.file = self.folder / "ca.pem"
+        self.file = self.folder / f"{self.name}.pem"
         signed = certificate.sign(self._key, hashes.SHA256())
         self.file.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
 
-    def server(self, host: str = "127.0.0.1", *, valid_for: timedelta = DAY) -> ServerFiles:
+    def server(self, host: str = "127.0.0.1", *, valid_for: timedelta = DAY) -> CertificateFiles:
         """A certificate for a name or an address, and its key."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
         try:
             name: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(host))
         except ValueError:
             name = x509.DNSName(host)
+        return self._issue(host, x509.SubjectAlternativeName([name]), valid_for)
+
+    def client(self, name: str) -> CertificateFiles:
+        """A certificate whose common name is `name`."""
+        return self._issue(name, None, DAY)
+
+    def _issue(
+        self, name: str, names: x509.SubjectAlternativeName | None, valid_for: timedelta
+    ) -> CertificateFiles:
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         builder = self._builder(subject, key.public_key(), valid_for)
-        signed = builder.add_extension(x509.SubjectAlternativeName([name]), critical=False).sign(
-            self._key, hashes.SHA256()
-        )
-        files = ServerFiles(self.folder / f"{host}.pem", self.folder / f"{host}.key")
+        if names is not None:
+            builder = builder.add_extension(names, critical=False)
+        signed = builder.sign(self._key, hashes.SHA256())
+        files = CertificateFiles(self.folder / f"{name}.pem", self.folder / f"{name}.key")
         files.certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
         files.key.write_bytes(
             key.private_bytes(
@@ -78,4 +102,8 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(min(now, now + valid_for) - DAY)
             .not_valid_after(now + valid_for)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
+            )
         )

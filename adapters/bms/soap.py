@@ -1,5 +1,6 @@
 """BuildingControl over SOAP: zeep as the codec, aiohttp as the transport, one dialect for each profile."""
 
+import ssl
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -44,6 +45,7 @@ class SoapBuildingControl:
         slots: CallSlots,
         limits: SoapLimits | None = None,
         networks: BmsNetworks,
+        tls: ssl.SSLContext | None = None,
         breaker_listener: BreakerListener | None = None,
         call_listener: CallListener | None = None,
     ) -> None:
@@ -53,6 +55,7 @@ class SoapBuildingControl:
             slots=slots,
             limits=limits or SoapLimits(),
             networks=networks,
+            tls=tls,
             breaker_listener=breaker_listener,
             call_listener=call_listener,
         )

@@ -1,6 +1,7 @@
 """The client of one BMS call: encodes it, limits its number and time, sends it and checks the response."""
 
 import asyncio
+import ssl
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -72,6 +73,7 @@ class SoapClient:
         slots: CallSlots,
         limits: SoapLimits,
         networks: BmsNetworks,
+        tls: ssl.SSLContext | None,
         breaker_listener: BreakerListener | None,
         call_listener: CallListener | None,
     ) -> None:
@@ -79,7 +81,7 @@ class SoapClient:
         self._slots = slots
         self._listener = call_listener
         self._speed = 1.0 / clock.wall_seconds(1.0)
-        self._http = BmsHttp(networks)
+        self._http = BmsHttp(networks, tls=tls)
         self._call_limits = CallLimits(
             connect_s=max(clock.wall_seconds(limits.connect_s), limits.connect_floor_s),
             total_s=max(clock.wall_seconds(limits.total_s), limits.total_floor_s),

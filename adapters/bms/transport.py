@@ -1,5 +1,6 @@
 """HTTP calls of a BMS: limited in time and size, without redirects. The errors say whether the request was sent."""
 
+import ssl
 from base64 import b64encode
 
 import aiohttp
@@ -7,6 +8,7 @@ import msgspec
 from aiohttp.abc import AbstractResolver
 
 from adapters.checked_resolver import CheckedResolver
+from adapters.tls import plain_hint, tls_problem
 from application.facility.bms_networks import BmsAddressRefused, BmsNetworks
 from application.ports.dispatch.building_control import (
     BmsAnswerInvalid,
@@ -47,8 +49,16 @@ class BmsHttp:
     whether the request arrived, and the result must be queried, as after every lost response.
     """
 
-    def __init__(self, networks: BmsNetworks, *, resolver: AbstractResolver | None = None) -> None:
-        """`resolver` replaces the system's name resolution."""
+    def __init__(
+        self,
+        networks: BmsNetworks,
+        *,
+        tls: ssl.SSLContext | None = None,
+        resolver: AbstractResolver | None = None,
+    ) -> None:
+        """`tls`: of the connections to https addresses; None trusts the machine's authorities. `resolver` replaces the
+        system's name resolution."""
+        self._tls = tls
         self._networks = networks
         self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
@@ -83,13 +93,14 @@ class BmsHttp:
             aiohttp.ClientConnectorCertificateError,
             aiohttp.InvalidURL,
         ) as error:
-            raise BmsUnreachable(f"{type(error).__name__}: {error}") from error
+            raise BmsUnreachable(tls_problem(error) or f"{type(error).__name__}: {error}") from error
         except TimeoutError as error:
             raise BmsTimedOut("no complete answer within the limit") from error
         except aiohttp.ClientResponseError as error:
-            raise BmsAnswerInvalid(f"not HTTP: {error.message}") from error
+            raise BmsAnswerInvalid(f"not HTTP: {error.message}{_hint(address)}") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise BmsTimedOut(f"the connection was lost before the answer: {type(error).__name__}") from error
+            reason = f"the connection was lost before the answer: {type(error).__name__}{_hint(address)}"
+            raise BmsTimedOut(reason) from error
 
     def _check_literal(self, address: str) -> None:
         """An address that is no name reaches no resolver."""
@@ -109,6 +120,7 @@ class BmsHttp:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
                     limit=0,
+                    ssl=self._tls or True,
                     keepalive_timeout=KEEPALIVE_S,
                     resolver=CheckedResolver(
                         self._resolver or aiohttp.ThreadedResolver(), self._check_resolved
@@ -124,6 +136,10 @@ class BmsHttp:
     async def aclose(self) -> None:
         if self._session is not None:
             await self._session.close()
+
+
+def _hint(address: str) -> str:
+    return f"; {plain_hint('https')}" if address.startswith("http:") else ""
 
 
 def _authorization(credentials: tuple[str, bytes] | None) -> dict[str, str]:

@@ -98,8 +98,8 @@ class EmbeddedPostgres(EmbeddedServer):
     def url(self, user: str, database: str = DATABASE, *, search_path: bool = True) -> str:
         """A libpq URL with the password in it: not for logs."""
         password, port = self.data.password(user), self.ports["postgres"]
-        options = f"?{SEARCH_PATH_OPTION}" if search_path else ""
-        return f"postgresql://{user}:{password}@{HOST}:{port}/{database}{options}"
+        options = f"&{SEARCH_PATH_OPTION}" if search_path else ""
+        return f"postgresql://{user}:{password}@{HOST}:{port}/{database}?sslmode=disable{options}"
 
     def prepare(self) -> None:
         if self._prefix is None:

@@ -7,6 +7,7 @@ circuit breaker opens, and every call fails at once.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -24,6 +25,7 @@ from influxdb_client.domain.write_precision import WritePrecision
 
 from adapters.influxdb.influxql import QueryRefused, Series, read_response
 from adapters.resilience import BreakerOpen, guarded
+from adapters.tls import plain_hint, tls_problem
 from application.circuit_breaker import CircuitBreaker
 from application.ports.telemetry.store import ReadingsRefused, TelemetryStoreUnavailable
 from application.telemetry.store_health import TelemetryHealth
@@ -63,11 +65,18 @@ class InfluxConnection:
         token: str = "",
         org: str = "",
         health: TelemetryHealth | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.database = database
+        self._is_plain = url.startswith("http:")
         self.health = health or TelemetryHealth()
         self._client = InfluxDBClient(
-            url, token=token, org=org or "-", timeout=(CONNECT_WITHIN_MS, ANSWER_WITHIN_MS), retries=False
+            url,
+            token=token,
+            org=org or "-",
+            timeout=(CONNECT_WITHIN_MS, ANSWER_WITHIN_MS),
+            retries=False,
+            ssl_context=tls,
         )
         # Not the client's own batching and retries: they would hold rows in memory that we have already reported as
         # stored.
@@ -166,7 +175,9 @@ class InfluxConnection:
                 with attempt:
                     return self._guarded(call)
         except _Transient as error:
-            raise TelemetryStoreUnavailable(f"InfluxDB: {error}") from error
+            closed = isinstance(error.__cause__, urllib3.exceptions.ProtocolError)
+            hint = f"; {plain_hint('https')}" if closed and self._is_plain else ""
+            raise TelemetryStoreUnavailable(f"InfluxDB: {error}{hint}") from error
         raise AssertionError("stamina ends with an answer or an error")
 
     def _guarded(self, call: Callable[[], TAnswer]) -> TAnswer:
@@ -185,14 +196,14 @@ def _classified(call: Callable[[], TAnswer]) -> TAnswer:
     except InfluxDBError as error:
         status = _status(error)
         if status in _TRANSIENT_STATUSES:
-            raise _Transient(_message(error)) from error
+            raise _Transient(tls_problem(error) or _message(error)) from error
         if status in _ACCESS_STATUSES:
             raise TelemetryStoreUnavailable(
                 f"InfluxDB refuses access: {_message(error)}; run `gridproof migrate`, check the token"
             ) from error
         raise
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise _Transient(f"{type(error).__name__}: {error}") from error
+        raise _Transient(tls_problem(error) or f"{type(error).__name__}: {error}") from error
 
 
 def _status(error: InfluxDBError) -> int:

@@ -8,7 +8,6 @@ from adapters.mqtt.meter_feed import (
     MqttSubscriptionRefused,
 )
 from adapters.mqtt.packets import Version
-from adapters.mqtt.tls import MqttTlsError, tls_context
 
 __all__ = [
     "CLIENT_ID",
@@ -16,9 +15,7 @@ __all__ = [
     "MqttMeterFeed",
     "MqttRefused",
     "MqttSubscriptionRefused",
-    "MqttTlsError",
     "Version",
     "check_login",
     "delete_session",
-    "tls_context",
 ]

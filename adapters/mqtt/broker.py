@@ -8,14 +8,14 @@ from urllib.parse import unquote, urlsplit
 from adapters.mqtt import packets
 from adapters.mqtt.connection import KEEPALIVE_S, Connection
 from adapters.mqtt.packets import BrokerResponse, Version
-from adapters.mqtt.tls import connection_problem, tls_context
+from adapters.tls import connection_problem, plain_hint, tls_context
 
 SESSION_EXPIRY_S = 7 * 86_400
 """MQTT 5: how long the broker stores messages for a disconnected session. The telemetry log keeps readings as
 long by default."""
 _CLOSED_WITHOUT_ANSWER = (
     "the broker closed the connection before it answered; "
-    "may this client connect, with its certificate and id?"
+    f"may this client connect, with its certificate and id? {plain_hint('mqtts')}"
 )
 
 
@@ -24,7 +24,7 @@ class MqttRefused(ConnectionError):
 
 
 class Broker:
-    """The broker at `url` (`mqtt://user:password@host:port` or `mqtts://`). Raises MqttTlsError."""
+    """The broker at `url` (`mqtt://user:password@host:port` or `mqtts://`). Raises TlsFilesError."""
 
     def __init__(
         self, url: str, *, version: Version, tls: ssl.SSLContext | None, within_s: float = 10.0
@@ -74,7 +74,7 @@ class Broker:
 def brokers_at(
     urls: str, *, version: Version, tls: ssl.SSLContext | None, within_s: float = 10.0
 ) -> list[Broker]:
-    """Those of a list with commas. Raises MqttTlsError."""
+    """Those of a list with commas. Raises TlsFilesError."""
     return [Broker(url.strip(), version=version, tls=tls, within_s=within_s) for url in urls.split(",")]
 
 
@@ -93,7 +93,7 @@ async def answered(connection: Connection, answer: "asyncio.Future[BrokerRespons
 async def check_login(urls: str, *, version: Version, tls: ssl.SSLContext | None, client_id: str) -> str:
     """Log in and out again at each broker, for `gridproof doctor`. Returns what they say; one that answers is enough.
 
-    Raises OSError, TimeoutError, MqttTlsError where none of them lets this client in.
+    Raises MqttRefused where none of them lets this client in.
     """
     answers, failures = [], []
     for broker in brokers_at(urls, version=version, tls=tls):
@@ -105,7 +105,7 @@ async def check_login(urls: str, *, version: Version, tls: ssl.SSLContext | None
         else:
             answers.append(f"takes connections on port {broker.port}, MQTT {version}")
     if len(failures) == len(answers):
-        raise failures[0]
+        raise MqttRefused("; ".join(answers)) from failures[0]
     return "; ".join(answers)
 
 

@@ -12,7 +12,7 @@ from adapters.mqtt import packets
 from adapters.mqtt.broker import Broker, NoRoom, answered, brokers_at
 from adapters.mqtt.connection import Connection
 from adapters.mqtt.packets import Version
-from adapters.mqtt.tls import connection_problem
+from adapters.tls import connection_problem
 from application.ports.telemetry.meter_feed import MessageConsumer
 
 _log = structlog.get_logger(__name__)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ssl
+from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import structlog
 from nats.aio.client import Client
+from nats.errors import Error, NoServersError
+
+from adapters.tls import connection_problem, tls_context
 
 log = structlog.get_logger("nats")
 
@@ -27,11 +32,17 @@ async def connect(
 ) -> Client:
     """Connect to one of the servers in `urls`, a list separated by commas; `name` is shown by the server.
 
+    After a question mark the first address may have `ca_file`, which is trusted beside the machine's authorities, and
+    `cert_file` with `key_file` of a client certificate; they hold for all. A server at tls:// gets a login over TLS
+    only.
+
     With `keep_trying` this waits until a server answers, and the client reconnects for as long as it lives. Without,
-    every server gets two attempts, for a caller that reports the failure: raises nats.errors.NoServersError.
+    every server gets two attempts, for a caller that reports the failure: raises NoServerAnswers, a
+    nats.errors.NoServersError. Raises TlsFilesError.
     """
-    client = Client()
-    addresses = [url.strip() for url in urls.split(",")]
+    client = _Client()
+    first, *others = (url.strip() for url in urls.split(","))
+    addresses = [first.partition("?")[0], *others]
     events = _ConnectionLog(client, name, failures_logged=keep_trying)
     options: dict[str, Any] = {
         "name": name,
@@ -44,12 +55,71 @@ async def connect(
         "disconnected_cb": events.disconnected,
         "reconnected_cb": events.reconnected,
     }
+    if (tls := _tls_of(first)) is not None:
+        options["tls"] = tls
     user = unquote(urlsplit(addresses[0]).username or "")
     if user.startswith(WORKER_USERS):
         options["inbox_prefix"] = f"_INBOX.{user.removeprefix(WORKER_USERS)}"
-    await client.connect(addresses, **options)
+    try:
+        await client.connect(addresses, **options)
+    except NoServersError as error:
+        raise NoServerAnswers(events.last_problem) from error
     events.connected()
     return client
+
+
+class NoServerAnswers(NoServersError):
+    """No server lets this client in; `problem` is why the last of them does not."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__()
+        self._problem = problem
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}: {self._problem}" if self._problem else super().__str__()
+
+
+class ServerWithoutTls(Error):
+    """A server at a tls:// address offers none. Nothing was sent to it."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(
+            f"nats: the server at {place} speaks no TLS: give its configuration a tls block, or begin its address "
+            "with nats:// where nobody can listen"
+        )
+
+
+class _Client(Client):
+    """The library connects without TLS where the server does not ask for it, whatever the scheme of the address says:
+    whoever is between them could take the login (ADR 0114)."""
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        server = self._current_server
+        if initial_connection and server is not None and server.uri.scheme == "tls":
+            if not (info.get("tls_required") or info.get("tls_available")):
+                raise ServerWithoutTls(f"{server.uri.hostname}:{server.uri.port}")
+            info["tls_required"] = True
+        await super()._process_info(info, initial_connection)
+
+    async def _process_connect_init(self) -> None:
+        """After a handshake that failed the library would wait for ever for the end of the stream, and try no more."""
+        try:
+            await super()._process_connect_init()
+        except (OSError, TimeoutError, Error):
+            if self._transport is not None:
+                self._transport.close()  # type: ignore[no-untyped-call]
+                self._transport = None
+            raise
+
+
+def _tls_of(address: str) -> ssl.SSLContext | None:
+    """None for an address without parameters: the library's own context verifies by the machine's authorities."""
+    given = {name: Path(value) for name, value in parse_qsl(urlsplit(address).query)}
+    if not given:
+        return None
+    return tls_context(
+        also_ca_file=given.get("ca_file"), cert_file=given.get("cert_file"), key_file=given.get("key_file")
+    )
 
 
 class _ConnectionLog:
@@ -60,13 +130,15 @@ class _ConnectionLog:
         self._log = log.bind(client=name)
         self._failures_logged = failures_logged
         self._logged_error = ""
+        self.last_problem = ""
         self._earlier_error: Exception | None = None
 
     async def failed(self, error: Exception) -> None:
         """Logs an error once per outage: every attempt to reconnect reports it again."""
+        self.last_problem = connection_problem(error)
         if self._failures_logged and repr(error) != self._logged_error:
             self._logged_error = repr(error)
-            self._log.warning("nats error", error=repr(error))
+            self._log.warning("nats error", error=repr(error), problem=self.last_problem)
 
     async def disconnected(self) -> None:
         """Logs nothing where the owner closed the client."""

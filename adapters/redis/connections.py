@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from typing import Any, TypeVar
 
@@ -11,6 +12,8 @@ from redis.asyncio.connection import Connection, SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+
+from adapters.tls import plain_hint, tls_problem
 
 log = structlog.get_logger("cache")
 
@@ -30,10 +33,11 @@ def cache_pool(urls: str, kind: type[TPool], **options: Any) -> TPool:
     """
     options["retry"] = Retry(NoBackoff(), 0)
     first, *others = (url.strip() for url in urls.split(","))
-    if not others:
-        return kind.from_url(first, **options)
-    addresses = CacheAddresses([first, *others])
     secure = first.startswith("rediss:")
+    if not others:
+        options |= parse_url(first) | ({"connection_class": _SharedContextConnection} if secure else {})
+        return kind(**options)
+    addresses = CacheAddresses([first, *others])
     options |= {name: value for name, value in parse_url(first).items() if name not in _OF_AN_ADDRESS}
     return kind(
         connection_class=_ListedSSLConnection if secure else _ListedConnection,
@@ -43,23 +47,39 @@ def cache_pool(urls: str, kind: type[TPool], **options: Any) -> TPool:
 
 
 async def check_addresses(urls: str, *, within_s: float = 1.0) -> str:
-    """What the cache at each address says, for `gridproof doctor`. Raises the first error where none answers."""
+    """What the cache at each address says, for `gridproof doctor`. Raises CacheNotReached where none answers."""
     answers: list[str] = []
-    failures: list[Exception] = []
+    failures = 0
+    parameters = urls.partition(",")[0].partition("?")[2]
     for number, url in enumerate(urls.split(","), start=1):
-        client = Redis.from_url(url.strip(), socket_timeout=within_s, socket_connect_timeout=within_s)
+        address = url.strip().partition("?")[0] + (f"?{parameters}" if parameters else "")
+        limits = {"socket_timeout": within_s, "socket_connect_timeout": within_s}
+        client = Redis.from_pool(cache_pool(address, ConnectionPool, **limits))
         try:
             server = await client.info("server")
         except (RedisError, OSError, TimeoutError) as error:
-            failures.append(error)
-            answers.append(f"address {number} does not answer: {type(error).__name__}")
+            failures += 1
+            answers.append(f"address {number} does not answer: {_problem(address, error)}")
         else:
             answers.append(str(server.get("valkey_version") or server.get("redis_version")))
         finally:
             await client.aclose()
-    if len(failures) == len(answers):
-        raise failures[0]
+    if failures == len(answers):
+        raise CacheNotReached("; ".join(answers))
     return "; ".join(answers)
+
+
+class CacheNotReached(ConnectionError):
+    """No cache answers; the text says why."""
+
+
+def _problem(address: str, error: Exception) -> str:
+    """The text of the library's errors, which holds no password."""
+    if (problem := tls_problem(error)) is not None:
+        return problem
+    reason = f"{type(error).__name__}: {error}"
+    was_reached = isinstance(error, RedisError) and "connecting to" not in str(error)
+    return f"{reason}; {plain_hint('rediss')}" if was_reached and address.startswith("redis:") else reason
 
 
 class CacheAddresses:
@@ -81,7 +101,12 @@ class CacheAddresses:
         if self._away_until[number] <= time.monotonic():
             where = self._options[number]
             address = f"{where.get('host', 'localhost')}:{where.get('port', 6379)}"
-            log.warning("a cache does not answer, trying the next", cache=address, error=type(error).__name__)
+            log.warning(
+                "a cache does not answer, trying the next",
+                cache=address,
+                error=type(error).__name__,
+                problem=tls_problem(error),
+            )
         self._away_until[number] = time.monotonic() + AWAY_S
 
 
@@ -120,5 +145,22 @@ class _ListedConnection(_Listed):
     """To addresses that begin with redis://."""
 
 
-class _ListedSSLConnection(_Listed, SSLConnection):
+_contexts: dict[str, ssl.SSLContext] = {}
+"""By their parameters. The library would make one for each connection, and so read the machine's authorities within the
+time that is allowed for connecting."""
+
+
+class _SharedContextConnection(SSLConnection):
+    """To an address that begins with rediss://."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        given = self.ssl_context
+        key = repr({name: getattr(given, name) for name in given.__slots__ if name != "context"})
+        if key not in _contexts:
+            _contexts[key] = given.get()
+        given.context = _contexts[key]
+
+
+class _ListedSSLConnection(_Listed, _SharedContextConnection):
     """To addresses that begin with rediss://."""

@@ -1,5 +1,6 @@
 """One GET of a weather service: limited in time and size, retried where that may help, behind a circuit breaker."""
 
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ import stamina
 import structlog
 
 from adapters.resilience import BreakerOpen, guarded, loop_time
+from adapters.tls import plain_hint, tls_problem
 from application.circuit_breaker import CircuitBreaker
 from application.ports.clock import Clock
 from application.ports.weather.source import WeatherUnavailable
@@ -46,12 +48,14 @@ class BoundedGet:
         self,
         clock: Clock,
         *,
+        tls: ssl.SSLContext | None = None,
         before_attempt: Callable[[], Awaitable[None]] = _no_check,
         transient_reason: Callable[[HttpResponse], str | None] = _no_reason,
     ) -> None:
-        """`before_attempt` may raise to prevent an attempt. `transient_reason` says why a response is worth a retry,
-        or None."""
+        """`tls`: None trusts the machine's authorities. `before_attempt` may raise to prevent an attempt.
+        `transient_reason` says why a response is worth a retry, or None."""
         self.total_s = max(clock.wall_seconds(TOTAL_S), LEAST_TOTAL_WALL_S)
+        self._tls = tls
         self._before_attempt = before_attempt
         self._transient_reason = transient_reason
         self._breaker = CircuitBreaker(
@@ -95,9 +99,12 @@ class BoundedGet:
                 f"no complete answer of the weather source in {self.total_s:g} s"
             ) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise TransientFailure(f"the weather source cannot be reached: {type(error).__name__}") from None
-        if (why := self._transient_reason(response)) is not None:
-            raise TransientFailure(why)
+            why = tls_problem(error) or type(error).__name__
+            if isinstance(error, aiohttp.ServerDisconnectedError) and url.startswith("http:"):
+                why += f"; {plain_hint('https')}"
+            raise TransientFailure(f"the weather source cannot be reached: {why}") from None
+        if (reason := self._transient_reason(response)) is not None:
+            raise TransientFailure(reason)
         return response
 
     def _session(self) -> aiohttp.ClientSession:
@@ -105,6 +112,7 @@ class BoundedGet:
         return aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=self.total_s),
             headers={"Accept": "application/json", "User-Agent": "gridproof"},
+            connector=aiohttp.TCPConnector(ssl=self._tls or True),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
         )

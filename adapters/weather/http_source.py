@@ -3,6 +3,7 @@
 The answer is `{"cell", "issued_at", "hours": [{"at", "temp_c"}]}`.
 """
 
+import ssl
 from datetime import datetime
 from typing import Annotated
 
@@ -32,10 +33,10 @@ class _Response(msgspec.Struct, frozen=True):
 class HttpWeatherSource:
     """Implements WeatherSource."""
 
-    def __init__(self, base_url: str, clock: Clock) -> None:
+    def __init__(self, base_url: str, clock: Clock, *, tls: ssl.SSLContext | None = None) -> None:
         self._url = base_url.rstrip("/") + "/v1/forecast"
         self._clock = clock
-        self._http = BoundedGet(clock)
+        self._http = BoundedGet(clock, tls=tls)
 
     async def hourly(self, cell: str, starts_at: datetime, ends_at: datetime) -> WeatherReport:
         query = {"cell": cell, "from": starts_at.isoformat(), "to": ends_at.isoformat()}

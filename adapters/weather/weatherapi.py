@@ -5,6 +5,7 @@ beyond that one call for each 30 days (`end_dt`, which the larger contracts allo
 """
 
 import asyncio
+import ssl
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -62,6 +63,7 @@ class WeatherApiSource:
         places: Callable[[], Mapping[str, WeatherPlace]],
         quota: WeatherQuota,
         plan: WeatherApiPlan | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._base = base_url.rstrip("/") + "/v1"
         self._key = key
@@ -73,7 +75,9 @@ class WeatherApiSource:
         """The days of history that the service covered when it last refused more, and when that was."""
         self._quota = quota
         self._plan = plan or WeatherApiPlan()
-        self._http = BoundedGet(clock, before_attempt=self._take_call, transient_reason=transient_reason)
+        self._http = BoundedGet(
+            clock, tls=tls, before_attempt=self._take_call, transient_reason=transient_reason
+        )
 
     async def hourly(self, cell: str, starts_at: datetime, ends_at: datetime) -> WeatherReport:
         """Hours that the contract does not cover are missing."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from interfaces.bootstrap.backup.restore import restored_log, unexplained_facilities
 from interfaces.bootstrap.operations import redelivery_s
 from interfaces.bootstrap.stores import Stores
+from interfaces.bootstrap.tls import http_tls
 from interfaces.failpoints import failpoint
 from interfaces.workers.loops.probe_server import serve_also
 
@@ -126,6 +127,7 @@ def building_control(stores: Stores, slots: CallSlots, health: BmsHealth) -> Bui
         clock=stores.clock,
         secret=portfolio_secrets(settings, stores.clock).resolve,
         networks=BmsNetworks.of(settings.bms_networks),
+        tls=http_tls(settings),
         slots=slots,
         limits=SoapLimits(connect_s=settings.bms_connect_timeout_s, total_s=settings.bms_total_timeout_s),
         breaker_listener=health.breaker_changed,

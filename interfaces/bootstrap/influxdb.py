@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from interfaces.bootstrap.tls import http_tls
 from interfaces.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -45,7 +46,12 @@ def influx_connection(settings: Settings, health: TelemetryHealth | None = None)
     )
     database = url.path.strip("/") or "gridproof"
     return InfluxConnection(
-        f"{url.scheme}://{place}", database, token=token, org=settings.influx_org or "", health=health
+        f"{url.scheme}://{place}",
+        database,
+        token=token,
+        org=settings.influx_org or "",
+        health=health,
+        tls=http_tls(settings) if url.scheme == "https" else None,
     )
 
 

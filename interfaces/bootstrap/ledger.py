@@ -60,6 +60,7 @@ def open_archive(settings: Settings) -> Archive:
         region=settings.archive_s3_region,
         key_id=settings.archive_s3_key_id,
         secret=None if secret is None else resolve_secret(secret).decode(),
+        ca_file=settings.tls_ca_file,
     )
     return ObjectArchive(settings.archive_url or (settings.data_dir.absolute() / "archive").as_uri(), s3)
 

@@ -45,6 +45,7 @@ from interfaces.bootstrap.telemetry import (
     telemetry_retention,
     watch_lag,
 )
+from interfaces.bootstrap.tls import http_tls
 from interfaces.extras import require_extras_of
 from interfaces.failpoints import failpoint
 from interfaces.settings.settings import Settings
@@ -273,6 +274,7 @@ async def _notify(
         newest_checkpoint=NewestCheckpoint(ledger_store(stores)),
         allow_private=stores.settings.allow_private_callbacks,
         ports=stores.settings.callback_port_numbers,
+        tls=http_tls(stores.settings),
     )
     calls = CallbackCalls(
         store=stores.events,

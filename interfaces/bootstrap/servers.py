@@ -298,12 +298,14 @@ def _connect_once(dsn: str) -> None:
     import psycopg
 
     from adapters.postgres.connection.session import open_session
+    from adapters.postgres.connection.tls import tls_advice
     from application.ports.operations.unavailable import OperationsUnavailable
 
     try:
         open_session(dsn, "gridproof pool").close()
     except psycopg.OperationalError as error:
-        raise OperationsUnavailable(str(error).partition("\n")[0]) from error
+        why, advice = str(error).partition("\n")[0], tls_advice(error)
+        raise OperationsUnavailable(why if advice is None else f"{why}; {advice}") from error
 
 
 def _log_wait(error: Exception) -> None:

@@ -239,7 +239,7 @@ _SHARED = "ingest "
 
 
 def ingest_sessions(settings: Settings, locks: LockSession) -> list[IngestSession]:
-    """The MQTT sessions of the settings. Raises MqttTlsError."""
+    """The MQTT sessions of the settings. Raises TlsFilesError."""
     from adapters.mqtt import MqttMeterFeed
     from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveLock
     from interfaces.workers.ingest.sessions import IngestSession
@@ -265,13 +265,14 @@ def ingest_sessions(settings: Settings, locks: LockSession) -> list[IngestSessio
 
 
 def mqtt_tls(settings: Settings) -> ssl.SSLContext | None:
-    """None for a broker without TLS. Raises MqttTlsError."""
-    from adapters.mqtt import tls_context
+    """None for a broker without TLS. Raises TlsFilesError."""
+    from adapters.tls import tls_context
 
     if not str(settings.mqtt_url).startswith("mqtts:"):
         return None
     return tls_context(
         ca_file=settings.mqtt_ca_file,
+        also_ca_file=settings.tls_ca_file,
         cert_file=settings.mqtt_cert_file,
         key_file=settings.mqtt_key_file,
         alpn=settings.mqtt_alpn,

@@ -14,6 +14,7 @@ from interfaces.bootstrap.servers import (
     namespaced,
 )
 from interfaces.bootstrap.stores import Stores, database_url, facility_rows
+from interfaces.bootstrap.tls import http_tls
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -42,7 +43,7 @@ def weather_source(stores: Stores) -> WeatherSource | None:
     if settings.weather_key is not None:
         source = _weatherapi(stores, settings.weather_key)
     elif settings.weather_url is not None:
-        source = HttpWeatherSource(settings.weather_url, stores.clock)
+        source = HttpWeatherSource(settings.weather_url, stores.clock, tls=http_tls(settings))
     else:
         return None
     return CachedWeatherSource(
@@ -146,6 +147,7 @@ def _weatherapi(stores: Stores, key_ref: str) -> WeatherSource:
         plan=WeatherApiPlan(
             forecast_days=settings.weather_forecast_days, history_days=settings.weather_history_days
         ),
+        tls=http_tls(settings),
     )
 
 

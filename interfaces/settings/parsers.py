@@ -2,6 +2,7 @@
 what is expected."""
 
 import ipaddress
+import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,18 @@ def text(value: str) -> str:
 
 def path(value: str) -> Path:
     return Path(value).expanduser()
+
+
+def authorities(value: str) -> Path:
+    """A PEM file of certificate authorities, which can be read. Absolute: other processes get it too."""
+    file = Path(value).expanduser().absolute()
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=file)
+    except ssl.SSLError:
+        raise ValueError(f"{file} holds no certificate; use a PEM file of certificate authorities") from None
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read ({error.strerror}); use a PEM file of authorities") from None
+    return file
 
 
 def boolean(value: str) -> bool:

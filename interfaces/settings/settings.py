@@ -19,6 +19,7 @@ from application.ports.operations.alerts import Severity
 from interfaces.settings import parsers as parse
 from interfaces.settings.contradictions import contradictions
 from interfaces.settings.env_file import read_env_file
+from interfaces.settings.tls import trusting
 
 PREFIX = "GRIDPROOF_"
 SECRET_PREFIX = secret_references.PREFIX
@@ -58,6 +59,9 @@ class Settings:
     python: Path | None = _setting(parse.path, None)
     """The interpreter that starts the worker processes; None: the one that runs."""
 
+    tls_ca_file: Path | None = _setting(parse.authorities, None)
+    """PEM of private certificate authorities, which every connection trusts beside those of the machine; PostgreSQL
+    trusts these alone, and is then only used with TLS unless its address says `sslmode`."""
     database_url: str | None = _setting(parse.database, None, secret=True)
     """Several hosts (`db-1:5432,db-2:5432`) are tried in order until one accepts writes."""
     database_replica_url: str | None = _setting(parse.database, None, secret=True)
@@ -76,7 +80,7 @@ class Settings:
     backup_wal_s: int = _setting(parse.whole_number(1, 86_400), 60)
     """Wall seconds after which the log is archived at the latest: what a lost disk takes with it."""
     nats_url: str | None = _setting(parse.url("nats", "tls", several=True), None, secret=True)
-    """Servers of one cluster, with commas."""
+    """Servers of one cluster, with commas. tls:// gives a login to none that speaks no TLS."""
     nats_replicas: int | None = _setting(parse.whole_number(1, 5), None)
     """Of each JetStream stream; None: those of an existing stream stay, a new one has one."""
     mqtt_url: str | None = _setting(parse.broker, None, secret=True)
@@ -88,7 +92,7 @@ class Settings:
     mqtt_sessions: int = _setting(parse.whole_number(1, 64), 1)
     """Sessions at the broker that share the feed (`$share`): so many ingest workers can read at once."""
     mqtt_ca_file: Path | None = _setting(parse.path, None)
-    """PEM of the certificate authorities that sign the broker's certificate; None: those of the machine."""
+    """PEM of the certificate authorities that sign the broker's certificate, instead of those of the machine."""
     mqtt_cert_file: Path | None = _setting(parse.path, None)
     """PEM of the client certificate, if the broker wants one."""
     mqtt_key_file: Path | None = _setting(parse.path, None)
@@ -165,7 +169,7 @@ class Settings:
     alert_smtp_password: str | None = _setting(parse.text, None)
     """Where the password of that user is, as env:NAME or file:/path."""
     alert_smtp_ca_file: Path | None = _setting(parse.path, None)
-    """PEM of the certificate authorities that sign the mail server's certificate; None: those of the machine."""
+    """PEM of the certificate authorities that sign the mail server's certificate, instead of those of the machine."""
     alert_email_from: str | None = _setting(parse.emails, None)
     """The sender's address."""
     alert_email_to: str | None = _setting(parse.emails, None)
@@ -317,7 +321,7 @@ def read_settings(environ: Mapping[str, str], env_file: Path | None = None) -> S
                 problems.append(f"{name}: {error}")
         elif not name.startswith(SECRET_PREFIX) and name not in _FOR_TESTS:
             problems.append(_unknown(name, list(fields)))
-    settings = Settings(**values)
+    settings = trusting(Settings(**values))
     problems.extend(contradictions(settings, refused={line.partition(":")[0] for line in problems}))
     if problems:
         raise SettingsError(problems)

@@ -182,7 +182,16 @@ async def _in_time(answer: Awaitable[str]) -> str:
 
 
 def _postgres(url: str) -> str:
-    version, role, took_ms = _query(url, "SELECT current_setting('server_version'), current_user")
+    import psycopg
+
+    from adapters.postgres.connection.tls import tls_advice
+
+    try:
+        version, role, took_ms = _query(url, "SELECT current_setting('server_version'), current_user")
+    except psycopg.OperationalError as error:
+        if (advice := tls_advice(error)) is None:
+            raise
+        raise CheckFailed(_described(error), advice) from error
     return f"{version} as {role}, {took_ms:.1f} ms"
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from application.ports.operations.alerts import Severity
 from interfaces.bootstrap.stores import Stores
+from interfaces.bootstrap.tls import http_tls
 from interfaces.settings.secrets import resolve_secret
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def _webhook(stores: Stores, name: str, url: str) -> AlertChannel:
         secret_of=lambda _: resolve_secret(reference),
         allow_private=settings.allow_private_callbacks,
         ports=settings.callback_port_numbers,
+        tls=http_tls(settings),
     )
     return WebhookAlertChannel(name, url, notifier)
 
@@ -98,4 +100,5 @@ def _email(settings: Settings, name: str, recipients: str) -> AlertChannel:
         recipients=[address.strip() for address in recipients.split(",")],
         password=None if reference is None else lambda: resolve_secret(reference).decode(),
         ca_file=settings.alert_smtp_ca_file,
+        also_ca_file=settings.tls_ca_file,
     )

@@ -10,10 +10,12 @@ import gmqtt
 import pytest
 from structlog.testing import capture_logs
 
-from adapters.mqtt import MqttMeterFeed, MqttTlsError, Version, tls_context
+from adapters.mqtt import MqttMeterFeed, Version
+from adapters.tls import TlsFilesError, tls_context
 from tests.conftest import DebianCommand
 from tests.integration.telemetry.feed_reader import Taken, eventually, reading
-from tests.integration.telemetry.mosquitto import Authority, mosquitto
+from tests.integration.telemetry.mosquitto import mosquitto
+from tests.tls_certificates import Authority
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,11 @@ class SecureBroker:
 @pytest.fixture
 def broker(debian_command: DebianCommand, tmp_path: Path) -> Iterator[SecureBroker]:
     authority = Authority(tmp_path / "certificates")
-    cert, key = authority.issue("server", host="localhost")
+    cert, key = authority.server("localhost")
     settings = (f"cafile {authority.file}", f"certfile {cert}", f"keyfile {key}", "require_certificate true",
                 "use_identity_as_username true", "allow_anonymous false")  # fmt: skip
     with mosquitto(debian_command("mosquitto"), tmp_path, *settings) as port:
-        client = authority.issue("ingest")
+        client = authority.client("ingest")
         yield SecureBroker(port, authority, client)
 
 
@@ -83,14 +85,14 @@ async def _problem(refused: MqttMeterFeed) -> str:
 def test_a_failed_connection_is_logged_with_its_reason(broker: SecureBroker, tmp_path: Path) -> None:
     cert, key = broker.client
     stranger = Authority(tmp_path / "strangers", "stranger")
-    strange_cert, strange_key = stranger.issue("ingest")
+    strange_cert, strange_key = stranger.client("ingest")
 
     async def scenario() -> None:
         ca = broker.authority.file
         untrusted = await _problem(
             feed(broker, tls_context(ca_file=stranger.file, cert_file=cert, key_file=key))
         )
-        assert "the broker's certificate is not accepted" in untrusted
+        assert "the server's certificate is not accepted" in untrusted
         other_name = await _problem(
             feed(broker, tls_context(ca_file=ca, cert_file=cert, key_file=key), host="127.0.0.1")
         )
@@ -104,15 +106,17 @@ def test_a_failed_connection_is_logged_with_its_reason(broker: SecureBroker, tmp
         theirs = await _problem(feed(broker, strange))
         assert any(words in theirs for words in refused)
         plain = MqttMeterFeed(f"mqtt://127.0.0.1:{broker.port}", connect_within_s=5)
-        assert "closed the connection before it answered" in await _problem(plain)
+        problem = await _problem(plain)
+        assert "closed the connection before it answered" in problem
+        assert "begin the address with mqtts://" in problem
 
     asyncio.run(scenario())
 
 
 def test_unusable_files_are_reported_before_any_connection(tmp_path: Path) -> None:
     authority = Authority(tmp_path / "certificates")
-    cert, key = authority.issue("one")
-    _, other_key = authority.issue("other")
+    cert, key = authority.client("one")
+    _, other_key = authority.client("other")
     empty = tmp_path / "empty.pem"
     empty.write_text("nothing")
     absent = tmp_path / "absent.pem"
@@ -123,6 +127,6 @@ def test_unusable_files_are_reported_before_any_connection(tmp_path: Path) -> No
         (None, cert, other_key, "no certificate and key that belong together"),
         (None, cert, empty, "no certificate and key that belong together"),
     ):
-        with pytest.raises(MqttTlsError, match=said):
+        with pytest.raises(TlsFilesError, match=said):
             tls_context(ca_file=ca, cert_file=given_cert, key_file=given_key)
     tls_context(cert_file=cert, key_file=key)
