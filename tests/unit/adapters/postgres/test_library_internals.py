@@ -35,7 +35,7 @@ def parameters(function: Callable[..., Any]) -> list[str]:
     return list(inspect.signature(function).parameters)
 
 
-@pytest.mark.parametrize("name", ["eventsourcing", "psycopg", "psycopg-pool", "uvicorn"])
+@pytest.mark.parametrize("name", ["eventsourcing", "psycopg", "psycopg-pool", "nats-py", "uvicorn"])
 def test_a_library_whose_internals_we_override_is_pinned_to_the_installed_version(name: str) -> None:
     dependencies = tomllib.loads(PYPROJECT.read_text())["project"]["dependencies"]
     pinned = [
