@@ -19,7 +19,7 @@ from application.ports.operations.alerts import Severity
 from interfaces.settings import parsers as parse
 from interfaces.settings.contradictions import contradictions
 from interfaces.settings.env_file import read_env_file
-from interfaces.settings.tls import trusting
+from interfaces.settings.tls import with_authorities
 
 PREFIX = "GRIDPROOF_"
 SECRET_PREFIX = secret_references.PREFIX
@@ -321,7 +321,7 @@ def read_settings(environ: Mapping[str, str], env_file: Path | None = None) -> S
                 problems.append(f"{name}: {error}")
         elif not name.startswith(SECRET_PREFIX) and name not in _FOR_TESTS:
             problems.append(_unknown(name, list(fields)))
-    settings = trusting(Settings(**values))
+    settings = Settings(**with_authorities(values))
     problems.extend(contradictions(settings, refused={line.partition(":")[0] for line in problems}))
     if problems:
         raise SettingsError(problems)

@@ -1,39 +1,31 @@
 """The parameters of TLS in the addresses of servers, completed by GRIDPROOF_TLS_CA_FILE (ADR 0114)."""
 
-from __future__ import annotations
-
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from interfaces.settings.settings import Settings
+_DATABASES = ("database_url", "database_replica_url", "migration_database_url")
 
 
-def trusting(settings: Settings) -> Settings:
-    """The settings whose addresses of PostgreSQL, NATS and the cache name the private authorities.
+def with_authorities(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of settings, with the private authorities in the addresses of PostgreSQL, NATS and the cache.
 
-    What an address says itself stays. The same settings come out for the settings of a child process.
+    What an address says itself stays, so that a child process with these values has the same.
     """
-    if settings.tls_ca_file is None:
-        return settings
-    file = settings.tls_ca_file
-    return replace(
-        settings,
-        database_url=_database(settings.database_url, file),
-        database_replica_url=_database(settings.database_replica_url, file),
-        migration_database_url=_database(settings.migration_database_url, file),
-        nats_url=_first(settings.nats_url, "tls", "ca_file", file),
-        redis_url=_first(settings.redis_url, "rediss", "ssl_ca_certs", file),
-    )
+    file: Path | None = values.get("tls_ca_file")
+    if file is None:
+        return dict(values)
+    completed = {name: _database(values[name], file) for name in _DATABASES if name in values}
+    if "nats_url" in values:
+        completed["nats_url"] = _first(values["nats_url"], "tls", "ca_file", file)
+    if "redis_url" in values:
+        completed["redis_url"] = _first(values["redis_url"], "rediss", "ssl_ca_certs", file)
+    return {**values, **completed}
 
 
-def _database(url: str | None, ca_file: Path) -> str | None:
+def _database(url: str, ca_file: Path) -> str:
     """verify-full checks chain and name; libpq's own default does neither."""
-    if url is None:
-        return None
     given = parse_qs(urlsplit(url).query)
     if "sslmode" not in given:
         url = _with(url, "sslmode", "verify-full")
@@ -42,9 +34,9 @@ def _database(url: str | None, ca_file: Path) -> str | None:
     return url if "sslrootcert" in given else _with(url, "sslrootcert", str(ca_file))
 
 
-def _first(urls: str | None, scheme: str, parameter: str, ca_file: Path) -> str | None:
+def _first(urls: str, scheme: str, parameter: str, ca_file: Path) -> str:
     """What the first address of a list has after its question mark holds for all."""
-    if urls is None or not urls.strip().startswith(f"{scheme}:"):
+    if not urls.strip().startswith(f"{scheme}:"):
         return urls
     first, comma, others = urls.partition(",")
     if parameter not in parse_qs(urlsplit(first).query):

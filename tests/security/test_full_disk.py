@@ -133,7 +133,15 @@ def test_every_check_of_ready_is_cached_since_everybody_may_ask(tmp_path: Path) 
         redis_url=everywhere,
     )
     probes = readiness.readiness_probes(there)
-    assert {probe.name for probe in probes} == {"postgresql", "clock", "disk", "nats", "cache", "influxdb"}
+    assert {probe.name for probe in probes} == {
+        "postgresql",
+        "clock",
+        "replicas",
+        "disk",
+        "nats",
+        "cache",
+        "influxdb",
+    }
     assert all(isinstance(probe.check, CachedCheck) for probe in probes)
 
 

@@ -41,6 +41,7 @@ from interfaces.bootstrap.doctor.servers import DATABASE_DISK, check_database_di
 from interfaces.bootstrap.doctor.signatures import check_signatures
 from interfaces.bootstrap.doctor.telemetry_log import NAME as TELEMETRY_LOG
 from interfaces.bootstrap.doctor.telemetry_log import check_telemetry_log
+from interfaces.bootstrap.doctor.tls import BMS_LINKS, LINKS, check_bms_links, check_links
 from interfaces.bootstrap.doctor.weather import CELLS, WEATHER, check_weather, check_weather_cells
 from interfaces.bootstrap.influxdb import influx_summary
 from interfaces.bootstrap.servers import NoRunningSystem, check_schema
@@ -88,6 +89,7 @@ def run_checks(settings: Settings, ended: str | None = None) -> Iterator[CheckRe
         lambda: check_weather(settings, clock_of(settings), within_s=WITHIN_S),
         f"check GRIDPROOF_WEATHER_KEY; without weather, {CONSEQUENCE}",
     )
+    yield _run_check(LINKS, lambda: check_links(settings))
     yield _run_check(CERTIFICATES, lambda: check_certificates(settings))
     yield _run_check("disk", lambda: check_disk(settings.data_dir))
     yield _run_check(LOG_FILES, lambda: check_log_files(settings))
@@ -145,6 +147,7 @@ def _store_checks(settings: Settings, url: str) -> Iterator[CheckResult]:
         yield _run_check(CELLS, lambda: check_weather_cells(stores), "run `gridproof migrate`")
         yield _run_check("bms addresses", lambda: check_bms_addresses(stores), "run `gridproof migrate`")
         yield _run_check(BMS, lambda: check_bms(stores))
+        yield _run_check(BMS_LINKS, lambda: check_bms_links(stores))
         yield _run_check(WEB, lambda: check_web(stores))
         yield _run_check(DATABASE_DISK, lambda: check_database_disk(stores))
     finally:

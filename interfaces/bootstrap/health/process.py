@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 END_WITHIN_S = 2.0
 """For the farewell of a process that ends; a database that is away must not keep it."""
 _CERTIFICATE_FILES = {
+    "schedule": ("tls_ca_file",),
     "ingest": ("mqtt_ca_file", "mqtt_cert_file"),
     "notify": ("alert_smtp_ca_file",),
 }

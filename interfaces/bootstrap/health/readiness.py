@@ -29,6 +29,7 @@ DISK_FULL_SHARE = 0.8
 _PULLING = frozenset({"relay", "dispatch", "notify", "ingest", "aggregate", "archive"})
 _INGESTING = frozenset({"ingest"})
 _ARCHIVING = frozenset({"project", "archive"})
+_BEHIND = frozenset({"no_synchronous_standby", "standby_lost", "replica_not_current"})
 WRITTEN_BYTES = 8_192
 """More than a file system keeps in its own structures."""
 _WRITE = """
@@ -44,6 +45,7 @@ def readiness_probes(stores: Stores) -> tuple[ReadinessProbe, ...]:
     probes = [
         ReadinessProbe(name="postgresql", needed=True, check=_in_thread(_write_row, stores)),
         ReadinessProbe(name="clock", needed=True, check=_in_thread(stores.clock_monitor.check)),
+        ReadinessProbe(name="replicas", needed=False, check=_in_thread(check_replicas, stores)),
     ]
     if folder.is_dir():
         probes.append(ReadinessProbe(name="disk", needed=False, check=_in_thread(check_disk, folder)))
@@ -120,6 +122,18 @@ class CachedCheck:
         except Exception as error:  # noqa: BLE001 - raised at each caller
             return error
         return None
+
+
+def check_replicas(stores: Stores) -> None:
+    """Whether every standby, read replica and replica of a stream is current, as the schedule worker saw it last.
+
+    Raises DependencyProblem.
+    """
+    from interfaces.readiness import DependencyProblem
+
+    behind = sorted(_BEHIND.intersection(stores.alerts().open_by_name()))
+    if behind:
+        raise DependencyProblem(f"open alerts: {', '.join(behind)}")
 
 
 def check_disk(folder: Path) -> None:

@@ -147,7 +147,8 @@ def postgresql(folder: Path, authority: Authority) -> Iterator[int]:
     shown = {"ssl": "on", "ssl_cert_file": "server.pem", "ssl_key_file": "server.key", "fsync": "off", "port": port,
              "listen_addresses": "127.0.0.1", "unix_socket_directories": ""}  # fmt: skip
     options = [word for name, value in shown.items() for word in ("-c", f"{name}={value}")]
-    with running([*as_user, program, "-D", data, *options], port, log=home / "log"):
+    server: list[str | Path] = [*as_user, program, "-D", data, *options]
+    with running(server, port, log=home / "log"):
         yield port
 
 
@@ -197,11 +198,8 @@ def cache(folder: Path, authority: Authority) -> Iterator[int]:
         folder,
     ]
     command += ["--tls-cert-file", files.certificate, "--tls-key-file", files.key, "--tls-auth-clients", "no"]
-    with running(
-        [*command, "--tls-ca-cert-file", authority.file, "--requirepass", PASSWORD],
-        port,
-        log=folder / "redis.log",
-    ):
+    command += ["--tls-ca-cert-file", authority.file, "--requirepass", PASSWORD]
+    with running(command, port, log=folder / "redis.log"):
         yield port
 
 

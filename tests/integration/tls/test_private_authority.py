@@ -34,9 +34,10 @@ def outcome(served: ServedLink, expected: str, settings: Settings) -> str:
     while True:
         try:
             served.link.attempt(settings)
-            return ""
         except Exception as error:  # noqa: BLE001 - each library has errors of its own
             said = str(error)
+        else:
+            return ""
         was_late = any(word in said.lower() for word in ("timed out", "timeout", "in time"))
         if (expected and expected in said) or not was_late or time.monotonic() > deadline:
             return said
