@@ -91,7 +91,7 @@ class ServerWithoutTls(Error):
 
 class _Client(Client):
     """The library connects without TLS where the server does not ask for it, whatever the scheme of the address says:
-    whoever is between them could take the login (ADR 0114)."""
+    whoever is between them could take the login (ADR 0111)."""
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
         server = self._current_server

@@ -1,4 +1,4 @@
-"""The parameters of TLS in the addresses of servers, completed by GRIDPROOF_TLS_CA_FILE (ADR 0114)."""
+"""The parameters of TLS in the addresses of servers, completed by GRIDPROOF_TLS_CA_FILE (ADR 0111)."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -39,5 +39,5 @@ def test_ci_installs_and_requires_the_packages_of_the_tests() -> None:
     prometheus = {"promtool", "prometheus", "prometheus-alertmanager", "amtool"}
     hosts = {"etcd", "nft", "ip"}
     first_hour = {"mosquitto_pub", "curl", "openssl"}
-    others = {"mosquitto", "influxd", "redis-server", "chromium", "systemd-analyze"}
+    others = {"mosquitto", "influxd", "redis-server", "pg_lsclusters", "chromium", "systemd-analyze"}
     assert others | hosts | prometheus | first_hour == installed

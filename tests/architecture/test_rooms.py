@@ -37,6 +37,7 @@ WHOLE_IDEAS = {
     "application/telemetry/ingest/slow_period.py": "detect a slow period",
     "interfaces/bootstrap/doctor/alerts.py": "one check of the doctor",
     "interfaces/bootstrap/doctor/raw_archive.py": "one check of the doctor",
+    "interfaces/settings/tls.py": "the parameters of TLS in addresses",
     "interfaces/cli/facilities/file_format.py": "the commands about the portfolio file itself",
     "interfaces/bootstrap/doctor/signatures.py": "one check of the doctor",
     "interfaces/bootstrap/doctor/weather.py": "one check of the doctor",

@@ -184,7 +184,7 @@ def cache(folder: Path, authority: Authority) -> Iterator[int]:
     """Debian's Redis: the Valkey of the wheel is built without TLS."""
     files, port = authority.server(), free_port()
     program = debian_command_path("redis-server", os.environ)
-    command = [
+    command: list[str | Path] = [
         program,
         "--port",
         "0",
