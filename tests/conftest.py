@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 
 from adapters.embedded import EmbeddedServers
-from interfaces.bootstrap.gc_tuning import collect_garbage_seldom
+from interfaces.gc_tuning import collect_garbage_seldom
 from tests import servers
 from tests.debian_packages import debian_command_path
 from tests.influxdb_server import InfluxServer, influxdb_server

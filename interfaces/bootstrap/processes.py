@@ -19,7 +19,6 @@ from interfaces.bootstrap.clock import measuring
 from interfaces.bootstrap.connection_budget import POOL_SIZE, connection_budget, enforce_budget
 from interfaces.bootstrap.dispatch import run_dispatch
 from interfaces.bootstrap.forecast import run_forecast
-from interfaces.bootstrap.gc_tuning import collect_garbage_seldom
 from interfaces.bootstrap.health import lost_work
 from interfaces.bootstrap.health.alerts import delivering_alerts
 from interfaces.bootstrap.health.process import heartbeat_monitor, reporting, serving_probes
@@ -48,6 +47,7 @@ from interfaces.bootstrap.telemetry import (
 from interfaces.bootstrap.tls import http_tls
 from interfaces.extras import require_extras_of
 from interfaces.failpoints import failpoint
+from interfaces.gc_tuning import collect_garbage_seldom
 from interfaces.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -91,8 +91,7 @@ async def run_until_stopped(
     pool_size: int = POOL_SIZE,
     report: tuple[str, ProbeServer] | None = None,
 ) -> None:
-    """Run with newly opened stores until SIGTERM or SIGINT. `report`: the worker that the process is, and its probes;
-    None: it reports nothing."""
+    """Run with newly opened stores until SIGTERM or SIGINT. `report`: its worker and probes, if it reports."""
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(THREADS))
     stop = asyncio.Event()

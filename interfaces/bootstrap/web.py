@@ -15,7 +15,6 @@ import uvloop
 
 from interfaces.bootstrap.clock import measuring
 from interfaces.bootstrap.connection_budget import WEB_POOL_SIZE, show_budget
-from interfaces.bootstrap.gc_tuning import collect_garbage_seldom
 from interfaces.bootstrap.health.process import ReportedDependencies, heartbeats_of, reporting
 from interfaces.bootstrap.health.readiness import readiness_probes
 from interfaces.bootstrap.ledger import StoredLedger
@@ -29,6 +28,7 @@ from interfaces.bootstrap.servers import (
 )
 from interfaces.bootstrap.stores import Stores, database_url, open_stores, replica_url
 from interfaces.bootstrap.telemetry import gap_sources, monitored_telemetry
+from interfaces.gc_tuning import collect_garbage_seldom
 from interfaces.settings.settings import Settings
 from interfaces.workers.loops.cache_metrics import show_caches
 

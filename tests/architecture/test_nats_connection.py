@@ -8,15 +8,18 @@ import pytest
 from tests.architecture.source_tree import PACKAGES, ROOT, imported_modules, parsed, place, python_files
 
 CONNECTION = ROOT / "adapters/nats/connection.py"
+CLIENTS = {"nats.NATS", "Client"}
 
 
 def connections(tree: ast.Module) -> Iterator[ast.AST]:
-    """Every call of nats.connect and every Client that is made, under whatever name it was imported."""
+    """Every call of nats.connect, every Client that is made, and every class derived from it, by whatever name."""
     for node, module in imported_modules(tree):
         if module == "nats.connect":
             yield node
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("nats.connect", "nats.NATS", "Client"):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("nats.connect", *CLIENTS):
+            yield node
+        if isinstance(node, ast.ClassDef) and {ast.unparse(base) for base in node.bases} & CLIENTS:
             yield node
 
 
@@ -35,6 +38,7 @@ def test_the_one_place_that_connects_is_detected() -> None:
         "import nats\nclient = nats.connect('nats://x')",
         "from nats import connect\nclient = connect()",
         "from nats.aio.client import Client\nclient = Client()",
+        "from nats.aio.client import Client\nclass Own(Client):\n    pass",
     ],
 )
 def test_another_connection_is_detected(code: str) -> None:

@@ -28,7 +28,6 @@ WHOLE_IDEAS = {
     "adapters/postgres/read_model/rebuild/plan_barrier.py": "wait for query plans older than a partition",
     "adapters/postgres/read_model/rebuild/verify.py": "compare live rows with a fresh fold",
     "adapters/postgres/telemetry/rollups/finalize.py": "finalize dirty quarter-hours",
-    "adapters/weather/http_source.py": "the plain weather service",
     "application/command_bus/prefetch.py": "load what a batch of commands needs at once",
     "application/handlers/measurement.py": "handlers of one capability",
     "application/handlers/program.py": "handlers of one capability",

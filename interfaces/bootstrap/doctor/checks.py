@@ -41,7 +41,7 @@ from interfaces.bootstrap.doctor.servers import DATABASE_DISK, check_database_di
 from interfaces.bootstrap.doctor.signatures import check_signatures
 from interfaces.bootstrap.doctor.telemetry_log import NAME as TELEMETRY_LOG
 from interfaces.bootstrap.doctor.telemetry_log import check_telemetry_log
-from interfaces.bootstrap.doctor.tls import BMS_LINKS, LINKS, check_bms_links, check_links
+from interfaces.bootstrap.doctor.tls import BMS_LINKS, LINKS, check_bms_links, check_links, tls_faults_named
 from interfaces.bootstrap.doctor.weather import CELLS, WEATHER, check_weather, check_weather_cells
 from interfaces.bootstrap.influxdb import influx_summary
 from interfaces.bootstrap.servers import NoRunningSystem, check_schema
@@ -185,16 +185,8 @@ async def _in_time(answer: Awaitable[str]) -> str:
 
 
 def _postgres(url: str) -> str:
-    import psycopg
-
-    from adapters.postgres.connection.tls import tls_advice
-
-    try:
+    with tls_faults_named():
         version, role, took_ms = _query(url, "SELECT current_setting('server_version'), current_user")
-    except psycopg.OperationalError as error:
-        if (advice := tls_advice(error)) is None:
-            raise
-        raise CheckFailed(_described(error), advice) from error
     return f"{version} as {role}, {took_ms:.1f} ms"
 
 

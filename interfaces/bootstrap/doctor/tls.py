@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 from interfaces.bootstrap.doctor.ledger_places import LOCAL_HOSTS
-from interfaces.bootstrap.doctor.result import CheckResult, named_first
+from interfaces.bootstrap.doctor.result import CheckFailed, CheckResult, named_first
 
 if TYPE_CHECKING:
     from interfaces.bootstrap.stores import Stores
@@ -29,6 +30,21 @@ _URLS = (
     "alert_smtp_url",
 )
 _ADVICE = "see docs/guides/production.md, TLS on every link"
+
+
+@contextmanager
+def tls_faults_named() -> Iterator[None]:
+    """Raises CheckFailed with the setting to correct where PostgreSQL refused, or was refused, for its TLS."""
+    import psycopg
+
+    from adapters.postgres.connection.tls import tls_advice
+
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        if (advice := tls_advice(error)) is None:
+            raise
+        raise CheckFailed(" ".join(str(error).split()), advice) from error
 
 
 def check_links(settings: Settings) -> CheckResult:

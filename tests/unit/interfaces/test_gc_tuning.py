@@ -5,7 +5,7 @@ import sys
 
 PROGRAM = """
 import gc
-from interfaces.bootstrap.gc_tuning import FULL_COLLECTION_ONE_IN, YOUNGEST, collect_garbage_seldom
+from interfaces.gc_tuning import FULL_COLLECTION_ONE_IN, YOUNGEST, collect_garbage_seldom
 before = gc.get_threshold()
 collect_garbage_seldom()
 assert gc.isenabled()
