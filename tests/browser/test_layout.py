@@ -81,6 +81,22 @@ def test_every_view_of_the_page_is_looked_at() -> None:
     assert names - {"missing"} <= {re.split(r"[/?]", address)[1] for address in VIEWS.values()}
 
 
+def test_on_a_phone_the_seven_views_of_an_admin_stand_in_one_line(run_in_page: RunInPage) -> None:
+    lines = """[...document.querySelectorAll(".nav a")].map((link) => {
+      const words = document.createRange();
+      words.selectNodeContents(link.lastChild);
+      return words.getClientRects().length;
+    })"""
+
+    async def scenario(page: Page) -> None:
+        await size(page, "narrow")
+        await draw(page, VIEWS["portfolio"])
+        assert await page.value(lines) == [1] * 7
+        assert await page.value("document.querySelector('.nav').scrollWidth <= innerWidth")
+
+    run_in_page(whole_page(ADMIN, answers_for(ADMIN)), scenario)
+
+
 def test_on_a_narrow_screen_a_column_header_scrolls_with_its_column(run_in_page: RunInPage) -> None:
     frame = "document.querySelector('.chart details .table-frame')"
     left_of = f"{frame}.querySelector('{{}} tr > :last-child').getBoundingClientRect().left"
