@@ -58,6 +58,11 @@ class PortfolioTarget(NamedTuple):
     """What is recorded of a facility, for the difference."""
 
 
+def entries_of(portfolio: Portfolio) -> int:
+    """Utilities, programs and facilities together."""
+    return len(portfolio.utilities) + len(portfolio.programs) + len(portfolio.facilities)
+
+
 def import_portfolio(
     portfolio: Portfolio,
     target: PortfolioTarget,
@@ -67,7 +72,7 @@ def import_portfolio(
     trace_id: str,
     progress: Callable[[int], None] = lambda done: None,
 ) -> ImportReport:
-    """`progress` is called with the number of facilities done. Raises the errors of the bus, of the register of
+    """`progress` is called with the number of entries done, of `entries_of(portfolio)`. Raises the errors of the bus, of the register of
     utilities and of the record of acts. What was changed until then stays, and the import can be repeated."""
     at = target.clock.now()
     correlation_id = uuid5(NAMESPACE, f"import:{at.isoformat()}:{trace_id}")
@@ -77,14 +82,18 @@ def import_portfolio(
     changed_facilities = {one.facility_id for one in changes.facilities}
     if changes:
         _begin(portfolio, changes, target, context, at=at, file_sha256=file_sha256)
-    for program in portfolio.programs:
+    before = len(portfolio.utilities)
+    progress(before)
+    for done, program in enumerate(portfolio.programs, start=before + 1):
         if program.program_id in changed_programs:
             target.bus.handle(AgreeProgram(entry=program), context)
+        progress(done)
     records_coordinates = not target.coordinates.is_in_use()
     if not records_coordinates:
         target.coordinates.put(given_coordinates(portfolio.facilities))
     recorded = changes.program_events
-    for done, facility in enumerate(portfolio.facilities, start=1):
+    before += len(portfolio.programs)
+    for done, facility in enumerate(portfolio.facilities, start=before + 1):
         if facility.facility_id in changed_facilities:
             command = RegisterFacility(entry=facility, records_coordinates=records_coordinates)
             recorded += target.bus.handle(command, context, reply_type=int)

@@ -9,11 +9,13 @@ window.fetch = async (path, options) => {
   const answer = window.answers[path] ?? window.answers[path.split("?")[0]] ?? nothing;
   const [status, body, headers] = await (typeof answer === "function" ? answer(path, options) : answer);
   const json = { "Content-Type": "application/json", ...headers };
-  return new Response(status === 304 ? null : JSON.stringify(body), { status, headers: json });
+  const written = Array.isArray(body) ? body.map((line) => `${JSON.stringify(line)}\n`).join("") : JSON.stringify(body);
+  return new Response(status === 304 ? null : written, { status, headers: json });
 };
 window.main = document.body.appendChild(document.createElement("main"));
 """
-"""`answers[path]` is `[status, body, headers]` or a function that returns them; `asked` has the requested paths."""
+"""`answers[path]` is `[status, body, headers]` or a function that returns them; `asked` has the requested paths. A body
+that is an array is sent as lines."""
 
 
 def served(script: str) -> str:

@@ -245,10 +245,16 @@ def test_a_portfolio_file_shows_its_difference_before_it_is_imported(run_in_page
         await page.shows("rate_per_kw", "table")
         await page.shows("facility fac-900", "table")
         assert await page.value("sent") == {"file": "programs: []", "dry_run": True}
-        await page.value(f"take('{at}', {json.dumps(REPORT | {'dry_run': False})})")
+        lines = [{"done": 1, "of": 2}, {"done": 2, "of": 2}, {"report": REPORT | {"dry_run": False}}]
+        await page.value("""window.bars = []; new MutationObserver(() => {
+          const bar = document.querySelector("main progress");
+          if (bar?.hasAttribute("value")) bars.push([bar.value, bar.max, bar.nextSibling.textContent]);
+        }).observe(main, { childList: true, subtree: true, attributes: true, characterData: true })""")
+        await page.value(f"take('{at}/progress', {json.dumps(lines)})")
         await page.click("button", "Import it")
         await page.shows("7 domain events were recorded", "main")
-        assert await page.value("sent.dry_run") is False
+        assert await page.value("sent") == {"file": "programs: []"}
+        assert (await page.value("bars"))[-1] == [2, 2, "2 of 2 entries"]
         await page.shows("gridproof telemetry import FILE", "main")
 
     run_in_page(page_of("import", "admin"), scenario)

@@ -97,7 +97,12 @@ facilities_group.add_command(schema)
 def import_file(file: Path, dry_run: bool, as_json: bool) -> None:
     """Make the utilities, programs and facilities of FILE (YAML or JSON) known. All of FILE is checked first."""
     from application.facility.secret_references import references_of
-    from application.operations.portfolio_import import PortfolioTarget, import_portfolio, rehearse_import
+    from application.operations.portfolio_import import (
+        PortfolioTarget,
+        entries_of,
+        import_portfolio,
+        rehearse_import,
+    )
     from interfaces.bootstrap import unresolved_references, weather_problems
 
     if file.stat().st_size > MOST_BYTES:
@@ -106,7 +111,7 @@ def import_file(file: Path, dry_run: bool, as_json: bool) -> None:
         )
     content = file.read_bytes()
     portfolio = read_checked(content)
-    with opened_stores() as stores, progress_of(len(portfolio.facilities), "facilities") as progress:
+    with opened_stores() as stores, progress_of(entries_of(portfolio), "entries") as progress:
         check_recorded(portfolio, stores)
         target = PortfolioTarget(
             stores.bus,

@@ -256,3 +256,12 @@ EXCEPTION_HANDLERS = cast(
         **{error: _problem_named(name) for error, name in _BY_NAME.items()},
     },
 )
+
+
+def problem_bytes(request: AnyRequest, error: BaseException) -> bytes:
+    """The problem document of an error that ends a response which has begun."""
+    handlers = cast("dict[type[BaseException], Callable[..., Response[bytes]]]", EXCEPTION_HANDLERS)
+    handle = next((handlers[kind] for kind in type(error).__mro__ if kind in handlers), None)
+    if handle is None:  # not an Exception: the process ends
+        raise error
+    return handle(request, error).content

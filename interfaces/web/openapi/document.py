@@ -64,6 +64,17 @@ _LIVE_MESSAGE = {
         "retry": {"type": "integer", "description": "ms"},
     },
 }
+_IMPORT_LINE = {
+    "type": "object",
+    "description": "One line of the answer: how far it is, or at the end a report or a problem",
+    "properties": {
+        "done": {"type": "integer"},
+        "of": {"type": "integer"},
+        "report": {"$ref": f"{_REFERENCE}ImportReport"},
+        "problem": {"$ref": _REFERENCE + _PROBLEM},
+    },
+}
+_LINE_SCHEMAS = {"text/event-stream": _LIVE_MESSAGE, "application/x-ndjson": _IMPORT_LINE}
 _UTILITY_EVENT_ID = {
     "type": "string",
     "minLength": 1,
@@ -199,8 +210,7 @@ def _correct(operation: dict[str, Any], route: str) -> None:
     if route == "GET /ready":
         responses["503"] = {**responses["200"], "description": "Not ready; names what is missing"}
     for media_type, media in responses.get("200", {}).get("content", {}).items():
-        if media_type == "text/event-stream":
-            media["schema"] = _LIVE_MESSAGE
+        media["schema"] = _LINE_SCHEMAS.get(media_type, media["schema"])
     for parameter in operation.get("parameters", ()):
         parameter["schema"] = _schema_of(parameter["name"], parameter["schema"])
     if "204" in responses:

@@ -138,6 +138,39 @@ export async function send(method, path, body) {
   return isJson(answer) ? answer.json().catch(brokenOff()) : null;
 }
 
+/** A command that is answered in lines, one JSON document each: `told(line)` is called with all but the last, whose report is given back. */
+export async function follow(path, body, told) {
+  const options = { method: "POST", headers: headersOf({ "Content-Type": "application/json" }), body: JSON.stringify(body) };
+  const quiet = new AbortController();
+  let timer = null;
+  const heard = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => quiet.abort(new DOMException("", "TimeoutError")), TIMEOUT_MS);
+  };
+  heard();
+  try {
+    const answer = await fetch(path, { ...options, signal: quiet.signal });
+    if (!answer.ok) throw await problemOf(answer);
+    let rest = "";
+    const bytes = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (let piece = await bytes.read(); !piece.done; piece = await bytes.read()) {
+      heard();
+      const lines = (rest + piece.value).split("\n");
+      rest = lines.pop();
+      for (const line of lines.map((one) => JSON.parse(one))) {
+        if (line.problem) throw new Problem(line.problem.status, line.problem);
+        if (line.report) return line.report;
+        told(line);
+      }
+    }
+    throw new TypeError("it broke off");
+  } catch (error) {
+    throw error instanceof Problem ? error : silence(error);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** Has the browser save a file. */
 export function saved(blob, name) {
   const link = document.createElement("a");

@@ -1,11 +1,14 @@
 """Route of the import of a portfolio file: the same as `gridproof facilities import`, for files of bounded size."""
 
+import asyncio
 import hashlib
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated
 
 import msgspec
 from litestar import Controller, post
 from litestar.params import JSONBody
+from litestar.response import Stream
 from msgspec import Meta
 
 from application.facility.portfolio_entries import Portfolio
@@ -13,11 +16,13 @@ from application.facility.portfolio_validation import PortfolioInvalid, check_re
 from application.operations.portfolio_import import (
     ImportReport,
     PortfolioTarget,
+    entries_of,
     import_portfolio,
     rehearse_import,
 )
 from interfaces.web.edge import Web, WebDependencies
 from interfaces.web.guard.access import ApiRequest
+from interfaces.web.middleware.error_responses import problem_bytes
 from interfaces.web.middleware.tracing import trace_id_of
 from interfaces.web.problems import Problem, ProblemReason
 from interfaces.web.requests.command_context import actor_of
@@ -28,6 +33,7 @@ MOST_ENTRIES = 200
 MOST_VALUES = 100_000
 MOST_CHARACTERS = 200_000
 """Less than a body may have, since JSON escapes line ends."""
+LINES = "application/x-ndjson"
 COMMAND = "`gridproof facilities import FILE`"
 
 
@@ -37,6 +43,22 @@ class PortfolioFileBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     file: Annotated[str, Meta(max_length=MOST_CHARACTERS)]
     dry_run: bool = False
     """Check it, and answer what it would change; nothing is recorded."""
+
+
+class ImportProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of the answer while it goes on."""
+
+    done: int
+    """Entries of the file."""
+    of: int
+
+
+class ImportEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The last line: one of both."""
+
+    report: ImportReport | None = None
+    problem: msgspec.Raw | None = None
+    """What was changed until then stays; the same file again does the rest."""
 
 
 class PortfolioFileController(Controller):
@@ -54,15 +76,77 @@ class PortfolioFileController(Controller):
 
         One at a time in a process.
         """
-        target = web.portfolio.target
-        if target is None:
-            raise Problem("not-built-yet", f"this system imports on the command line: {COMMAND}")
-        actor, trace_id = actor_of(request), trace_id_of(request.scope)
-        return await web.import_limit.run(_import, web, target, data, actor=actor, trace_id=trace_id)
+        return await web.import_limit.run(_job(request, web, data), _nothing)
+
+    @post(
+        "/progress",
+        status_code=200,
+        summary="Import a portfolio file, and say after each entry how many are done",
+        media_type=LINES,
+        policy=RoutePolicy(roles=ADMIN),
+    )
+    async def follow(self, request: ApiRequest, web: Web, data: JSONBody[PortfolioFileBody]) -> Stream:
+        """A JSON document a line: `{"done", "of"}`, at the end `{"report"}`, or `{"problem"}` where it failed midway.
+
+        What is refused before the first entry is answered as a problem. A caller that leaves does not stop the import.
+        """
+        job = _job(request, web, data)
+        loop, lines = asyncio.get_running_loop(), asyncio.Queue[ImportProgress | None]()
+
+        def told(done: int, of: int) -> None:
+            loop.call_soon_threadsafe(lines.put_nowait, ImportProgress(done=done, of=of))
+
+        running = asyncio.ensure_future(web.import_limit.run(job, told))
+        running.add_done_callback(lambda _: lines.put_nowait(None))
+        first = await lines.get()
+        if first is None and (error := running.exception()) is not None:
+            raise error
+        return Stream(_lines(request, first, lines, running), media_type=LINES)
+
+
+Job = Callable[[Callable[[int, int], None]], ImportReport]
+"""Takes what is told the entries that are done, of all."""
+
+
+def _nothing(_done: int, _of: int) -> None:
+    return
+
+
+async def _lines(
+    request: ApiRequest,
+    first: ImportProgress | None,
+    lines: asyncio.Queue[ImportProgress | None],
+    running: asyncio.Future[ImportReport],
+) -> AsyncIterator[bytes]:
+    line = first
+    while line is not None:
+        yield msgspec.json.encode(line) + b"\n"
+        line = await lines.get()
+    failure = running.exception()
+    end = (
+        ImportEnd(report=running.result())
+        if failure is None
+        else ImportEnd(problem=msgspec.Raw(problem_bytes(request, failure)))
+    )
+    yield msgspec.json.encode(end) + b"\n"
+
+
+def _job(request: ApiRequest, web: WebDependencies, data: PortfolioFileBody) -> Job:
+    target = web.portfolio.target
+    if target is None:
+        raise Problem("not-built-yet", f"this system imports on the command line: {COMMAND}")
+    actor, trace_id = actor_of(request), trace_id_of(request.scope)
+    return lambda told: _import(web, target, data, told, actor=actor, trace_id=trace_id)
 
 
 def _import(
-    web: WebDependencies, target: PortfolioTarget, body: PortfolioFileBody, *, actor: str, trace_id: str
+    web: WebDependencies,
+    target: PortfolioTarget,
+    body: PortfolioFileBody,
+    told: Callable[[int, int], None],
+    *,
+    actor: str,
+    trace_id: str,
 ) -> ImportReport:
     content = body.file.encode()
     try:
@@ -72,15 +156,22 @@ def _import(
         raise _refusal(error) from None
     if body.dry_run:
         return rehearse_import(portfolio, target, actor=actor, trace_id=trace_id)
-    digest = hashlib.sha256(content).hexdigest()
-    return import_portfolio(portfolio, target, file_sha256=digest, actor=actor, trace_id=trace_id)
+    digest, of = hashlib.sha256(content).hexdigest(), entries_of(portfolio)
+    return import_portfolio(
+        portfolio,
+        target,
+        file_sha256=digest,
+        actor=actor,
+        trace_id=trace_id,
+        progress=lambda done: told(done, of),
+    )
 
 
 def _check(portfolio: Portfolio, web: WebDependencies) -> None:
     """Raises PortfolioInvalid."""
     utilities = [one.utility_id for one in portfolio.utilities]
     facilities = [one.facility_id for one in portfolio.facilities]
-    entries = len(utilities) + len(facilities) + len(portfolio.programs)
+    entries = entries_of(portfolio)
     if entries > MOST_ENTRIES:
         raise PortfolioInvalid([f"it has {entries} entries, at most {MOST_ENTRIES} here; use {COMMAND}"])
     check_references(

@@ -1,5 +1,5 @@
 // A portfolio file: what it would change, then its import. Role admin alone.
-import { Problem, send } from "../../api.js";
+import { Problem, follow, send } from "../../api.js";
 import { Empty, Panel, ProblemNote } from "../../components/parts.js";
 import { Table } from "../../components/table.js";
 import { html, useState } from "../../dom.js";
@@ -30,6 +30,10 @@ const COLUMNS = [
   { id: "after", label: "In the file", wrap: true, cell: (one) => one.after },
 ];
 
+/** How far something is; without `of` the end is not known. */
+export const Progress = ({ words, done, of }) =>
+  html`<div class="row" role="status"><progress aria-label=${words} value=${of ? done : undefined} max=${of || undefined}></progress><span>${words}</span></div>`;
+
 function Difference({ report, busy, take }) {
   const lines = linesOf(report.changes);
   const size = `${count(report.utilities)} utilities, ${count(report.programs)} programs, ${count(report.facilities)} facilities`;
@@ -45,10 +49,11 @@ export function PortfolioFile() {
   const [problem, setProblem] = useState(null);
   const [busy, setBusy] = useState(null);
   const ask = async (text, dryRun) => {
-    setBusy(dryRun ? "Comparing with what is recorded…" : `Importing ${count(report.facilities)} facilities…`);
+    setBusy({ words: dryRun ? "Comparing with what is recorded…" : "Importing…" });
     setProblem(null);
+    const told = ({ done, of }) => setBusy({ words: `${count(done)} of ${count(of)} entries`, done, of });
     try {
-      setReport(await send("POST", PATH, { file: text, dry_run: dryRun }));
+      setReport(await (dryRun ? send("POST", PATH, { file: text, dry_run: true }) : follow(`${PATH}/progress`, { file: text }, told)));
       if (!dryRun) refetch("/api/facilities");
     } catch (error) {
       setProblem(error instanceof Problem ? error : new Problem(0, { title: "This went wrong", detail: error.message }));
@@ -70,7 +75,7 @@ export function PortfolioFile() {
     <${Panel} title="Portfolio file" note="YAML or JSON, 200 kB and 200 entries at most">
       <div class="stack"><div class="field"><label for="portfolio-file">File</label><input class="input" id="portfolio-file" type="file" accept=".yaml,.yml,.json" disabled=${Boolean(busy)} onChange=${chosen} />
         <span class="hint">You see what it changes before anything is recorded. A larger one: <code>gridproof facilities import FILE</code></span></div>
-      ${busy && html`<div class="row" role="status"><progress aria-label=${busy}></progress><span>${busy}</span></div>`}
+      ${busy && html`<${Progress} ...${busy} />`}
       <${ProblemNote} problem=${problem} /></div>
     </${Panel}>
     ${report && html`<${Difference} report=${report} busy=${Boolean(busy)} take=${() => ask(file, false)} />`}

@@ -1,10 +1,13 @@
 """Import of a portfolio file over HTTP: the difference first, then the import, each as on the command line."""
 
+import json
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from application.commands.facility import RegisterFacility
+from application.ports.event_store.event_store import EventStoreUnavailable
 from domain.facility import Facility
 from domain.identifiers import facility_stream_id
 from interfaces.web.portfolio_sources import PortfolioSources
@@ -102,3 +105,40 @@ def test_what_is_no_boolean_is_refused_and_not_guessed(dry_run: Any) -> None:
     document = problem_of(send(edge, dry_run=dry_run))
     assert (document["status"], [one["field"] for one in document["reasons"]]) == (400, ["dry_run"])
     assert (story.store.head(), acts.recorded) == (0, {})
+
+
+def lines_of(edge: Edge, file: str = FILE) -> tuple[int, list[Any]]:
+    key = edge.key("admin")
+    with edge.client() as client:
+        answer = client.post("/api/portfolio/imports/progress", json={"file": file}, headers=key)
+    return answer.status_code, [json.loads(line) for line in answer.text.splitlines()]
+
+
+def test_an_import_says_after_each_entry_how_many_are_done_of_all() -> None:
+    status, lines = lines_of(edge_over(given())[0])
+    assert status == 200
+    assert lines[:-1] == [{"done": done, "of": 3} for done in (1, 2, 3)]
+    assert (lines[-1]["report"]["facilities"], lines[-1]["report"]["dry_run"]) == (1, False)
+
+
+def test_what_is_refused_before_the_first_entry_is_an_ordinary_problem() -> None:
+    status, [problem] = lines_of(edge_over(given())[0], "facilities: [{facility_id: X}]")
+    assert (status, problem["type"]) == (400, "/problems/invalid-request")
+
+
+def test_an_import_that_fails_midway_ends_with_the_problem_and_can_be_repeated() -> None:
+    story = given()
+    edge, _ = edge_over(story)
+    bus, register = story.bus, story.bus.handle
+
+    def fails(command: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(command, RegisterFacility):
+            raise EventStoreUnavailable("gone")
+        return register(command, *args, **kwargs)
+
+    bus.handle = fails  # type: ignore[method-assign]
+    status, lines = lines_of(edge)
+    assert (status, lines[:-1]) == (200, [{"done": 1, "of": 3}, {"done": 2, "of": 3}])
+    assert lines[-1]["problem"]["type"] == "/problems/unavailable"
+    bus.handle = register  # type: ignore[method-assign]
+    assert lines_of(edge)[1][-1]["report"]["facilities"] == 1
