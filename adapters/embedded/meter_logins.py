@@ -22,6 +22,7 @@ import msgspec
 from adapters.embedded.broker_users import BROKER_USERS, users_text
 from adapters.embedded.data_folder import ServerState, write_private
 from adapters.embedded.orphans import running_in
+from application.ports.access.meter_logins import DrawnPassword, MeterLoginRefused
 
 USER, METERS = "gridproof", "meters"
 USERS_FILE, LOGINS_FILE = "users.conf", "meter_logins.json"
@@ -30,6 +31,8 @@ _FACILITY_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _OURS = frozenset({USER, METERS})
 _HASH_PREFIX, _HASH_COST = "$2a$", 4
 """The lowest cost, 1 ms at each login: passwords are drawn, 192 bits, so none can be guessed from its hash."""
+_HASH = re.compile(rf"{re.escape(_HASH_PREFIX)}0{_HASH_COST}\$[./A-Za-z0-9]{{53}}")
+"""What may stand in the server's file of users in place of a password."""
 SERVER_USERS = (USER, METERS, *BROKER_USERS)
 """Those that are not a facility's."""
 
@@ -56,8 +59,9 @@ class NoEmbeddedBroker(LookupError):
     """No embedded nats-server was ever started in that data folder."""
 
 
-class MeterLoginRefused(ValueError):
-    """The facility cannot have a login, already has one, or has none to revoke; the text says which."""
+def draw_password() -> DrawnPassword:
+    password = secrets.token_urlsafe(24)
+    return DrawnPassword(password, _hashed(password))
 
 
 class MeterLogins:
@@ -74,15 +78,23 @@ class MeterLogins:
 
     def create(self, facility_id: str) -> str:
         """The password of the new login, whose user is the facility id. Raises MeterLoginRefused."""
+        drawn = draw_password()
+        self.add(facility_id, drawn.password_hash)
+        return drawn.password
+
+    def add(self, facility_id: str, password_hash: str) -> None:
+        """A login with a password that was drawn elsewhere. Repeating it changes nothing. Raises MeterLoginRefused."""
         if not _FACILITY_ID.fullmatch(facility_id) or facility_id in _OURS:
             raise MeterLoginRefused(f"{facility_id!r} cannot be the user of a facility's meters")
-        password = secrets.token_urlsafe(24)
+        if not _HASH.fullmatch(password_hash):  # it would be read as part of the server's configuration
+            raise MeterLoginRefused("what was given as the hash of a password is none")
         with _locked(self._folder):
             logins = logins_in(self._folder)
+            if logins.get(facility_id) == password_hash:
+                return
             if facility_id in logins:
                 raise MeterLoginRefused(f"{facility_id} has a login already; revoke it for another password")
-            self._put({**logins, facility_id: _hashed(password)})
-        return password
+            self._put({**logins, facility_id: password_hash})
 
     def revoke(self, facility_id: str) -> None:
         """Revoke the login and disconnect its clients. Raises MeterLoginRefused."""

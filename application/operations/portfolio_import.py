@@ -72,8 +72,9 @@ def import_portfolio(
     trace_id: str,
     progress: Callable[[int], None] = lambda done: None,
 ) -> ImportReport:
-    """`progress` is called with the number of entries done, of `entries_of(portfolio)`. Raises the errors of the bus, of the register of
-    utilities and of the record of acts. What was changed until then stays, and the import can be repeated."""
+    """`progress` is called with the number of entries done, of `entries_of(portfolio)`. Raises the errors of the bus,
+    of the register of utilities and of the record of acts. What was changed until then stays, and the import can be
+    repeated."""
     at = target.clock.now()
     correlation_id = uuid5(NAMESPACE, f"import:{at.isoformat()}:{trace_id}")
     context = _context(correlation_id, actor, trace_id)

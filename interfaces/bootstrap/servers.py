@@ -249,6 +249,13 @@ def meter_logins(settings: Settings) -> MeterLogins:
     return MeterLogins(settings.data_dir)
 
 
+def embedded_meter_logins(settings: Settings) -> MeterLogins:
+    """The same, for the process that runs this broker. Raises NoEmbeddedBroker."""
+    from adapters.embedded.meter_logins import MeterLogins
+
+    return MeterLogins(settings.data_dir)
+
+
 def cache_namespace(settings: Settings, pool: Any) -> str:
     """What the names of this system's entries in the cache begin with (ADR 0096). Raises OperationsUnavailable."""
     return CACHE_NAMESPACE if settings.redis_url is None else namespaced(system_identity(pool))

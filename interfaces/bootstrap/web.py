@@ -18,7 +18,7 @@ from interfaces.bootstrap.connection_budget import WEB_POOL_SIZE, show_budget
 from interfaces.bootstrap.health.process import ReportedDependencies, heartbeats_of, reporting
 from interfaces.bootstrap.health.readiness import readiness_probes
 from interfaces.bootstrap.ledger import StoredLedger
-from interfaces.bootstrap.operations import dead_letter_replay, portfolio_ids
+from interfaces.bootstrap.operations import dead_letter_replay, imported_history, portfolio_ids
 from interfaces.bootstrap.secrets import portfolio_rules, portfolio_secrets, recorded_references
 from interfaces.bootstrap.servers import (
     cache_namespace,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from domain.facility import FacilityState
     from interfaces.web.api.webhook.secrets import WebhookSecrets
     from interfaces.web.edge import ReadRates, WebDependencies
+    from interfaces.web.host_sources import HostSources
     from interfaces.web.portfolio_sources import PortfolioSources
     from interfaces.web.replica_reads import ReplicaReads
 
@@ -178,6 +179,7 @@ def web_dependencies(stores: Stores, replica: ReplicaReads | None = None) -> Web
         api_keys=stores.api_keys(),
         known_programs=stores.existing_programs,
         portfolio=_portfolio_sources(stores),
+        host=_host_sources(stores),
         portfolio_rules=portfolio_rules(settings),
         recorded_references=partial(_recorded_references, stores),
         queues=_queues(settings),
@@ -269,6 +271,19 @@ def _portfolio_sources(stores: Stores) -> PortfolioSources:
             stores.decision_clock,
             stores.events,
         ),
+    )
+
+
+def _host_sources(stores: Stores) -> HostSources:
+    from adapters.embedded.meter_logins import draw_password
+    from interfaces.upload_spool import UploadSpool
+    from interfaces.web.host_sources import HostSources
+
+    return HostSources(
+        tasks=stores.host_tasks(),
+        imports=imported_history(stores),
+        spool=UploadSpool(stores.settings.data_dir),
+        draw_password=draw_password,
     )
 
 

@@ -34,6 +34,7 @@ from interfaces.bootstrap import (
 from interfaces.extras import require_extras_of
 from interfaces.log_files import LogFiles, LogRetention, LogRotation
 from interfaces.settings.settings import Settings
+from interfaces.system.host_worker import HostWorker
 from interfaces.system.private_files import make_private_folder
 from interfaces.system.supervisor import RestartPolicy, Supervisor
 
@@ -79,6 +80,7 @@ class RunningSystem:
         self._identity = ""
         self._handover: IngestHandover | None = None
         self._log_rotation: LogRotation | None = None
+        self._host: HostWorker | None = None
 
     def start_servers(self) -> Settings:
         """Start the embedded servers and migrate; returns the settings with every address.
@@ -142,6 +144,8 @@ class RunningSystem:
         for process, worker in PROCESSES.items():
             if process not in without:
                 self.start_process(process, ["worker", worker], (environs or {}).get(process))
+        self._host = HostWorker(settings, self._program, runs_broker=self._servers.runs_nats)
+        self._host.start()
 
     def start_process(self, name: str, arguments: list[str], environ: Mapping[str, str] | None = None) -> int:
         """Start `gridproof ARGUMENTS` as a supervised child; returns its pid."""
@@ -209,6 +213,9 @@ class RunningSystem:
 
     def stop(self) -> None:
         """Stop the workers, then the servers. Idempotent."""
+        if self._host is not None:
+            self._host.stop()
+            self._host = None
         if self._handover is not None:
             self._handover.stop()
         if self._supervisor is not None:

@@ -10,7 +10,9 @@ from litestar.di import Provide
 from litestar.types import ControllerRouterHandler
 
 from interfaces.web.api.administration.entries import PortfolioEntryController
+from interfaces.web.api.administration.history import HistoryController
 from interfaces.web.api.administration.keys import KeyController
+from interfaces.web.api.administration.meter_logins import MeterLoginController
 from interfaces.web.api.administration.portfolio_file import PortfolioFileController
 from interfaces.web.api.audit.controller import AuditController
 from interfaces.web.api.dashboard import DashboardController
@@ -74,6 +76,8 @@ CONTROLLERS: list[ControllerRouterHandler] = [
     PortfolioEntryController,
     PortfolioFileController,
     KeyController,
+    MeterLoginController,
+    HistoryController,
     CurrentOfAllController,
     DREventLoadController,
     PortfolioLoadController,

@@ -61,6 +61,7 @@ from interfaces.web.caching.last_responses import StaleIfErrorCache
 from interfaces.web.caching.prefix_end_cache import PrefixEndCache
 from interfaces.web.caching.response_cache import IdempotentResponseCache
 from interfaces.web.caching.shared_pages import SharedPages
+from interfaces.web.host_sources import HostSources
 from interfaces.web.middleware.metrics import WebMetrics
 from interfaces.web.middleware.replica_routing import is_away, prefers_newest
 from interfaces.web.middleware.stale_responses import StaleResponses
@@ -176,6 +177,8 @@ class WebDependencies:
     program: Callable[[str], ProgramState | None] = lambda _: None
     """A program of the log; None: there is none."""
     portfolio: PortfolioSources = field(default_factory=PortfolioSources)
+    host: HostSources | None = None
+    """What is asked of the process of `gridproof up`; None: nothing can be."""
     portfolio_rules: PortfolioRules = STRICTEST_RULES
     recorded_references: Callable[[str], Collection[RecordedReference]] = lambda _: ()
     """The secret references of a facility as they are recorded now."""
@@ -258,6 +261,8 @@ class WebDependencies:
     new one at once."""
     import_limit: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(1), init=False)
     """For portfolio files: each takes seconds."""
+    upload_lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    """For files of past readings: one comes in at a time."""
     what_if_limit: TenantConcurrencyLimit = field(
         default_factory=lambda: TenantConcurrencyLimit(2, share=1, most_waiting=4), init=False
     )

@@ -29,6 +29,9 @@ READER_OR_UTILITY: frozenset[Role] = READER | UTILITY
 EVERY_KEY = READER_OR_UTILITY | OWNER
 ALERT_READER: frozenset[Role] = OPERATOR | {"dashboard"}
 
+BODY_BYTES = 256 * 1024
+"""What a body may have, but for uploads."""
+
 CacheMode = Literal["now", "stale", "replica", "primary"]
 RateLimit = Literal["per_key", "webhook", "sign_in", "none"]
 
@@ -62,6 +65,8 @@ class RoutePolicy:
     reads_json: bool = False
     """Whether it decodes its body itself, which must be declared as JSON; of a body that Litestar decodes it is known.
     """
+    most_body_bytes: int = BODY_BYTES
+    """The handler of a route with more reads its body as it comes, and declares the same to the framework."""
     rate_limit: RateLimit = "per_key"
     """`per_key`: the rate of reads of each process. `webhook`, `sign_in`: the shared limiter, by key or by address."""
 

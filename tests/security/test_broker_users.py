@@ -13,11 +13,12 @@ from nats.aio.client import Client
 
 from adapters.embedded import EmbeddedServers
 from adapters.embedded.broker_users import BROKER_USERS, user_of
-from adapters.embedded.meter_logins import MeterLoginRefused, MeterLogins
+from adapters.embedded.meter_logins import MeterLogins
 from adapters.mqtt import TOPIC_FILTER, MqttMeterFeed
 from adapters.nats.connection import connect
 from adapters.nats.mqtt_sessions import MqttSessions
 from adapters.nats.work_queue import NatsWorkQueue
+from application.ports.access.meter_logins import MeterLoginRefused
 from application.ports.dispatch.work_queue import BMS_PARTITIONS, WorkQueueUnavailable
 from tests.bms_reader import BmsReader
 from tests.integration.telemetry.feed_reader import Taken, eventually, publish, reading

@@ -87,6 +87,13 @@ def test_each_role_can_write_what_its_workers_write_and_nothing_else(connect: Co
         "SELECT * FROM gridproof.utilities": {COMMANDS, WEB},
         "SELECT * FROM gridproof.demand_response_events": set(WORKER_ROLES),
         "SELECT * FROM gridproof.rm_facilities": set(WORKER_ROLES),
+        "INSERT INTO gridproof.host_tasks (task_id, kind, work, requested_by, trace_id) "
+        "SELECT gen_random_uuid(), 'x', '{}', 'x', 'x' WHERE false": {WEB},
+        "SELECT work FROM gridproof.host_tasks": {WEB},
+        "UPDATE gridproof.host_tasks SET state = 'done'": set(),
+        "DELETE FROM gridproof.host_tasks": set(),
+        "SELECT meter_logins FROM gridproof.host_state": set(WORKER_ROLES),
+        "UPDATE gridproof.host_state SET meter_logins = NULL": set(),
         "UPDATE gridproof.demand_response_events SET topic = ''": set(),
         "DELETE FROM gridproof.demand_response_events": set(),
         "TRUNCATE gridproof.demand_response_events": set(),

@@ -16,7 +16,7 @@ from psycopg import sql
 
 COMMANDS, TELEMETRY, PROJECTIONS = "gridproof_commands", "gridproof_telemetry", "gridproof_projections"
 WEB = "gridproof_web"
-"""The commands, and keys: an admin makes them on the page (ADR 0108)."""
+"""The commands; and keys, and tasks for the process of `gridproof up`: an admin makes them on the page (ADR 0108)."""
 WORKER_ROLES = (COMMANDS, TELEMETRY, PROJECTIONS, WEB)
 
 _READ_MODELS = ("rm_*", "projection_positions", "projection_rebuilds", "ledger_*")
@@ -48,6 +48,10 @@ _SECRET = (
 """Read by the commands alone."""
 _RETENTION = ("rollups", "interval_readings", "telemetry_corrections", "meter_days")
 """The commands delete old rows of these: retention is a job of the schedule worker."""
+_OF_WEB = frozenset({("api_keys", "INSERT"), ("host_tasks", "SELECT"), ("host_tasks", "INSERT")})
+"""What the web process has beyond the commands; no other worker has it."""
+_OF_HOST = ("host_tasks", "host_state")
+"""Written by the process of `gridproof up`, which has the application's role."""
 _FUNCTIONS = {
     TELEMETRY: ("prepare_readings_day",),
     COMMANDS: ("drop_readings_day",),
@@ -125,12 +129,14 @@ def rights_of(role: str, of_app: Iterable[Right]) -> set[Right]:
 
 def _has(role: str, right: Right) -> bool:
     if role == WEB:
-        return _has(COMMANDS, right) or (right.name, right.privilege) == ("api_keys", "INSERT")
+        return _has(COMMANDS, right) or (right.name, right.privilege) in _OF_WEB
     if right.kind == "schema":
         return True
     if right.kind == "function":
         owners = (one for one, names in _FUNCTIONS.items() if right.name in names)
         return role in owners or (role == COMMANDS and right.name not in _LISTED_FUNCTIONS)
+    if right.name in _OF_HOST:
+        return (right.name, right.privilege) == ("host_state", "SELECT")
     if _is_in(right.name, _SECRET):
         # No worker but the web process issues keys. People at the machine have the application's role.
         return role == COMMANDS and (right.name, right.privilege) != ("api_keys", "INSERT")

@@ -2,27 +2,23 @@
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
-from uuid import UUID
 
 import click
 import msgspec
 
-from application.command_bus.decision_context import provenance_of
-from application.history_import.admission import Admission, UnknownOf
+from application.history_import.admission import Admission
 from application.history_import.importer import (
     HistoryReport,
     OnProgress,
     check_import,
     import_history,
-    new_import,
 )
 from application.history_import.inspection import InspectedFacility, inspect_readings
-from application.ports.clock import Clock
 from application.ports.history_import import (
     OnRead,
     OrderedReadings,
@@ -30,8 +26,7 @@ from application.ports.history_import import (
     ReadingsFileError,
     UnreadableFile,
 )
-from application.ports.telemetry.store import ReadingsRefused, TelemetryStore, TelemetryStoreUnavailable
-from domain.administration import AdministrativeAct
+from application.ports.telemetry.store import ReadingsRefused, TelemetryStoreUnavailable
 from interfaces.cli.console.lazy_group import to_click_exception
 from interfaces.cli.console.printing import print_json, print_table
 from interfaces.cli.console.readings import open_readings
@@ -40,6 +35,8 @@ from interfaces.cli.telemetry.archive import archive_group
 from interfaces.cli.telemetry.export import export
 from interfaces.cli.telemetry.gaps import gaps
 from interfaces.cli.telemetry.history import history
+from interfaces.cli.telemetry.host_task import host_task
+from interfaces.cli.telemetry.import_target import ImportTarget, import_target
 from interfaces.cli.telemetry.imports import imports_group
 from interfaces.cli.telemetry.meters import meters
 
@@ -64,65 +61,20 @@ def telemetry_group() -> None:
     """Readings of the meters, and history from files."""
 
 
-class ImportTarget(NamedTuple):
-    """What an import changes, and how it is recorded."""
-
-    store: TelemetryStore
-    clock: Clock
-    unknown_of: UnknownOf
-    record_begin: Callable[[str, HistoryReport], UUID | None]
-    """Its arguments are the file's digest and the report of the checked file; returns what identifies the import."""
-    record_end: Callable[[HistoryReport], object]
-    """Also seals the days that the import touched."""
-
-
-@contextmanager
-def opened_target() -> Iterator[ImportTarget]:
-    """The telemetry store and the log of the running system. Raises NoRunningSystem."""
-    from interfaces.bootstrap import imported_history, portfolio_ids, seal_imported_history
-
-    with opened_stores() as stores:
-        context, log, imports = command_context(stores), stores.act_log(), imported_history(stores)
-        begun: list[UUID] = []
-
-        def record_begin(file_sha256: str, checked: HistoryReport) -> UUID:
-            provenance = provenance_of(context, stores.decision_clock.now())
-            begin = AdministrativeAct.begin_history_import
-            facility_ids = [one.facility_id for one in checked.facilities]
-            act = begin(provenance, file_sha256=file_sha256, facility_ids=facility_ids)
-            log.record([act])
-            imports.begin(new_import(act.id, provenance, file_sha256, checked))
-            begun.append(act.id)
-            return act.id
-
-        def record_end(report: HistoryReport) -> None:
-            provenance = provenance_of(context, stores.decision_clock.now())
-            act = AdministrativeAct.import_history(
-                provenance,
-                facility_ids=[one.facility_id for one in report.facilities],
-                intervals=report.added,
-                changed=report.changed,
-            )
-            log.record([act])
-            [import_id] = begun
-            imports.complete(import_id, added=report.added, changed=report.changed, at=provenance.recorded_at)
-            seal_imported_history(stores, report, provenance_of(context, stores.decision_clock.now()))
-
-        yield ImportTarget(
-            stores.telemetry(),
-            stores.clock,
-            portfolio_ids(stores).unknown_facilities,
-            record_begin,
-            record_end,
-        )
-
-
 telemetry_group.add_command(archive_group)
 telemetry_group.add_command(imports_group)
 telemetry_group.add_command(history)
 telemetry_group.add_command(gaps)
 telemetry_group.add_command(meters)
 telemetry_group.add_command(export)
+telemetry_group.add_command(host_task)
+
+
+@contextmanager
+def opened_target() -> Iterator[ImportTarget]:
+    """The telemetry store and the log of the running system. Raises NoRunningSystem."""
+    with opened_stores() as stores:
+        yield import_target(stores, command_context(stores))
 
 
 @telemetry_group.command("import", epilog=EXAMPLE)

@@ -16,9 +16,9 @@ from interfaces.web.edge import WebDependencies, web_of
 from interfaces.web.guard.query_validation import READING, check_query
 from interfaces.web.middleware.replica_routing import is_away, replica_can_serve
 from interfaces.web.problems import STORE_RETRY_AFTER_S, Problem, try_again
-from interfaces.web.route_policy import RoutePolicy, policy_of
+from interfaces.web.route_policy import BODY_BYTES, RoutePolicy, policy_of
 
-MAX_BODY_BYTES = 256 * 1024
+MAX_BODY_BYTES = BODY_BYTES
 FROM_PLATFORM = "gridproof_platform"
 """In the scope of a request that came in on the listener of the platform, which needs no API key."""
 
@@ -31,7 +31,7 @@ AnyConnection = ASGIConnection[Any, Any, Any, Any]
 async def admit(connection: AnyConnection, handler: BaseRouteHandler) -> None:
     """Check declared size, API key, role, rate, media type and query, in that order; each refusal is a problem."""
     policy = policy_of(handler)
-    _check_declared_size(connection)
+    _check_declared_size(connection, policy.most_body_bytes)
     if policy.roles is None or FROM_PLATFORM in connection.scope:
         return
     web = web_of(connection)
@@ -106,18 +106,14 @@ def store_is_away() -> Problem:
     return try_again("unavailable", "the store does not answer; try again", retry_after_s=STORE_RETRY_AFTER_S)
 
 
-def _check_declared_size(connection: AnyConnection) -> None:
+def _check_declared_size(connection: AnyConnection, most_bytes: int) -> None:
     declared = connection.headers.get("content-length", "0")
-    if (
-        not (declared.isascii() and declared.isdigit())
-        or len(declared) > 15
-        or int(declared) > MAX_BODY_BYTES
-    ):
-        raise body_too_large()
+    if not (declared.isascii() and declared.isdigit()) or len(declared) > 15 or int(declared) > most_bytes:
+        raise body_too_large(most_bytes)
 
 
-def body_too_large() -> Problem:
-    return Problem("body-too-large", f"a body may have {MAX_BODY_BYTES} bytes")
+def body_too_large(most_bytes: int = MAX_BODY_BYTES) -> Problem:
+    return Problem("body-too-large", f"a body may have {most_bytes} bytes")
 
 
 def _check_role(policy: RoutePolicy, api_key: ApiKey) -> None:

@@ -22,6 +22,7 @@ from application.ports.clock import ClockSkewed
 from application.ports.event_store.event_store import NewerTopicRefused, SaveTooLarge
 from application.ports.operations.alerts import AlertDecided, AlertNotFound
 from application.ports.operations.dead_letters import DeadLetterDecided, DeadLetterNotFound
+from application.ports.operations.host_tasks import HistoryTaskOpen, HostTaskNotAllowed
 from domain.errors import (
     BmsAccessDenied,
     DomainError,
@@ -220,6 +221,8 @@ _BY_NAME: dict[type[Exception], str] = {
     ApiKeyNotFound: "not-found",
     ApiKeyNotValid: "not-allowed-now",
     KeyIssueNotAllowed: "forbidden",
+    HostTaskNotAllowed: "forbidden",
+    HistoryTaskOpen: "not-allowed-now",
     AlertNotFound: "not-found",
     AlertDecided: "not-allowed-now",
     DeadLetterNotFound: "not-found",

@@ -16,8 +16,9 @@ from gmqtt.mqtt.constants import MQTTv311
 from nats.aio.msg import Msg
 
 from adapters.embedded import EmbeddedServers
-from adapters.embedded.meter_logins import MeterLoginRefused, MeterLogins, NoEmbeddedBroker
+from adapters.embedded.meter_logins import MeterLogins, NoEmbeddedBroker
 from adapters.mqtt import packets
+from application.ports.access.meter_logins import MeterLoginRefused
 from tests.servers import nats_server
 
 _TOPIC = "meters/fac-001/m-1/readings"

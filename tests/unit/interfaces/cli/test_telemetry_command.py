@@ -12,7 +12,8 @@ from click.testing import CliRunner, Result
 from adapters.readings_file import open_readings_file
 from domain.time_series.windows import TimeWindow
 from interfaces.bootstrap import NoRunningSystem
-from interfaces.cli.telemetry.commands import ImportTarget, telemetry_group
+from interfaces.cli.telemetry.commands import telemetry_group
+from interfaces.cli.telemetry.import_target import ImportTarget
 from tests.fakes.clock import FakeClock
 from tests.fakes.telemetry.store import FakeTelemetryStore
 from tests.green_button import Feed, Interval, Meter, Point
