@@ -66,7 +66,67 @@ CHANGES = {
     "program_events": 1,
 }
 REPORT = {"utilities": 0, "programs": 1, "facilities": 1, "domain_events": 7, "changes": CHANGES}
+LOGINS = {"is_managed": True, "mqtt_port": 1883, "items": [{"facility_id": "fac-002"}], "tasks": []}
+CHECKED = {
+    "task_id": "00000000-0000-0000-0000-000000000002",
+    "kind": "check_history",
+    "file_name": "load.csv",
+    "state": "done",
+    "phase": "checking",
+    "done": 0,
+    "total": None,
+    "problem": None,
+    "result": {
+        "checked": {
+            "rows": 35040,
+            "facilities": 1,
+            "listed": [
+                {
+                    "facility_id": "fac-001",
+                    "step_s": 900,
+                    "rows": 35040,
+                    "missing": 96,
+                    "gaps": 1,
+                    "starts_at": "2025-07-01T00:00:00Z",
+                    "ends_at": "2026-07-01T00:00:00Z",
+                }
+            ],
+            "counts": {"gap": 1},
+            "findings": [
+                {
+                    "facility_id": "fac-001",
+                    "finding": {
+                        "kind": "gap",
+                        "starts_at": "2026-02-03T00:00:00Z",
+                        "ends_at": "2026-02-04T00:00:00Z",
+                        "rows": 96,
+                        "line": None,
+                        "detail": "96 steps are not there",
+                    },
+                }
+            ],
+        }
+    },
+}
+IMPORT = {
+    "import_id": "00000000-0000-0000-0000-000000000003",
+    "begun_at": "2026-07-14T12:00:00Z",
+    "begun_by": "admin:3f9a1c0b77de",
+    "file_sha256": "ab" * 32,
+    "rows": 35040,
+    "facilities": 1,
+    "starts_at": "2025-07-01T00:00:00Z",
+    "ends_at": "2026-07-01T00:00:00Z",
+    "added": 35040,
+    "changed": 0,
+    "state": "complete",
+    "taken_back_at": None,
+    "taken_back_by": None,
+    "reason": None,
+}
 ANSWERS = {
+    "/api/meter-logins": LOGINS,
+    "/api/history/imports": {"is_served": True, "task": CHECKED, "items": [IMPORT]},
     "/api/portfolio/facilities/fac-001": FACILITY,
     "/api/portfolio/programs/summer-peak": PROGRAM,
     "/api/portfolio/utilities": {"items": [{"utility_id": "city-power", "name": "City Power"}]},
@@ -220,7 +280,6 @@ def test_a_key_is_made_and_shown_once_and_another_one_revoked(run_in_page: RunIn
         }
         await page.click("dialog button", "I have it")
         await page.until(f"!document.documentElement.outerHTML.includes('{NEW_KEY['key']}')")
-        await page.shows("gridproof keys meters create FACILITY", "main")
 
     run_in_page(page_of("keys", "admin"), scenario)
 
@@ -255,7 +314,6 @@ def test_a_portfolio_file_shows_its_difference_before_it_is_imported(run_in_page
         await page.shows("7 domain events were recorded", "main")
         assert await page.value("sent") == {"file": "programs: []"}
         assert (await page.value("bars"))[-1] == [2, 2, "2 of 2 entries"]
-        await page.shows("gridproof telemetry import FILE", "main")
 
     run_in_page(page_of("import", "admin"), scenario)
 
@@ -263,7 +321,7 @@ def test_a_portfolio_file_shows_its_difference_before_it_is_imported(run_in_page
 @pytest.mark.parametrize(
     ("role", "expected"),
     [
-        ("admin", ["Register a facility", "Register a program", "Import a portfolio file", "Keys"]),
+        ("admin", ["Register a facility", "Register a program", "Import", "Keys"]),
         ("operator", ["Register a facility", "Register a program"]),
         ("dashboard", []),
     ],

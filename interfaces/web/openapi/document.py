@@ -204,6 +204,9 @@ def _correct(operation: dict[str, Any], route: str) -> None:
         if route.startswith("PATCH "):  # only the number says which of two is newer
             body["schema"] = {"allOf": [body["schema"], {"required": ["modification_number"]}]}
     _correct_settlement(operation, route)
+    if route == "POST /api/history/uploads":
+        content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+        operation["requestBody"] = {"required": True, "description": "The file", "content": content}
     if route == _MAINTENANCE:
         body = operation["requestBody"]["content"]["application/json"]
         body["schema"] = {"allOf": [body["schema"], _REASON_TO_START]}

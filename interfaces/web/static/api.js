@@ -171,6 +171,23 @@ export async function follow(path, body, told) {
   }
 }
 
+/** Sends a file as it is; `told(share)` is called with how much of it has left, which `fetch` does not tell. */
+export function upload(path, file, told) {
+  return new Promise((done, fail) => {
+    const sending = new XMLHttpRequest();
+    sending.open("POST", path);
+    for (const [name, value] of Object.entries(headersOf({ "Content-Type": "application/octet-stream" }))) sending.setRequestHeader(name, value);
+    sending.upload.onprogress = ({ loaded, total }) => told(total ? loaded / total : 0);
+    sending.onerror = () => fail(silence(new TypeError("the connection failed")));
+    sending.onload = async () => {
+      const answer = new Response(sending.responseText, { status: sending.status, headers: { "Content-Type": sending.getResponseHeader("Content-Type") || "" } });
+      if (answer.ok) done(await answer.json());
+      else fail(await problemOf(answer));
+    };
+    sending.send(file);
+  });
+}
+
 /** Has the browser save a file. */
 export function saved(blob, name) {
   const link = document.createElement("a");

@@ -9,6 +9,7 @@ import { NONE, moment } from "../../format.js";
 import { refetch, useList } from "../../query.js";
 import { hrefTo } from "../../router.js";
 import { Field, useAll, withValue } from "./fields.js";
+import { MeterLogins } from "./meter_logins.js";
 
 const PATH = "/api/keys";
 const ROLES = ["operator", "dashboard", "auditor", "utility", "owner", "admin"];
@@ -113,12 +114,7 @@ export function Keys() {
       <${LoadedOrRefused} query=${query} what="keys" roles="admin">${(items) => html`<${Table} caption="API keys" columns=${columns} rows=${items} rowKey=${(key) => key.key_id} first="-made" tall
         text=${items.length > FILTERED ? (key) => `${key.key_id} ${key.name} ${key.role} ${key.utility_id} ${key.facility_id}` : undefined} />`}</${LoadedOrRefused}>
     </${Panel}>
-    <${Panel} title="Meter logins" note="on the machine of the broker">
-      <p class="soft">The web process holds no right over the broker's users, so logins of meters are made there:</p>
-      <pre class="body" tabindex="0" aria-label="Commands for meter logins">gridproof keys meters create FACILITY
-gridproof keys meters list
-gridproof keys meters revoke FACILITY</pre>
-    </${Panel}>
+    <${MeterLogins} />
     ${asked?.kind === "new" && html`<${NewKey} close=${() => ask(null)} issued=${done} />`}
     ${asked?.key && html`<${Question} asked=${asked} close=${() => ask(null)} done=${done} />`}
     ${issued && html`<${Shown} issued=${issued} close=${() => setIssued(null)} />`}

@@ -6,6 +6,8 @@ import { html, useState } from "../../dom.js";
 import { count } from "../../format.js";
 import { refetch } from "../../query.js";
 import { hrefTo } from "../../router.js";
+import { History } from "./history.js";
+import { Progress } from "./progress.js";
 
 const PATH = "/api/portfolio/imports";
 const MOST_CHARACTERS = 200_000;
@@ -29,10 +31,6 @@ const COLUMNS = [
   { id: "before", label: "Recorded", wrap: true, cell: (one) => one.before },
   { id: "after", label: "In the file", wrap: true, cell: (one) => one.after },
 ];
-
-/** How far something is; without `of` the end is not known. */
-export const Progress = ({ words, done, of }) =>
-  html`<div class="row" role="status"><progress aria-label=${words} value=${of ? done : undefined} max=${of || undefined}></progress><span>${words}</span></div>`;
 
 function Difference({ report, busy, take }) {
   const lines = linesOf(report.changes);
@@ -79,9 +77,6 @@ export function PortfolioFile() {
       <${ProblemNote} problem=${problem} /></div>
     </${Panel}>
     ${report && html`<${Difference} report=${report} busy=${Boolean(busy)} take=${() => ask(file, false)} />`}
-    <${Panel} title="History of meters" note="on the machine of Gridproof">
-      <p class="soft">Files of past readings have up to millions of rows, more than a request may carry. The command shows its progress, and can be repeated:</p>
-      <pre class="body" tabindex="0" aria-label="Command for history">gridproof telemetry import FILE</pre>
-    </${Panel}>
+    <${History} />
   </div>`;
 }

@@ -19,7 +19,7 @@ await new Promise((loaded) => {
 const PLACES = [
   ["facility", "Register a facility", "Its meters, zones, BMS, enrolments and limits. To change one, open it and choose Edit.", "operate"],
   ["program", "Register a program", "The terms of a utility's contract. To change one, open it and choose Edit.", "operate"],
-  ["import", "Import a portfolio file", "Utilities, programs and facilities of a file, with the difference shown first.", "administer"],
+  ["import", "Import", "A portfolio file, with its difference shown first; past readings from a file, checked first, and taken back.", "administer"],
   ["keys", "Keys", "Who may call: made, rotated and revoked; meter logins.", "administer"],
 ];
 
