@@ -13,7 +13,7 @@ from nats.aio.client import Client
 
 from adapters.embedded import EmbeddedServers
 from adapters.embedded.broker_users import BROKER_USERS, user_of
-from adapters.embedded.meter_logins import MeterLogins
+from adapters.embedded.meter_logins import MeterLogins, logins_in
 from adapters.mqtt import TOPIC_FILTER, MqttMeterFeed
 from adapters.nats.connection import connect
 from adapters.nats.mqtt_sessions import MqttSessions
@@ -154,6 +154,25 @@ def test_no_facility_can_have_the_login_of_a_worker(tmp_path: Path) -> None:
         for user in BROKER_USERS:
             with pytest.raises(MeterLoginRefused):
                 MeterLogins(tmp_path).create(user)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "",
+        "password-in-clear",
+        "$2a$04$" + "x" * 52,
+        "$2a$04$" + "x" * 53 + '" }, { user: "intruder", password: "x',
+        "$2a$31$" + "x" * 53,  # a cost that would keep the broker from answering anybody
+    ],
+)
+def test_what_is_no_hash_of_ours_reaches_no_configuration_of_the_broker(tmp_path: Path, given: str) -> None:
+    folder = tmp_path / "nats"
+    folder.mkdir()
+    (tmp_path / "servers.json").write_text("{}")
+    with pytest.raises(MeterLoginRefused, match="is none"):
+        MeterLogins(tmp_path).add("fac-001", given)
+    assert logins_in(folder) == {}
 
 
 def test_a_wrong_password_of_a_worker_is_refused(nats_server: EmbeddedServers) -> None:

@@ -65,6 +65,12 @@ BODIES: dict[str, Any] = {
     "POST /api/dead-letters/{dead_letter_id}/discard": {"reason": "x"},
     "POST /api/dead-letters/{dead_letter_id}/replay": {"reason": "x"},
     "POST /api/portfolio/imports": {"file": "utilities: []", "dry_run": True},
+    "POST /api/portfolio/imports/progress": {"file": "utilities: []", "dry_run": True},
+    "POST /api/meter-logins": {"facility_id": "fac-001"},
+    "DELETE /api/meter-logins/{facility_id}": None,
+    "POST /api/history/uploads": None,
+    "POST /api/history/imports": {"task_id": LETTER},
+    "POST /api/history/imports/{import_id}/take-back": {"reason": "x"},
     "POST /api/keys": {"role": "auditor"},
     "POST /api/keys/{key_id}/rotation": {},
     "DELETE /api/keys/{key_id}": None,
@@ -73,6 +79,7 @@ BODIES: dict[str, Any] = {
 }
 QUERIES = {
     "GET /api/facilities/{facility_id}/history": "?from=2026-07-14T11:00:00Z&to=2026-07-14T12:00:00Z",
+    "POST /api/history/uploads": "?name=load.csv",
     "GET /api/audit/administration": "?program=summer-peak",  # a utility names one of its programs
     # An admitted caller gets an error for this invalid id instead of an endless stream.
     "GET /api/stream": "?dr_event_id=everything",
@@ -163,6 +170,8 @@ class House:
             alert="bms_drift",
             program_id="summer-peak",
             key_id="000000000000",
+            task_id=LETTER,
+            import_id=LETTER,
             period="2026-07",
         )
         url = path + QUERIES.get(route, "")
