@@ -89,7 +89,7 @@ def test_what_was_interrupted_is_done_and_recorded_once_by_the_next_round(
         raise OperationsUnavailable("gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr(*((host.acts, "record") if at == "record" else (host.tasks, "end")), fails)
+        patch.setattr(host.acts if at == "record" else host.tasks, at, fails)
         with pytest.raises(OperationsUnavailable):
             host.carry_out(task_id)
     assert host.carry_out(task_id).state == "done"
