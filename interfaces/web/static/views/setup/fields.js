@@ -82,6 +82,12 @@ export function Field({ form, path, label, kind = "text", hint, options, empty =
   return html`<div class="field ${whole ? "whole" : ""}"><label for=${id}>${label}</label>${input}${says}</div>`;
 }
 
+/** The facilities that there are, offered by an input whose `list` is that id. */
+export function FacilityNames({ id }) {
+  const { data } = useOnce("/api/facilities?limit=500");
+  return html`<datalist id=${id}>${(data?.items || []).map(({ facility_id: one }) => html`<option key=${one} value=${one}></option>`)}</datalist>`;
+}
+
 /** Fields as `[name, label, kind, hint]`, all below the same path. */
 export const Fields = ({ form, of, at = [] }) => of.map(([name, label, kind, hint]) => html`<${Field} key=${name} form=${form} path=${[...at, name]} label=${label} kind=${kind} hint=${hint} />`);
 

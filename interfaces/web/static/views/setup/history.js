@@ -7,6 +7,7 @@ import { Table } from "../../components/table.js";
 import { html, useEffect, useMemo, useState } from "../../dom.js";
 import { NONE, count, day, facilities, moment, words } from "../../format.js";
 import { refetch, useQuery } from "../../query.js";
+import { FacilityNames } from "./fields.js";
 import { Progress } from "./progress.js";
 
 const PATH = "/api/history";
@@ -53,7 +54,7 @@ const OF_FACILITY = [
   { id: "step", label: "Step", number: true, sort: (one) => one.step_s, cell: (one) => `${one.step_s / 60} min` },
   { id: "from", label: "From", sort: (one) => one.starts_at, cell: (one) => html`<span class="nowrap">${dated(one.starts_at)}</span>` },
   { id: "to", label: "To", sort: (one) => one.ends_at, cell: (one) => html`<span class="nowrap">${dated(one.ends_at)}</span>` },
-  { id: "missing", label: "Missing", number: true, sort: (one) => one.missing, cell: (one) => (one.missing ? `${count(one.missing)} in ${one.gaps} gaps` : "none") },
+  { id: "missing", label: "Missing", number: true, sort: (one) => one.missing, cell: (one) => (one.missing ? `${count(one.missing)} in ${one.gaps === 1 ? "1 gap" : `${count(one.gaps)} gaps`}` : "none") },
 ];
 const OF_FINDING = [
   { id: "facility", label: "Facility", header: true, sort: (one) => one.facility_id, cell: (one) => one.facility_id, names: true },
@@ -118,8 +119,8 @@ function File({ busy, sent }) {
   };
   const off = busy || share !== null;
   return html`<div class="form">
-    <div class="field"><label for="history-facility">Facility</label><input class="input" id="history-facility" autocomplete="off" disabled=${off} value=${facility} onInput=${({ target }) => setFacility(target.value)} />
-      <span class="hint">Only of a file that names none, as Green Button XML</span></div>
+    <div class="field"><label for="history-facility">Facility</label><input class="input" id="history-facility" list="history-facilities" autocomplete="off" disabled=${off} value=${facility} onInput=${({ target }) => setFacility(target.value)} />
+      <${FacilityNames} id="history-facilities" /><span class="hint">Only of a file that names none, as Green Button XML</span></div>
     <div class="field"><label for="history-file">File of readings</label><input class="input" id="history-file" type="file" accept=".csv,.parquet,.xml" disabled=${off} onChange=${chosen} />
       <span class="hint">It is checked first. A larger one: <code>gridproof telemetry import FILE</code></span></div>
     ${share !== null && html`<div class="whole"><${Progress} words=${`Sending ${name}: ${Math.round(share * 100)} %`} done=${share} of=${1} /></div>`}

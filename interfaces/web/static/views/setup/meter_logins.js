@@ -7,7 +7,7 @@ import { Table } from "../../components/table.js";
 import { toast } from "../../components/toasts.js";
 import { html, useEffect, useMemo, useState } from "../../dom.js";
 import { refetch, useQuery } from "../../query.js";
-import { Field } from "./fields.js";
+import { FacilityNames, Field } from "./fields.js";
 import { Progress } from "./progress.js";
 
 const PATH = "/api/meter-logins";
@@ -95,7 +95,8 @@ function NewLogin({ close, made }) {
   return html`<${Dialog} title="New meter login" close=${close} stays=${busy}><form noValidate onSubmit=${make}>
     <div class="dialog-body">
       <p class="soft">One for all meters of a facility, with its id as user. The password is drawn, and shown once.</p>
-      <${Field} form=${form} path=${["facility_id"]} label="Facility" hint="Its id, as in the portfolio" autofocus />
+      <${Field} form=${form} path=${["facility_id"]} label="Facility" hint="Its id, as in the portfolio" list="login-facilities" autofocus />
+      <${FacilityNames} id="login-facilities" />
       <${ProblemNote} problem=${problem} />
     </div>
     <div class="dialog-foot"><button class="button" type="button" disabled=${busy} onClick=${close}>Cancel</button>
