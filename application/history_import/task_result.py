@@ -14,7 +14,7 @@ from application.history_import.taking_back import TakeBackReport
 MOST_LISTED = 100
 
 
-class FoundIn(msgspec.Struct, frozen=True, kw_only=True):
+class FacilityFinding(msgspec.Struct, frozen=True, kw_only=True):
     """An anomaly of one facility. Nothing is refused because of it."""
 
     facility_id: str
@@ -30,7 +30,7 @@ class CheckedFile(msgspec.Struct, frozen=True, kw_only=True):
     """The first MOST_LISTED of them."""
     counts: dict[str, int]
     """Anomalies by kind."""
-    findings: tuple[FoundIn, ...]
+    findings: tuple[FacilityFinding, ...]
     """The first MOST_LISTED of them."""
 
 
@@ -70,7 +70,9 @@ class TaskResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 def checked_file(report: HistoryReport, inspected: tuple[InspectedFacility, ...]) -> TaskResult:
     counts = sum((Counter(one.counts) for one in inspected), Counter[str]())
     findings = [
-        FoundIn(facility_id=one.facility_id, finding=finding) for one in inspected for finding in one.findings
+        FacilityFinding(facility_id=one.facility_id, finding=finding)
+        for one in inspected
+        for finding in one.findings
     ]
     return TaskResult(
         checked=CheckedFile(

@@ -24,6 +24,7 @@ from interfaces.bootstrap.offline import (
     rolling_forecasts,
 )
 from interfaces.bootstrap.operations import (
+    host_tasks,
     imported_history,
     portfolio_ids,
     seal_without_import,
@@ -88,6 +89,7 @@ __all__ = [
     "ended_system",
     "forecast_cycle",
     "gap_sources",
+    "host_tasks",
     "imported_history",
     "inherited_environ",
     "ledger_status",

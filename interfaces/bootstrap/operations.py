@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from application.ports.coordination.locks import Locks
     from application.ports.dispatch.work_queue import WorkPublisher
     from application.ports.failpoints import Failpoint
+    from application.ports.operations.host_tasks import HostTasks
     from application.ports.telemetry.imported_history import ImportedHistory, ImportSpan
     from application.ports.telemetry.stream import TelemetryStream
     from application.settlement.verification import SettlementReport
@@ -55,6 +56,12 @@ def portfolio_ids(stores: Stores) -> PortfolioIds:
         streams=stores.events,
         utilities=stores.utilities(),
     )
+
+
+def host_tasks(stores: Stores) -> HostTasks:
+    from adapters.postgres.operations.host_tasks import PostgresHostTasks
+
+    return PostgresHostTasks(stores.pool)
 
 
 def imported_history(stores: Stores) -> ImportedHistory:

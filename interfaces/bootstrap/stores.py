@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from application.ports.operations.act_log import ActLog
     from application.ports.operations.alerts import AlertRegistry
     from application.ports.operations.dead_letters import DeadLetters
-    from application.ports.operations.host_tasks import HostTasks
     from application.ports.operations.system_state import SystemState
     from application.ports.settlement.documents import SettlementDocuments
     from application.ports.telemetry.listed_meters import ListedMeters
@@ -84,11 +83,6 @@ class Stores:
         from adapters.postgres.operations.act_log import PostgresActLog
 
         return PostgresActLog(self.pool, wall_time_of(self.clock))
-
-    def host_tasks(self) -> HostTasks:
-        from adapters.postgres.operations.host_tasks import PostgresHostTasks
-
-        return PostgresHostTasks(self.pool)
 
     def dead_letters(self) -> DeadLetters:
         from adapters.postgres.operations.dead_letters import PostgresDeadLetters

@@ -18,7 +18,7 @@ from interfaces.bootstrap.connection_budget import WEB_POOL_SIZE, show_budget
 from interfaces.bootstrap.health.process import ReportedDependencies, heartbeats_of, reporting
 from interfaces.bootstrap.health.readiness import readiness_probes
 from interfaces.bootstrap.ledger import StoredLedger
-from interfaces.bootstrap.operations import dead_letter_replay, imported_history, portfolio_ids
+from interfaces.bootstrap.operations import dead_letter_replay, host_tasks, imported_history, portfolio_ids
 from interfaces.bootstrap.secrets import portfolio_rules, portfolio_secrets, recorded_references
 from interfaces.bootstrap.servers import (
     cache_namespace,
@@ -280,7 +280,7 @@ def _host_sources(stores: Stores) -> HostSources:
     from interfaces.web.host_sources import HostSources
 
     return HostSources(
-        tasks=stores.host_tasks(),
+        tasks=host_tasks(stores),
         imports=imported_history(stores),
         spool=UploadSpool(stores.settings.data_dir),
         draw_password=draw_password,

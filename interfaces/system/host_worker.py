@@ -17,7 +17,13 @@ import structlog
 
 from application.operations.host_logins import carry_out_login
 from application.ports.operations.host_tasks import CheckHistory, HostTask, ImportHistory, LoginWork
-from interfaces.bootstrap import embedded_meter_logins, inherited_environ, open_stores, spawn_child
+from interfaces.bootstrap import (
+    embedded_meter_logins,
+    host_tasks,
+    inherited_environ,
+    open_stores,
+    spawn_child,
+)
 from interfaces.settings.settings import Settings
 from interfaces.upload_spool import KEPT_S, UploadSpool
 from interfaces.workers.loops.periodic import PeriodicCheck
@@ -97,7 +103,7 @@ class HostWorker:
         self._round(self._stores, embedded_meter_logins(self._settings) if self._runs_broker else None)
 
     def _round(self, stores: Stores, users: MeterLoginUsers | None) -> None:
-        tasks = stores.host_tasks()
+        tasks = host_tasks(stores)
         is_changed = False
         waits: list[HostTask] = []
         for task in tasks.open_tasks():
@@ -120,7 +126,7 @@ class HostWorker:
     def _change_login(
         self, stores: Stores, users: MeterLoginUsers | None, task: HostTask, work: LoginWork
     ) -> None:
-        tasks = stores.host_tasks()
+        tasks = host_tasks(stores)
         carry_out_login(
             task, work, users=users, acts=stores.act_log(), clock=stores.decision_clock, tasks=tasks
         )
@@ -141,14 +147,14 @@ class HostWorker:
                 self._child.process.wait()
                 problem = f"it took longer than {HISTORY_WITHIN_S:g} s; use `gridproof telemetry import` on the machine"
                 for task in waits:
-                    stores.host_tasks().end(task.task_id, problem=problem)
+                    host_tasks(stores).end(task.task_id, problem=problem)
                 waits = ()
             self._child = None
         for task in waits[:1]:
             self._begin(stores, task)
 
     def _begin(self, stores: Stores, task: HostTask) -> None:
-        tasks = stores.host_tasks()
+        tasks = host_tasks(stores)
         if task.attempts >= MOST_ATTEMPTS:
             problem = (
                 f"its process ended {task.attempts} times before it was done; read logs/host-task.log. Nothing is "

@@ -46,10 +46,11 @@ def host_task(task_id: UUID) -> None:
     from application.ports.history_import import ReadingsFileError
     from application.ports.telemetry.store import ReadingsRefused
     from application.ports.telemetry.stored_meters import RemovalNotSupported
+    from interfaces.bootstrap import host_tasks
 
     os.nice(NICENESS)
     with opened_stores() as stores:
-        tasks, result, problem = stores.host_tasks(), None, None
+        tasks, result, problem = host_tasks(stores), None, None
         task = tasks.find(task_id)
         if task is None or not task.is_open:
             raise click.ClickException(f"no open task {task_id}")

@@ -61,7 +61,7 @@ def add(tasks: HostTasks, work: Work) -> Any:
     return task_id
 
 
-def test_a_task_is_found_with_its_work_and_how_far_it_is(host: Host) -> None:
+def test_a_task_is_read_with_its_work_and_progress(host: Host) -> None:
     tasks = host.tasks
     task_id = add(tasks, CheckHistory(file=FILE))
     waiting = tasks.find(task_id)

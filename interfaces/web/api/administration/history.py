@@ -139,7 +139,7 @@ class HistoryController(Controller):
         policy=RoutePolicy(roles=ADMIN, has_etag=False),
     )
     async def task(self, web: Web, task_id: FromPath[UUID]) -> HistoryTaskDocument:
-        return _document(await asyncio.to_thread(_found, _host(web), task_id))
+        return _document(await asyncio.to_thread(_task_of, _host(web), task_id))
 
     @post(
         "/uploads",
@@ -172,7 +172,7 @@ class HistoryController(Controller):
             file = UploadedFile(
                 upload_id=upload_id, name=name, size=upload.size, sha256=digest, facility_id=facility_id
             )
-            return await _asked(request, host, CheckHistory(file=file))
+            return await _add_task(request, host, CheckHistory(file=file))
 
     @post(
         "/imports",
@@ -183,8 +183,8 @@ class HistoryController(Controller):
     async def take(self, request: ApiRequest, web: Web, data: JSONBody[ImportBody]) -> HistoryTaskDocument:
         """The same file again changes nothing, so an import that was interrupted can be repeated."""
         host = _host(web)
-        checked = await asyncio.to_thread(_found, host, data.task_id)
-        return await _asked(request, host, ImportHistory(file=_importable(checked)))
+        checked = await asyncio.to_thread(_task_of, host, data.task_id)
+        return await _add_task(request, host, ImportHistory(file=_importable(checked)))
 
     @post(
         "/imports/{import_id:uuid}/take-back",
@@ -199,7 +199,7 @@ class HistoryController(Controller):
         host = _host(web)
         if not await asyncio.to_thread(host.imports.find, str(import_id)):
             raise Problem("not-found", "there is no such import")
-        return await _asked(request, host, TakeBackHistory(import_id=import_id, reason=data.reason))
+        return await _add_task(request, host, TakeBackHistory(import_id=import_id, reason=data.reason))
 
 
 def _host(web: WebDependencies) -> HostSources:
@@ -228,7 +228,7 @@ async def _received(request: ApiRequest, upload: SpooledUpload) -> str:
                     raise body_too_large(MOST_BYTES)
                 if len(waiting) >= WRITTEN_AT_ONCE:
                     await asyncio.to_thread(upload.write, bytes(waiting))
-                    waiting.clear()
+                    waiting = bytearray()
             await asyncio.to_thread(upload.write, bytes(waiting))
     except TimeoutError:
         raise Problem(
@@ -237,18 +237,18 @@ async def _received(request: ApiRequest, upload: SpooledUpload) -> str:
     return await asyncio.to_thread(upload.complete)
 
 
-async def _asked(request: ApiRequest, host: HostSources, work: HistoryWork) -> HistoryTaskDocument:
+async def _add_task(request: ApiRequest, host: HostSources, work: HistoryWork) -> HistoryTaskDocument:
     task_id, by, trace_id = uuid4(), actor_of(request), trace_id_of(request.scope)
 
     def ask() -> HostTask:
         _check_is_free(host)
         host.tasks.add(task_id, work, by=by, trace_id=trace_id)
-        return _found(host, task_id)
+        return _task_of(host, task_id)
 
     return _document(await asyncio.to_thread(ask))
 
 
-def _found(host: HostSources, task_id: UUID) -> HostTask:
+def _task_of(host: HostSources, task_id: UUID) -> HostTask:
     found = host.tasks.find(task_id)
     if found is None or not isinstance(found.work, HistoryWork):
         raise Problem("not-found", "there is no such task")

@@ -93,10 +93,10 @@ class PortfolioFileController(Controller):
         job = _job(request, web, data)
         loop, lines = asyncio.get_running_loop(), asyncio.Queue[ImportProgress | None]()
 
-        def told(done: int, of: int) -> None:
+        def on_progress(done: int, of: int) -> None:
             loop.call_soon_threadsafe(lines.put_nowait, ImportProgress(done=done, of=of))
 
-        running = asyncio.ensure_future(web.import_limit.run(job, told))
+        running = asyncio.ensure_future(web.import_limit.run(job, on_progress))
         running.add_done_callback(lambda _: lines.put_nowait(None))
         first = await lines.get()
         if first is None and (error := running.exception()) is not None:
@@ -105,7 +105,7 @@ class PortfolioFileController(Controller):
 
 
 Job = Callable[[Callable[[int, int], None]], ImportReport]
-"""Takes what is told the entries that are done, of all."""
+"""Takes what is called with the entries that are done, of all."""
 
 
 def _nothing(_done: int, _of: int) -> None:
@@ -136,14 +136,14 @@ def _job(request: ApiRequest, web: WebDependencies, data: PortfolioFileBody) -> 
     if target is None:
         raise Problem("not-built-yet", f"this system imports on the command line: {COMMAND}")
     actor, trace_id = actor_of(request), trace_id_of(request.scope)
-    return lambda told: _import(web, target, data, told, actor=actor, trace_id=trace_id)
+    return lambda on_progress: _import(web, target, data, on_progress, actor=actor, trace_id=trace_id)
 
 
 def _import(
     web: WebDependencies,
     target: PortfolioTarget,
     body: PortfolioFileBody,
-    told: Callable[[int, int], None],
+    on_progress: Callable[[int, int], None],
     *,
     actor: str,
     trace_id: str,
@@ -163,7 +163,7 @@ def _import(
         file_sha256=digest,
         actor=actor,
         trace_id=trace_id,
-        progress=lambda done: told(done, of),
+        progress=lambda done: on_progress(done, of),
     )
 
 

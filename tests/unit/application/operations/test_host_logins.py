@@ -60,7 +60,7 @@ class Host:
 NEW = CreateMeterLogin(facility_id="a", password_hash="hash")
 
 
-def test_a_login_is_made_and_recorded_with_the_key_that_asked() -> None:
+def test_a_login_is_made_and_recorded_with_the_key_of_the_request() -> None:
     host = Host(users := Users())
     assert host.carry_out(host.ask(NEW)).state == "done"
     assert users.logins == {"a": "hash"}

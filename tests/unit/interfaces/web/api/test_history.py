@@ -25,7 +25,7 @@ SPAN = ImportSpan(facility_id="fac-001", step_s=900, starts_at=NOW, ends_at=NOW,
 CHECKED = msgspec.Raw(b'{"checked":{"rows":1,"facilities":1,"listed":[],"counts":{},"findings":[]}}')
 
 
-class Asked:
+class EdgeBesideHost:
     def __init__(self, folder: Path) -> None:
         self.tasks = FakeHostTasks()
         self.tasks.show_state(mqtt_port=None, meter_logins=None)
@@ -52,11 +52,11 @@ class Asked:
 
 
 @pytest.fixture
-def asked(tmp_path: Path) -> Asked:
-    return Asked(tmp_path)
+def asked(tmp_path: Path) -> EdgeBesideHost:
+    return EdgeBesideHost(tmp_path)
 
 
-def test_an_upload_is_spooled_privately_and_checked_by_the_host(asked: Asked) -> None:
+def test_an_upload_is_spooled_privately_and_checked_by_the_host(asked: EdgeBesideHost) -> None:
     answer = asked.upload(facility_id="fac-001")
     assert (answer.status_code, answer.json()["state"], answer.json()["kind"]) == (
         202,
@@ -73,7 +73,7 @@ def test_an_upload_is_spooled_privately_and_checked_by_the_host(asked: Asked) ->
     assert (path.stat().st_mode & 0o777, asked.folder.stat().st_mode & 0o777) == (0o600, 0o700)
 
 
-def test_a_checked_file_is_imported_on_request_and_its_progress_is_followed(asked: Asked) -> None:
+def test_a_checked_file_is_imported_on_request_and_its_progress_is_followed(asked: EdgeBesideHost) -> None:
     check = asked.upload().json()["task_id"]
     early = problem_of(asked.send("POST", "/imports", {"task_id": check}))
     assert early["status"] == 409
@@ -89,7 +89,7 @@ def test_a_checked_file_is_imported_on_request_and_its_progress_is_followed(aske
     assert asked.send("GET", "/imports").json()["task"] == shown
 
 
-def test_an_import_that_was_refused_can_be_repeated_and_one_that_is_done_cannot(asked: Asked) -> None:
+def test_an_import_that_was_refused_can_be_repeated_and_one_that_is_done_cannot(asked: EdgeBesideHost) -> None:
     check = UUID(asked.upload().json()["task_id"])
     asked.tasks.end(check, result=CHECKED)
     first = UUID(asked.send("POST", "/imports", {"task_id": str(check)}).json()["task_id"])
@@ -101,7 +101,7 @@ def test_an_import_that_was_refused_can_be_repeated_and_one_that_is_done_cannot(
     assert asked.send("POST", "/imports", {"task_id": str(uuid4())}).status_code == 404
 
 
-def test_imports_are_listed_and_one_is_taken_back_with_a_reason(asked: Asked) -> None:
+def test_imports_are_listed_and_one_is_taken_back_with_a_reason(asked: EdgeBesideHost) -> None:
     import_id = uuid4()
     new = NewImport(
         import_id=import_id, begun_at=NOW, begun_by="admin:k", file_sha256="ab" * 32, spans=(SPAN,)
@@ -117,7 +117,7 @@ def test_imports_are_listed_and_one_is_taken_back_with_a_reason(asked: Asked) ->
     assert asked.send("POST", f"/imports/{uuid4()}/take-back", {"reason": "x"}).status_code == 404
 
 
-def test_one_file_at_a_time_is_worked_on_and_what_nobody_imports_makes_room(asked: Asked) -> None:
+def test_one_file_at_a_time_is_worked_on_and_what_nobody_imports_makes_room(asked: EdgeBesideHost) -> None:
     first = UUID(asked.upload().json()["task_id"])
     refused = problem_of(asked.upload(b"other"))
     assert (refused["status"], asked.spooled()) == (409, [CSV])
@@ -126,7 +126,7 @@ def test_one_file_at_a_time_is_worked_on_and_what_nobody_imports_makes_room(aske
     assert asked.spooled() == [b"other"]
 
 
-def test_a_file_that_is_too_large_leaves_nothing(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_too_large_leaves_nothing(asked: EdgeBesideHost, monkeypatch: pytest.MonkeyPatch) -> None:
     declared = problem_of(asked.upload(b"x" * (history.MOST_BYTES + 1)))
     assert declared["status"] == 413
     monkeypatch.setattr(history, "MOST_BYTES", 1_000)
@@ -135,7 +135,7 @@ def test_a_file_that_is_too_large_leaves_nothing(asked: Asked, monkeypatch: pyte
     assert (asked.spooled(), asked.tasks.tasks) == ([], {})
 
 
-def test_a_file_that_is_too_slow_leaves_nothing(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_too_slow_leaves_nothing(asked: EdgeBesideHost, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "UPLOAD_WITHIN_S", -1.0)
     assert problem_of(asked.upload())["status"] == 408
     assert (asked.spooled(), asked.tasks.tasks) == ([], {})
@@ -144,12 +144,12 @@ def test_a_file_that_is_too_slow_leaves_nothing(asked: Asked, monkeypatch: pytes
 @pytest.mark.parametrize(
     "name", ["load.txt", "load", "../../etc/x.csv", "a/b.csv", "a\\b.csv", "a\x00.csv", ""]
 )
-def test_a_name_that_is_no_file_name_of_readings_is_refused(asked: Asked, name: str) -> None:
+def test_a_name_that_is_no_file_name_of_readings_is_refused(asked: EdgeBesideHost, name: str) -> None:
     assert asked.upload(name=name).status_code == 400
     assert asked.spooled() == []
 
 
-def test_without_gridproof_up_the_command_is_named(asked: Asked) -> None:
+def test_without_gridproof_up_the_command_is_named(asked: EdgeBesideHost) -> None:
     asked.tasks.age_s = ANSWERS_WITHIN_S + 1
     assert asked.send("GET", "/imports").json()["is_served"] is False
     refused = problem_of(asked.upload())
@@ -157,7 +157,7 @@ def test_without_gridproof_up_the_command_is_named(asked: Asked) -> None:
 
 
 @pytest.mark.parametrize("role", ["operator", "auditor", "dashboard", "utility", "owner"])
-def test_no_other_role_uploads_imports_or_takes_back(asked: Asked, role: Any) -> None:
+def test_no_other_role_uploads_imports_or_takes_back(asked: EdgeBesideHost, role: Any) -> None:
     scope = {"utility": {"utility": "city-power"}, "owner": {"facility": "fac-001"}}.get(role, {})
     asked.admin = asked.edge.key(role, **scope)
     assert asked.upload().status_code == 403

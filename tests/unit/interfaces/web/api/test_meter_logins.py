@@ -1,4 +1,4 @@
-"""Logins of meters over HTTP: asked of the process of `gridproof up`, sent once, by role admin alone."""
+"""Logins of meters over HTTP: edge_beside_host of the process of `gridproof up`, sent once, by role admin alone."""
 
 from typing import Any
 from uuid import uuid4
@@ -17,7 +17,7 @@ PATH = "/api/meter-logins"
 DRAWN = DrawnPassword("drawn-and-shown-once", "$2a$04$hash")
 
 
-class Asked:
+class EdgeBesideHost:
     """An edge beside a host whose broker has the login of fac-002."""
 
     def __init__(self, **others: Any) -> None:
@@ -35,8 +35,8 @@ class Asked:
 
 
 def test_a_login_is_asked_of_the_host_with_the_hash_alone_and_sent_once() -> None:
-    asked = Asked()
-    made = asked.send("POST", facility_id="fac-001")
+    edge_beside_host = EdgeBesideHost()
+    made = edge_beside_host.send("POST", facility_id="fac-001")
     assert (made.status_code, made.headers["cache-control"]) == (202, "no-store")
     document = made.json()
     assert (document["user"], document["password"], document["mqtt_port"]) == (
@@ -44,29 +44,29 @@ def test_a_login_is_asked_of_the_host_with_the_hash_alone_and_sent_once() -> Non
         DRAWN.password,
         1883,
     )
-    [task] = asked.tasks.tasks.values()
+    [task] = edge_beside_host.tasks.tasks.values()
     assert task.work == CreateMeterLogin(facility_id="fac-001", password_hash=DRAWN.password_hash)
     assert task.requested_by.startswith("admin:")
-    assert DRAWN.password not in repr(asked.tasks.tasks)
+    assert DRAWN.password not in repr(edge_beside_host.tasks.tasks)
 
-    listed = asked.send("GET")
+    listed = edge_beside_host.send("GET")
     assert DRAWN.password not in listed.text
     assert DRAWN.password_hash not in listed.text
     assert [one["facility_id"] for one in listed.json()["tasks"]] == ["fac-001"]
-    asked.tasks.end(task.task_id)
-    followed = asked.send("GET", f"/tasks/{task.task_id}")
+    edge_beside_host.tasks.end(task.task_id)
+    followed = edge_beside_host.send("GET", f"/tasks/{task.task_id}")
     assert (followed.json()["state"], followed.json()["is_new"]) == ("done", True)
     assert DRAWN.password_hash not in followed.text
 
 
 def test_a_login_is_revoked_by_the_host() -> None:
-    asked = Asked()
-    assert asked.send("DELETE", "/fac-002").status_code == 202
-    [task] = asked.tasks.tasks.values()
+    edge_beside_host = EdgeBesideHost()
+    assert edge_beside_host.send("DELETE", "/fac-002").status_code == 202
+    [task] = edge_beside_host.tasks.tasks.values()
     assert task.work == RevokeMeterLogin(facility_id="fac-002")
-    again = problem_of(asked.send("DELETE", "/fac-002"))
+    again = problem_of(edge_beside_host.send("DELETE", "/fac-002"))
     assert (again["status"], "being changed" in again["detail"]) == (409, True)
-    assert asked.send("DELETE", "/fac-001").status_code == 404
+    assert edge_beside_host.send("DELETE", "/fac-001").status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -81,47 +81,47 @@ def test_a_login_is_revoked_by_the_host() -> None:
 def test_a_login_that_cannot_be_is_refused_before_the_host_is_asked(
     facility_id: str, status: int, said: str
 ) -> None:
-    asked = Asked()
-    problem = problem_of(asked.send("POST", facility_id=facility_id))
+    edge_beside_host = EdgeBesideHost()
+    problem = problem_of(edge_beside_host.send("POST", facility_id=facility_id))
     assert (problem["status"], said in problem["detail"]) == (status, True)
-    assert asked.tasks.tasks == {}
+    assert edge_beside_host.tasks.tasks == {}
 
 
 @pytest.mark.parametrize("way", ["external broker", "silent host", "no host yet"])
 def test_without_a_broker_of_gridproof_up_the_command_is_named(way: str) -> None:
-    asked = Asked()
+    edge_beside_host = EdgeBesideHost()
     if way == "external broker":
-        asked.tasks.show_state(mqtt_port=None, meter_logins=None)
+        edge_beside_host.tasks.show_state(mqtt_port=None, meter_logins=None)
     elif way == "silent host":
-        asked.tasks.age_s = ANSWERS_WITHIN_S + 1
+        edge_beside_host.tasks.age_s = ANSWERS_WITHIN_S + 1
     else:
-        asked.tasks._shown = None
-    assert asked.send("GET").json() == {"is_managed": False, "mqtt_port": None, "items": [], "tasks": []}
-    refused = problem_of(asked.send("POST", facility_id="fac-001"))
+        edge_beside_host.tasks._shown = None
+    assert edge_beside_host.send("GET").json() == {"is_managed": False, "mqtt_port": None, "items": [], "tasks": []}
+    refused = problem_of(edge_beside_host.send("POST", facility_id="fac-001"))
     assert (refused["status"], "gridproof keys meters create" in refused["detail"]) == (409, True)
-    assert asked.send("DELETE", "/fac-002").status_code == 409
+    assert edge_beside_host.send("DELETE", "/fac-002").status_code == 409
 
 
 def test_no_login_is_asked_for_while_a_process_may_run_that_does_not_know_its_act() -> None:
-    asked = Asked(writes_newer_topics=lambda: False)
-    assert asked.send("POST", facility_id="fac-001").status_code == 503
+    edge_beside_host = EdgeBesideHost(writes_newer_topics=lambda: False)
+    assert edge_beside_host.send("POST", facility_id="fac-001").status_code == 503
 
 
 @pytest.mark.parametrize("role", ["operator", "auditor", "dashboard", "utility", "owner"])
 def test_no_other_role_sees_makes_or_revokes_a_login(role: Any) -> None:
-    asked = Asked()
+    edge_beside_host = EdgeBesideHost()
     scope = {"utility": {"utility": "city-power"}, "owner": {"facility": "fac-001"}}.get(role, {})
-    key = asked.edge.key(role, **scope)
+    key = edge_beside_host.edge.key(role, **scope)
     for method, path in (("GET", ""), ("POST", ""), ("DELETE", "/fac-002"), ("GET", f"/tasks/{uuid4()}")):
         body = {"facility_id": "fac-001"} if method == "POST" else {}
-        assert asked.send(method, path, key, **body).status_code == 403
-    assert asked.tasks.tasks == {}
+        assert edge_beside_host.send(method, path, key, **body).status_code == 403
+    assert edge_beside_host.tasks.tasks == {}
 
 
 def test_a_session_makes_a_login_from_a_page_of_this_origin_only() -> None:
-    asked = Asked()
-    with asked.edge.client() as client:
-        client.post("/api/session", headers=asked.admin)
+    edge_beside_host = EdgeBesideHost()
+    with edge_beside_host.edge.client() as client:
+        client.post("/api/session", headers=edge_beside_host.admin)
         body = {"facility_id": "fac-001"}
         assert client.post(PATH, json=body).status_code == 403
         assert client.post(PATH, json=body, headers={"Sec-Fetch-Site": "same-origin"}).status_code == 202
