@@ -89,7 +89,9 @@ def test_a_checked_file_is_imported_on_request_and_its_progress_is_followed(aske
     assert asked.send("GET", "/imports").json()["task"] == shown
 
 
-def test_an_import_that_was_refused_can_be_repeated_and_one_that_is_done_cannot(asked: EdgeBesideHost) -> None:
+def test_an_import_that_was_refused_can_be_repeated_and_one_that_is_done_cannot(
+    asked: EdgeBesideHost,
+) -> None:
     check = UUID(asked.upload().json()["task_id"])
     asked.tasks.end(check, result=CHECKED)
     first = UUID(asked.send("POST", "/imports", {"task_id": str(check)}).json()["task_id"])
@@ -126,7 +128,9 @@ def test_one_file_at_a_time_is_worked_on_and_what_nobody_imports_makes_room(aske
     assert asked.spooled() == [b"other"]
 
 
-def test_a_file_that_is_too_large_leaves_nothing(asked: EdgeBesideHost, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_too_large_leaves_nothing(
+    asked: EdgeBesideHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
     declared = problem_of(asked.upload(b"x" * (history.MOST_BYTES + 1)))
     assert declared["status"] == 413
     monkeypatch.setattr(history, "MOST_BYTES", 1_000)
@@ -135,7 +139,9 @@ def test_a_file_that_is_too_large_leaves_nothing(asked: EdgeBesideHost, monkeypa
     assert (asked.spooled(), asked.tasks.tasks) == ([], {})
 
 
-def test_a_file_that_is_too_slow_leaves_nothing(asked: EdgeBesideHost, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_too_slow_leaves_nothing(
+    asked: EdgeBesideHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(history, "UPLOAD_WITHIN_S", -1.0)
     assert problem_of(asked.upload())["status"] == 408
     assert (asked.spooled(), asked.tasks.tasks) == ([], {})

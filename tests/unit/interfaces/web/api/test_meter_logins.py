@@ -96,7 +96,12 @@ def test_without_a_broker_of_gridproof_up_the_command_is_named(way: str) -> None
         edge_beside_host.tasks.age_s = ANSWERS_WITHIN_S + 1
     else:
         edge_beside_host.tasks._shown = None
-    assert edge_beside_host.send("GET").json() == {"is_managed": False, "mqtt_port": None, "items": [], "tasks": []}
+    assert edge_beside_host.send("GET").json() == {
+        "is_managed": False,
+        "mqtt_port": None,
+        "items": [],
+        "tasks": [],
+    }
     refused = problem_of(edge_beside_host.send("POST", facility_id="fac-001"))
     assert (refused["status"], "gridproof keys meters create" in refused["detail"]) == (409, True)
     assert edge_beside_host.send("DELETE", "/fac-002").status_code == 409
