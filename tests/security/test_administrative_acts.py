@@ -156,7 +156,7 @@ def test_the_audit_lists_facilities_and_programs_and_the_migration_adds_those_of
         )
         admin.execute(migration)
     assert read_acts(log, before=None, limit=10) == listed
-    assert migration.partition("INSERT")[2] in dict(migration_files())["0036_release_0_2.sql"]
+    assert migration.partition("INSERT")[2] in dict(migration_files())["0037_release_0_2.sql"]
 
 
 def test_a_decision_on_an_alert_is_in_the_log_without_its_subject_and_its_reason(keys: Keys) -> None:

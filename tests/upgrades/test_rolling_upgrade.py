@@ -44,7 +44,7 @@ from tests.upgrades.side_by_side import SideBySide, side_by_side
 
 pytestmark = pytest.mark.slow
 FOLDER = Path(__file__).resolve().parent / "release_4cd57d2"
-CONTRACTING = {"0036_release_0_2.sql": "0.2"}
+CONTRACTING = {"0037_release_0_2.sql": "0.2"}
 CALLBACKS_WITHIN_S = IDLE_CONSUMER_S + WITHIN_S
 """Release 0.1 reads callbacks again once the consumers of this one are gone."""
 HALTED = {"projection_stopped", "relay_stopped"}

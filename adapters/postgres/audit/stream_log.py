@@ -53,7 +53,7 @@ OF_LISTED_TOPICS = f"""
 {_COLUMNS} FROM gridproof.administrative_acts JOIN gridproof.demand_response_events ON notification_id = position
 WHERE topic = ANY(%s) AND position > %s AND position <= %s ORDER BY position LIMIT %s
 """
-# Processes of releases before 0.2 list no facilities and programs; migration 0036 makes up for it (ADR 0106).
+# Processes of releases before 0.2 list no facilities and programs; migration 0037 makes up for it (ADR 0106).
 _ALL_ARE_LISTED = "SELECT EXISTS (SELECT FROM gridproof.contracted_releases WHERE release = '0.2')"
 _ACTS = f"""
 {_COLUMNS} FROM gridproof.administrative_acts JOIN gridproof.demand_response_events ON notification_id = position
