@@ -16,6 +16,8 @@ from adapters.checked_resolver import CheckedResolver
 from adapters.resilience import BreakerOpen, NamedBreakers, guarded
 from adapters.tls import plain_hint, tls_problem
 from application.access.signature import SIGNATURE_HEADER, sign_body
+from application.command_bus.spans import outgoing_traceparent, traced
+from application.command_bus.trace_context import span_id_of
 from application.ports.callback import (
     CallbackAccepted,
     CallbackAddressRefused,
@@ -84,14 +86,17 @@ class HttpUtilityNotifier:
         headers = {
             "Content-Type": "application/json",
             "X-Callback-Id": str(callback_id),
-            "traceparent": f"00-{trace_id}-{callback_id.hex[:16]}-01",
             **await self._signature(utility_id, body.encode()),
             **await self._witnessed(),
         }
         host = f"{target.host}:{target.port}"
         async with self._calls:
             try:
-                with guarded(self._breakers.of(host), failures=(CallbackFailed,)):
+                with (
+                    guarded(self._breakers.of(host), failures=(CallbackFailed,)),
+                    traced("POST callback", trace_id, parent_id=span_id_of(callback_id), kind="client"),
+                ):
+                    headers["traceparent"] = str(outgoing_traceparent())
                     return await self._post(target, body.encode(), headers)
             except BreakerOpen as error:
                 raise CallbackFailed("breaker open: its host failed too often", host) from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from contextvars import copy_context
 from typing import Generic, NamedTuple, TypeVar
 
 LONG_WAIT_S = 2.0
@@ -52,6 +53,8 @@ class AsyncBatcher(Generic[TRequest, TAnswer]):
         `when_idle` is called whenever no request waits and no call runs.
         """
         self._call = call
+        self._context = copy_context()
+        """What the callers' own log lines say is not true of a batch."""
         self._key = key
         self._joins_running = joins_running
         self._limit = limit
@@ -97,7 +100,7 @@ class AsyncBatcher(Generic[TRequest, TAnswer]):
         if self._waiting and self._running < self._at_once:
             # Counted here and decremented in its last step: a task is done some time before its callbacks run.
             self._running += 1
-            task = asyncio.create_task(self._work())
+            task = asyncio.create_task(self._work(), context=self._context.copy())
             self._workers.add(task)
             task.add_done_callback(self._workers.discard)
 

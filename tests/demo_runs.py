@@ -45,10 +45,10 @@ class DemoRuns:
         self._pool = ThreadPoolExecutor(SIDE_BY_SIDE)
         self._runs: dict[tuple[str, ...], Future[DemoRun]] = {}
 
-    def start(self, *arguments: str) -> Future[DemoRun]:
-        """The run with these arguments; the first call starts it."""
+    def start(self, *arguments: str, settings: Mapping[str, str] | None = None) -> Future[DemoRun]:
+        """The run with these arguments; the first call starts it, with `settings`."""
         if arguments not in self._runs:
-            self._runs[arguments] = self._pool.submit(run_demo, *arguments)
+            self._runs[arguments] = self._pool.submit(run_demo, *arguments, settings=settings)
         return self._runs[arguments]
 
     def start_planted(self, *arguments: str) -> Future[DemoRun]:
@@ -61,9 +61,9 @@ class DemoRuns:
         self._pool.shutdown(cancel_futures=True)
 
 
-def run_demo(*arguments: str) -> DemoRun:
+def run_demo(*arguments: str, settings: Mapping[str, str] | None = None) -> DemoRun:
     """Run `gridproof demo --json ARGUMENTS` to its end."""
-    return _finished(_started(*arguments))
+    return _finished(_started(*arguments, settings=settings))
 
 
 def run_planted_demo(*arguments: str) -> DemoRun:

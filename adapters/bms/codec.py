@@ -13,6 +13,7 @@ from zeep.xsd.valueobjects import CompoundValue
 from adapters.bms.messages import (
     ENVELOPE_NAMESPACE,
     FAULT_TAG,
+    TRACE_TAG,
     Contract,
     InvalidMessage,
     body_element,
@@ -20,6 +21,7 @@ from adapters.bms.messages import (
     parse_envelope,
     validate,
 )
+from application.command_bus.trace_context import TraceParent
 
 # zeep logs a traceback for each time that it cannot convert; `_readable` refuses it with a named error.
 logging.getLogger("zeep.xsd.types.simple").setLevel(logging.CRITICAL)
@@ -48,9 +50,15 @@ class SoapCodec:
         self._types: Any = client.wsdl.types
         self._operations: dict[str, Any] = client.wsdl.bindings[contract.binding].all()
 
-    def encode(self, operation: str, values: dict[str, Any]) -> tuple[bytes, dict[str, str]]:
-        """The request's body and HTTP headers. Raises ValueError for values that the contract does not allow."""
+    def encode(
+        self, operation: str, values: dict[str, Any], *, traceparent: TraceParent | None = None
+    ) -> tuple[bytes, dict[str, str]]:
+        """The request's body and HTTP headers; with `traceparent` as a header of the envelope. Raises ValueError for
+        values that the contract does not allow."""
         envelope = etree.Element(f"{{{ENVELOPE_NAMESPACE}}}Envelope", nsmap=_NAMESPACES)
+        if traceparent is not None:
+            header = etree.SubElement(envelope, f"{{{ENVELOPE_NAMESPACE}}}Header")
+            etree.SubElement(header, TRACE_TAG).text = str(traceparent)
         body = etree.SubElement(envelope, f"{{{ENVELOPE_NAMESPACE}}}Body")
         element = self._element(operation)
         try:

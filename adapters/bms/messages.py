@@ -13,6 +13,8 @@ from lxml import etree
 
 ENVELOPE_NAMESPACE = "http://schemas.xmlsoap.org/soap/envelope/"
 FAULT_TAG = f"{{{ENVELOPE_NAMESPACE}}}Fault"
+TRACE_TAG = "{urn:gridproof:trace:1}traceparent"
+"""The header of an envelope with the W3C `traceparent`, for a BMS whose facility asks for it."""
 
 
 @dataclass(frozen=True)

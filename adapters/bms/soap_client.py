@@ -12,6 +12,7 @@ import msgspec
 from adapters.bms.breaker import BmsBreakers, BreakerListener
 from adapters.bms.codec import DeclaredFault, SoapCodec
 from adapters.bms.transport import BmsHttp, CallLimits, HttpAnswer
+from application.command_bus.spans import inner_span, outgoing_traceparent
 from application.dispatch.time_limits import TIME_LIMITS
 from application.facility.bms_networks import BmsNetworks
 from application.ports.clock import Clock
@@ -105,7 +106,23 @@ class SoapClient:
         *,
         urgent: bool = True,
     ) -> Any:
-        body, headers = codec.encode(operation, values)
+        with inner_span(f"SOAP {operation}", kind="client", facility=connection.facility_id):
+            traceparent = outgoing_traceparent()
+            in_envelope = traceparent if connection.soap_traceparent else None
+            body, headers = codec.encode(operation, values, traceparent=in_envelope)
+            if traceparent is not None:
+                headers["traceparent"] = str(traceparent)
+            return await self._call(connection, codec, operation, (body, headers), urgent=urgent)
+
+    async def _call(
+        self,
+        connection: BmsConnection,
+        codec: SoapCodec,
+        operation: str,
+        request: tuple[bytes, dict[str, str]],
+        *,
+        urgent: bool,
+    ) -> Any:
         # The lock of the BMS comes first, so that callers that wait for one slow BMS hold none of the shared slots.
         async with (
             self._facility_locks[connection.facility_id],
@@ -116,7 +133,7 @@ class SoapClient:
         ):
             began = time.perf_counter()
             try:
-                answer = _decode(codec, operation, await self._post(connection, body, headers))
+                answer = _decode(codec, operation, await self._post(connection, *request))
             except BmsError as error:
                 outcome = "refused" if isinstance(error, BmsRefused) else type(error).__name__
                 self._report(connection.facility_id, operation, outcome, began)

@@ -244,6 +244,7 @@ def _batch(partition: int, delivery: Delivery) -> StreamedBatch:
         reply_to=message.reply,
         left=int(tokens[first + 4]),
         connection=delivery.connection,
+        traceparent=message.headers.get("traceparent") if message.headers else None,
     )
 
 

@@ -36,6 +36,8 @@ from adapters.nats.work_items import (
     NatsWorkItem,
     unavailable,
 )
+from application.command_bus.spans import TracedWork, traced
+from application.command_bus.trace_context import queued_span_id_of, span_id_of
 from application.ports.dispatch.work_queue import (
     BmsWork,
     BmsWorkItem,
@@ -111,10 +113,12 @@ class NatsWorkQueue:
         with unavailable("JetStream does not say how BMS work is consumed"):
             is_partitioned = self._in_partitions or await self._is_in_partitions()
         subject = partition_subject if is_partitioned else former_subject
-        await self._publish(subject(work.facility_id), body, message_id)
+        with _publishing("bms", work, facility=work.facility_id):
+            await self._publish(subject(work.facility_id), body, message_id)
 
     async def publish_callback(self, work: CallbackWork, *, message_id: str) -> None:
-        await self._publish(f"{CALLBACK_SUBJECT}.{work.utility_id}", encode_work(work), message_id)
+        with _publishing("callback", work):
+            await self._publish(f"{CALLBACK_SUBJECT}.{work.utility_id}", encode_work(work), message_id)
 
     async def take_over_bms(self, partition: int) -> None:
         with unavailable("JetStream gives no work"):
@@ -302,3 +306,16 @@ class NatsWorkQueue:
             with contextlib.suppress(nats.js.errors.NotFoundError):
                 await self._js.delete_consumer(stream, CALLBACK_CONSUMER)
             await self._js.add_consumer(stream, config)
+
+
+def _publishing(kind: str, work: BmsWork | CallbackWork, *, facility: str | None = None) -> TracedWork:
+    """Its id follows from the work's cause, so that whoever does the work knows its parent."""
+    return traced(
+        f"publish {kind} work",
+        work.trace_id,
+        parent_id=span_id_of(work.causation_id),
+        span_id=queued_span_id_of(work.causation_id),
+        kind="producer",
+        dr_event=work.dr_event_id,
+        facility=facility,
+    )

@@ -15,6 +15,8 @@ import msgspec
 
 from application.command_bus.decision_context import CommandContext, Decision, DecisionContext, IdempotencyKey
 from application.command_bus.prefetch import PrefetchedStreams, streams_to_load
+from application.command_bus.spans import SaveSpans, SpanArguments, open_span, traced
+from application.command_bus.trace_context import span_id_of
 from application.commands.dr_event import DREventCommand
 from application.commands.facility import RegisterFacility
 from application.event_store.newer_topics import check_older_forms
@@ -99,22 +101,25 @@ class CommandBus:
         Raises the domain's refusals, IdempotencyMismatch, TooManyConflicts or UnhandledCommand.
         """
         handler = self._handler(command)
-        for attempt in range(MAX_ATTEMPTS):
-            if (stored := self._stored_reply(key)) is not None:
-                return _decode_reply(stored, key, reply_type)
-            if admit is not None and attempt == 0:
-                admit()
-            decision = handler(command, self._decision_context(context, self._store))
-            record = _record(key, decision)
-            # No domain events: a request with the same key may have been saved since the look-up. Its reply counts.
-            if record is None and (stored := self._stored_reply(key)) is not None:
-                return _decode_reply(stored, key, reply_type)
-            try:
-                self._store.save(decision.aggregates, idempotency=record, bounds=_bounds(command))
-            except (VersionConflict, IdempotencyKeyTaken):
-                continue
-            return decision.reply
-        raise TooManyConflicts(f"{type(command).__name__} lost {MAX_ATTEMPTS} races; try again")
+        with traced(**span_of(command, context)) as span:
+            for attempt in range(MAX_ATTEMPTS):
+                if (stored := self._stored_reply(key)) is not None:
+                    return _decode_reply(stored, key, reply_type)
+                if admit is not None and attempt == 0:
+                    admit()
+                decision = handler(command, self._decision_context(context, self._store))
+                record = _record(key, decision)
+                # No domain events: a request with the same key may have been saved since the look-up. Its reply counts.
+                if record is None and (stored := self._stored_reply(key)) is not None:
+                    return _decode_reply(stored, key, reply_type)
+                saved = SaveSpans.begin(span, decision.aggregates)
+                try:
+                    self._store.save(decision.aggregates, idempotency=record, bounds=_bounds(command))
+                except (VersionConflict, IdempotencyKeyTaken):
+                    continue
+                saved.end()
+                return decision.reply
+            raise TooManyConflicts(f"{type(command).__name__} lost {MAX_ATTEMPTS} races; try again")
 
     def rehearse(self, command: msgspec.Struct, context: CommandContext) -> Decision:
         """What `command` would decide now: its aggregates have pending domain events, if any. Nothing is saved.
@@ -132,6 +137,7 @@ class CommandBus:
 
         The requests are concurrent: none of them sees the effects of another.
         """
+        spans = [open_span(**span_of(one.command, one.context)) for one in requests]
         try:
             results = self._decide_all(requests)
         except EventStoreUnavailable as error:
@@ -139,12 +145,17 @@ class CommandBus:
         outcomes = {number: one for number, one in results.items() if isinstance(one, Outcome)}
         decisions = {number: one for number, one in results.items() if isinstance(one, Decision)}
         saves = [_save_request(requests[number], decision) for number, decision in decisions.items()]
+        saved = {number: SaveSpans.begin(spans[number], one.aggregates) for number, one in decisions.items()}
         refusals = self._store.save_each(saves)
         for (number, decision), refusal in zip(decisions.items(), refusals, strict=True):
             if refusal is None:
                 outcomes[number] = Outcome(decision.reply)
+                saved[number].end()
             elif not isinstance(refusal, VersionConflict | IdempotencyKeyTaken):
                 outcomes[number] = Outcome(error=refusal)
+        for number, outcome in outcomes.items():  # the others get a span of their own in `handle`
+            if (span := spans[number]) is not None:
+                span.end(outcome.error)
         return [outcomes.get(number) or self.outcome_of(one) for number, one in enumerate(requests)]
 
     def command_type(self, name: str) -> type[msgspec.Struct]:
@@ -223,6 +234,22 @@ class CommandBus:
             writes_newer_topics=self._store.writes_newer_topics,
             **self._collaborators,
         )
+
+
+def span_of(command: msgspec.Struct, context: CommandContext) -> SpanArguments:
+    """The span of a command. Its parent is the work that gives it, or the domain event that it follows."""
+    given_in = context.given_in
+    if given_in is not None and given_in.trace_id == context.trace_id:
+        parent_id = given_in.span_id
+    else:
+        parent_id = span_id_of(context.causation_id)
+    return {
+        "name": f"command {type(command).__name__}",
+        "trace_id": context.trace_id,
+        "parent_id": parent_id,
+        "dr_event": getattr(command, "dr_event_id", None),
+        "facility": getattr(command, "facility_id", None),
+    }
 
 
 def _scoped(key: IdempotencyKey) -> ScopedKey:

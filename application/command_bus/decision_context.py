@@ -12,6 +12,8 @@ from uuid import UUID
 
 import msgspec
 
+from application.command_bus.spans import recorded_span
+from application.command_bus.trace_context import TraceParent
 from application.ports.clock import Clock
 from application.ports.event_store.event_store import EventStreams, TAggregate
 from application.ports.forecast.forecast_book import ForecastBook
@@ -34,6 +36,8 @@ class CommandContext(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
     tenant: str | None
     trace_id: str
+    given_in: TraceParent | None = msgspec.field(default_factory=recorded_span)
+    """The span in which the command is given. It is not stored."""
 
 
 def provenance_of(context: CommandContext, now: datetime) -> Provenance:

@@ -11,6 +11,7 @@ from uuid import UUID
 import structlog
 
 from application.command_bus.retry import retry_limited
+from application.command_bus.spans import logged, subject_of
 from application.dispatch.callback_publisher import CallbackPublisher
 from application.dispatch.execution.bms_work_parking import BmsWorkParking
 from application.operations.dead_letter_decisions import discard_of_dispatch
@@ -52,6 +53,11 @@ class IntentPublisher:
     async def publish(self, domain_events: Sequence[DomainEvent]) -> None:
         """Publish the intents of one save in their order, until each is published or parked. Publishing again has
         no effect."""
+        if domain_events:
+            with logged(domain_events[0].trace_id, **subject_of(domain_events[0])):
+                await self._publish(domain_events)
+
+    async def _publish(self, domain_events: Sequence[DomainEvent]) -> None:
         requested = [e for e in domain_events if isinstance(e, Dispatch.BmsCommandRequested)]
         if requested:
             # The zones of a facility are commanded one after the other, so they are one piece of work.

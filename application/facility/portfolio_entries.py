@@ -117,6 +117,8 @@ class BmsEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     address: Annotated[str, msgspec.Meta(max_length=1_000)]
     profile: BmsProfile = "two_phase"
     credentials_ref: Reference | None = None
+    soap_traceparent: bool = False
+    """Whether SOAP envelopes name the trace in a header; the HTTP header of a call always does."""
 
 
 class EnrolmentEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

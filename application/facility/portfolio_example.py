@@ -68,6 +68,7 @@ facilities:
       address: "@fac-001@"
       # profile: two_phase              # or two_phase_no_dedup, single_phase
       # credentials_ref: "env:GRIDPROOF_SECRET_BMS"     # no default
+      # soap_traceparent: false         # true: SOAP envelopes name the trace in a header
     programs:
       - {program_id: summer-peak, kw: 60}       # or just: summer-peak
       # level_kw of an enrolment is the facility's own level of the baseline firm-service-level

@@ -61,7 +61,12 @@ def _bms(command: RegisterFacility, recorded: BmsLink | None) -> BmsLink:
     reference = entry.credentials_ref
     if not command.may_connect_bms and reference is None and recorded is not None:
         reference = recorded.credentials_ref
-    bms = BmsLink(address=entry.address, profile=entry.profile, credentials_ref=reference)
+    bms = BmsLink(
+        address=entry.address,
+        profile=entry.profile,
+        credentials_ref=reference,
+        soap_traceparent=entry.soap_traceparent,
+    )
     if not command.may_connect_bms and not bms.has_same_access(recorded):
         raise BmsAccessDenied(
             "address and credentials of a BMS are set with a key of role admin, or by `gridproof facilities import`; "

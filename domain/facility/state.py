@@ -61,6 +61,8 @@ class BmsLink(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     profile: str
     credentials_ref: str | None = None
+    soap_traceparent: bool = False
+    """Whether the envelopes of its calls name the trace."""
 
     def has_same_access(self, other: BmsLink | None) -> bool:
         """Whether a call goes to the same address with the same credentials."""

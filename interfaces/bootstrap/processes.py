@@ -21,7 +21,12 @@ from interfaces.bootstrap.dispatch import run_dispatch
 from interfaces.bootstrap.forecast import run_forecast
 from interfaces.bootstrap.health import lost_work
 from interfaces.bootstrap.health.alerts import delivering_alerts
-from interfaces.bootstrap.health.process import heartbeat_monitor, reporting, serving_probes
+from interfaces.bootstrap.health.process import (
+    heartbeat_monitor,
+    recording_spans,
+    reporting,
+    serving_probes,
+)
 from interfaces.bootstrap.operations import (
     index_of_times,
     locks_of,
@@ -74,14 +79,15 @@ def run_worker(name: str, settings: Settings) -> None:
     configure_logs(settings, process=name)
     require_extras_of([name])
     enforce_budget(name, settings)
-    if name == "web":
-        from interfaces.bootstrap.web import run_web
+    with recording_spans(name, settings):
+        if name == "web":
+            from interfaces.bootstrap.web import run_web
 
-        run_web(settings)
-        return
-    pool_size = connection_budget(name, settings)["pool"]
-    with serving_probes(name, settings) as server:
-        uvloop.run(run_until_stopped(WORKERS[name], settings, pool_size=pool_size, report=(name, server)))
+            run_web(settings)
+            return
+        pool_size = connection_budget(name, settings)["pool"]
+        with serving_probes(name, settings) as server:
+            uvloop.run(run_until_stopped(WORKERS[name], settings, pool_size=pool_size, report=(name, server)))
 
 
 async def run_until_stopped(

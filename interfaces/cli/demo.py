@@ -95,6 +95,9 @@ def demo(
         failpoints=failpoints,
         database_url=settings.database_url if database_of_settings else None,
         migration_database_url=settings.migration_database_url if database_of_settings else None,
+        otlp_url=settings.otlp_url,
+        worker_metrics_bind=settings.worker_metrics_bind,
+        http_metrics_bind=settings.http_metrics_bind,
     )
     run_demo(options, as_json=as_json)
 

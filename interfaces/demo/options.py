@@ -30,6 +30,11 @@ class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
     database_url: str | None = None
     """For tests: an empty database to use instead of the embedded PostgreSQL."""
     migration_database_url: str | None = None
+    otlp_url: str | None = None
+    """A collector of OpenTelemetry, which gets the spans."""
+    worker_metrics_bind: str | None = None
+    http_metrics_bind: str | None = None
+    """Where Prometheus may scrape."""
     program: tuple[str, ...] | None = None
     """For tests: another program for the processes, which plants a fault."""
     failpoints: tuple[str, ...] = ("dispatch.after_call_commit",)

@@ -117,6 +117,9 @@ class Demo:
             log_level="info",
             database_url=self._options.database_url,
             migration_database_url=self._options.migration_database_url,
+            otlp_url=self._options.otlp_url,
+            worker_metrics_bind=self._options.worker_metrics_bind,
+            http_metrics_bind=self._options.http_metrics_bind,
         )
         try:
             with RunningSystem(settings, program=self._options.program) as system:

@@ -151,6 +151,12 @@ class Settings:
     """Where a worker other than web serves /health, /ready and /metrics, without a key; the next free of twenty ports
     for each further process."""
 
+    otlp_url: str | None = _setting(parse.url("http", "https"), None, secret=True)
+    """The base address of a collector of OpenTelemetry, which gets every process's spans (OTLP over HTTP); None: no
+    spans."""
+    otlp_ratio: float = _setting(parse.number(0.0, 1.0), 1.0)
+    """The share of traces of which spans are recorded; the trace id decides, so that every process decides alike."""
+
     clock_epoch: datetime | None = _setting(parse.moment, None)
     """What the clock showed at `clock_started_at`; these three settings make an accelerated clock."""
     clock_started_at: datetime | None = _setting(parse.moment, None)

@@ -50,6 +50,7 @@ from interfaces.web.middleware.conditional import WholeResponseMiddleware
 from interfaces.web.middleware.error_responses import EXCEPTION_HANDLERS
 from interfaces.web.middleware.metrics import MetricsMiddleware
 from interfaces.web.middleware.response_headers import complete_headers
+from interfaces.web.middleware.tracing import TracingMiddleware
 from interfaces.web.openapi.document import openapi_config
 from interfaces.web.requests.bounded_request import BoundedRequest
 
@@ -114,7 +115,7 @@ def unconnected_app() -> Litestar:
         guards=[admit],
         exception_handlers=EXCEPTION_HANDLERS,
         after_exception=[count_wrong_signature],
-        middleware=[MetricsMiddleware(), WholeResponseMiddleware()],
+        middleware=[MetricsMiddleware(), TracingMiddleware(), WholeResponseMiddleware()],
         before_send=[complete_headers],
         lifespan=[_running_live_feed],
         openapi_config=openapi_config(),

@@ -13,10 +13,13 @@ import structlog
 
 from application.callback import CallbackCalls
 from application.command_bus.retry import Pauses, retry_limited, retry_while_unavailable
+from application.command_bus.spans import traced
+from application.command_bus.trace_context import queued_span_id_of
 from application.event_store.event_mapper import UnreadableDomainEvent
 from application.ports.dispatch.work_queue import CallbackSource, CallbackWork, WorkItem, WorkQueueUnavailable
 from domain.event_sourcing.json_decoders import json_decoder
 from interfaces.workers.loops.lease_renewal import renewing_lease
+from interfaces.workers.loops.message_log import logged_message
 from interfaces.workers.loops.periodic import PeriodicCheck
 
 AT_ONCE, AT_ONCE_OF_ONE = 128, 4
@@ -88,6 +91,10 @@ class NotifyWorker:
         A callback whose DR event this release cannot read is delivered again later, and a worker of the newer release
         sends it. One that fails with any other error is parked after some tries; it must not stop those behind it.
         """
+        with logged_message(item.body):
+            await self._send_or_park(item)
+
+    async def _send_or_park(self, item: WorkItem) -> None:
         pauses = Pauses(RETRY_S, LONGEST_RETRY_S)
         async with renewing_lease(item.extend_lease, self.source.redelivery_s):
             try:
@@ -118,7 +125,15 @@ class NotifyWorker:
             return
         lock = self._locks.setdefault(work.dr_event_id, asyncio.Lock())
         async with lock, self._places:
-            await self.calls.carry_out(work, item)
+            with traced(
+                f"callback {work.kind}",
+                work.trace_id,
+                parent_id=queued_span_id_of(work.causation_id),
+                kind="consumer",
+                dr_event=work.dr_event_id,
+                delivery=item.deliveries,
+            ):
+                await self.calls.carry_out(work, item)
 
     async def _park(self, item: WorkItem, reason: str) -> None:
         """If even that fails, the queue delivers it again after a pause, and others are served meanwhile."""

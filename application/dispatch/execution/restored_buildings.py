@@ -80,6 +80,7 @@ def inspection_of(store: EventStore, facility_id: str) -> Inspection | None:
         address=facility.bms.address,
         profile=facility.bms.profile,
         credentials_ref=facility.bms.credentials_ref,
+        soap_traceparent=facility.bms.soap_traceparent,
     )
     return Inspection(connection, tuple(sorted(facility.zones)))
 

@@ -12,6 +12,7 @@ def connection_of(dispatch: DispatchState) -> BmsConnection:
         address=dispatch.bms.address,
         profile=dispatch.bms.profile,
         credentials_ref=dispatch.bms.credentials_ref,
+        soap_traceparent=dispatch.bms.soap_traceparent,
     )
 
 

@@ -27,6 +27,8 @@ class BmsConnection(msgspec.Struct, frozen=True, kw_only=True):
     write setpoints."""
     credentials_ref: str | None = None
     """Names where the secret is stored (`env:NAME`, `file:/path`); never the secret itself."""
+    soap_traceparent: bool = False
+    """Whether the envelope has the trace as a header too, besides the HTTP header."""
 
 
 class Setpoint(msgspec.Struct, frozen=True, kw_only=True):

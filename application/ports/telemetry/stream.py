@@ -32,6 +32,8 @@ class StreamedBatch(msgspec.Struct, frozen=True, kw_only=True):
     """The number of later messages of the partition that were undelivered at its delivery."""
     connection: int = 0
     """The connection that it came over, by the adapter's own numbering."""
+    traceparent: str | None = None
+    """As published with it."""
 
 
 class StreamFill(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ holds it."""
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from functools import partial
 from hashlib import blake2b
@@ -13,6 +14,14 @@ from typing import Any, cast
 import structlog
 
 from application.command_bus.retry import Pauses, retry_while_unavailable
+from application.command_bus.spans import (
+    TRACING,
+    TracedWork,
+    new_trace_id,
+    outgoing_traceparent,
+    traced,
+)
+from application.command_bus.trace_context import parse_traceparent
 from application.ports.telemetry.meter_feed import Confirm
 from application.ports.telemetry.stream import TelemetryStream
 from application.telemetry.ingest.batch_codec import MalformedMessages, pack, pack_messages
@@ -66,6 +75,22 @@ class _Pack:
             return pack(MalformedMessages(received_at=self.received_at, malformed=self.items))
         originals = pack_payloads(self.originals) if self.originals else None
         return pack_messages(self.items, received_at=self.received_at, originals=originals)
+
+
+def _traced(held: _Pack) -> TracedWork:
+    """One span for the batch, in the trace of the last of its messages that has one."""
+    parent = None if held.traceparent is None else parse_traceparent(held.traceparent)
+    if parent is None and TRACING.recorder is None:
+        return nullcontext()
+    return traced(
+        "publish telemetry batch",
+        new_trace_id() if parent is None else parent.trace_id,
+        parent_id=None if parent is None else parent.span_id,
+        kind="producer",
+        partition=held.partition,
+        messages=len(held.confirm),
+        bytes=held.size,
+    )
 
 
 class CountdownCallback:
@@ -265,10 +290,15 @@ class ReadingPacker:
             [],
         )  # Otherwise both forms would be in memory while the log is unavailable.
         message_id = blake2b(body, digest_size=16).hexdigest()
-        publish = partial(
-            self._stream.publish, held.partition, body, message_id=message_id, traceparent=held.traceparent
-        )
-        await retry_while_unavailable(publish, pauses=_PAUSES, on_retry=partial(self._note_refusal, held))
+        with _traced(held) as span:
+            publish = partial(
+                self._stream.publish,
+                held.partition,
+                body,
+                message_id=message_id,
+                traceparent=held.traceparent if span is None else str(outgoing_traceparent()),
+            )
+            await retry_while_unavailable(publish, pauses=_PAUSES, on_retry=partial(self._note_refusal, held))
         self._refused_since.pop(held, None)
         self._note_slow(self._slow_from.pop(held), asyncio.get_running_loop().time())
         self.buffered_bytes -= held.size

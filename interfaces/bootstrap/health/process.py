@@ -43,7 +43,7 @@ _CERTIFICATE_FILES = {
 _CERTIFICATE_URLS = {
     "web": ("redis_url", "influx_url", "database_replica_url"),
     "schedule": ("database_url",),
-    "relay": ("nats_url",),
+    "relay": ("nats_url", "otlp_url"),
     "aggregate": ("redis_url", "influx_url"),
     "forecast": ("redis_url", "weather_url"),
     "ingest": ("mqtt_url",),
@@ -74,6 +74,33 @@ def serving_probes(worker: str, settings: Settings) -> Iterator[ProbeServer]:
         yield server
     finally:
         server.close()
+
+
+@contextmanager
+def recording_spans(worker: str, settings: Settings) -> Iterator[None]:
+    """During the block spans go to the collector of the settings, if there is one."""
+    if settings.otlp_url is None:
+        yield
+        return
+    from importlib.metadata import version
+
+    from adapters.tracing import OtlpSpans
+    from application.command_bus.spans import TRACING
+    from interfaces.bootstrap.clock import machine_time
+
+    resource = {
+        "service.namespace": "gridproof",
+        "service.name": f"gridproof-{worker}",
+        "service.version": version("gridproof"),
+        "service.instance.id": f"{gethostname()}:{os.getpid()}",
+    }
+    spans = OtlpSpans(settings.otlp_url, resource=resource, ratio=settings.otlp_ratio, now=machine_time)
+    TRACING.recorder = spans
+    try:
+        yield
+    finally:
+        TRACING.recorder = None
+        spans.close()
 
 
 @asynccontextmanager

@@ -15,6 +15,8 @@ from application.command_bus.retry import (
     retry_while_unavailable,
     sleep_or_stop,
 )
+from application.command_bus.spans import OpenSpan, logged, open_span
+from application.command_bus.trace_context import parse_traceparent, trace_id_in
 from application.ports.clock import Clock
 from application.ports.coordination.partition_assignment import PartitionAssignment
 from application.ports.operations.alerts import AlertRegistry
@@ -33,6 +35,7 @@ from interfaces.workers.loops.periodic import PeriodicCheck
 
 _log = structlog.get_logger(__name__)
 
+SPAN = "store telemetry batch"
 MAX_TRIES = 5
 MAX_DELIVERIES = 25
 """A batch that was delivered more often without being finished is taken to crash its worker, and is parked.
@@ -134,6 +137,7 @@ class Aggregator:
                 await self._store_together(batches, stop)
 
     async def _store_together(self, batches: Sequence[StreamedBatch], stop: asyncio.Event) -> None:
+        spans = [span for batch in batches if (span := self._open_span(batch)) is not None]
         try:
             readings = unpack_readings([batch.body for batch in batches])
             async with self._leased(batches, stop):
@@ -145,7 +149,23 @@ class Aggregator:
             _log.warning("batches cannot be stored together", partition=self._partition, error=str(error))
             await self._each(batches, self._store_one, stop)
         else:
+            for span in spans:
+                span.end()
             await self._stream.acknowledge_all(batches)
+
+    def _open_span(self, batch: StreamedBatch) -> OpenSpan | None:
+        """One span for the batch, in the trace that it came with."""
+        parent = None if batch.traceparent is None else parse_traceparent(batch.traceparent)
+        if parent is None:
+            return None
+        return open_span(
+            SPAN,
+            parent.trace_id,
+            parent_id=parent.span_id,
+            kind="consumer",
+            partition=self._partition,
+            delivery=batch.deliveries,
+        )
 
     async def _each(
         self,
@@ -157,8 +177,12 @@ class Aggregator:
     ) -> None:
         for number, batch in enumerate(batches):
             crashes = batch is suspected and batch.deliveries > MAX_DELIVERIES
-            async with self._leased(batches[number:], stop):
-                await self._handle_or_park(batch, _refuse if crashes else handle, stop)
+            span = self._open_span(batch)
+            with logged(trace_id_in(batch.traceparent or "")):
+                async with self._leased(batches[number:], stop):
+                    await self._handle_or_park(batch, _refuse if crashes else handle, stop)
+            if span is not None:
+                span.end()
             await self._stream.acknowledge(batch)
 
     @asynccontextmanager

@@ -16,6 +16,8 @@ from application.command_bus.retry import (
     Stopped,
     retry_while_unavailable,
 )
+from application.command_bus.spans import traced
+from application.command_bus.trace_context import queued_span_id_of
 from application.dispatch.execution.executor import DispatchExecutor
 from application.dispatch.time_limits import TIME_LIMITS
 from application.event_store.event_mapper import UnreadableDomainEvent
@@ -33,6 +35,7 @@ from application.ports.event_store.event_store import StreamNotFound
 from domain.errors import DomainError, NotAllowedNow
 from domain.event_sourcing.json_decoders import json_decoder
 from interfaces.workers.loops.lease_renewal import renewing_lease
+from interfaces.workers.loops.message_log import logged_message
 from interfaces.workers.loops.ordered_executor import KeyedExecutor
 from interfaces.workers.loops.partition_runner import run_assigned_partitions
 from interfaces.workers.loops.periodic import PeriodicCheck
@@ -188,12 +191,13 @@ class DispatchWorker:
 
     async def _work(self, held: WorkInHand) -> None:
         """Try the work until it is done, or until its partition is no longer served here."""
-        await PeriodicCheck(
-            f"dispatch to {held.item.facility_id}",
-            partial(self._try, held),
-            every_s=TIME_LIMITS.retry_wall_s,
-            also=REPEATED,
-        ).run(held.over)
+        with logged_message(held.item.body):
+            await PeriodicCheck(
+                f"dispatch to {held.item.facility_id}",
+                partial(self._try, held),
+                every_s=TIME_LIMITS.retry_wall_s,
+                also=REPEATED,
+            ).run(held.over)
 
     async def _try(self, held: WorkInHand) -> None:
         try:
@@ -237,6 +241,18 @@ class DispatchWorker:
 
     async def _finished(self, work: BmsWork, held: WorkInHand) -> bool:
         """Do the work or park it. False if it is to be tried again."""
+        with traced(
+            f"bms {work.task}",
+            work.trace_id,
+            parent_id=queued_span_id_of(work.causation_id),
+            kind="consumer",
+            dr_event=work.dr_event_id,
+            facility=work.facility_id,
+            delivery=held.item.deliveries,
+        ):
+            return await self._finished_or_parked(work, held)
+
+    async def _finished_or_parked(self, work: BmsWork, held: WorkInHand) -> bool:
         try:
             await self.calls.do(work)
         except REPEATED:

@@ -173,7 +173,8 @@ class MeterIngest:
 
     def _undecided(self, message: MeterMessage, error: Exception) -> _Admitted:
         """The message as a malformed one, for a person to look at."""
-        _log.error("a message of a meter cannot be decided", topic=message.topic, exc_info=error)
+        named = {"facility": message.facility_id, "topic": message.topic}
+        _log.error("a message of a meter cannot be decided", **named, exc_info=error)
         reason = f"cannot be decided: {type(error).__name__}: {str(error)[:200]}"
         malformed = (MalformedReading(message.topic, reason, message.payload),)
         stored = self._within_quota(UNKNOWN_FACILITY, malformed, asyncio.get_running_loop().time())

@@ -17,6 +17,7 @@ import structlog
 
 from application.command_bus.bus import CommandBus
 from application.command_bus.decision_context import CommandContext
+from application.command_bus.spans import logged
 from application.measurement.agreed_baseline import agreed_baseline
 from application.measurement.baseline import RegressionInputs
 from application.measurement.basis import MeasuringBasis, basis_of, look_back_days
@@ -107,6 +108,12 @@ class Measuring:
         self, act: Callable[[DeadlineRow, datetime], int], deadline: DeadlineRow, now: datetime
     ) -> int:
         """Act on one deadline. An error that does not say that a server is away concerns only this one."""
+        with logged(deadline.trace_id, dr_event=deadline.dr_event_id):
+            return self._acted(act, deadline, now)
+
+    def _acted(
+        self, act: Callable[[DeadlineRow, datetime], int], deadline: DeadlineRow, now: datetime
+    ) -> int:
         try:
             given = act(deadline, now)
         except PUT_OFF:

@@ -17,6 +17,7 @@ import structlog
 from application.command_bus.bus import CommandBus
 from application.command_bus.decision_context import CommandContext
 from application.command_bus.retry import MAX_TRIES
+from application.command_bus.spans import logged
 from application.event_store.event_mapper import UnknownTopic
 from application.measurement.agreed_baseline import agreed_baseline
 from application.measurement.basis import LONGEST_LOOK_BACK, basis_of, look_back_days
@@ -180,7 +181,8 @@ class Remeasuring:
             if not first <= starts_at <= newest + LONGEST_LOOK_BACK + MARGIN:
                 continue
             try:
-                given += self._measure_again(UUID(key), facility.state, corrected)
+                with logged(None, dr_event=UUID(key), facility=facility.state.facility_id):
+                    given += self._measure_again(UUID(key), facility.state, corrected)
             except NOT_PARKED:
                 raise
             except Exception as error:  # noqa: BLE001 - the others do not depend on it

@@ -16,6 +16,7 @@ import structlog
 
 from application.command_bus.bus import CommandBus
 from application.command_bus.decision_context import CommandContext
+from application.command_bus.spans import logged
 from application.commands.dr_event import SettleDREvent
 from application.ports.clock import Clock
 from application.ports.event_store.event_log import EventLog, LogEntry
@@ -184,6 +185,10 @@ class Settling:
 
         What is waited for, prices or measurements, comes with a domain event of its own.
         """
+        with logged(context.trace_id, dr_event=command.dr_event_id):
+            return self._settled(command, context)
+
+    def _settled(self, command: SettleDREvent, context: CommandContext) -> int:
         self.reached("settle.before", str(command.dr_event_id))
         try:
             self.bus.handle(command, context)

@@ -17,6 +17,7 @@ import structlog
 from application.command_bus.batching import CommandBatcher
 from application.command_bus.decision_context import CommandContext, IdempotencyKey
 from application.command_bus.retry import retry_limited, retry_while_unavailable
+from application.command_bus.spans import logged, subject_of
 from application.commands.dispatch import DispatchCommand
 from application.dispatch.callback_parking import CallbackParking
 from application.dispatch.callback_publisher import CallbackPublisher
@@ -216,8 +217,9 @@ class Relay:
 
     async def _park_rule(self, key: str, entry: LogEntry, reason: str) -> None:
         letter_id = rule_letter_id(entry.domain_event.domain_event_id)
-        if not await self._was_parked(entry, letter_id):
-            await self._park(letter_id, key, entry, {}, reason)
+        with logged(entry.domain_event.trace_id, **subject_of(entry.domain_event)):
+            if not await self._was_parked(entry, letter_id):
+                await self._park(letter_id, key, entry, {}, reason)
 
     async def _was_parked(self, entry: LogEntry, letter_id: UUID) -> bool:
         """Whether an earlier relay parked those commands, or the domain event, as its rule failed."""
@@ -228,6 +230,10 @@ class Relay:
 
     async def _follow_by(self, key: str, entry: LogEntry, commands: Mapping[int, msgspec.Struct]) -> None:
         """Give the commands in order, or park them. `commands` maps the number of each among all that follow."""
+        with logged(entry.domain_event.trace_id, **subject_of(entry.domain_event)):
+            await self._give(key, entry, commands)
+
+    async def _give(self, key: str, entry: LogEntry, commands: Mapping[int, msgspec.Struct]) -> None:
         letter_id = command_letter_id(entry.domain_event.domain_event_id, next(iter(commands)))
         if await self._was_parked(entry, letter_id):
             return

@@ -16,6 +16,7 @@ import structlog
 from application.command_bus.bus import CommandBus
 from application.command_bus.decision_context import CommandContext
 from application.command_bus.retry import TRANSIENT
+from application.command_bus.spans import logged
 from application.commands.dispatch import JudgeBlockedDispatch
 from application.ports.clock import Clock
 from application.ports.failpoints import Failpoint
@@ -64,7 +65,8 @@ class BlockedDispatchReview:
         # First those that were never judged: the others would otherwise take every round with each newer forecast.
         waiting.sort(key=lambda one: one[0].dispatch_id in self._judged_by)
         for row, forecast in waiting[:MOST_AT_ONCE]:
-            self._judge(row, forecast)
+            with logged(row.trace_id, dr_event=row.dr_event_id, facility=row.facility_id):
+                self._judge(row, forecast)
             self._judged_by[row.dispatch_id] = forecast.forecast_id
 
     def _judge(self, row: DispatchRow, forecast: IssuedForecast) -> None:

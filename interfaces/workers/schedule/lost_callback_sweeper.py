@@ -17,6 +17,7 @@ from uuid import UUID
 import structlog
 
 from application.callback import alert_subject, dead_letter_id
+from application.command_bus.spans import logged
 from application.dispatch.callback_parking import CallbackParking
 from application.ports.clock import Clock
 from application.ports.dispatch.work_queue import (
@@ -104,7 +105,10 @@ class LostCallbackSweeper:
                 raise
             except Exception:
                 # For example a newer release has written to its stream. Looked at again in its next period.
-                log.exception("a lost callback cannot be published again", callback=str(row.intent_id))
+                named = {"trace_id": row.trace_id, "dr_event": str(row.dr_event_id)}
+                log.exception(
+                    "a lost callback cannot be published again", callback=str(row.intent_id), **named
+                )
                 self._checked[_callback_id(row)] = period
             else:
                 self._checked[_callback_id(row)] = period
@@ -147,6 +151,10 @@ class LostCallbackSweeper:
 
     async def _publish_if_lost(self, row: DeadlineRow, period: int) -> int:
         """Publish a callback that the queue does not hold, unless it has an outcome or was parked. Returns how many."""
+        with logged(row.trace_id, dr_event=row.dr_event_id):
+            return await self._published(row, period)
+
+    async def _published(self, row: DeadlineRow, period: int) -> int:
         intent = await asyncio.to_thread(self._lost_intent, row)
         if intent is None:
             return 0

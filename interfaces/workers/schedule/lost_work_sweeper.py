@@ -19,6 +19,7 @@ import structlog
 
 from application.command_bus.bus import CommandBus
 from application.command_bus.decision_context import CommandContext
+from application.command_bus.spans import logged
 from application.commands.dispatch import DispatchCommand, RecordBmsGivenUp, ReissueLostCommands
 from application.dispatch.execution.reported_failures import parked_commands
 from application.ports.clock import Clock
@@ -69,10 +70,12 @@ class LostWorkSweeper:
         """Propose to issue lost work again; returns facility -> the number of commands that were."""
         lost, parked = await self._overdue()
         for row in parked:
-            await self._give_up(row)
+            with logged(row.trace_id, dr_event=row.dr_event_id, facility=row.facility_id):
+                await self._give_up(row)
         reissued: dict[str, int] = {}
         for row in {row.stream_id: row for row in reversed(lost)}.values():
-            number = await self._issue_again(row)
+            with logged(row.trace_id, dr_event=row.dr_event_id, facility=row.facility_id):
+                number = await self._issue_again(row)
             if number:
                 facility_id = str(row.facility_id)
                 reissued[facility_id] = reissued.get(facility_id, 0) + number

@@ -20,6 +20,7 @@ import structlog
 from application.command_bus.bus import CommandBus
 from application.command_bus.decision_context import CommandContext
 from application.command_bus.retry import TRANSIENT
+from application.command_bus.spans import logged
 from application.commands.dispatch import RestoreDispatch, RetryRestore
 from application.commands.dr_event import EndDREvent, PlanDREvent, StartDREvent, StartPreparation
 from application.ports.clock import Clock
@@ -121,6 +122,16 @@ class Schedule:
             tenant=deadline.tenant,
             trace_id=deadline.trace_id,
         )
+        with logged(deadline.trace_id, dr_event=deadline.dr_event_id, facility=deadline.facility_id):
+            await self._give(command, context, deadline, failing)
+
+    async def _give(
+        self,
+        command: msgspec.Struct,
+        context: CommandContext,
+        deadline: DeadlineRow,
+        failing: FailingDeadlines,
+    ) -> None:
         in_flight = f"{type(command).__name__} of {deadline.dr_event_id}"
         self.reached("schedule.before_command", in_flight)
         try:

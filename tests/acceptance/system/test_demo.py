@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -11,6 +13,9 @@ import pytest
 
 from interfaces.simulators.meters.load_model import LoadModel
 from tests.demo_runs import SMALL, DemoRun, DemoRuns, run_planted_demo
+from tests.observed_demo import NOTIFICATION, PICTURES, DemoObserver, observing
+from tests.prometheus_server import queries
+from tests.trace_picture import drawn, path_to_root, paths
 
 PLANTED = {
     "resend": "duplicate BMS command",
@@ -22,6 +27,14 @@ FOLLOWS = {"skip-intent": {"resend"}}
 """Faults that may follow from a fault: without the record that a command was sent, it is sent again."""
 TOGETHER = (("resend", "skip-restore"), ("skip-intent", "lost-callback"))
 """Faults planted together in one run; neither follows from the other."""
+WITHOUT_DATA = {
+    "dr-events: Duration of notifications": "the demo has two requests, which are no rate",
+    "gridproof_dependency_up) == 0": "everything is in reach",
+    "gridproof_http_connections_refused_total": "no connection is refused",
+    "gridproof_telemetry_write_error_pct": "too few writes for a share",
+    "gridproof_telemetry_query_p99_seconds": "too few queries for a percentile",
+}
+"""Queries that are empty in the demo, and why."""
 HALF = ("--shed-factor", "0.5")
 WITHOUT_METERS = (*SMALL, "--without-meters")
 
@@ -59,9 +72,18 @@ def in_folder(recorded: tuple[str, ...], tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(scope="module")
-def demos(recorded: tuple[str, ...], in_folder: tuple[str, ...]) -> Iterator[DemoRuns]:
+def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoObserver]:
+    """Observes the run in a folder."""
+    with observing(tmp_path_factory.mktemp("observed")) as observed:
+        yield observed
+
+
+@pytest.fixture(scope="module")
+def demos(
+    recorded: tuple[str, ...], in_folder: tuple[str, ...], observed: DemoObserver
+) -> Iterator[DemoRuns]:
     runs = DemoRuns()
-    runs.start(*in_folder)
+    runs.start(*in_folder, settings=observed.settings)
     runs.start(*recorded, *HALF)
     for faults in TOGETHER:
         runs.start_planted(*planted(faults))
@@ -120,6 +142,89 @@ def test_the_demo_is_settled_and_a_corrected_reading_settles_it_again(
         proof["settlement"] == f"recomputed 2 settlements: all equal; revision 1: {settlement['total']} USD"
     )
     assert proof["settlement"] in run.said.splitlines()
+
+
+def test_one_trace_of_the_dr_event_goes_through_six_kinds_of_process(
+    demos: DemoRuns, in_folder: tuple[str, ...], observed: DemoObserver
+) -> None:
+    """From the webhook to the last callback; each span names its parent, in whichever process that is."""
+    demos.start(*in_folder).result()
+    spans = observed.dr_event()
+    by_id = {span.span_id: span for span in spans}
+    ends = [path_to_root(span, by_id) for span in spans]
+    linked = [path for path in ends if path[-1].name == NOTIFICATION]
+    assert {path[0].process for path in linked} >= {
+        "web", "relay", "schedule", "dispatch", "notify", "measure",
+    }  # fmt: skip
+    assert len({path[0].instance for path in linked}) >= 6
+    [*_, last] = sorted(
+        (path for path in linked if path[0].name == "POST callback"), key=lambda p: p[0].started_ns
+    )
+    names = [span.name for span in reversed(last)]
+    steps = [NOTIFICATION, "command ", "save ", "publish callback work", "callback ", "POST callback"]
+    assert [next(name for name in names if name.startswith(step)) for step in steps]
+    calls = [path for path in linked if path[0].name.startswith("SOAP ")]
+    assert calls
+    assert all({"web", "relay", "dispatch"} <= {span.process for span in path} for path in calls)
+    sys.stdout.write(
+        f"{len(spans)} spans of {len({span.instance for span in spans})} processes, {len(linked)} of them below the "
+        f"webhook's request; {len(last)} spans to the last callback\n"
+    )
+    picture = paths(
+        [path[0] for path in linked],
+        (
+            lambda span: span.name == "POST callback",
+            lambda span: span.name.startswith("SOAP Commit") and not span.failed,
+            lambda span: span.process == "measure",
+        ),
+    )
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    (PICTURES / "trace.svg").write_text(drawn(picture, "One trace of a DR event, from the webhook on"))
+
+
+def test_telemetry_has_spans_of_batches_and_none_of_a_message_or_reading(
+    demos: DemoRuns, in_folder: tuple[str, ...], observed: DemoObserver
+) -> None:
+    demos.start(*in_folder).result()
+    published = {s.span_id: s for s in observed.sink.spans if s.process == "ingest"}
+    stored = [span for span in observed.sink.spans if span.process == "aggregate"]
+    assert {span.name for span in published.values()} == {"publish telemetry batch"}
+    assert {span.name for span in stored} == {"store telemetry batch"}
+    assert sum(int(span.attributes["gridproof.messages"]) for span in published.values()) >= len(published)
+    linked = [span for span in stored if span.parent_id in published]
+    assert linked
+    assert all(span.trace_id == published[span.parent_id].trace_id for span in linked)
+
+
+def test_log_lines_of_dispatch_name_trace_dr_event_and_facility(
+    demos: DemoRuns, in_folder: tuple[str, ...], observed: DemoObserver
+) -> None:
+    demos.start(*in_folder).result()
+    trace_id = observed.dr_event()[0].trace_id
+    logs = Path(in_folder[-1]) / "logs"
+    lines = [line for file in logs.glob("dispatch-*.log") for line in file.read_text().splitlines()]
+    failed = [line for line in lines if "bms call failed" in line]  # one BMS times out
+    assert failed
+    for line in failed:
+        assert f"trace_id={trace_id}" in line, line
+        assert "dr_event=" in line, line
+        assert "facility=school-" in line, line
+
+
+def test_every_query_of_the_dashboards_returns_data(
+    demos: DemoRuns,
+    in_folder: tuple[str, ...],
+    observed: DemoObserver,
+    debian_command: Callable[[str], Path],
+) -> None:
+    debian_command("prometheus")
+    demos.start(*in_folder).result()
+    assert observed.metrics is not None
+    now_s, empty = time.time(), []
+    for query, place in queries().items():
+        if not observed.metrics.has_values(query, from_s=observed.began_s, until_s=now_s):
+            empty.append(f"{place}: {query}")
+    assert [one for one in empty if not any(name in one for name in WITHOUT_DATA)] == []
 
 
 def test_halving_the_curtailment_of_the_zones_halves_the_delivered_reduction(

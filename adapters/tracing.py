@@ -1,0 +1,159 @@
+"""Spans to a collector of OpenTelemetry: OTLP over HTTP, in batches, from a thread of its own and a bounded queue."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import structlog
+from opentelemetry.exporter.otlp.proto.http import Compression
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.id_generator import IdGenerator
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    set_span_in_context,
+)
+from prometheus_client import Counter
+
+from application.command_bus.spans import Span
+
+QUEUE, BATCH = 4_096, 512
+"""Spans that wait at most, some 8 MB; if there are more, the oldest are dropped."""
+EVERY_S = 1.0
+TIMEOUT_S = 3.0
+"""Of a request to the collector with its repetitions."""
+LEAVE_WITHIN_S = 1.0
+"""How long the end of a process waits for the collector."""
+TRACE_ID_DIGITS = 32
+RANDOM_BITS = 56
+"""The random part of a trace id is at its end (W3C Trace Context, level 2): other bits of ours are those of a UUID's
+version."""
+ENDED = Counter("gridproof_spans_ended", "Spans of this process that ended in sampled traces")
+SENT = Counter("gridproof_spans_sent", "Spans of this process that the collector took")
+_KINDS = {kind.name.lower(): kind for kind in SpanKind}
+_log = structlog.get_logger("tracing")
+
+
+class OtlpSpans:
+    """SpanRecorder. While the collector is away, spans are dropped, and nothing waits for it.
+
+    `url` is the collector's base address; `now` the time on the wall; `ratio` the share of traces that are recorded.
+    """
+
+    def __init__(
+        self, url: str, *, resource: dict[str, str], ratio: float, now: Callable[[], datetime]
+    ) -> None:
+        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # `_Collector` says it once
+        self._now = now
+        self._below = int(ratio * (1 << RANDOM_BITS))
+        self._collector = _Collector(url)
+        self._processor = BatchSpanProcessor(
+            self._collector,
+            max_queue_size=QUEUE,
+            schedule_delay_millis=EVERY_S * 1_000,
+            max_export_batch_size=BATCH,
+            export_timeout_millis=TIMEOUT_S * 1_000,
+        )
+        self._ids = _GivenIds()
+        provider = TracerProvider(
+            sampler=ALWAYS_ON, resource=Resource(resource), id_generator=self._ids, shutdown_on_exit=False
+        )
+        provider.add_span_processor(self._processor)
+        self._tracer = provider.get_tracer("gridproof")
+
+    def is_sampled(self, trace_id: str) -> bool:
+        try:
+            return len(trace_id) == TRACE_ID_DIGITS and int(trace_id[-RANDOM_BITS // 4 :], 16) < self._below
+        except ValueError:  # of a message that somebody else wrote
+            return False
+
+    def now_ns(self) -> int:
+        return int(self._now().timestamp() * 1e6) * 1_000
+
+    def record(self, span: Span) -> None:
+        self._ids.given.ids = int(span.trace_id, 16), int(span.span_id, 16)
+        parent = None
+        if span.parent_id is not None:
+            parent = SpanContext(
+                int(span.trace_id, 16), int(span.parent_id, 16), True, TraceFlags(TraceFlags.SAMPLED)
+            )
+        started = self._tracer.start_span(
+            span.name,
+            context=set_span_in_context(NonRecordingSpan(parent)) if parent else None,
+            kind=_KINDS[span.kind],
+            attributes=span.attributes,
+            start_time=span.started_ns,
+        )
+        if span.error is not None:
+            started.set_attribute("error.type", span.error)
+            started.set_status(Status(StatusCode.ERROR))
+        started.end(end_time=max(span.started_ns, span.ended_ns))
+        ENDED.inc()
+
+    def close(self, within_s: float = LEAVE_WITHIN_S) -> None:
+        """Send what waits, for so many wall seconds at most."""
+        self._collector.leave(within_s)
+        ending = threading.Thread(target=self._processor.shutdown, name="end of tracing", daemon=True)
+        ending.start()
+        ending.join(within_s)
+
+
+class _GivenIds(IdGenerator):
+    """The ids of the span that this thread records."""
+
+    def __init__(self) -> None:
+        self.given = threading.local()
+
+    def generate_trace_id(self) -> int:
+        return int(self.given.ids[0])
+
+    def generate_span_id(self) -> int:
+        return int(self.given.ids[1])
+
+
+class _Collector(SpanExporter):
+    """Sends batches, and logs when the collector begins and ceases to take them."""
+
+    def __init__(self, url: str) -> None:
+        self._exporter = OTLPSpanExporter(
+            endpoint=f"{url.rstrip('/')}/v1/traces",
+            timeout=TIMEOUT_S,
+            compression=Compression.Gzip,
+        )
+        self._takes_spans = True
+        self._until_s: float | None = None
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        if self._until_s is not None and time.monotonic() > self._until_s:
+            return SpanExportResult.FAILURE
+        result = self._exporter.export(spans)
+        took = result is SpanExportResult.SUCCESS
+        if took:
+            SENT.inc(len(spans))
+        if self._until_s is None:
+            self._log_change(took=took)
+        return result
+
+    def _log_change(self, *, took: bool) -> None:
+        if took and not self._takes_spans:
+            _log.info("the collector takes spans again")
+        if not took and self._takes_spans:
+            _log.warning("the collector takes no spans; they are dropped", see="GRIDPROOF_OTLP_URL")
+        self._takes_spans = took
+
+    def leave(self, within_s: float) -> None:
+        """Send nothing after so many wall seconds."""
+        self._until_s = time.monotonic() + within_s
+
+    def shutdown(self) -> None:
+        self._exporter.shutdown()  # type: ignore[no-untyped-call]
