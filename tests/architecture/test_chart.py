@@ -112,6 +112,7 @@ def test_each_process_gets_the_addresses_that_gridproof_up_gives_it(worker: str,
 
 def test_each_process_reaches_the_servers_that_it_works_with() -> None:
     assert workers_that("reaches", "postgresql") == set(WORKERS)
+    assert workers_that("reaches", "collector") == set(WORKERS)
     assert workers_that("reaches", "influxdb") == READERS["GRIDPROOF_INFLUX_TOKEN"]
     assert workers_that("reaches", "archive") == READERS["GRIDPROOF_ARCHIVE_S3_SECRET"]
     assert workers_that("reaches", "weather") == READERS["GRIDPROOF_WEATHER_KEY"]
