@@ -1,4 +1,4 @@
-"""The optional dependencies, and the error that names the one to install (ADR 0112).
+"""The optional dependencies, and the error that names the one to install (ADR 0114).
 
 `pip install gridproof` installs what web, relay, schedule, dispatch, notify and project need.
 """

@@ -1,4 +1,4 @@
-"""Traced work: the trace, DR event and facility of what a process handles, for its log lines and its spans (ADR 0111).
+"""Traced work: the trace, DR event and facility of what a process handles, for its log lines and its spans (ADR 0113).
 
 Traces are those of the domain events, by their trace ids. The span that saves a domain event has an id that follows
 from the event's id. So whatever the event causes, in any process and at any time, names it as its parent, and nothing

@@ -1,4 +1,4 @@
-"""Only some modules import what an extra brings, and the base install brings none of it (ADR 0112)."""
+"""Only some modules import what an extra brings, and the base install brings none of it (ADR 0114)."""
 
 import ast
 import re
