@@ -1,4 +1,4 @@
-"""Wiring of the dispatch worker: the one process that calls a BMS, and the reconciler beside it."""
+"""Wiring of the workers of the two work queues: dispatch, the one that calls a BMS, with its reconciler; and notify."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from interfaces.bootstrap.backup.restore import restored_log, unexplained_facilities
+from interfaces.bootstrap.ledger import NewestCheckpoint, ledger_store
 from interfaces.bootstrap.operations import redelivery_s
+from interfaces.bootstrap.secrets import callback_secrets
 from interfaces.bootstrap.stores import Stores
 from interfaces.bootstrap.tls import http_tls
 from interfaces.failpoints import failpoint
@@ -16,10 +18,13 @@ from interfaces.workers.loops.probe_server import serve_also
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from adapters.nats.work_queue import NatsWorkQueue
     from application.dispatch.execution.executor import DispatchExecutor
+    from application.ports.callback import UtilityNotifier
     from application.ports.dispatch.building_control import BuildingControl
     from application.ports.dispatch.call_slots import CallSlots
     from interfaces.workers.dispatch.metrics import BmsHealth
+    from interfaces.workers.notify import NotifyWorker
     from projections.dispatch.projection import DispatchRow
 
 
@@ -133,3 +138,36 @@ def building_control(stores: Stores, slots: CallSlots, health: BmsHealth) -> Bui
         breaker_listener=health.breaker_changed,
         call_listener=health.call_ended,
     )
+
+
+def notify_worker(
+    stores: Stores,
+    queue: NatsWorkQueue,
+    wrap: Callable[[UtilityNotifier], UtilityNotifier],
+    *,
+    reached: Callable[[str, str], None],
+) -> NotifyWorker:
+    """The worker that takes callbacks from `queue`. `reached` is called at each failpoint."""
+    from adapters.callback import HttpUtilityNotifier
+    from application.callback import CallbackCalls
+    from interfaces.workers.notify import NotifyWorker
+
+    notifier: UtilityNotifier = HttpUtilityNotifier(
+        clock=stores.decision_clock,
+        secret_of=callback_secrets(stores),
+        newest_checkpoint=NewestCheckpoint(ledger_store(stores)),
+        allow_private=stores.settings.allow_private_callbacks,
+        ports=stores.settings.callback_port_numbers,
+        tls=http_tls(stores.settings),
+    )
+    calls = CallbackCalls(
+        store=stores.events,
+        bus=stores.bus,
+        notifier=wrap(notifier),
+        addresses=stores.callback_addresses(),
+        clock=stores.clock,
+        dead_letters=stores.dead_letters(),
+        alerts=stores.alerts(),
+        reached=reached,
+    )
+    return NotifyWorker(queue, calls)

@@ -17,7 +17,7 @@ import uvloop
 
 from interfaces.bootstrap.clock import measuring
 from interfaces.bootstrap.connection_budget import POOL_SIZE, connection_budget, enforce_budget
-from interfaces.bootstrap.dispatch import run_dispatch
+from interfaces.bootstrap.dispatch import notify_worker, run_dispatch
 from interfaces.bootstrap.forecast import run_forecast
 from interfaces.bootstrap.health import lost_work
 from interfaces.bootstrap.health.alerts import delivering_alerts
@@ -49,7 +49,6 @@ from interfaces.bootstrap.telemetry import (
     telemetry_retention,
     watch_lag,
 )
-from interfaces.bootstrap.tls import http_tls
 from interfaces.extras import require_extras_of
 from interfaces.failpoints import failpoint
 from interfaces.gc_tuning import collect_garbage_seldom
@@ -257,41 +256,8 @@ async def run_notify(
     """Run until `stop` is set. Tests wrap the notifier."""
     async with delivering_alerts(stores, stop):  # before the work queue: alerts are told while NATS is away
         queue = await _work_queue(stores, "notify")
-        await _notify(stores, stop, queue, wrap)
+        await notify_worker(stores, queue, wrap, reached=_failpoint(stores)).run(stop)
         await queue.aclose()
-
-
-async def _notify(
-    stores: Stores,
-    stop: asyncio.Event,
-    queue: NatsWorkQueue,
-    wrap: Callable[[UtilityNotifier], UtilityNotifier],
-) -> None:
-    from adapters.callback import HttpUtilityNotifier
-    from application.callback import CallbackCalls
-    from interfaces.bootstrap.ledger import NewestCheckpoint, ledger_store
-    from interfaces.bootstrap.secrets import callback_secrets
-    from interfaces.workers.notify import NotifyWorker
-
-    notifier: UtilityNotifier = HttpUtilityNotifier(
-        clock=stores.decision_clock,
-        secret_of=callback_secrets(stores),
-        newest_checkpoint=NewestCheckpoint(ledger_store(stores)),
-        allow_private=stores.settings.allow_private_callbacks,
-        ports=stores.settings.callback_port_numbers,
-        tls=http_tls(stores.settings),
-    )
-    calls = CallbackCalls(
-        store=stores.events,
-        bus=stores.bus,
-        notifier=wrap(notifier),
-        addresses=stores.callback_addresses(),
-        clock=stores.clock,
-        dead_letters=stores.dead_letters(),
-        alerts=stores.alerts(),
-        reached=_failpoint(stores),
-    )
-    await NotifyWorker(queue, calls).run(stop)
 
 
 async def _project(stores: Stores, stop: asyncio.Event) -> None:

@@ -2,7 +2,7 @@
 import { createStore } from "./store.js";
 
 const KEY = "gridproof-key";
-const TIMEOUT_MS = 20_000;
+export const TIMEOUT_MS = 20_000;
 const MOST_REMEMBERED = 100;
 
 /** Whether the server answers at all, and when it did last. */
@@ -54,7 +54,7 @@ export const tabKey = {
   forget: () => sessionStorage.removeItem(KEY),
 };
 
-function headersOf(extra) {
+export function headersOf(extra) {
   const key = tabKey.get();
   return { Accept: "application/json", ...(key ? { Authorization: `Bearer ${key}` } : {}), ...extra };
 }
@@ -71,7 +71,7 @@ async function answered(path, options, signal) {
 }
 
 /** What is to be raised where nothing, or not all of it, was answered; an end that was asked for stays as it is. */
-function silence(error, signal) {
+export function silence(error, signal) {
   if (signal?.aborted) return error;
   connection.set({ offline: true });
   const late = error.name === "TimeoutError";
@@ -86,7 +86,7 @@ const brokenOff = (signal) => (error) => Promise.reject(silence(error, signal));
 
 const isJson = (answer) => (answer.headers.get("content-type") || "").includes("json");
 
-async function problemOf(answer) {
+export async function problemOf(answer) {
   let document = { title: answer.statusText || `Status ${answer.status}`, detail: "" };
   // What stands between us and the server may refuse in a form of its own, or break off: the status says enough.
   if (isJson(answer)) document = { ...document, ...(await answer.json().catch(() => null)) };
@@ -136,56 +136,6 @@ export async function send(method, path, body) {
   const answer = await answered(path, options);
   if (!answer.ok) throw await problemOf(answer);
   return isJson(answer) ? answer.json().catch(brokenOff()) : null;
-}
-
-/** A command that is answered in lines, one JSON document each: `told(line)` is called with all but the last, whose report is given back. */
-export async function follow(path, body, told) {
-  const options = { method: "POST", headers: headersOf({ "Content-Type": "application/json" }), body: JSON.stringify(body) };
-  const quiet = new AbortController();
-  let timer = null;
-  const heard = () => {
-    clearTimeout(timer);
-    timer = setTimeout(() => quiet.abort(new DOMException("", "TimeoutError")), TIMEOUT_MS);
-  };
-  heard();
-  try {
-    const answer = await fetch(path, { ...options, signal: quiet.signal });
-    if (!answer.ok) throw await problemOf(answer);
-    let rest = "";
-    const bytes = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-    for (let piece = await bytes.read(); !piece.done; piece = await bytes.read()) {
-      heard();
-      const lines = (rest + piece.value).split("\n");
-      rest = lines.pop();
-      for (const line of lines.map((one) => JSON.parse(one))) {
-        if (line.problem) throw new Problem(line.problem.status, line.problem);
-        if (line.report) return line.report;
-        told(line);
-      }
-    }
-    throw new TypeError("it broke off");
-  } catch (error) {
-    throw error instanceof Problem ? error : silence(error);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** Sends a file as it is; `told(share)` is called with how much of it has left, which `fetch` does not tell. */
-export function upload(path, file, told) {
-  return new Promise((done, fail) => {
-    const sending = new XMLHttpRequest();
-    sending.open("POST", path);
-    for (const [name, value] of Object.entries(headersOf({ "Content-Type": "application/octet-stream" }))) sending.setRequestHeader(name, value);
-    sending.upload.onprogress = ({ loaded, total }) => told(total ? loaded / total : 0);
-    sending.onerror = () => fail(silence(new TypeError("the connection failed")));
-    sending.onload = async () => {
-      const answer = new Response(sending.responseText, { status: sending.status, headers: { "Content-Type": sending.getResponseHeader("Content-Type") || "" } });
-      if (answer.ok) done(await answer.json());
-      else fail(await problemOf(answer));
-    };
-    sending.send(file);
-  });
 }
 
 /** Has the browser save a file. */

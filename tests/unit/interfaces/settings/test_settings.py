@@ -3,13 +3,16 @@
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from interfaces.settings.settings import PREFIX, Settings, SettingsError, read_settings
+from tests.tls_certificates import Authority
 
+_FOLDER = TemporaryDirectory(prefix="gp-ca-")
 A_FULL_SYSTEM = {
     "GRIDPROOF_DATA_DIR": "/var/lib/gridproof",
     "GRIDPROOF_HTTP_BIND": "[::1]:9000",
@@ -28,6 +31,7 @@ A_FULL_SYSTEM = {
     "GRIDPROOF_MQTT_VERSION": "5",
     "GRIDPROOF_MQTT_CLIENT_ID": "ingest-eu",
     "GRIDPROOF_MQTT_SESSIONS": "4",
+    "GRIDPROOF_TLS_CA_FILE": str(Authority(Path(_FOLDER.name)).file),
     "GRIDPROOF_MQTT_CA_FILE": "/etc/gridproof/broker-ca.pem",
     "GRIDPROOF_MQTT_CERT_FILE": "/etc/gridproof/ingest.crt",
     "GRIDPROOF_MQTT_KEY_FILE": "/etc/gridproof/ingest.key",

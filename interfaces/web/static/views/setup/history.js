@@ -1,5 +1,5 @@
 // Past readings: a file is uploaded and checked, imported, and taken back again. Role admin alone.
-import { Problem, get, send, upload } from "../../api.js";
+import { Problem, get, send } from "../../api.js";
 import { ConfirmDialog } from "../../components/dialog.js";
 import { Chip, Empty, Panel, ProblemNote } from "../../components/parts.js";
 import { LoadedOrRefused } from "../../components/refused.js";
@@ -7,6 +7,7 @@ import { Table } from "../../components/table.js";
 import { html, useEffect, useMemo, useState } from "../../dom.js";
 import { NONE, count, day, facilities, moment, words } from "../../format.js";
 import { refetch, useQuery } from "../../query.js";
+import { upload } from "../../transfer.js";
 import { FacilityNames } from "./fields.js";
 import { Progress } from "./progress.js";
 

@@ -1,11 +1,12 @@
 // A portfolio file: what it would change, then its import. Role admin alone.
-import { Problem, follow, send } from "../../api.js";
+import { Problem, send } from "../../api.js";
 import { Empty, Panel, ProblemNote } from "../../components/parts.js";
 import { Table } from "../../components/table.js";
 import { html, useState } from "../../dom.js";
 import { count } from "../../format.js";
 import { refetch } from "../../query.js";
 import { hrefTo } from "../../router.js";
+import { follow } from "../../transfer.js";
 import { History } from "./history.js";
 import { Progress } from "./progress.js";
 

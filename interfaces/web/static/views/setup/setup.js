@@ -5,10 +5,12 @@ import { html } from "../../dom.js";
 import { hrefTo } from "../../router.js";
 import { may, session } from "../../session.js";
 import { useStore } from "../../store.js";
+import { later } from "../later.js";
 import { FacilityForm } from "./facility_form.js";
-import { Keys } from "./keys.js";
-import { PortfolioFile } from "./portfolio_file.js";
 import { ProgramForm } from "./program_form.js";
+
+const Keys = later("Keys", () => import("./keys.js").then((file) => file.Keys));
+const PortfolioFile = later("Import", () => import("./portfolio_file.js").then((file) => file.PortfolioFile));
 
 /** Before the first form is drawn; without it the fields stand below each other. */
 await new Promise((loaded) => {

@@ -40,8 +40,8 @@ class EdgeBesideHost:
 
     def upload(self, content: Any = CSV, **query: str) -> Any:
         with self.edge.client() as client:
-            asked = {"name": "load.csv", **query}
-            return client.post("/api/history/uploads", params=asked, content=content, headers=self.admin)
+            query_of = {"name": "load.csv", **query}
+            return client.post("/api/history/uploads", params=query_of, content=content, headers=self.admin)
 
     def send(self, method: str, path: str, body: Any = None) -> Any:
         with self.edge.client() as client:
@@ -52,126 +52,136 @@ class EdgeBesideHost:
 
 
 @pytest.fixture
-def asked(tmp_path: Path) -> EdgeBesideHost:
+def beside_host(tmp_path: Path) -> EdgeBesideHost:
     return EdgeBesideHost(tmp_path)
 
 
-def test_an_upload_is_spooled_privately_and_checked_by_the_host(asked: EdgeBesideHost) -> None:
-    answer = asked.upload(facility_id="fac-001")
+def test_an_upload_is_spooled_privately_and_checked_by_the_host(beside_host: EdgeBesideHost) -> None:
+    answer = beside_host.upload(facility_id="fac-001")
     assert (answer.status_code, answer.json()["state"], answer.json()["kind"]) == (
         202,
         "waiting",
         "check_history",
     )
-    [task] = asked.tasks.tasks.values()
+    [task] = beside_host.tasks.tasks.values()
     assert isinstance(task.work, CheckHistory)
     file = task.work.file
     assert (file.name, file.size, file.facility_id) == ("load.csv", len(CSV), "fac-001")
     assert file.sha256 == hashlib.sha256(CSV).hexdigest()
-    [path] = asked.folder.iterdir()
+    [path] = beside_host.folder.iterdir()
     assert (path.name, path.read_bytes()) == (f"{file.upload_id}.csv", CSV)
-    assert (path.stat().st_mode & 0o777, asked.folder.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert (path.stat().st_mode & 0o777, beside_host.folder.stat().st_mode & 0o777) == (0o600, 0o700)
 
 
-def test_a_checked_file_is_imported_on_request_and_its_progress_is_followed(asked: EdgeBesideHost) -> None:
-    check = asked.upload().json()["task_id"]
-    early = problem_of(asked.send("POST", "/imports", {"task_id": check}))
+def test_a_checked_file_is_imported_on_request_and_its_progress_is_followed(
+    beside_host: EdgeBesideHost,
+) -> None:
+    check = beside_host.upload().json()["task_id"]
+    early = problem_of(beside_host.send("POST", "/imports", {"task_id": check}))
     assert early["status"] == 409
-    asked.tasks.end(UUID(check), result=CHECKED)
-    assert asked.send("GET", f"/tasks/{check}").json()["result"]["checked"]["rows"] == 1
-    taken = asked.send("POST", "/imports", {"task_id": check}).json()
+    beside_host.tasks.end(UUID(check), result=CHECKED)
+    assert beside_host.send("GET", f"/tasks/{check}").json()["result"]["checked"]["rows"] == 1
+    taken = beside_host.send("POST", "/imports", {"task_id": check}).json()
     task_id = UUID(taken["task_id"])
-    assert isinstance(asked.tasks.tasks[task_id].work, ImportHistory)
-    asked.tasks.begin(task_id)
-    asked.tasks.note_progress(task_id, "storing", 50_000, 200_000)
-    shown = asked.send("GET", f"/tasks/{task_id}").json()
+    assert isinstance(beside_host.tasks.tasks[task_id].work, ImportHistory)
+    beside_host.tasks.begin(task_id)
+    beside_host.tasks.note_progress(task_id, "storing", 50_000, 200_000)
+    shown = beside_host.send("GET", f"/tasks/{task_id}").json()
     assert (shown["phase"], shown["done"], shown["total"]) == ("storing", 50_000, 200_000)
-    assert asked.send("GET", "/imports").json()["task"] == shown
+    assert beside_host.send("GET", "/imports").json()["task"] == shown
 
 
 def test_an_import_that_was_refused_can_be_repeated_and_one_that_is_done_cannot(
-    asked: EdgeBesideHost,
+    beside_host: EdgeBesideHost,
 ) -> None:
-    check = UUID(asked.upload().json()["task_id"])
-    asked.tasks.end(check, result=CHECKED)
-    first = UUID(asked.send("POST", "/imports", {"task_id": str(check)}).json()["task_id"])
-    asked.tasks.end(first, problem="its process ended 3 times")
-    second = asked.send("POST", "/imports", {"task_id": str(first)})
+    check = UUID(beside_host.upload().json()["task_id"])
+    beside_host.tasks.end(check, result=CHECKED)
+    first = UUID(beside_host.send("POST", "/imports", {"task_id": str(check)}).json()["task_id"])
+    beside_host.tasks.end(first, problem="its process ended 3 times")
+    second = beside_host.send("POST", "/imports", {"task_id": str(first)})
     assert second.status_code == 202
-    asked.tasks.end(UUID(second.json()["task_id"]))
-    assert asked.send("POST", "/imports", {"task_id": second.json()["task_id"]}).status_code == 409
-    assert asked.send("POST", "/imports", {"task_id": str(uuid4())}).status_code == 404
+    beside_host.tasks.end(UUID(second.json()["task_id"]))
+    assert beside_host.send("POST", "/imports", {"task_id": second.json()["task_id"]}).status_code == 409
+    assert beside_host.send("POST", "/imports", {"task_id": str(uuid4())}).status_code == 404
 
 
-def test_imports_are_listed_and_one_is_taken_back_with_a_reason(asked: EdgeBesideHost) -> None:
+def test_imports_are_listed_and_one_is_taken_back_with_a_reason(beside_host: EdgeBesideHost) -> None:
     import_id = uuid4()
     new = NewImport(
         import_id=import_id, begun_at=NOW, begun_by="admin:k", file_sha256="ab" * 32, spans=(SPAN,)
     )
-    asked.imports.begin(new)
-    assert [one["import_id"] for one in asked.send("GET", "/imports").json()["items"]] == [str(import_id)]
+    beside_host.imports.begin(new)
+    assert [one["import_id"] for one in beside_host.send("GET", "/imports").json()["items"]] == [
+        str(import_id)
+    ]
     for reason in ("", "   ", "x" * 1_001):
-        assert asked.send("POST", f"/imports/{import_id}/take-back", {"reason": reason}).status_code == 400
-    answer = asked.send("POST", f"/imports/{import_id}/take-back", {"reason": "another year"})
+        assert (
+            beside_host.send("POST", f"/imports/{import_id}/take-back", {"reason": reason}).status_code == 400
+        )
+    answer = beside_host.send("POST", f"/imports/{import_id}/take-back", {"reason": "another year"})
     assert answer.status_code == 202
-    [task] = asked.tasks.tasks.values()
+    [task] = beside_host.tasks.tasks.values()
     assert task.work == TakeBackHistory(import_id=import_id, reason="another year")
-    assert asked.send("POST", f"/imports/{uuid4()}/take-back", {"reason": "x"}).status_code == 404
+    assert beside_host.send("POST", f"/imports/{uuid4()}/take-back", {"reason": "x"}).status_code == 404
 
 
-def test_one_file_at_a_time_is_worked_on_and_what_nobody_imports_makes_room(asked: EdgeBesideHost) -> None:
-    first = UUID(asked.upload().json()["task_id"])
-    refused = problem_of(asked.upload(b"other"))
-    assert (refused["status"], asked.spooled()) == (409, [CSV])
-    asked.tasks.end(first, problem="no")
-    assert asked.upload(b"other").status_code == 202
-    assert asked.spooled() == [b"other"]
+def test_one_file_at_a_time_is_worked_on_and_what_nobody_imports_makes_room(
+    beside_host: EdgeBesideHost,
+) -> None:
+    first = UUID(beside_host.upload().json()["task_id"])
+    refused = problem_of(beside_host.upload(b"other"))
+    assert (refused["status"], beside_host.spooled()) == (409, [CSV])
+    beside_host.tasks.end(first, problem="no")
+    assert beside_host.upload(b"other").status_code == 202
+    assert beside_host.spooled() == [b"other"]
 
 
 def test_a_file_that_is_too_large_leaves_nothing(
-    asked: EdgeBesideHost, monkeypatch: pytest.MonkeyPatch
+    beside_host: EdgeBesideHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    declared = problem_of(asked.upload(b"x" * (history.MOST_BYTES + 1)))
+    declared = problem_of(beside_host.upload(b"x" * (history.MOST_BYTES + 1)))
     assert declared["status"] == 413
     monkeypatch.setattr(history, "MOST_BYTES", 1_000)
     pieces = iter([b"x" * 600, b"y" * 600])  # no length is declared
-    assert problem_of(asked.upload(pieces))["status"] == 413
-    assert (asked.spooled(), asked.tasks.tasks) == ([], {})
+    assert problem_of(beside_host.upload(pieces))["status"] == 413
+    assert (beside_host.spooled(), beside_host.tasks.tasks) == ([], {})
 
 
 def test_a_file_that_is_too_slow_leaves_nothing(
-    asked: EdgeBesideHost, monkeypatch: pytest.MonkeyPatch
+    beside_host: EdgeBesideHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(history, "UPLOAD_WITHIN_S", -1.0)
-    assert problem_of(asked.upload())["status"] == 408
-    assert (asked.spooled(), asked.tasks.tasks) == ([], {})
+    assert problem_of(beside_host.upload())["status"] == 408
+    assert (beside_host.spooled(), beside_host.tasks.tasks) == ([], {})
 
 
 @pytest.mark.parametrize(
     "name", ["load.txt", "load", "../../etc/x.csv", "a/b.csv", "a\\b.csv", "a\x00.csv", ""]
 )
-def test_a_name_that_is_no_file_name_of_readings_is_refused(asked: EdgeBesideHost, name: str) -> None:
-    assert asked.upload(name=name).status_code == 400
-    assert asked.spooled() == []
+def test_a_name_that_is_no_file_name_of_readings_is_refused(beside_host: EdgeBesideHost, name: str) -> None:
+    assert beside_host.upload(name=name).status_code == 400
+    assert beside_host.spooled() == []
 
 
-def test_without_gridproof_up_the_command_is_named(asked: EdgeBesideHost) -> None:
-    asked.tasks.age_s = ANSWERS_WITHIN_S + 1
-    assert asked.send("GET", "/imports").json()["is_served"] is False
-    refused = problem_of(asked.upload())
+def test_without_gridproof_up_the_command_is_named(beside_host: EdgeBesideHost) -> None:
+    beside_host.tasks.age_s = ANSWERS_WITHIN_S + 1
+    assert beside_host.send("GET", "/imports").json()["is_served"] is False
+    refused = problem_of(beside_host.upload())
     assert (refused["status"], "gridproof telemetry import" in refused["detail"]) == (409, True)
 
 
 @pytest.mark.parametrize("role", ["operator", "auditor", "dashboard", "utility", "owner"])
-def test_no_other_role_uploads_imports_or_takes_back(asked: EdgeBesideHost, role: Any) -> None:
+def test_no_other_role_uploads_imports_or_takes_back(beside_host: EdgeBesideHost, role: Any) -> None:
     scope = {"utility": {"utility": "city-power"}, "owner": {"facility": "fac-001"}}.get(role, {})
-    asked.admin = asked.edge.key(role, **scope)
-    assert asked.upload().status_code == 403
+    beside_host.admin = beside_host.edge.key(role, **scope)
+    assert beside_host.upload().status_code == 403
     for method, path in (
         ("GET", "/imports"),
         ("POST", "/imports"),
         ("GET", f"/tasks/{uuid4()}"),
         ("POST", f"/imports/{uuid4()}/take-back"),
     ):
-        assert asked.send(method, path, {"reason": "x"} if method == "POST" else None).status_code == 403
-    assert (asked.spooled(), asked.tasks.tasks) == ([], {})
+        assert (
+            beside_host.send(method, path, {"reason": "x"} if method == "POST" else None).status_code == 403
+        )
+    assert (beside_host.spooled(), beside_host.tasks.tasks) == ([], {})

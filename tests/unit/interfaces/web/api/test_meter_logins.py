@@ -34,7 +34,7 @@ class EdgeBesideHost:
             return client.request(method, PATH + path, json=body or None, headers=key or self.admin)
 
 
-def test_a_login_is_asked_of_the_host_with_the_hash_alone_and_sent_once() -> None:
+def test_a_login_is_a_task_of_the_host_with_only_its_hash_and_sent_once() -> None:
     edge_beside_host = EdgeBesideHost()
     made = edge_beside_host.send("POST", facility_id="fac-001")
     assert (made.status_code, made.headers["cache-control"]) == (202, "no-store")
@@ -78,9 +78,7 @@ def test_a_login_is_revoked_by_the_host() -> None:
         ("A" * 64, 400, "wrong"),
     ],
 )
-def test_a_login_that_cannot_be_is_refused_before_the_host_is_asked(
-    facility_id: str, status: int, said: str
-) -> None:
+def test_an_impossible_login_is_refused_before_it_is_a_task(facility_id: str, status: int, said: str) -> None:
     edge_beside_host = EdgeBesideHost()
     problem = problem_of(edge_beside_host.send("POST", facility_id=facility_id))
     assert (problem["status"], said in problem["detail"]) == (status, True)
@@ -107,7 +105,7 @@ def test_without_a_broker_of_gridproof_up_the_command_is_named(way: str) -> None
     assert edge_beside_host.send("DELETE", "/fac-002").status_code == 409
 
 
-def test_no_login_is_asked_for_while_a_process_may_run_that_does_not_know_its_act() -> None:
+def test_no_login_is_made_while_a_process_may_run_that_cannot_read_its_act() -> None:
     edge_beside_host = EdgeBesideHost(writes_newer_topics=lambda: False)
     assert edge_beside_host.send("POST", facility_id="fac-001").status_code == 503
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args
 
@@ -19,16 +20,21 @@ from application.access.api_keys import revoke
 from application.facility.portfolio_entries import UtilityEntry
 from application.ledger.proof import NotProvable
 from application.ports.access.api_keys import Role
+from application.ports.access.meter_logins import DrawnPassword
 from application.settlement.document import canonical_bytes
 from application.telemetry.reading_gaps import GapSources
 from domain.dr_event import DREvent
+from interfaces.upload_spool import UploadSpool
+from interfaces.web.host_sources import HostSources
 from interfaces.web.portfolio_sources import PortfolioSources
 from tests.fakes.forecast.past_forecasts import FakePastForecasts
 from tests.fakes.forecast.scores import FakeForecastScores
 from tests.fakes.operations.dead_letters import FakeDeadLetters
+from tests.fakes.operations.host_tasks import FakeHostTasks
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.settlement.documents import FakeSettlementDocuments
 from tests.fakes.stream_log import FakeStreamLog
+from tests.fakes.telemetry.imported_history import FakeImportedHistory
 from tests.fakes.telemetry.meter_powers import FakeMeterPowers
 from tests.fakes.telemetry.meter_readings import FakeMeterReadings
 from tests.fakes.telemetry.rollups import FakeTelemetryRollups
@@ -127,6 +133,12 @@ class House:
             "portfolio": PortfolioSources(
                 utilities=lambda *, after="", limit=None: (UtilityEntry(utility_id="city-power"),),
                 target=portfolio_target(given()),
+            ),
+            "host": HostSources(
+                tasks=FakeHostTasks(),
+                imports=FakeImportedHistory(store, FakeTelemetryRollups(store, edge.clock)),
+                spool=UploadSpool(Path("/nowhere")),  # no host runs, so nothing is uploaded
+                draw_password=lambda: DrawnPassword("drawn", "hash"),
             ),
             "failed_authentications_per_min": 1_000_000,  # all of them come from one address
         }

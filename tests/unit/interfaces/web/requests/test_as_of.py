@@ -137,6 +137,7 @@ def test_each_read_supports_as_of_or_refuses_it(house: House, client: Any, route
         dr_event_id=house.dr_event.id,
         facility_id="fac-001",
         dead_letter_id="0" * 32,
+        task_id="0" * 32,
         program_id="summer-peak",
         period="2026-07",
     )
