@@ -140,14 +140,16 @@ def issue_key(stores: Stores, *, role: Role, utility_id: str | None) -> str:
     ).token
 
 
-def import_history(stores: Stores, portfolio: Portfolio, sources: Mapping[str, LoadSource]) -> int:
-    """Import the load history of every facility up to the demo's epoch, and seal it as `gridproof telemetry import`
-    does; returns the number of intervals."""
+def import_history(
+    stores: Stores, portfolio: Portfolio, sources: Mapping[str, LoadSource], *, until: datetime = EPOCH
+) -> int:
+    """Import the load history of every facility up to `until`, and seal it as `gridproof telemetry import` does;
+    returns the number of intervals."""
     steps = int(HISTORY.total_seconds()) // STEP_S
     # Aligned to the quarter-hour. The meters deliver the last, unfinished one.
-    ends_s = int(EPOCH.timestamp()) // STEP_S * STEP_S
+    ends_s = int(until.timestamp()) // STEP_S * STEP_S
     starts_s = np.arange(ends_s - steps * STEP_S, ends_s, STEP_S, dtype=np.int64)
-    first = datetime.fromtimestamp(int(starts_s[0]), tz=EPOCH.tzinfo)
+    first = datetime.fromtimestamp(int(starts_s[0]), tz=until.tzinfo)
     ids = tuple(sources)
     intervals = ImportedIntervals(
         facility_ids=ids,

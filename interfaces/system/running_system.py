@@ -190,6 +190,19 @@ class RunningSystem:
         return {name: self._supervisor.restarts(name) for name in self._supervisor.names()}
 
     @property
+    def pids(self) -> dict[str, int]:
+        """Process or embedded server -> its pid; those that are down are missing."""
+        found = {server.name: server.pid for server in self._servers.running}
+        if self._supervisor is not None:
+            found |= {name: self._supervisor.pid_of(name) for name in self._supervisor.names()}
+        return {name: pid for name, pid in found.items() if pid is not None}
+
+    @property
+    def admin_url(self) -> str:
+        """The superuser's address of the embedded database: for measurements, not for logs."""
+        return self._servers.admin_database_url
+
+    @property
     def url(self) -> str:
         return f"http://{self.settings.http_bind}"
 

@@ -26,6 +26,7 @@ import psycopg
 
 from interfaces.bootstrap.stores import Stores, open_stores
 from interfaces.simulators.meters.load_plan import LoadAudit, audit
+from tests.bench.capacity.process_use import cpu_s
 from tests.bench.environment import MIN_MEASUREMENT_SCALE, BenchEnvironment
 from tests.bench.figures import Figure
 from tests.bench.ingest.api_setup import ReadingApi, reading_api
@@ -33,7 +34,7 @@ from tests.bench.ingest.commit_times import COMMITTED, keep_commit_times
 from tests.bench.ingest.floor import Bare, NewBroker, floors_of, us
 from tests.bench.ingest.history import History, first_words, stored_history
 from tests.bench.ingest.listing import list_meters
-from tests.bench.ingest.load import Sent, Shape, cpu_s, new_name, sent
+from tests.bench.ingest.load import Sent, Shape, new_name, sent
 from tests.bench.ingest.load_figures import Measured, figures_of
 from tests.bench.ingest.readable import Question, facility_of, queried_senders, query_while_loading, readable
 from tests.bench.ingest.setup import (

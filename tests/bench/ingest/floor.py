@@ -7,9 +7,10 @@ from contextlib import AbstractContextManager
 
 import msgspec
 
+from tests.bench.capacity.process_use import cpu_s
 from tests.bench.environment import BenchEnvironment
 from tests.bench.figures import percentile
-from tests.bench.ingest.load import Shape, bare_subscriber, cpu_s, sent
+from tests.bench.ingest.load import Shape, bare_subscriber, sent
 from tests.bench.ingest.setup import Broker
 
 Details = dict[str, float | str]

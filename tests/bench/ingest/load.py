@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -117,19 +115,3 @@ def _received(channel: Connection, within_s: float) -> Any:
     if not channel.poll(within_s):
         raise TimeoutError(f"a process of the benchmark did not answer in {within_s:.0f} s")
     return channel.recv()
-
-
-def cpu_s(pid: int, *, without: Collection[int] = ()) -> float:
-    """User and system time of a process and its children, including ended ones, with exceptions."""
-    total = 0.0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it has just ended and is included in its parent's sum
-        one, parent = int(stat.parent.name), int(fields[1])
-        if one == pid:
-            total += sum(map(int, fields[11:15]))
-        elif parent == pid and one not in without:
-            total += sum(map(int, fields[11:13]))
-    return total / os.sysconf("SC_CLK_TCK")

@@ -10,7 +10,6 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from uuid import uuid4
 
 import psycopg
@@ -20,6 +19,7 @@ from domain.time_series.windows import TimeWindow
 from interfaces.bootstrap.stores import Stores, open_stores
 from interfaces.simulators.meters.load import LoadReport, MeterLoad
 from interfaces.simulators.meters.load_plan import LoadAudit, LoadPlan, audit, missing
+from tests.bench.capacity.process_use import held_mb
 from tests.bench.ingest.commit_times import keep_commit_times
 from tests.bench.ingest.listing import list_meters
 from tests.bench.ingest.setup import IngestSetup, open_ingest_setup
@@ -217,25 +217,7 @@ class Soak:
 
     def note_memory(self) -> None:
         """Record the memory of each process including its children: PostgreSQL has one process per session."""
-        self.held_mb.append(
-            {name: sum(map(_held_mb, (pid, *_children(pid)))) for name, pid in self.stage.pids.items()}
-        )
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except (FileNotFoundError, ProcessLookupError):
-        return []
-
-
-def _held_mb(pid: int) -> float:
-    """Proportional memory: shared pages are divided among their users. 0 for a process that has just ended."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0.0
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:")), 0.0)
+        self.held_mb.append({name: held_mb(pid) for name, pid in self.stage.pids.items()})
 
 
 @contextmanager
