@@ -39,8 +39,12 @@ class LogCapacity:
     @property
     def bytes_a_day(self) -> int:
         """Where the meters send evenly spread over the 15 s, which takes most: then there are most packs."""
-        readings = self.meters * READINGS_A_DAY
-        return readings * READING_BYTES + min(readings, MOST_PACKS_A_DAY) * PACK_BYTES
+        return self.meters * READINGS_A_DAY * READING_BYTES + self.packs_a_day * PACK_BYTES
+
+    @property
+    def packs_a_day(self) -> int:
+        """Messages of the log."""
+        return min(self.meters * READINGS_A_DAY, MOST_PACKS_A_DAY)
 
     @property
     def reading_bytes(self) -> int:

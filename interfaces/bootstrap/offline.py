@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from application.ledger.checked_file import CheckedFile
     from application.ledger.witness import WitnessCheckpoint
     from application.measurement.regression_source import RegressionSource
+    from application.operations.sizing.estimate import Estimate
+    from application.operations.sizing.load import SystemLoad
     from application.ports.forecast.load_forecaster import LoadForecaster
     from application.ports.forecast.rolling_forecasts import RollingForecasts
     from application.ports.history_import import ReadingsFile
@@ -97,3 +100,24 @@ def check_audit_file(
     from application.ledger.recomputation.recompute import Installation
 
     return check_file(written, public_key, Installation(RegionalHolidays(), regression_fitter()), witness)
+
+
+def estimator(settings: Settings) -> Callable[[SystemLoad], Estimate]:
+    """What estimates the size of a system, with this release's connection budgets and the days of the settings."""
+    from application.operations.sizing.estimate import estimate
+    from application.operations.sizing.load import Retention
+    from application.ports.dispatch.work_queue import BMS_PARTITIONS
+    from interfaces.bootstrap.connection_budget import DEFAULT_PROCESSES, budget_of_worker
+
+    return partial(
+        estimate,
+        budgets={name: budget_of_worker(name, settings) for name in DEFAULT_PROCESSES},
+        defaults=DEFAULT_PROCESSES,
+        retention=Retention(
+            readings=settings.telemetry_raw_days,
+            rollups=settings.telemetry_rollup_days,
+            telemetry_log=settings.telemetry_log_days,
+            full_backups=settings.backup_keep_full,
+        ),
+        bms_partitions=len(BMS_PARTITIONS),
+    )

@@ -49,6 +49,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "interfaces.cli.settings:settings_command",
         "Every setting: value, origin, default, purpose.",
     ),
+    "capacity": ("interfaces.cli.capacity:capacity", "What a system of a given size needs."),
     "doctor": ("interfaces.cli.doctor:doctor", "What is reachable, and what is wrong."),
 }
 """Name -> location of the command and its short help."""

@@ -24,16 +24,17 @@ ANSWERED_WITHIN_S = 300.0
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """The shape of a load: readings per second and per message, from meters at a cadence of 15 s."""
+    """The shape of a load: readings per second and per message, from meters at a cadence."""
 
     name: str
     readings_per_s: float
     gateway: int = 1
+    cadence_s: float = CADENCE_S
 
     def plan(self, run: str) -> LoadPlan:
         return LoadPlan(
             run=run,
-            meters=max(self.gateway, round(self.readings_per_s * CADENCE_S)),
+            meters=max(self.gateway, round(self.readings_per_s * self.cadence_s)),
             rate_per_s=self.readings_per_s,
             gateway=self.gateway,
             started_at=datetime.now(UTC),

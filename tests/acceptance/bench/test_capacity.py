@@ -1,0 +1,20 @@
+"""The capacity run at a small scale: the whole system is measured beside what is predicted of it."""
+
+import pytest
+
+from application.operations.sizing.measured import PROCESSOR
+from tests.acceptance.bench.bench_runs import figures_of
+
+
+@pytest.mark.usefixtures("benches_share_a_server")
+def test_every_process_is_measured_beside_what_is_predicted_of_it() -> None:
+    found = {
+        one["name"].removeprefix("capacity-run, "): one for one in figures_of("capacity-run", scale="0.015")
+    }
+    for name in PROCESSOR:
+        for what in ("processor", "memory"):
+            assert found[f"{what} of {name}"]["floor"] > 0
+        assert found[f"memory of {name}"]["ours"] > 1, "it runs"
+    connections = found["connections"]
+    assert 20 < connections["ours"] <= connections["floor"]
+    assert found["readings"]["ours"] > 0
