@@ -73,9 +73,14 @@ def connection_budget(process: str, settings: Settings) -> dict[str, int]:
     return budget
 
 
+def budget_of_worker(process: str, settings: Settings) -> int:
+    """Sessions at most, of one process; 0 for one that this release does not know."""
+    return sum(connection_budget(process, settings).values()) if process in _BY_PROCESS else 0
+
+
 def total_budget(settings: Settings, processes: Mapping[str, int] = DEFAULT_PROCESSES) -> int:
     """Sessions at most, of all `processes` (name -> how many of them)."""
-    return sum(count * sum(connection_budget(name, settings).values()) for name, count in processes.items())
+    return sum(count * budget_of_worker(name, settings) for name, count in processes.items())
 
 
 def kind_of(application_name: str) -> str | None:

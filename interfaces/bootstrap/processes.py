@@ -20,6 +20,7 @@ from interfaces.bootstrap.connection_budget import POOL_SIZE, connection_budget,
 from interfaces.bootstrap.dispatch import notify_worker, run_dispatch
 from interfaces.bootstrap.forecast import run_forecast
 from interfaces.bootstrap.health import lost_work
+from interfaces.bootstrap.health.admission import admit
 from interfaces.bootstrap.health.alerts import delivering_alerts
 from interfaces.bootstrap.health.process import (
     heartbeat_monitor,
@@ -105,8 +106,10 @@ async def run_until_stopped(
     if not await wait_for_database(database_url(settings), stop):
         return
     stores = open_stores(settings, pool_size=pool_size, is_start=True)
-    collect_garbage_seldom()
     try:
+        if report is not None and not await admit(report[0], stores, stop):
+            return
+        collect_garbage_seldom()
         report_it = reporting(report[0], stores, report[1]) if report else nullcontext()
         async with measuring(stores.clock_monitor), report_it:
             await run(stores, stop)

@@ -15,6 +15,7 @@ import uvloop
 
 from interfaces.bootstrap.clock import measuring
 from interfaces.bootstrap.connection_budget import WEB_POOL_SIZE, show_budget
+from interfaces.bootstrap.health.admission import admit
 from interfaces.bootstrap.health.process import ReportedDependencies, heartbeats_of, reporting
 from interfaces.bootstrap.health.readiness import readiness_probes
 from interfaces.bootstrap.ledger import StoredLedger
@@ -82,6 +83,8 @@ async def _serve(settings: Settings) -> None:
         settings, pool_size=WEB_POOL_SIZE, statement_timeout_s=STATEMENT_TIMEOUT_S, is_start=True
     )
     try:
+        if not await admit("web", stores, stop):
+            return
         proxies = TrustedProxies(settings.http_trusted_proxies)
         async with (
             measuring(stores.clock_monitor),

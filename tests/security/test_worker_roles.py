@@ -23,7 +23,7 @@ from application.ports.access.api_keys import KeyIssueNotAllowed
 from domain.administration import AdministrativeAct
 from domain.event_sourcing.aggregate import Provenance
 from interfaces.bootstrap import inherited_environ, without_server_credentials, worker_settings
-from interfaces.bootstrap.doctor.checks import _database_roles
+from interfaces.bootstrap.doctor.connections import check_database_roles
 from interfaces.settings.settings import Settings, read_settings
 from interfaces.system.running_system import PROCESSES
 from tests.servers import Database, PostgresServer
@@ -107,7 +107,7 @@ def test_each_role_can_write_what_its_workers_write_and_nothing_else(connect: Co
 
 def test_doctor_finds_the_roles_and_who_is_connected(connect: Connect, database: Database) -> None:
     connect(TELEMETRY)
-    result = _database_roles(database.app_dsn)
+    result = check_database_roles(database.app_dsn)
     assert result.state == "ok"
     assert "gridproof_telemetry 1" in result.detail
 

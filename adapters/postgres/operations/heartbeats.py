@@ -1,13 +1,20 @@
 """Heartbeats in PostgreSQL. All times are those of the database's clock."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.connection.transaction import transaction
-from application.ports.operations.heartbeats import ConnectionUse, Heartbeat, Process
+from adapters.postgres.coordination.session_locks import lock_key
+from application.ports.operations.heartbeats import (
+    ConnectionRoom,
+    ConnectionUse,
+    Heartbeat,
+    Process,
+    is_running,
+)
 
 _BEAT = """
 INSERT INTO gridproof.process_heartbeats (worker, host, pid, backends, dependencies) VALUES (%s, %s, %s, %s, %s)
@@ -32,6 +39,13 @@ SELECT count(*) FILTER (WHERE usesysid IS NOT NULL),
         - coalesce(current_setting('reserved_connections', true)::int, 0)
 FROM pg_stat_activity
 """
+_ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(%s)"
+ADMISSION = "connection-budget"
+_OTHERS = """
+SELECT worker, extract(epoch FROM clock_timestamp() - seen_at)::float8,
+    EXISTS (SELECT FROM pg_stat_activity WHERE pid = ANY(backends))
+FROM gridproof.process_heartbeats WHERE (worker, host, pid) <> (%s, %s, %s)
+"""
 
 
 class PostgresHeartbeats:
@@ -45,6 +59,23 @@ class PostgresHeartbeats:
     ) -> None:
         with transaction(self._pool) as connection:
             connection.execute(_BEAT, (*process, sorted(backends), Jsonb(dict(dependencies))))
+
+    def admit(
+        self, process: Process, *, backends: Collection[int], budget_of: Callable[[str], int], reserved: int
+    ) -> ConnectionRoom:
+        with transaction(self._pool) as connection:
+            connection.execute(_ONE_AT_A_TIME, (lock_key(ADMISSION),))
+            others = connection.execute(_OTHERS, tuple(process)).fetchall()
+            [use] = connection.execute(_USE).fetchall()
+            running = [worker for worker, age_s, has in others if is_running(age_s, has_sessions=has)]
+            room = ConnectionRoom(
+                taken=sum(map(budget_of, running)),
+                wanted=budget_of(process.worker),
+                most=ConnectionUse(*use).most - reserved,
+            )
+            if room.fits:
+                connection.execute(_BEAT, (*process, sorted(backends), Jsonb({})))
+        return room
 
     def end(self, process: Process) -> None:
         with transaction(self._pool) as connection:

@@ -1,6 +1,6 @@
 """Heartbeats: which processes run, what they can reach, and what a process that died still holds."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -33,6 +33,32 @@ class ConnectionUse(NamedTuple):
     """Without those reserved for superusers."""
 
 
+class ConnectionRoom(NamedTuple):
+    """Whether the connections of one more process fit, all by their budgets."""
+
+    taken: int
+    """By the processes that run."""
+    wanted: int
+    """By the one that begins."""
+    most: int
+    """What the server allows to them together."""
+
+    @property
+    def fits(self) -> bool:
+        return self.taken + self.wanted <= self.most
+
+
+MISSED_BEAT_S = 15.0
+"""A process reports every ten seconds. One that has not for so long, and has no session, has died."""
+SILENT_S = 60.0
+"""After so long it is dead, whatever sessions the server still keeps for it. Wall seconds, both."""
+
+
+def is_running(age_s: float, *, has_sessions: bool) -> bool:
+    """Whether the budget of a process counts, `age_s` after its last heartbeat."""
+    return age_s < (SILENT_S if has_sessions else MISSED_BEAT_S)
+
+
 class Heartbeats(Protocol):
     """Synchronous. Every method raises OperationsUnavailable."""
 
@@ -40,6 +66,16 @@ class Heartbeats(Protocol):
         self, process: Process, *, backends: Collection[int], dependencies: Mapping[str, str | None]
     ) -> None:
         """Say that the process runs."""
+        ...
+
+    def admit(
+        self, process: Process, *, backends: Collection[int], budget_of: Callable[[str], int], reserved: int
+    ) -> ConnectionRoom:
+        """Say that the process begins, if its connections fit beside those of the processes that run (`is_running`);
+        else nothing is recorded. Of several that begin at once, no more are admitted than fit.
+
+        `budget_of`: worker -> its connections at most. `reserved`: connections that no worker may count on, besides
+        those that the server keeps for superusers."""
         ...
 
     def end(self, process: Process) -> None:

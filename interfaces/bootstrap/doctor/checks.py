@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,9 +11,9 @@ from application.operations.clock_monitor import MAX_SKEW_S
 from application.ports.operations.alerts import every_open_alert
 from application.weather.requirements import CONSEQUENCE
 from interfaces.bootstrap.clock import check_system_clock, clock_of
-from interfaces.bootstrap.connection_budget import total_budget
 from interfaces.bootstrap.doctor.alerts import NAME as ALERTS
 from interfaces.bootstrap.doctor.alerts import check_alerts
+from interfaces.bootstrap.doctor.connections import check_connections, check_database_roles, first_row
 from interfaces.bootstrap.doctor.disk import LOG_FILES, check_disk, check_log_files
 from interfaces.bootstrap.doctor.ledger import check_ledger
 from interfaces.bootstrap.doctor.ledger_places import check_ledger_places
@@ -111,8 +110,8 @@ def _database_checks(settings: Settings, ended: str | None) -> Iterator[CheckRes
     if result.state != "ok":
         return
     yield _run_check("migrations", lambda: _migrations(settings), "run `gridproof migrate`")
-    yield _run_check("connections", lambda: _connections(settings, url))
-    yield _run_check("database roles", lambda: _database_roles(url))
+    yield _run_check("connections", lambda: check_connections(settings, url))
+    yield _run_check("database roles", lambda: check_database_roles(url))
     yield _run_check("clock", lambda: _clock(settings, url), "set the machine's clock by NTP")
     yield from _store_checks(settings, url)
 
@@ -186,47 +185,8 @@ async def _in_time(answer: Awaitable[str]) -> str:
 
 def _postgres(url: str) -> str:
     with tls_faults_named():
-        version, role, took_ms = _query(url, "SELECT current_setting('server_version'), current_user")
+        version, role, took_ms = first_row(url, "SELECT current_setting('server_version'), current_user")
     return f"{version} as {role}, {took_ms:.1f} ms"
-
-
-def _connections(settings: Settings, url: str) -> CheckResult:
-    """The connection budget of a default system against what the server allows, and what is open now."""
-    budget = total_budget(settings)
-    sql = (
-        "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int, "
-        "(SELECT count(*) FROM pg_stat_activity WHERE datname = current_database())"
-    )
-    allowed, in_use, _ = _query(url, sql)
-    detail = f"at most {budget} by one process of each worker and two of dispatch, {allowed} allowed, {in_use} open"
-    facts = {"budget": budget, "allowed": allowed, "open": in_use}
-    if budget <= allowed:
-        return CheckResult(check="connections", state="ok", detail=detail, facts=facts)
-    advice = "raise max_connections of the server; see docs/guides/operator.md, PostgreSQL connections"
-    return CheckResult(check="connections", state="warning", detail=detail, advice=advice, facts=facts)
-
-
-def _database_roles(url: str) -> CheckResult:
-    """Whether the kinds of workers can have roles of their own, and which roles are connected now."""
-    from adapters.postgres.schema.worker_roles import WORKER_ROLES
-
-    sql = (
-        "SELECT (SELECT count(*) FROM pg_roles WHERE rolname = ANY(%s)), "
-        "(SELECT string_agg(role || ' ' || sessions, ', ' ORDER BY role) FROM ("
-        "SELECT usename AS role, count(*) AS sessions FROM pg_stat_activity "
-        "WHERE datname = current_database() AND pid <> pg_backend_pid() GROUP BY usename) connected)"
-    )
-    existing, connected, _ = _query(url, sql, list(WORKER_ROLES))
-    detail = f"sessions: {connected or 'none but this'}"
-    if existing == len(WORKER_ROLES):
-        return CheckResult(check="database roles", state="ok", detail=detail)
-    return CheckResult(
-        check="database roles",
-        state="warning",
-        detail=f"{existing} of {len(WORKER_ROLES)} roles of workers exist, the others use the application's; {detail}",
-        advice=f"create {', '.join(WORKER_ROLES)}, run `gridproof migrate`, and "
-        "give each worker the address of its own (docs/guides/operator.md, Roles of workers)",
-    )
 
 
 def _clock(settings: Settings, url: str) -> str:
@@ -235,7 +195,7 @@ def _clock(settings: Settings, url: str) -> str:
     from application.operations.system_clock import ClockMismatch
 
     skew: timedelta
-    there, _ = _query(url, "SELECT clock_timestamp()")
+    there, _ = first_row(url, "SELECT clock_timestamp()")
     skew = datetime.now(UTC) - there  # noqa: TID251 - this is about the machine's own clock
     if abs(skew.total_seconds()) > MOST_SKEW_S:
         raise CheckFailed(
@@ -256,7 +216,7 @@ def _clock(settings: Settings, url: str) -> str:
 
 def _snapshots(settings: Settings, url: str) -> CheckResult:
     """Whether this process has the key for snapshots, and how many stored ones have a MAC."""
-    made, stored, _ = _query(url, "SELECT count(mac), count(*) FROM gridproof.demand_response_snapshots")
+    made, stored, _ = first_row(url, "SELECT count(mac), count(*) FROM gridproof.demand_response_snapshots")
     if snapshot_key(settings) is None:
         return CheckResult(
             check="snapshots",
@@ -266,18 +226,6 @@ def _snapshots(settings: Settings, url: str) -> CheckResult:
         )
     detail = f"{made} with a MAC, {stored - made} of an older release, which are not used"
     return CheckResult(check="snapshots", state="ok", detail=detail)
-
-
-def _query(url: str, sql: str, *parameters: Any) -> tuple[Any, ...]:
-    """The first row of the answer, and the duration of a second query in ms."""
-    from adapters.postgres.connection.session import open_session
-
-    with open_session(url, "gridproof doctor", connect_within_s=int(WITHIN_S)) as connection:
-        connection.execute(sql.encode(), parameters)
-        started = time.perf_counter()
-        row = connection.execute(sql.encode(), parameters).fetchone()
-        took_ms = (time.perf_counter() - started) * 1_000
-    return (*(row or ()), took_ms)
 
 
 def _migrations(settings: Settings) -> str:

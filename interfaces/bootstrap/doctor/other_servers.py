@@ -8,13 +8,13 @@ from datetime import datetime
 from socket import gethostname
 from typing import TYPE_CHECKING
 
+from application.ports.operations.heartbeats import SILENT_S
 from interfaces.bootstrap.clock import machine_time
 from interfaces.bootstrap.doctor.result import CheckResult, named_first
 from interfaces.bootstrap.health.process import certificates_of, heartbeats_of
 from interfaces.bootstrap.health.web_answer import ask_web
 from interfaces.bootstrap.servers import system_identity
 from interfaces.workers.loops.process_monitor import NEAR
-from interfaces.workers.schedule.heartbeat_monitor import SILENT_S
 
 if TYPE_CHECKING:
     from application.ports.operations.certificates import CertificateEnd

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from socket import gethostname
 from typing import TYPE_CHECKING
 
 import structlog
 
-from application.ports.operations.heartbeats import Process
 from application.ports.operations.unavailable import OperationsUnavailable
-from interfaces.bootstrap.connection_budget import connection_budget, show_budget
+from interfaces.bootstrap.connection_budget import budget_of_worker, show_budget
+from interfaces.bootstrap.health.admission import this_process
 from interfaces.bootstrap.health.readiness import (
     DISK_FULL_SHARE,
     CachedCheck,
@@ -28,7 +26,7 @@ from interfaces.workers.loops.cache_metrics import show_caches
 
 if TYPE_CHECKING:
     from application.ports.operations.certificates import Certificates
-    from application.ports.operations.heartbeats import Heartbeats
+    from application.ports.operations.heartbeats import Heartbeats, Process
     from interfaces.readiness import DependencyState
     from interfaces.workers.loops.probe_server import ProbeServer
     from interfaces.workers.schedule.heartbeat_monitor import HeartbeatMonitor
@@ -112,7 +110,7 @@ async def reporting(worker: str, stores: Stores, server: ProbeServer | None = No
     from interfaces.workers.loops.side_task import run_side_task
 
     settings, alerts = stores.settings, stores.alerts()
-    process = Process(worker, gethostname(), os.getpid())
+    process = this_process(worker)
     heartbeats = heartbeats_of(stores)
     probes = readiness_probes(stores) if worker == "web" else worker_probes(worker, stores)
     checks = [
@@ -161,10 +159,7 @@ def heartbeat_monitor(stores: Stores) -> HeartbeatMonitor:
     from interfaces.workers.schedule.heartbeat_monitor import HeartbeatMonitor
 
     def budget_of(worker: str) -> int:
-        try:
-            return sum(connection_budget(worker, stores.settings).values())
-        except KeyError:
-            return 0
+        return budget_of_worker(worker, stores.settings)
 
     return HeartbeatMonitor(heartbeats_of(stores), budget_of, stores.alerts(), stores.clock)
 
@@ -183,8 +178,8 @@ class ReportedDependencies:
         return self._states
 
     async def _read(self) -> None:
+        from application.ports.operations.heartbeats import SILENT_S
         from interfaces.readiness import DependencyState
-        from interfaces.workers.schedule.heartbeat_monitor import SILENT_S
 
         problems: dict[str, str | None] = {}
         for one in await asyncio.to_thread(self._heartbeats.listed):

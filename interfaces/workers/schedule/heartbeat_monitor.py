@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from application.operations.alert_switch import AlertSwitch
 from application.ports.clock import Clock
 from application.ports.operations.alerts import AlertRegistry, every_open_alert
-from application.ports.operations.heartbeats import ConnectionUse, Heartbeat, Heartbeats
+from application.ports.operations.heartbeats import SILENT_S, ConnectionUse, Heartbeat, Heartbeats
 from interfaces.workers.loops.periodic import PeriodicCheck
 
 SILENT, HELD, SHORT = "worker_silent", "turn_held_by_dead", "connections_short"
 CHECK_EVERY_S = 10.0
-SILENT_S = 60.0
-"""A process reports every ten seconds. All of these are wall seconds."""
+"""All of these are wall seconds."""
 FORGOTTEN_S = 86_400.0
 """A worker that nobody has started again for a day is not expected any more."""
 MOST_USED = 0.8

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from application.ports.operations.heartbeats import ConnectionUse, Process
-from interfaces.workers.schedule.heartbeat_monitor import FORGOTTEN_S, SILENT_S, HeartbeatMonitor
+from application.ports.operations.heartbeats import SILENT_S, ConnectionUse, Process
+from interfaces.workers.schedule.heartbeat_monitor import FORGOTTEN_S, HeartbeatMonitor
 from tests.fakes.clock import FakeClock
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.heartbeats import FakeHeartbeats

@@ -1,0 +1,88 @@
+"""A process begins only if its PostgreSQL connections fit beside those of the processes that run (ADR 0115)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from socket import gethostname
+from typing import TYPE_CHECKING
+
+import structlog
+
+from application.ports.operations.heartbeats import MISSED_BEAT_S, ConnectionRoom, Process
+from application.ports.operations.unavailable import OperationsUnavailable
+from interfaces.bootstrap.connection_budget import budget_of_worker
+
+if TYPE_CHECKING:
+    from interfaces.bootstrap.stores import Stores
+    from interfaces.settings.settings import Settings
+
+WITHIN_S = MISSED_BEAT_S + 5.0
+"""A process that was killed counts for MISSED_BEAT_S: the one that is started in its place waits so long."""
+_log = structlog.get_logger(__name__)
+
+
+class ConnectionBudgetTaken(OperationsUnavailable):
+    """The budgets of the processes that run and of this one are more than the server's `max_connections`."""
+
+
+def this_process(worker: str) -> Process:
+    return Process(worker, gethostname(), os.getpid())
+
+
+async def admit(worker: str, stores: Stores, stop: asyncio.Event, *, within_s: float = WITHIN_S) -> bool:
+    """Wait until this process fits. False if `stop` is set first.
+
+    Raises ConnectionBudgetTaken, or another OperationsUnavailable where PostgreSQL does not answer, after `within_s`.
+    """
+    from application.command_bus.retry import Pauses, Stopped, retry_while_unavailable
+
+    failure = OperationsUnavailable("PostgreSQL did not say in time which processes run")
+
+    def note(error: Exception) -> None:
+        nonlocal failure
+        if isinstance(error, OperationsUnavailable):
+            failure = error
+        _log.warning("this process waits for its connections", why=str(error))
+
+    try:
+        async with asyncio.timeout(within_s):
+            await retry_while_unavailable(
+                lambda: asyncio.to_thread(_admit_once, worker, stores),
+                stop=stop,
+                pauses=Pauses(0.5, 2.0),
+                on_retry=note,
+            )
+    except Stopped:
+        return False
+    except TimeoutError:
+        raise failure from None
+    return True
+
+
+def _admit_once(worker: str, stores: Stores) -> None:
+    from adapters.postgres.connection.budget import BUDGET
+    from adapters.postgres.operations.heartbeats import PostgresHeartbeats
+
+    settings = stores.settings
+    room = PostgresHeartbeats(stores.pool).admit(
+        this_process(worker),
+        backends=BUDGET.backends(),
+        budget_of=lambda one: budget_of_worker(one, settings),
+        reserved=reserved_connections(settings),
+    )
+    if not room.fits:
+        raise ConnectionBudgetTaken(refusal(worker, room))
+
+
+def reserved_connections(settings: Settings) -> int:
+    """For one command beside the workers: `gridproof doctor` must be able to say what is wrong."""
+    return budget_of_worker("cli", settings)
+
+
+def refusal(worker: str, room: ConnectionRoom) -> str:
+    return (
+        f"{worker} may open {room.wanted} connections, the processes that run {room.taken}, and the server allows "
+        f"them {room.most}: raise its max_connections by {room.taken + room.wanted - room.most} or more and restart "
+        "it, or run fewer processes; see docs/runbooks/connections_short.md"
+    )
