@@ -27,9 +27,9 @@ def authorities(value: str) -> Path:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=file)
     except ssl.SSLError:
-        raise ValueError(f"{file} holds no certificate; use a PEM file of certificate authorities") from None
+        raise ValueError(f"{value} holds no certificate; use a PEM file of certificate authorities") from None
     except OSError as error:
-        raise ValueError(f"{file} cannot be read ({error.strerror}); use a PEM file of authorities") from None
+        raise ValueError(f"{value} cannot be read ({error.strerror}); use a PEM file of authorities") from None
     return file
 
 
