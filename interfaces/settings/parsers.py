@@ -29,7 +29,9 @@ def authorities(value: str) -> Path:
     except ssl.SSLError:
         raise ValueError(f"{value} holds no certificate; use a PEM file of certificate authorities") from None
     except OSError as error:
-        raise ValueError(f"{value} cannot be read ({error.strerror}); use a PEM file of authorities") from None
+        raise ValueError(
+            f"{value} cannot be read ({error.strerror}); use a PEM file of authorities"
+        ) from None
     return file
 
 
