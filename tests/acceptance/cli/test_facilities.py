@@ -219,7 +219,7 @@ def test_an_unreadable_file_is_a_failure_and_a_missing_file_a_usage_error(termin
 def test_progress_goes_to_stderr_in_plain_lines(terminal: Terminal) -> None:
     result = terminal.run("facilities", "import", terminal.file(PORTFOLIO), "--json")
 
-    assert "facilities: 3 of 3" in result.stderr
+    assert "entries: 5 of 5" in result.stderr
     assert result.stdout.startswith("{")
 
 

