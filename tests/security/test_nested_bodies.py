@@ -18,7 +18,8 @@ BODIES = {
 @pytest.mark.parametrize("route", TAKE_A_BODY)
 def test_a_body_that_cannot_be_decoded_is_a_bad_request(route: str) -> None:
     method, _, path = route.partition(" ")
-    path = path.replace("{dr_event_id}", "0" * 32).replace("{dead_letter_id}", "0" * 32)
+    for name in ("dr_event_id", "dead_letter_id", "import_id"):
+        path = path.replace(f"{{{name}}}", "0" * 32)
     path = path.replace("{alert_id}", "1")
     edge = Edge()
     edge.commands.answer = accepting
