@@ -14,6 +14,8 @@ FOLDER = "uploads"
 ENDINGS = (".csv", ".parquet", ".xml")
 KEPT_S = 24 * 3_600.0
 """For how long a file that was not imported stays. Wall seconds."""
+ARRIVES_WITHIN_S = 120.0
+"""Longer than an upload may take: a file this young may be coming in through another web process."""
 _PART = ".part"
 
 
@@ -24,22 +26,22 @@ class UploadSpool:
         self._folder = data_dir / FOLDER
 
     def begin(self, upload_id: UUID, ending: str) -> SpooledUpload:
-        """Take a new file; those that nobody imported make room for it. Raises OSError."""
+        """Take a new file; those that nobody imported make room for it, but for young ones. Raises OSError."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.clear(keep=())
+        self.clear(keep=(), older_than_s=ARRIVES_WITHIN_S)
         return SpooledUpload(self.path(upload_id, ending))
 
     def path(self, upload_id: UUID, ending: str) -> Path:
         return self._folder / f"{upload_id}{ending}"
 
-    def clear(self, *, keep: Collection[UUID], older_than_s: float = 0.0) -> None:
-        """Delete the files of that age that belong to none of these uploads. Raises OSError."""
+    def clear(self, *, keep: Collection[UUID], older_than_s: float) -> None:
+        """Delete the files of that age, and of the future, that belong to none of these uploads. Raises OSError."""
         if not self._folder.is_dir():
             return
         kept = {str(one) for one in keep}
         for path in self._folder.iterdir():
             age_s = time.time() - path.stat().st_mtime
-            if path.name.partition(".")[0] not in kept and age_s >= older_than_s:
+            if path.name.partition(".")[0] not in kept and not 0.0 <= age_s < older_than_s:
                 path.unlink(missing_ok=True)
 
 
@@ -70,6 +72,8 @@ class SpooledUpload:
 
     def close(self) -> None:
         """Idempotent."""
-        self._file.close()
-        if not self._is_whole:
-            self._part.unlink(missing_ok=True)
+        try:
+            self._file.close()
+        finally:
+            if not self._is_whole:
+                self._part.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ import re
 import secrets
 import signal
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -109,12 +109,14 @@ class MeterLogins:
         return self._state().ports.get("mqtt")
 
     def _put(self, logins: Mapping[str, str]) -> None:
-        _store(self._folder, logins)
+        """The server first: what is stored last is known to be in force, so a change that failed can be repeated."""
         ours = self._state().passwords
         if ours.keys() >= set(SERVER_USERS):  # else it never ran, and writes them at its next start
             _write_users(self._folder, ours, logins)
             for pid in running_in(self._folder, PROGRAM):
-                os.kill(pid, signal.SIGHUP)
+                with suppress(ProcessLookupError):  # it ended meanwhile, and reads the file when it starts
+                    os.kill(pid, signal.SIGHUP)
+        _store(self._folder, logins)
 
     def _state(self) -> ServerState:
         return msgspec.json.decode(self._servers.read_bytes(), type=ServerState)

@@ -17,6 +17,7 @@ import structlog
 
 from application.operations.host_logins import carry_out_login
 from application.ports.operations.host_tasks import CheckHistory, HostTask, ImportHistory, LoginWork
+from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.bootstrap import (
     embedded_meter_logins,
     host_tasks,
@@ -108,8 +109,7 @@ class HostWorker:
         waits: list[HostTask] = []
         for task in tasks.open_tasks():
             if isinstance(task.work, LoginWork):
-                self._change_login(stores, users, task, task.work)
-                is_changed = True
+                is_changed |= self._change_login(stores, users, task, task.work)
             else:
                 waits.append(task)
         now = time.monotonic()
@@ -118,18 +118,39 @@ class HostWorker:
                 mqtt_port=None if users is None else users.mqtt_port(),
                 meter_logins=None if users is None else users.facility_ids(),
             )
-            tasks.forget(KEPT_FOR)
-            self._spool.clear(keep=_uploads(waits), older_than_s=KEPT_S)
             self._shown_at = now
+            tasks.forget(KEPT_FOR)
+            self._clear_spool(waits)
         self._work_on_history(stores, waits)
+
+    def _clear_spool(self, waits: Sequence[HostTask]) -> None:
+        try:
+            self._spool.clear(keep=_uploads(waits), older_than_s=KEPT_S)
+        except OSError as error:
+            log.warning("old uploads are not deleted", why=str(error))
 
     def _change_login(
         self, stores: Stores, users: MeterLoginUsers | None, task: HostTask, work: LoginWork
-    ) -> None:
+    ) -> bool:
+        """Whether it was carried out. One that cannot be delays no other task.
+
+        Raises OperationsUnavailable.
+        """
         tasks = host_tasks(stores)
-        carry_out_login(
-            task, work, users=users, acts=stores.act_log(), clock=stores.decision_clock, tasks=tasks
-        )
+        try:
+            carry_out_login(
+                task, work, users=users, acts=stores.act_log(), clock=stores.decision_clock, tasks=tasks
+            )
+        except OperationsUnavailable:
+            raise
+        except Exception:
+            log.exception("the login of a meter is not changed", facility_id=work.facility_id)
+            if task.attempts + 1 >= MOST_ATTEMPTS:
+                problem = (
+                    f"it failed {MOST_ATTEMPTS} times: the log of `gridproof up` says why; then try again"
+                )
+                tasks.end(task.task_id, problem=problem)
+            return False
         ended = tasks.find(task.task_id)
         log.info(
             "meter login",
@@ -137,6 +158,7 @@ class HostWorker:
             by=task.requested_by,
             state=None if ended is None else ended.state,
         )
+        return True
 
     def _work_on_history(self, stores: Stores, waits: Sequence[HostTask]) -> None:
         if self._child is not None:
@@ -146,9 +168,8 @@ class HostWorker:
                 self._child.process.kill()
                 self._child.process.wait()
                 problem = f"it took longer than {HISTORY_WITHIN_S:g} s; use `gridproof telemetry import` on the machine"
-                for task in waits:
-                    host_tasks(stores).end(task.task_id, problem=problem)
-                waits = ()
+                host_tasks(stores).end(self._child.task_id, problem=problem)
+                waits = [one for one in waits if one.task_id != self._child.task_id]
             self._child = None
         for task in waits[:1]:
             self._begin(stores, task)

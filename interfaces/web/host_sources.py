@@ -21,6 +21,9 @@ class HostSources:
     """Of a meter's login."""
 
     def running(self) -> HostState | None:
-        """What the host said last; None where it does not run. Raises OperationsUnavailable."""
+        """What the host said last; None where it does not run, or said it in the future of a clock that was put right.
+
+        Raises OperationsUnavailable.
+        """
         state = self.tasks.state()
-        return state if state is not None and state.age_s <= ANSWERS_WITHIN_S else None
+        return state if state is not None and abs(state.age_s) <= ANSWERS_WITHIN_S else None

@@ -26,7 +26,7 @@ SELECT task_id, work::text, requested_by, trace_id, state, attempts, phase, done
 FROM gridproof.host_tasks
 """
 _FIND = f"{_TASKS} WHERE task_id = %s"
-_NEWEST = f"{_TASKS} WHERE kind = ANY(%s) ORDER BY requested_at DESC, task_id LIMIT 1"
+_NEWEST = f"{_TASKS} WHERE kind = ANY(%s) ORDER BY ended_at IS NULL DESC, requested_at DESC LIMIT 1"
 _OPEN = f"{_TASKS} WHERE ended_at IS NULL ORDER BY requested_at, task_id LIMIT 100"
 _STATE = """
 SELECT extract(epoch FROM clock_timestamp() - seen_at)::float8, mqtt_port, meter_logins FROM gridproof.host_state

@@ -105,7 +105,7 @@ class HostTasks(Protocol):
     def find(self, task_id: UUID) -> HostTask | None: ...
 
     def newest_history(self) -> HostTask | None:
-        """The one of HISTORY_KINDS that was asked for last."""
+        """The one of HISTORY_KINDS that is open, or was asked for last."""
         ...
 
     def open_tasks(self) -> Sequence[HostTask]:

@@ -43,6 +43,7 @@ MOST_ROWS = 5_000_000
 def host_task(task_id: UUID) -> None:
     """Check, import or take back a file of past readings, as the page asked."""
     from application.history_import.taking_back import TakeBackRefused
+    from application.ports.event_store.event_store import NewerTopicRefused
     from application.ports.history_import import ReadingsFileError
     from application.ports.telemetry.store import ReadingsRefused
     from application.ports.telemetry.stored_meters import RemovalNotSupported
@@ -56,11 +57,13 @@ def host_task(task_id: UUID) -> None:
             raise click.ClickException(f"no open task {task_id}")
         try:
             result = _done(stores, tasks, task)
-        except (ReadingsRefused, RemovalNotSupported, TakeBackRefused) as error:
+        except (ReadingsRefused, RemovalNotSupported, TakeBackRefused, NewerTopicRefused) as error:
             problem = str(error)
         except ReadingsFileError as error:
             problem = _of_file(task, error.line, error.problem)
         tasks.end(task_id, result=_written(result), problem=problem)
+        if isinstance(task.work, ImportHistory) and problem is None:
+            _spool_path(stores, task.work.file).unlink(missing_ok=True)
     click.echo(f"{task_id}: {problem or 'done'}")
 
 
@@ -137,9 +140,8 @@ def _read(
 def _spooled(stores: Stores, file: UploadedFile) -> Path:
     """The uploaded file as it was uploaded. Raises UnreadableFile."""
     from application.ports.history_import import UnreadableFile
-    from interfaces.upload_spool import UploadSpool
 
-    path = UploadSpool(stores.settings.data_dir).path(file.upload_id, Path(file.name).suffix.lower())
+    path = _spool_path(stores, file)
     try:
         with path.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
@@ -149,6 +151,12 @@ def _spooled(stores: Stores, file: UploadedFile) -> Path:
     if digest != file.sha256:
         raise UnreadableFile(path, None, "is another one than was uploaded; upload it again")
     return path
+
+
+def _spool_path(stores: Stores, file: UploadedFile) -> Path:
+    from interfaces.upload_spool import UploadSpool
+
+    return UploadSpool(stores.settings.data_dir).path(file.upload_id, Path(file.name).suffix.lower())
 
 
 def _taken_back(stores: Stores, context: CommandContext, work: TakeBackHistory) -> TaskResult:

@@ -42,11 +42,12 @@ export function upload(path, file, told) {
     for (const [name, value] of Object.entries(headersOf({ "Content-Type": "application/octet-stream" }))) sending.setRequestHeader(name, value);
     sending.upload.onprogress = ({ loaded, total }) => told(total ? loaded / total : 0);
     sending.onerror = () => fail(silence(new TypeError("the connection failed")));
-    sending.onload = async () => {
+    const answered = async () => {
       const answer = new Response(sending.responseText, { status: sending.status, headers: { "Content-Type": sending.getResponseHeader("Content-Type") || "" } });
-      if (answer.ok) done(await answer.json());
-      else fail(await problemOf(answer));
+      if (!answer.ok) throw await problemOf(answer);
+      return answer.json();
     };
+    sending.onload = () => answered().then(done, fail);
     sending.send(file);
   });
 }

@@ -53,7 +53,7 @@ class FakeHostTasks:
 
     def newest_history(self) -> HostTask | None:
         found = [one for one in self.tasks.values() if isinstance(one.work, _HISTORY)]
-        return found[-1] if found else None
+        return next((one for one in found if one.is_open), found[-1] if found else None)
 
     def open_tasks(self) -> Sequence[HostTask]:
         return [one for one in self.tasks.values() if one.is_open][:100]

@@ -45,7 +45,7 @@ UPLOAD_WITHIN_S = 55.0
 """Less than any body may take, so that the reason can be said."""
 WRITTEN_AT_ONCE = 1_000_000
 COMMAND = "`gridproof telemetry import FILE`"
-_NAME = re.compile(r"^[^\x00-\x1f/\\]+\.(csv|parquet|xml)$")
+_NAME = re.compile(r"^[^\x00-\x1f/\\]+\.([cC][sS][vV]|[pP][aA][rR][qQ][uU][eE][tT]|[xX][mM][lL])$")
 _FACILITY_ID = re.compile(r"^[a-z0-9][a-z0-9_-]{0,62}$")
 FileName = Annotated[
     str,
@@ -152,7 +152,7 @@ class HistoryController(Controller):
         self, request: ApiRequest, web: Web, name: FileName, facility_id: FacilityId = None
     ) -> HistoryTaskDocument:
         """The body is the file: CSV, Parquet or Green Button XML, 64,000,000 bytes at most, in 55 s. One at a time."""
-        host, ending = _host(web), PurePath(name).suffix
+        host, ending = _host(web), PurePath(name).suffix.lower()
         if not _NAME.fullmatch(name):
             raise Problem(
                 "invalid-request", f"name: a file name that ends in {', '.join(ENDINGS)} is expected"
@@ -164,11 +164,17 @@ class HistoryController(Controller):
         async with web.upload_lock:
             await asyncio.to_thread(_check_is_free, host)
             upload_id = uuid4()
-            upload = await asyncio.to_thread(host.spool.begin, upload_id, ending)
             try:
-                digest = await _received(request, upload)
-            finally:
-                upload.close()
+                upload = await asyncio.to_thread(host.spool.begin, upload_id, ending)
+                try:
+                    digest = await _received(request, upload)
+                finally:
+                    upload.close()
+            except OSError as error:
+                problem = (
+                    f"the file cannot be kept here ({error.strerror}): look at the disk of the data folder"
+                )
+                raise Problem("unavailable", f"{problem}, or use {COMMAND}") from error
             file = UploadedFile(
                 upload_id=upload_id, name=name, size=upload.size, sha256=digest, facility_id=facility_id
             )

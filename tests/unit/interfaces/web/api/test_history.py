@@ -1,6 +1,8 @@
 """Past readings over HTTP: a file is uploaded, checked and imported by the host, and taken back, by admins alone."""
 
 import hashlib
+import os
+import time
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID, uuid4
@@ -10,7 +12,7 @@ import pytest
 
 from application.ports.operations.host_tasks import CheckHistory, ImportHistory, TakeBackHistory
 from application.ports.telemetry.imported_history import ImportSpan, NewImport
-from interfaces.upload_spool import UploadSpool
+from interfaces.upload_spool import ARRIVES_WITHIN_S, UploadSpool
 from interfaces.web.api.administration import history
 from interfaces.web.host_sources import ANSWERS_WITHIN_S, HostSources
 from tests.fakes.clock import FakeClock
@@ -132,8 +134,21 @@ def test_one_file_at_a_time_is_worked_on_and_what_nobody_imports_makes_room(
     refused = problem_of(beside_host.upload(b"other"))
     assert (refused["status"], beside_host.spooled()) == (409, [CSV])
     beside_host.tasks.end(first, problem="no")
-    assert beside_host.upload(b"other").status_code == 202
-    assert beside_host.spooled() == [b"other"]
+    [left] = beside_host.folder.iterdir()
+    another = UUID(beside_host.upload(b"other").json()["task_id"])
+    assert sorted(beside_host.spooled()) == sorted([CSV, b"other"]), (
+        "one this young may belong to another process"
+    )
+    beside_host.tasks.end(another, problem="no")
+    for path, age_s in ((left, ARRIVES_WITHIN_S + 1), (_other(beside_host, left), -3_600)):
+        os.utime(path, (time.time() - age_s,) * 2)
+    assert beside_host.upload(b"third").status_code == 202
+    assert beside_host.spooled() == [b"third"], "an old one, and one of a clock that was put right"
+
+
+def _other(beside_host: EdgeBesideHost, left: Path) -> Path:
+    [path] = (one for one in beside_host.folder.iterdir() if one != left)
+    return path
 
 
 def test_a_file_that_is_too_large_leaves_nothing(
