@@ -73,7 +73,7 @@ class OtlpSpans:
 
     def is_sampled(self, trace_id: str) -> bool:
         try:
-            return len(trace_id) == TRACE_ID_DIGITS and int(trace_id[-RANDOM_BITS // 4 :], 16) < self._below
+            return len(trace_id) == TRACE_ID_DIGITS and int(trace_id, 16) % (1 << RANDOM_BITS) < self._below
         except ValueError:  # of a message that somebody else wrote
             return False
 

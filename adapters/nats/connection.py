@@ -91,7 +91,8 @@ class ServerWithoutTls(Error):
 
 class _Client(Client):
     """The library connects without TLS where the server does not ask for it, whatever the scheme of the address says:
-    whoever is between them could take the login (ADR 0111)."""
+    whoever is between them could take the login (ADR 0111). It also takes other servers' addresses from what comes
+    before TLS; those that come after it count."""
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
         server = self._current_server
@@ -99,6 +100,7 @@ class _Client(Client):
             if not (info.get("tls_required") or info.get("tls_available")):
                 raise ServerWithoutTls(f"{server.uri.hostname}:{server.uri.port}")
             info["tls_required"] = True
+            info.pop("connect_urls", None)
         await super()._process_info(info, initial_connection)
 
     async def _process_connect_init(self) -> None:

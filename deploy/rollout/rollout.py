@@ -36,11 +36,14 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 DONE, NOT_ROLLED_BACK, WRONG_USAGE, LIMIT_EXCEEDED = 0, 1, 2, 3
 ANSWER_WITHIN_S = 10.0
+COMMAND_WITHIN_S = 900.0
+"""For one command of the plan: a connection that hangs must not keep what was replaced from being judged."""
 UNANSWERED_QUERIES = 3
 """After so many in a row nothing can be judged any more."""
 SHORTEST_WINDOW_S = 5
@@ -95,9 +98,20 @@ def read_plan(path: Path) -> list[Process]:
         found = [Process(**one) for one in json.loads(path.read_text(encoding="utf-8"))["processes"]]
     except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: {error}; its form is in `rollout.py --help`") from error
+    for one in found:
+        if not (_is_command(one.replace) and _is_command(one.roll_back)):
+            raise ValueError(f"{path}: `replace` and `roll_back` of {one.name} are lists of words")
+        if one.ready is not None and not str(one.ready).startswith(("http://", "https://")):
+            raise ValueError(
+                f"{path}: `ready` of {one.name} is an address that begins with http:// or https://"
+            )
     if not found or len({one.name for one in found}) != len(found):
         raise ValueError(f"{path}: name at least one process, each once")
     return found
+
+
+def _is_command(given: object) -> bool:
+    return isinstance(given, list) and bool(given) and all(isinstance(word, str) for word in given)
 
 
 # ------------------------------------------------------------------------------------------------- Prometheus
@@ -126,7 +140,7 @@ def _query(prometheus: str, query: str) -> float:
         with urllib.request.urlopen(address, timeout=ANSWER_WITHIN_S) as answer:  # noqa: S310 - as the operator says
             result: list[dict[str, Any]] = json.loads(answer.read(MOST_BYTES))["data"]["result"]
             return float(result[0]["value"][1]) if result else math.nan
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+    except (OSError, HTTPException, ValueError, KeyError, IndexError, TypeError) as error:
         raise PrometheusUnavailable(f"{prometheus}: {error}") from error
 
 
@@ -197,8 +211,8 @@ def roll_back(replaced: list[Process], limits: Limits) -> int:
 
 
 def run(command: list[str]) -> None:
-    """Raises CalledProcessError or OSError."""
-    subprocess.run(command, check=True)
+    """Raises OSError or SubprocessError, also for one that does not end."""
+    subprocess.run(command, check=True, timeout=COMMAND_WITHIN_S)
 
 
 def wait_until_ready(process: Process, within_s: float) -> None:
@@ -209,7 +223,7 @@ def wait_until_ready(process: Process, within_s: float) -> None:
         try:
             with urllib.request.urlopen(process.ready, timeout=ANSWER_WITHIN_S):  # noqa: S310 - as the plan says
                 return
-        except OSError as error:  # also a status of 4xx or 5xx
+        except (OSError, HTTPException) as error:  # also a status of 4xx or 5xx
             why = error
         if time.monotonic() > deadline:
             raise LimitExceeded(f"not ready within {within_s:g} s ({process.ready}: {why})")

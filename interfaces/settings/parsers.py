@@ -24,6 +24,8 @@ def path(value: str) -> Path:
 def authorities(value: str) -> Path:
     """A PEM file of certificate authorities, which can be read. Absolute: other processes get it too."""
     file = Path(value).expanduser().absolute()
+    if file.exists() and not file.is_file():  # a pipe would be waited for
+        raise ValueError(f"{value} is no file; use a PEM file of authorities")
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=file)
     except ssl.SSLError:

@@ -79,7 +79,7 @@ class Settings:
     """Full backups that are kept, with those that build on them; there is one a week."""
     backup_wal_s: int = _setting(parse.whole_number(1, 86_400), 60)
     """Wall seconds after which the log is archived at the latest: what a lost disk takes with it."""
-    nats_url: str | None = _setting(parse.url("nats", "tls", several=True), None, secret=True)
+    nats_url: str | None = _setting(parse.url("nats", "tls", several=True, alike=True), None, secret=True)
     """Servers of one cluster, with commas. tls:// gives a login to none that speaks no TLS."""
     nats_replicas: int | None = _setting(parse.whole_number(1, 5), None)
     """Of each JetStream stream; None: those of an existing stream stay, a new one has one."""

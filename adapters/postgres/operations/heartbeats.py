@@ -26,9 +26,10 @@ _LIST = """
 SELECT worker, host, pid, extract(epoch FROM clock_timestamp() - seen_at)::float8, backends, dependencies
 FROM gridproof.process_heartbeats ORDER BY worker, host, pid
 """
-_FORGET = (
-    "DELETE FROM gridproof.process_heartbeats WHERE seen_at < clock_timestamp() - make_interval(secs => %s)"
-)
+_FORGET = """
+DELETE FROM gridproof.process_heartbeats
+WHERE seen_at < clock_timestamp() - make_interval(secs => %s) OR seen_at > clock_timestamp() + interval '1 minute'
+"""
 _LOCKS = """
 SELECT pid, count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = ANY(%s) GROUP BY pid
 """
@@ -41,9 +42,12 @@ FROM pg_stat_activity
 """
 _ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(%s)"
 ADMISSION = "connection-budget"
+ANSWERS_WITHIN_S = 5.0
+_BRIEFLY = f"SET LOCAL lock_timeout = '{ANSWERS_WITHIN_S:g}s';"
+"""One that holds the lock may have vanished: it is asked for again."""
 _OTHERS = """
 SELECT worker, extract(epoch FROM clock_timestamp() - seen_at)::float8,
-    EXISTS (SELECT FROM pg_stat_activity WHERE pid = ANY(backends))
+    EXISTS (SELECT FROM pg_stat_activity WHERE pid = ANY(backends) AND datname = current_database())
 FROM gridproof.process_heartbeats WHERE (worker, host, pid) <> (%s, %s, %s)
 """
 
@@ -63,7 +67,7 @@ class PostgresHeartbeats:
     def admit(
         self, process: Process, *, backends: Collection[int], budget_of: Callable[[str], int], reserved: int
     ) -> ConnectionRoom:
-        with transaction(self._pool) as connection:
+        with transaction(self._pool, begin_with=_BRIEFLY, within_s=ANSWERS_WITHIN_S) as connection:
             connection.execute(_ONE_AT_A_TIME, (lock_key(ADMISSION),))
             others = connection.execute(_OTHERS, tuple(process)).fetchall()
             [use] = connection.execute(_USE).fetchall()

@@ -106,6 +106,8 @@ def migrate(
         if applied and not alone:
             _check_older_processes(connection, due, app_role)
         for name, sql in due:
+            if applied and not alone:  # those before it may have taken long
+                _check_older_processes(connection, [(name, sql)], app_role)
             _apply(connection, name, sql, app_role)
         with connection.transaction():
             grant_to_worker_roles(connection, app_role)

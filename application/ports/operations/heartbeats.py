@@ -55,8 +55,11 @@ SILENT_S = 60.0
 
 
 def is_running(age_s: float, *, has_sessions: bool) -> bool:
-    """Whether the budget of a process counts, `age_s` after its last heartbeat."""
-    return age_s < (SILENT_S if has_sessions else MISSED_BEAT_S)
+    """Whether the budget of a process counts, `age_s` after its last heartbeat.
+
+    A heartbeat of the future is of a clock that was put right since.
+    """
+    return -MISSED_BEAT_S < age_s < (SILENT_S if has_sessions else MISSED_BEAT_S)
 
 
 class Heartbeats(Protocol):

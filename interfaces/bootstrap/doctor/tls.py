@@ -28,6 +28,7 @@ _URLS = (
     "alert_webhook_url",
     "alert_escalation_webhook_url",
     "alert_smtp_url",
+    "otlp_url",
 )
 _ADVICE = "see docs/guides/production.md, TLS on every link"
 

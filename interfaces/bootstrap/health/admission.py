@@ -31,22 +31,25 @@ def this_process(worker: str) -> Process:
 
 
 async def admit(worker: str, stores: Stores, stop: asyncio.Event, *, within_s: float = WITHIN_S) -> bool:
-    """Wait until this process fits. False if `stop` is set first.
+    """Wait until this process fits, as long as PostgreSQL does not answer. False if `stop` is set first.
 
-    Raises ConnectionBudgetTaken, or another OperationsUnavailable where PostgreSQL does not answer, after `within_s`.
+    Raises ConnectionBudgetTaken after `within_s` of answers that it does not.
     """
     from application.command_bus.retry import Pauses, Stopped, retry_while_unavailable
 
-    failure = OperationsUnavailable("PostgreSQL did not say in time which processes run")
+    failure: Exception = OperationsUnavailable("PostgreSQL did not say in time which processes run")
 
     def note(error: Exception) -> None:
         nonlocal failure
-        if isinstance(error, OperationsUnavailable):
-            failure = error
+        failure = error
+        if not isinstance(
+            error, ConnectionBudgetTaken
+        ):  # a failover may take longer, and says nothing of a place
+            limit.reschedule(asyncio.get_running_loop().time() + within_s)
         _log.warning("this process waits for its connections", why=str(error))
 
     try:
-        async with asyncio.timeout(within_s):
+        async with asyncio.timeout(within_s) as limit:
             await retry_while_unavailable(
                 lambda: asyncio.to_thread(_admit_once, worker, stores),
                 stop=stop,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from application.operations.alert_switch import AlertSwitch
 from application.ports.clock import Clock
 from application.ports.operations.alerts import AlertRegistry, every_open_alert
-from application.ports.operations.heartbeats import SILENT_S, ConnectionUse, Heartbeat, Heartbeats
+from application.ports.operations.heartbeats import SILENT_S, ConnectionUse, Heartbeat, Heartbeats, is_running
 from interfaces.workers.loops.periodic import PeriodicCheck
 
 SILENT, HELD, SHORT = "worker_silent", "turn_held_by_dead", "connections_short"
@@ -67,7 +67,8 @@ class HeartbeatMonitor:
             await self._turn(SILENT, silent_workers(found))
         await self._turn(HELD, await asyncio.to_thread(self._held_by, dead, live))
         use = await asyncio.to_thread(self.heartbeats.connection_use)
-        short = connections_short(use, sum(self.budget_of(one.process.worker) for one in live))
+        running = [one for one in live if is_running(one.age_s, has_sessions=False)]
+        short = connections_short(use, sum(self.budget_of(one.process.worker) for one in running))
         await self._turn(SHORT, {} if short is None else {DATABASE: short})
 
     def _held_by(self, dead: Sequence[Heartbeat], live: Iterable[Heartbeat]) -> dict[str, str]:

@@ -119,6 +119,14 @@ def test_a_silent_process_counts_while_the_server_keeps_a_session_for_it(beating
     assert beating.admit(OTHER, most=1)
 
 
+def test_a_heartbeat_of_a_clock_that_was_put_right_takes_no_place_and_is_forgotten(beating: Beating) -> None:
+    assert beating.admit(RELAY, beating.session, most=1)
+    beating.pass_time(-3_600.0)
+    assert beating.admit(OTHER, most=1)
+    beating.heartbeats.forget(older_than_s=86_400.0)
+    assert [one.process for one in beating.heartbeats.listed()] == [OTHER]
+
+
 def test_of_processes_that_begin_at_once_no_more_are_admitted_than_fit(database: Database) -> None:
     with (
         ConnectionPool[Any](database.app_dsn, min_size=1, max_size=8) as pool,

@@ -58,7 +58,11 @@ class FakeHeartbeats:
         ]
 
     def forget(self, *, older_than_s: float) -> None:
-        old = [process for process, (seen_s, *_) in self._seen.items() if self.now_s - seen_s > older_than_s]
+        old = [
+            process
+            for process, (seen_s, *_) in self._seen.items()
+            if not -60.0 <= self.now_s - seen_s <= older_than_s
+        ]
         for process in old:
             del self._seen[process]
 

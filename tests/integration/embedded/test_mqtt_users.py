@@ -15,7 +15,7 @@ from gmqtt import Client
 from gmqtt.mqtt.constants import MQTTv311
 from nats.aio.msg import Msg
 
-from adapters.embedded import EmbeddedServers
+from adapters.embedded import EmbeddedServers, meter_logins
 from adapters.embedded.meter_logins import MeterLogins, NoEmbeddedBroker
 from adapters.mqtt import packets
 from application.ports.access.meter_logins import MeterLoginRefused
@@ -237,3 +237,22 @@ def _wait_until_it_may_log_in(url: str) -> None:
     while not asyncio.run(_may_log_in(url)):
         assert time.monotonic() < deadline_s, "the login is still refused"
         time.sleep(0.02)
+
+
+def test_a_revocation_that_failed_at_the_broker_can_be_repeated(
+    servers: EmbeddedServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is stored is in force: a login that the broker still accepts is not counted as revoked."""
+    logins = MeterLogins(servers.data_dir)
+    logins.create("fac-010")
+
+    def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(meter_logins, "_write_users", full)
+        with pytest.raises(OSError, match="no space"):
+            logins.revoke("fac-010")
+    assert "fac-010" in logins.facility_ids()
+    logins.revoke("fac-010")
+    assert "fac-010" not in logins.facility_ids()

@@ -1,15 +1,18 @@
 """Connections to NATS over TLS: client certificates, and servers that speak none."""
 
 import asyncio
+import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import pytest
 from nats.errors import NoServersError
 
 from adapters.embedded import EmbeddedServers, binaries
 from adapters.embedded.loopback import free_port
-from adapters.nats.connection import connect
+from adapters.nats.connection import _Client, connect
 from tests.integration.tls.links import running
 from tests.tls_certificates import Authority
 
@@ -37,6 +40,20 @@ def test_a_server_without_tls_gets_no_login_at_a_tls_address() -> None:
         return bytes(received)
 
     assert b"secret" not in asyncio.run(scenario())
+
+
+def test_servers_that_are_named_before_tls_begins_are_not_used() -> None:
+    """Whoever is between them could name one of his own."""
+
+    async def scenario() -> list[str]:
+        client = _Client()
+        client._current_server = SimpleNamespace(uri=urlsplit("tls://a:4222"))  # type: ignore[assignment]
+        client._setup_server_pool(["tls://a:4222"])
+        info = json.loads(INFO.removeprefix(b"INFO ")) | {"tls_required": True, "connect_urls": ["evil:4222"]}
+        await client._process_info(info, initial_connection=True)
+        return [server.uri.netloc for server in client._server_pool]
+
+    assert asyncio.run(scenario()) == ["a:4222"]
 
 
 def test_the_embedded_server_is_refused_at_a_tls_address(nats_server: EmbeddedServers) -> None:

@@ -68,7 +68,7 @@ def test_the_share_of_traces_is_the_ratio_also_of_ids_made_from_uuids(ratio: flo
     assert share == pytest.approx(ratio, abs=0.03)
 
 
-@pytest.mark.parametrize("trace_id", ["", "no id", "z" * 32])
+@pytest.mark.parametrize("trace_id", ["", "no id", "z" * 32, "z" * 18 + "0" * 14])
 def test_an_id_that_is_none_is_not_sampled(trace_id: str) -> None:
     with closing(spans_to("http://127.0.0.1:9")) as spans:
         assert not spans.is_sampled(trace_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+import socket
 import subprocess
 import sys
 import threading
@@ -125,7 +126,17 @@ def test_a_process_that_prometheus_says_nothing_of_is_not_good() -> None:
         SCRIPT["watch"]("http://127.0.0.1:1", "", limits)
 
 
-@pytest.mark.parametrize("content", ["", "{}", '{"processes": []}', '{"processes": [{"nam": 1}]}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{}",
+        '{"processes": []}',
+        '{"processes": [{"nam": 1}]}',
+        '{"processes": [{"name": "a", "replace": "ssh a", "roll_back": ["b"]}]}',
+        '{"processes": [{"name": "a", "replace": ["b"], "roll_back": ["b"], "ready": "host/ready"}]}',
+    ],
+)
 def test_a_plan_that_cannot_be_read_is_wrong_usage(tmp_path: Path, content: str) -> None:
     plan = tmp_path / "plan.json"
     plan.write_text(content)
@@ -138,6 +149,26 @@ def test_a_plan_that_cannot_be_read_is_wrong_usage(tmp_path: Path, content: str)
     )
     assert refused.returncode == 2
     assert "plan.json" in refused.stderr
+
+
+def test_an_answer_that_is_no_http_is_not_ready() -> None:
+    """As of a port that speaks TLS: what was replaced is rolled back."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.sendall(b"\x15\x03\x01\x00\x02\x02\x16\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/ready"
+        process = SCRIPT["Process"](name="web", replace=["a"], roll_back=["b"], ready=address)
+        with pytest.raises(SCRIPT["LimitExceeded"], match="not ready within"):
+            SCRIPT["wait_until_ready"](process, 0.2)
 
 
 def test_the_job_for_helm_runs_the_script_with_options_that_it_has() -> None:

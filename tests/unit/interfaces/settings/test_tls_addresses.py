@@ -1,5 +1,6 @@
 """What GRIDPROOF_TLS_CA_FILE adds to the addresses of servers."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,18 @@ def test_the_first_address_of_a_list_carries_the_authorities_for_all(file: Path)
         completed(file, "nats_url", "tls://a:4222,tls://b:4222")
         == f"tls://a:4222?ca_file={file},tls://b:4222"
     )
+
+
+def test_addresses_of_nats_are_all_with_tls_or_none() -> None:
+    """Otherwise the login went in clear to the one without."""
+    with pytest.raises(SettingsError, match="NATS_URL"):
+        read_settings({"GRIDPROOF_NATS_URL": "tls://app:pw@a:4222,nats://app:pw@b:4222"})
+
+
+def test_a_pipe_is_no_file_of_authorities(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SettingsError, match="is no file"):
+        read_settings({"GRIDPROOF_TLS_CA_FILE": str(tmp_path / "pipe")})
 
 
 @pytest.mark.parametrize("url", ["nats://127.0.0.1:4222"])
