@@ -17,11 +17,11 @@ The plan is JSON. `instance` is the label of the process in Prometheus; without 
         "name": "web-1",
         "instance": "10.0.0.5:8081",
         "ready": "http://10.0.0.5:8080/ready",
-        "replace": ["ssh", "host-1", "systemctl start gridproof-web@0.2 && systemctl stop gridproof-web@0.1"],
-        "roll_back": ["ssh", "host-1", "systemctl start gridproof-web@0.1 && systemctl stop gridproof-web@0.2"]
+        "replace": ["ssh", "host-1", "/usr/local/bin/gridproof-release web-1 0.2"],
+        "roll_back": ["ssh", "host-1", "/usr/local/bin/gridproof-release web-1 0.1"]
     }]}
 
-It needs the standard library only.
+The commands are yours: the units of deploy/systemd run one release on a host. This needs the standard library only.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- if and .root.Values.autoscaling.enabled (hasKey $process "maxReplicas") }}{{ $process.maxReplicas }}{{ else }}{{ $process.replicas }}{{ end }}
 {{- end }}
 
-{{/* Refuses values with which all processes could open more sessions than PostgreSQL allows (ADR 0088, ADR 0113).
+{{/* Refuses values with which all processes could open more sessions than PostgreSQL allows (ADR 0088, ADR 0115).
      A rollout has one more of each for a while; one command of a person runs beside them. */}}
 {{- define "gridproof.checkConnections" -}}
 {{- $about := .Files.Get "files/processes.yaml" | fromYaml -}}

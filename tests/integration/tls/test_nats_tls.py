@@ -47,6 +47,7 @@ def test_servers_that_are_named_before_tls_begins_are_not_used() -> None:
 
     async def scenario() -> list[str]:
         client = _Client()
+        client.options["dont_randomize"] = True
         client._current_server = SimpleNamespace(uri=urlsplit("tls://a:4222"))  # type: ignore[assignment]
         client._setup_server_pool(["tls://a:4222"])
         info = json.loads(INFO.removeprefix(b"INFO ")) | {"tls_required": True, "connect_urls": ["evil:4222"]}

@@ -24,7 +24,7 @@ def named(**addresses: str) -> str:
         ("database_url", DATABASE, "sslmode=prefer"),
         ("database_url", f"{DATABASE}?sslmode=require", "sslmode=require"),
         ("nats_url", "nats://app:secret@nats-1:4222", "nats: without TLS"),
-        ("nats_url", "tls://app:secret@nats-1:4222,nats://app:secret@nats-2:4222", "nats: without TLS"),
+        ("nats_url", "nats://app:secret@nats-1:4222,nats://app:secret@nats-2:4222", "nats: without TLS"),
         ("mqtt_url", "mqtt://broker:1883", "mqtt: without TLS"),
         ("redis_url", "redis://:secret@cache-1:6379", "redis: without TLS"),
         ("redis_url", "rediss://:secret@cache-1:6379?ssl_cert_reqs=none", "ssl_cert_reqs"),
