@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import zip_longest
 from pathlib import Path
-from typing import NamedTuple
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
 
 import psycopg
 import structlog
@@ -24,6 +24,8 @@ CONNECT_S = 5.0
 DEFAULT_PORTS = {"https": 443, "mqtts": 8883, "rediss": 6379, "smtps": 465}
 """The schemes whose servers begin with TLS. Of STARTTLS it is not read."""
 _POSTGRESQL, _NATS = frozenset({"postgresql", "postgres"}), frozenset({"nats", "tls"})
+_CLIENT_FILES = ("sslcert", "cert_file", "ssl_certfile")
+"""Of libpq, of our addresses of NATS, and of redis-py."""
 _SSL_REQUEST = struct.pack("!ii", 8, 80_877_103)
 _MAX_INFO = 32_768
 _AT_ONCE = 8
@@ -46,10 +48,12 @@ class _TlsServer(NamedTuple):
 
 class FileAndServerCertificates:
     """`files` and `urls` by the name of their setting; a list of addresses has commas. A URL of another scheme is
-    passed over, and so is a server that speaks no TLS."""
+    passed over, and so is a server that speaks no TLS. The files of client certificates that a URL names count too."""
 
     def __init__(self, files: Mapping[str, Path], urls: Mapping[str, str]) -> None:
         self._files = dict(files)
+        for name, url in urls.items():
+            self._files |= _client_files(name, url)
         self._urls = dict(urls)
 
     def ends(self) -> list[CertificateEnd]:
@@ -70,9 +74,17 @@ class FileAndServerCertificates:
             yield from filter(None, threads.map(_end_of, servers))
 
 
+def _client_files(name: str, url: str) -> dict[str, Path]:
+    """Setting and parameter -> the file of a client certificate."""
+    if _is_postgresql(url):
+        given = {key: str(value) for key, value in _conninfo(url).items()}
+    else:
+        given = dict(parse_qsl(url.partition(",")[0].partition("?")[2]))
+    return {f"{name} {key}": Path(given[key]) for key in _CLIENT_FILES if key in given}
+
+
 def _servers(name: str, url: str) -> Iterator[_TlsServer]:
-    scheme = url.partition(":")[0]
-    if scheme in _POSTGRESQL or "://" not in url:
+    if _is_postgresql(url):
         yield from _postgresql_servers(name, url)
         return
     for one in url.split(","):
@@ -88,16 +100,25 @@ def _servers(name: str, url: str) -> Iterator[_TlsServer]:
 
 def _postgresql_servers(name: str, url: str) -> Iterator[_TlsServer]:
     """The hosts of an address of libpq, but those of sockets, and of sessions that want no TLS."""
-    try:
-        known = conninfo_to_dict(url)
-    except psycopg.ProgrammingError:
-        return
+    known = _conninfo(url)
     hosts, ports = (str(known.get(key) or "").split(",") for key in ("host", "port"))
     if known.get("sslmode") == "disable":
         return
     for host, port in zip_longest(hosts, ports, fillvalue=ports[0]):
         if host and not host.startswith("/"):
             yield _TlsServer(name, host, int(port or 5432), _after_ssl_request)
+
+
+def _is_postgresql(url: str) -> bool:
+    return url.partition(":")[0] in _POSTGRESQL or "://" not in url
+
+
+def _conninfo(url: str) -> dict[str, Any]:
+    """The parameters of an address of libpq; none of one that is wrong."""
+    try:
+        return conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        return {}
 
 
 def _end_of(server: _TlsServer) -> CertificateEnd | None:

@@ -1,10 +1,12 @@
 """Spans to a collector of OpenTelemetry: OTLP over HTTP, in batches, from a thread of its own and a bounded queue."""
 
 import logging
+import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 
 import structlog
 from opentelemetry.exporter.otlp.proto.http import Compression
@@ -24,7 +26,12 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 from prometheus_client import Counter
+from requests import RequestException, Response, Session
+from requests.adapters import HTTPAdapter
+from requests.exceptions import ConnectionError as NotConnected
+from requests.exceptions import SSLError
 
+from adapters.tls import connection_problem, plain_hint
 from application.command_bus.spans import Span
 
 QUEUE, BATCH = 4_096, 512
@@ -47,16 +54,23 @@ _log = structlog.get_logger("tracing")
 class OtlpSpans:
     """SpanRecorder. While the collector is away, spans are dropped, and nothing waits for it.
 
-    `url` is the collector's base address; `now` the time on the wall; `ratio` the share of traces that are recorded.
+    `url` is the collector's base address; `now` the time on the wall; `ratio` the share of traces that are recorded;
+    `tls` what an https collector is verified by, beside the authorities of the library; None: these alone.
     """
 
     def __init__(
-        self, url: str, *, resource: dict[str, str], ratio: float, now: Callable[[], datetime]
+        self,
+        url: str,
+        *,
+        resource: dict[str, str],
+        ratio: float,
+        now: Callable[[], datetime],
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # `_Collector` says it once
         self._now = now
         self._below = int(ratio * (1 << RANDOM_BITS))
-        self._collector = _Collector(url)
+        self._collector = _Collector(url, tls)
         self._processor = BatchSpanProcessor(
             self._collector,
             max_queue_size=QUEUE,
@@ -100,6 +114,11 @@ class OtlpSpans:
         started.end(end_time=max(span.started_ns, span.ended_ns))
         ENDED.inc()
 
+    @property
+    def why_not(self) -> str:
+        """What the collector answered last, or why it could not be reached."""
+        return self._collector.said
+
     def close(self, within_s: float = LEAVE_WITHIN_S) -> None:
         """Send what waits, for so many wall seconds at most."""
         self._collector.leave(within_s)
@@ -121,14 +140,41 @@ class _GivenIds(IdGenerator):
         return int(self.given.ids[1])
 
 
+class _Link(HTTPAdapter):
+    """Connections to the collector; notes how the last request ended."""
+
+    def __init__(self, tls: ssl.SSLContext | None) -> None:
+        self._tls = tls
+        self.said = "it did not answer in time"
+        super().__init__()
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options, ssl_context=self._tls)
+
+    def send(self, *arguments: Any, **options: Any) -> Response:
+        try:
+            response = super().send(*arguments, **options)
+        except RequestException as error:
+            self.said = connection_problem(error)
+            if isinstance(error, NotConnected) and not isinstance(error, SSLError):
+                self.said += f"; {plain_hint('https')}"
+            raise
+        self.said = f"{response.status_code} {response.reason}"
+        return response
+
+
 class _Collector(SpanExporter):
     """Sends batches, and logs when the collector begins and ceases to take them."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, tls: ssl.SSLContext | None) -> None:
+        self._link, session = _Link(tls), Session()
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, self._link)
         self._exporter = OTLPSpanExporter(
             endpoint=f"{url.rstrip('/')}/v1/traces",
             timeout=TIMEOUT_S,
             compression=Compression.Gzip,
+            session=session,
         )
         self._takes_spans = True
         self._until_s: float | None = None
@@ -144,11 +190,16 @@ class _Collector(SpanExporter):
             self._log_change(took=took)
         return result
 
+    @property
+    def said(self) -> str:
+        return self._link.said
+
     def _log_change(self, *, took: bool) -> None:
         if took and not self._takes_spans:
             _log.info("the collector takes spans again")
         if not took and self._takes_spans:
-            _log.warning("the collector takes no spans; they are dropped", see="GRIDPROOF_OTLP_URL")
+            problem = "the collector takes no spans; they are dropped"
+            _log.warning(problem, why=self.said, see="GRIDPROOF_OTLP_URL")
         self._takes_spans = took
 
     def leave(self, within_s: float) -> None:

@@ -93,7 +93,9 @@ class _QuietServer(ThreadingHTTPServer):
 
 
 @contextmanager
-def span_sink(*, port: int = 0, answer: threading.Event | None = None) -> Iterator[SpanSink]:
+def span_sink(
+    *, port: int = 0, answer: threading.Event | None = None, status: int = 200
+) -> Iterator[SpanSink]:
     """A receiver in this process. It answers nothing before `answer` is set."""
     sink = SpanSink()
 
@@ -107,7 +109,7 @@ def span_sink(*, port: int = 0, answer: threading.Event | None = None) -> Iterat
                 answer.wait()
             sink.take(gzip.decompress(body) if self.headers.get("content-encoding") == "gzip" else body)
             document = ExportTraceServiceResponse().SerializeToString()
-            self.send_response(200)
+            self.send_response(status)
             self.send_header("content-type", "application/x-protobuf")
             self.send_header("content-length", str(len(document)))
             self.end_headers()

@@ -88,6 +88,7 @@ class Authority:
                 serialization.NoEncryption(),
             )
         )
+        files.key.chmod(0o600)
         return files
 
     def _builder(

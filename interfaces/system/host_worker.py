@@ -69,26 +69,28 @@ class HostWorker:
         self._shown_at: float | None = None
         self._stop = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = threading.Thread(target=self._run, name="host tasks", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
+        self._loop = loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, args=(loop,), name="host tasks", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Idempotent. What is not done is open: the next start does it."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._stop.set)
-        if self._thread.is_alive():
+        if self._thread is not None:
             self._thread.join(_STOP_WITHIN_S)
         if self._child is not None:
             self._child.process.terminate()
             self._child = None
 
-    def _run(self) -> None:
-        asyncio.run(self._rounds())
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(self._rounds())
 
     async def _rounds(self) -> None:
-        self._loop = asyncio.get_running_loop()
         # Whatever goes wrong, the system runs on, and the next round tries again.
         check = PeriodicCheck("host tasks", self._one_round, EVERY_S, retry_s=RETRY_S, also=(Exception,))
         try:

@@ -87,6 +87,7 @@ def recording_spans(worker: str, settings: Settings) -> Iterator[None]:
     from adapters.tracing import OtlpSpans
     from application.command_bus.spans import TRACING
     from interfaces.bootstrap.clock import machine_time
+    from interfaces.bootstrap.tls import http_tls
 
     resource = {
         "service.namespace": "gridproof",
@@ -94,7 +95,13 @@ def recording_spans(worker: str, settings: Settings) -> Iterator[None]:
         "service.version": version("gridproof"),
         "service.instance.id": f"{gethostname()}:{os.getpid()}",
     }
-    spans = OtlpSpans(settings.otlp_url, resource=resource, ratio=settings.otlp_ratio, now=machine_time)
+    spans = OtlpSpans(
+        settings.otlp_url,
+        resource=resource,
+        ratio=settings.otlp_ratio,
+        now=machine_time,
+        tls=http_tls(settings),
+    )
     TRACING.recorder = spans
     try:
         yield

@@ -31,7 +31,7 @@ from interfaces.web.app import create_app
 from tests.acceptance.cli.terminal import Terminal
 from tests.servers import Database
 
-WITHIN_S = 120.0
+WITHIN_S = 240.0
 FIRST = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=40)
 DAY = 96
 

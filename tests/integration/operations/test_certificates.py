@@ -156,6 +156,24 @@ def test_the_end_is_read_from_files_and_what_cannot_be_read_is_left_out(tmp_path
     assert days_left(found.ends_at) == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.parametrize(
+    ("url", "parameter"),
+    [
+        ("postgresql://app@/gridproof?host=/run&sslcert=FILE&sslkey=k", "sslcert"),
+        ("host=/run user=app sslcert=FILE", "sslcert"),
+        ("tls://127.0.0.1:9?cert_file=FILE&key_file=k,tls://127.0.0.1:10", "cert_file"),
+        ("rediss://127.0.0.1:9/0?ssl_certfile=FILE", "ssl_certfile"),
+    ],
+)
+def test_the_end_of_a_client_certificate_in_an_address_is_read(
+    url: str, parameter: str, tmp_path: Path
+) -> None:
+    file = Authority(tmp_path).client("app").certificate
+    [found] = FileAndServerCertificates({}, {"the_url": url.replace("FILE", str(file))}).ends()
+    assert found.name == f"the_url {parameter}"
+    assert days_left(found.ends_at) == pytest.approx(1, abs=0.1)
+
+
 def test_a_certificate_that_ends_soon_is_an_alert_until_it_is_renewed(tmp_path: Path) -> None:
     authority, alerts = Authority(tmp_path), FakeAlertRegistry()
     file = authority.server(valid_for=13 * DAY).certificate

@@ -27,7 +27,9 @@ from adapters.embedded import binaries
 from adapters.embedded.loopback import free_port
 from adapters.embedded.unprivileged import prefix
 from adapters.smtp import SmtpAlertChannel
+from adapters.tracing import SENT, OtlpSpans
 from adapters.weather import HttpWeatherSource
+from application.command_bus.spans import Span
 from application.facility.portfolio_entries import ZoneEntry
 from application.operations.alert_delivery import message_of
 from application.ports.callback import CallbackFailed
@@ -47,6 +49,7 @@ from tests.influxdb_server import influxdb_server
 from tests.mail_server import mail_server
 from tests.s3_server import running_s3
 from tests.sample_values import THIS_MACHINE
+from tests.span_collector import span_sink
 from tests.tls_certificates import Authority
 from tests.tls_front import WITHIN_S, loop_thread, tls_front
 
@@ -118,8 +121,9 @@ def _checked(name: str) -> Callable[[Settings], None]:
 
 
 @contextmanager
-def postgresql(folder: Path, authority: Authority) -> Iterator[int]:
-    """Debian's PostgreSQL (the embedded one is built without TLS), which takes connections with TLS only."""
+def postgresql(folder: Path, authority: Authority, *, wants_certificates: bool = False) -> Iterator[int]:
+    """Debian's PostgreSQL (the embedded one is built without TLS), which takes connections with TLS only, and with
+    `wants_certificates` only those whose certificate names their role."""
     port, files = free_port(), authority.server()
     program = debian_command_path("postgres", os.environ)
     home = folder / "postgresql"
@@ -138,13 +142,19 @@ def postgresql(folder: Path, authority: Authority) -> Iterator[int]:
     ]
     initdb += [f"--pwfile={password}", "--no-sync"]
     subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, cwd=home)
-    (data / "pg_hba.conf").write_text("hostssl all all 127.0.0.1/32 scram-sha-256\n")
-    for file in files:
-        copied = data / f"server{file.suffix}"
+    method = "cert" if wants_certificates else "scram-sha-256"
+    (data / "pg_hba.conf").write_text(f"hostssl all all 127.0.0.1/32 {method}\n")
+    for name, file in {
+        "server.pem": files.certificate,
+        "server.key": files.key,
+        "ca.pem": authority.file,
+    }.items():
+        copied = data / name
         shutil.copy(file, copied)
         copied.chmod(0o600)
         os.chown(copied, data.stat().st_uid, data.stat().st_gid)
-    shown = {"ssl": "on", "ssl_cert_file": "server.pem", "ssl_key_file": "server.key", "fsync": "off", "port": port,
+    shown = {"ssl": "on", "ssl_cert_file": "server.pem", "ssl_key_file": "server.key", "ssl_ca_file": "ca.pem",
+             "fsync": "off", "port": port,
              "listen_addresses": "127.0.0.1", "unix_socket_directories": ""}  # fmt: skip
     options = [word for name, value in shown.items() for word in ("-c", f"{name}={value}")]
     server: list[str | Path] = [*as_user, program, "-D", data, *options]
@@ -180,7 +190,7 @@ def _nats_server(folder: Path, authority: Authority) -> Iterator[tuple[int, int]
 
 
 @contextmanager
-def cache(folder: Path, authority: Authority) -> Iterator[int]:
+def cache(folder: Path, authority: Authority, *, wants_certificates: bool = False) -> Iterator[int]:
     """Debian's Redis: the Valkey of the wheel is built without TLS."""
     files, port = authority.server(), free_port()
     program = debian_command_path("redis-server", os.environ)
@@ -197,7 +207,8 @@ def cache(folder: Path, authority: Authority) -> Iterator[int]:
         "--dir",
         folder,
     ]
-    command += ["--tls-cert-file", files.certificate, "--tls-key-file", files.key, "--tls-auth-clients", "no"]
+    command += ["--tls-cert-file", files.certificate, "--tls-key-file", files.key, "--tls-auth-clients"]
+    command += ["yes" if wants_certificates else "no"]
     command += ["--tls-ca-cert-file", authority.file, "--requirepass", PASSWORD]
     with running(command, port, log=folder / "redis.log"):
         yield port
@@ -250,6 +261,13 @@ def s3(folder: Path, authority: Authority) -> Iterator[int]:
 def smtps(folder: Path, authority: Authority) -> Iterator[int]:
     with mail_server(tls=authority.server().context()) as server:
         yield server.port
+
+
+@contextmanager
+def collector(folder: Path, authority: Authority) -> Iterator[int]:
+    """Takes spans."""
+    with span_sink() as sink, tls_front(urlsplit(sink.url).port or 0, authority.server()) as port:
+        yield port
 
 
 @contextmanager
@@ -329,6 +347,21 @@ def _send_mail(settings: Settings) -> None:
     asyncio.run(channel.deliver(message_of("raised", [alert], sent_at=NOW)))
 
 
+def _send_span(settings: Settings) -> None:
+    spans = OtlpSpans(
+        str(settings.otlp_url),
+        resource={"service.name": "tests", "service.instance.id": "1"},
+        ratio=1.0,
+        now=lambda: NOW,
+        tls=http_tls(settings),
+    )
+    sent = SENT._value.get()
+    spans.record(Span("command", "0af7651916cd43dd8448eb211c80319c", f"{1:016x}", None, "internal", 0, 1, {}))
+    spans.close(WITHIN_S)
+    if SENT._value.get() == sent:
+        raise ConnectionError(spans.why_not)
+
+
 LINKS = {
     "PostgreSQL": Link(
         postgresql,
@@ -398,6 +431,14 @@ LINKS = {
         {
             "GRIDPROOF_ARCHIVE_S3_ENDPOINT": "SCHEME://HOST:PORT",
         },
+        secure="https",
+        plain="http",
+        says="https://",
+    ),
+    "collector of traces": Link(
+        collector,
+        _send_span,
+        {"GRIDPROOF_OTLP_URL": "SCHEME://HOST:PORT"},
         secure="https",
         plain="http",
         says="https://",

@@ -9,6 +9,7 @@ from time import monotonic, process_time, sleep
 from uuid import UUID, uuid5
 
 import pytest
+from structlog.testing import capture_logs
 
 from adapters.tracing import BATCH, ENDED, QUEUE, SENT, OtlpSpans
 from application.command_bus.bus import CommandBus
@@ -89,6 +90,17 @@ def test_while_the_collector_hangs_work_goes_on_and_the_oldest_spans_are_dropped
         received = {int(one.span_id, 16) for one in sink.spans}
     assert last in received
     assert len(received) <= QUEUE + 2 * BATCH
+
+
+def test_the_log_says_once_what_a_collector_that_refuses_spans_answered() -> None:
+    with span_sink(status=403) as sink, capture_logs() as logged:
+        spans = spans_to(sink.url)
+        for number in range(2):
+            spans.record(span(number + 1))
+            assert spans._processor.force_flush()
+        spans.close(WITHIN_S)
+    [line] = logged
+    assert (line["log_level"], line["why"], line["see"]) == ("warning", "403 Forbidden", "GRIDPROOF_OTLP_URL")
 
 
 def test_a_collector_that_comes_back_receives_spans_again() -> None:

@@ -28,9 +28,9 @@ function useTask(first) {
     let isGone = false;
     let pauseMs = LOOK_MS;
     const look = async () => {
-      const found = await get(`${PATH}/tasks/${task.task_id}`, { anew: true }).catch(() => task);
+      const found = await get(`${PATH}/tasks/${task.task_id}`, { anew: true }).catch((problem) => (problem.mayPass ? task : null));
       if (isGone) return;
-      setTask(found);
+      if (found) setTask(found);
       if (isOpen(found)) timer = setTimeout(look, (pauseMs = Math.min(pauseMs * 1.1, LOOK_MOST_MS)));
       else refetch(PATH);
     };

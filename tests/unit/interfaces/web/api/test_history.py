@@ -28,7 +28,7 @@ CHECKED = msgspec.Raw(b'{"checked":{"rows":1,"facilities":1,"listed":[],"counts"
 
 
 class EdgeBesideHost:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **others: Any) -> None:
         self.tasks = FakeHostTasks()
         self.tasks.show_state(mqtt_port=None, meter_logins=None)
         store = FakeTelemetryStore()
@@ -37,7 +37,7 @@ class EdgeBesideHost:
         host = HostSources(
             tasks=self.tasks, imports=self.imports, spool=UploadSpool(folder), draw_password=cast("Any", None)
         )
-        self.edge = Edge(others={"host": host})
+        self.edge = Edge(others={"host": host, **others})
         self.admin = self.edge.key("admin")
 
     def upload(self, content: Any = CSV, **query: str) -> Any:
@@ -125,6 +125,12 @@ def test_imports_are_listed_and_one_is_taken_back_with_a_reason(beside_host: Edg
     [task] = beside_host.tasks.tasks.values()
     assert task.work == TakeBackHistory(import_id=import_id, reason="another year")
     assert beside_host.send("POST", f"/imports/{uuid4()}/take-back", {"reason": "x"}).status_code == 404
+
+
+def test_no_import_is_taken_back_while_a_process_may_run_that_cannot_read_the_act(tmp_path: Path) -> None:
+    beside_host = EdgeBesideHost(tmp_path, writes_newer_topics=lambda: False)
+    refused = beside_host.send("POST", f"/imports/{uuid4()}/take-back", {"reason": "another year"})
+    assert (refused.status_code, beside_host.tasks.tasks) == (503, {})
 
 
 def test_one_file_at_a_time_is_worked_on_and_what_nobody_imports_makes_room(
