@@ -12,7 +12,7 @@ from rich.console import Console
 
 from interfaces.cli.console.printing import print_json_line
 from interfaces.demo.facility_roles import MIN_FACILITIES
-from interfaces.demo.options import DEFAULT_SPEED, DemoOptions
+from interfaces.demo.options import DEFAULT_SPEED, OF_SERVERS, DemoOptions
 
 if TYPE_CHECKING:
     from interfaces.demo.document import DemoDocument
@@ -59,7 +59,8 @@ Examples:
 @click.option("--shed-factor", type=click.FloatRange(0, 1), default=1.0, hidden=True)
 @click.option("--without-meters", is_flag=True, hidden=True)
 @click.option("--failpoint", "failpoints", default=DemoOptions().failpoints, multiple=True, hidden=True)
-@click.option("--database-of-settings", is_flag=True, hidden=True)
+@click.option("--servers-of-settings", is_flag=True, hidden=True)
+@click.option("--meters-mqtt-url", hidden=True)
 def demo(
     *,
     facilities: int,
@@ -72,7 +73,8 @@ def demo(
     shed_factor: float,
     without_meters: bool,
     failpoints: tuple[str, ...],
-    database_of_settings: bool,
+    servers_of_settings: bool,
+    meters_mqtt_url: str | None,
 ) -> None:
     """Run one DR event from its notification to its settlement, on real servers.
 
@@ -93,8 +95,8 @@ def demo(
         shed_factor=shed_factor,
         without_meters=without_meters,
         failpoints=failpoints,
-        database_url=settings.database_url if database_of_settings else None,
-        migration_database_url=settings.migration_database_url if database_of_settings else None,
+        servers={name: getattr(settings, name) for name in OF_SERVERS} if servers_of_settings else {},
+        meters_mqtt_url=meters_mqtt_url,
         otlp_url=settings.otlp_url,
         worker_metrics_bind=settings.worker_metrics_bind,
         http_metrics_bind=settings.http_metrics_bind,

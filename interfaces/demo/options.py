@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -13,6 +14,7 @@ STEP_S = 900
 TARGET_SHARE = 0.7
 """The target as a share of what the requested facilities declare that they can shed."""
 DEFAULT_SPEED = 90.0
+OF_SERVERS = ("database_url", "migration_database_url", "nats_url", "mqtt_url", "redis_url", "tls_ca_file")
 
 
 class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,9 +29,10 @@ class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
     """For tests: scales what the simulated zones shed."""
     without_meters: bool = False
     """For tests: no telemetry, neither history nor live."""
-    database_url: str | None = None
-    """For tests: an empty database to use instead of the embedded PostgreSQL."""
-    migration_database_url: str | None = None
+    servers: dict[str, Any] = {}
+    """For tests: settings of OF_SERVERS, of empty servers to use instead of embedded ones."""
+    meters_mqtt_url: str | None = None
+    """For tests: where the simulated meters publish."""
     otlp_url: str | None = None
     """A collector of OpenTelemetry, which gets the spans."""
     worker_metrics_bind: str | None = None

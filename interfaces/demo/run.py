@@ -115,11 +115,10 @@ class Demo:
             allow_private_callbacks=True,
             bms_networks="127.0.0.0/8",
             log_level="info",
-            database_url=self._options.database_url,
-            migration_database_url=self._options.migration_database_url,
             otlp_url=self._options.otlp_url,
             worker_metrics_bind=self._options.worker_metrics_bind,
             http_metrics_bind=self._options.http_metrics_bind,
+            **self._options.servers,
         )
         try:
             with RunningSystem(settings, program=self._options.program) as system:
@@ -152,11 +151,14 @@ class Demo:
             in_time = scenario.follow(dr_event_id, ends_at)
             resettled = None
             if self._options.resettle and in_time:
-                self._correct_readings(stores, setup.roles, ends_at, system.meters_mqtt_url)
+                self._correct_readings(stores, setup.roles, ends_at, self._meters_mqtt_url(system))
                 resettled = scenario.wait_for_resettlement(dr_event_id)
             return self._check(
                 stores, setup.roles, UUID(dr_event_id), addresses, in_time=in_time, resettled=resettled
             )
+
+    def _meters_mqtt_url(self, system: RunningSystem) -> str:
+        return self._options.meters_mqtt_url or system.meters_mqtt_url
 
     def _correct_readings(
         self, stores: Stores, roles: FacilityRoles, ends_at: datetime, mqtt_url: str
@@ -218,7 +220,7 @@ class Demo:
         """Start the accelerated clock, the workers and the simulated world."""
         weather_bind = f"127.0.0.1:{_free_port()}"
         clock = ClockSpec(epoch=EPOCH, started_at=clock_of(system.settings).now(), speed=self._options.speed)
-        spec = self._world(clock, system.meters_mqtt_url, setup, weather_bind)
+        spec = self._world(clock, self._meters_mqtt_url(system), setup, weather_bind)
         system.start_workers(
             replace(
                 system.settings,

@@ -16,6 +16,7 @@ REGISTRY: dict[str, str] = {
     "capacity-run": "tests.bench.capacity.benchmark:capacity_run",
     "command": "tests.bench.event_store.command:command",
     "dispatch": "tests.bench.dispatch.benchmark:dispatch",
+    "dispatch-traced": "tests.bench.dispatch.benchmark:dispatch_traced",
     "forecast": "tests.bench.forecast.benchmark:forecast",
     "ingest": "tests.bench.ingest.benchmark:ingest",
     "ingest-mosquitto": "tests.bench.ingest.benchmark:ingest_mosquitto",

@@ -53,7 +53,7 @@ def test_a_failover_during_an_active_dr_event_does_not_change_the_outcome(tmp_pa
 
         run = run_demo_with_listener(
             *KILLED,
-            "--database-of-settings",
+            "--servers-of-settings",
             data_dir=tmp_path / "data",
             heard=heard,
             settings={

@@ -85,7 +85,7 @@ def test_losing_the_primary_in_each_phase_does_not_change_the_outcome(
     data = folder / f"demo {what}".replace(" ", "-")
     outages = Outages(cluster, data, what)
     run = run_demo_with_listener(
-        *("--facilities", "5", "--speed", str(SPEED), "--database-of-settings"),
+        *("--facilities", "5", "--speed", str(SPEED), "--servers-of-settings"),
         data_dir=data,
         heard=outages.heard,
         longest_s=LONGEST_S,

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import math
 import os
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID
 
 import psycopg
@@ -27,13 +30,71 @@ from tests.bench.dispatch.dispatch_setup import ANSWER_S, CONTEXT, NOTICE, ZONES
 from tests.bench.dispatch.setup import bench_queue, bench_settings, stores_at
 from tests.bench.environment import BenchEnvironment
 from tests.bench.figures import Figure, figure
+from tests.span_collector import collector
 
 FACILITIES, CALLS_AT_ONCE = 500, 100
 PATIENCE_S = 180.0
+NOBODY = "http://127.0.0.1:9"
 
 
 def dispatch(env: BenchEnvironment) -> Iterator[Figure]:
     """Seconds of the commit phase, compared with bare aiohttp and the theory."""
+    run = _run(env)
+    theory = math.ceil(run.calls / run.at_once) * ANSWER_S
+    details: dict[str, float | str] = {
+        "calls": run.calls,
+        "at_once": run.at_once,
+        "theory_s": theory,
+        **_named(run.cpu_s),
+        "floor": "the same commits by bare aiohttp from one process, encoded before, answers unread",
+    }
+    yield figure(
+        "dispatch, commit phase",
+        unit="s",
+        ours=run.took_s,
+        floor=run.floor_s,
+        lower_is_better=True,
+        details=details,
+    )
+
+
+def dispatch_traced(env: BenchEnvironment) -> Iterator[Figure]:
+    """Processor seconds of relay and dispatch in the commit phase: with spans to a collector, and to one that is away,
+    compared with a run before and one after without spans."""
+    before = _run(env)
+    with tempfile.TemporaryDirectory(prefix="gridproof-bench-") as folder, collector(Path(folder)) as sink:
+        traced = _run(env, otlp_url=sink.url)
+        spans = len(sink.spans)
+    away = _run(env, otlp_url=NOBODY)
+    after = _run(env)
+    floor = (sum(before.cpu_s.values()) + sum(after.cpu_s.values())) / 2
+    about = {
+        "calls": traced.calls,
+        "without_s": round(before.took_s, 2),
+        "without_again_s": round(after.took_s, 2),
+    }
+    for name, run, sent in (("to a collector", traced, spans), ("collector away", away, 0)):
+        yield figure(
+            f"dispatch with spans, {name}",
+            unit="CPU s",
+            ours=sum(run.cpu_s.values()),
+            floor=floor,
+            lower_is_better=True,
+            details={**about, **_named(run.cpu_s), "took_s": round(run.took_s, 2), "spans": sent},
+        )
+
+
+class CommitPhase(NamedTuple):
+    """One run. Wall seconds of ours and of the floor, and processor seconds by kind of worker."""
+
+    calls: int
+    at_once: int
+    took_s: float
+    floor_s: float
+    cpu_s: dict[str, float]
+
+
+def _run(env: BenchEnvironment, otlp_url: str | None = None) -> CommitPhase:
     count = env.sized(FACILITIES, least=2)
     at_once = min(CALLS_AT_ONCE, count)
     calls = count * ZONES
@@ -44,24 +105,20 @@ def dispatch(env: BenchEnvironment) -> Iterator[Figure]:
         entries = stack.enter_context(served(count))
         floor = bare_seconds(entries, at_once=at_once)
         env.report(f"dispatch: bare aiohttp took {floor:.2f} s")
-        settings = bench_settings(database.app_url, nats_url, calls_at_once=at_once)
+        settings = replace(
+            bench_settings(database.app_url, nats_url, calls_at_once=at_once), otlp_url=otlp_url
+        )
         log = stack.enter_context(psycopg.connect(database.owner_url, autocommit=True))
         now = datetime.now(UTC)
         dr_event_ids = accepted(settings, entries, now)
         workers = stack.enter_context(running(settings))
         stores = stack.enter_context(closing(stores_at(settings, now + NOTICE)))
-        ours, cpu_s = _commit_phase(stores, log, workers, dr_event_ids=dr_event_ids, count=count)
-    theory = math.ceil(calls / at_once) * ANSWER_S
-    details: dict[str, float | str] = {
-        "calls": calls,
-        "at_once": at_once,
-        "theory_s": theory,
-        **{f"{name}_cpu_s": round(seconds, 2) for name, seconds in cpu_s.items()},
-        "floor": "the same commits by bare aiohttp from one process, encoded before, answers unread",
-    }
-    yield figure(
-        "dispatch, commit phase", unit="s", ours=ours, floor=floor, lower_is_better=True, details=details
-    )
+        took, cpu_s = _commit_phase(stores, log, workers, dr_event_ids=dr_event_ids, count=count)
+    return CommitPhase(calls, at_once, took, floor, cpu_s)
+
+
+def _named(cpu_s: Mapping[str, float]) -> dict[str, float | str]:
+    return {f"{name}_cpu_s": round(seconds, 2) for name, seconds in cpu_s.items()}
 
 
 def _commit_phase(

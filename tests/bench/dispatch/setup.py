@@ -52,6 +52,7 @@ def run_bench_worker(name: str, settings: Settings) -> None:
 def run_bench_dispatch(settings: Settings) -> None:
     """Run a dispatch worker."""
     from interfaces.bootstrap.dispatch import run_dispatch
+    from interfaces.bootstrap.health.process import recording_spans
     from interfaces.bootstrap.processes import run_until_stopped
     from interfaces.logs import configure_logs
 
@@ -60,7 +61,8 @@ def run_bench_dispatch(settings: Settings) -> None:
     async def run(stores: Stores, stop: asyncio.Event) -> None:
         await run_dispatch(stores, stop)
 
-    uvloop.run(run_until_stopped(run, settings))
+    with recording_spans("dispatch", settings):
+        uvloop.run(run_until_stopped(run, settings))
 
 
 def stores_at(settings: Settings, moment: datetime) -> Stores:

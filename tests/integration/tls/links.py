@@ -154,7 +154,7 @@ def postgresql(folder: Path, authority: Authority, *, wants_certificates: bool =
         copied.chmod(0o600)
         os.chown(copied, data.stat().st_uid, data.stat().st_gid)
     shown = {"ssl": "on", "ssl_cert_file": "server.pem", "ssl_key_file": "server.key", "ssl_ca_file": "ca.pem",
-             "fsync": "off", "port": port,
+             "fsync": "off", "port": port, "max_connections": "300",
              "listen_addresses": "127.0.0.1", "unix_socket_directories": ""}  # fmt: skip
     options = [word for name, value in shown.items() for word in ("-c", f"{name}={value}")]
     server: list[str | Path] = [*as_user, program, "-D", data, *options]
@@ -164,18 +164,18 @@ def postgresql(folder: Path, authority: Authority, *, wants_certificates: bool =
 
 @contextmanager
 def nats(folder: Path, authority: Authority) -> Iterator[int]:
-    with _nats_server(folder, authority) as (port, _):
+    with nats_server(folder, authority) as (port, _):
         yield port
 
 
 @contextmanager
 def nats_mqtt(folder: Path, authority: Authority) -> Iterator[int]:
-    with _nats_server(folder, authority) as (_, port):
+    with nats_server(folder, authority) as (_, port):
         yield port
 
 
 @contextmanager
-def _nats_server(folder: Path, authority: Authority) -> Iterator[tuple[int, int]]:
+def nats_server(folder: Path, authority: Authority) -> Iterator[tuple[int, int]]:
     """Its ports for clients and for MQTT, with one user."""
     files, port, mqtt = authority.server(), free_port(), free_port()
     tls = f'tls {{ cert_file: "{files.certificate}", key_file: "{files.key}" }}'
