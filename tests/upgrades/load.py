@@ -41,6 +41,8 @@ WHERE r.ts BETWEEN %s AND %s GROUP BY 1, 2
 class Load:
     """People who read, and a utility that notifies, until the end of the block; meters publish by themselves."""
 
+    began_at: datetime
+    """By the system's clock. Then ingest has had its session for a while: the broker keeps readings for no other."""
     reader: BalancedClient
     utility: BalancedClient
     stopped: Event
@@ -81,6 +83,7 @@ def loaded(system: SideBySide, *releases: Installation) -> Iterator[Load]:
         begin=(system.now() + timedelta(days=3)).replace(hour=12, minute=0, second=0, microsecond=0),
     )
     load = Load(
+        system.now(),
         BalancedClient(servers, reads(dump.key("admin"), READS), READ_EVERY_S),
         BalancedClient(servers, utility, NOTIFY_EVERY_S),
         Event(),
@@ -122,8 +125,8 @@ def curtailed_zones(system: SideBySide) -> set[tuple[str, str]]:
     return {zone for zone, one in last.items() if one.curtailed}
 
 
-def published_readings(system: SideBySide, until: datetime) -> set[tuple[str, datetime]]:
-    """(facility, time) of each reading that its meter published up to `until`, from the first one on."""
+def published_readings(system: SideBySide, since: datetime, until: datetime) -> set[tuple[str, datetime]]:
+    """(facility, time) of each reading that its meter published in that time."""
     turns: dict[str, list[MeterTurn]] = {}
     for line in (system.folder / METER_JOURNAL).read_bytes().splitlines():
         turn = msgspec.json.decode(line, type=MeterTurn)
@@ -135,7 +138,8 @@ def published_readings(system: SideBySide, until: datetime) -> set[tuple[str, da
         for turn, end in zip(found, ends, strict=True):
             at = turn.at
             while turn.turn == "speaks" and at < end and at <= until:
-                published.add((facility_id, at))
+                if at >= since:
+                    published.add((facility_id, at))
                 at += step
     return published
 

@@ -175,8 +175,8 @@ def test_nothing_was_lost_and_nothing_was_done_twice(system: SideBySide, load: L
     assert actions_carried_out_twice(system) == {}
     assert curtailed_zones(system) == set()
     up_to = system.now() - BEHIND
-    published = published_readings(system, up_to)
-    stored = stored_readings(system, min(at for _, at in published), up_to)
+    published = published_readings(system, load.began_at, up_to)
+    stored = stored_readings(system, load.began_at, up_to)
     assert published
     assert published - stored.keys() == set()
     assert {reading: count for reading, count in stored.items() if count > 1} == {}
