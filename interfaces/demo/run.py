@@ -92,7 +92,7 @@ class Demo:
         self._folder = options.data_dir or Path(tempfile.mkdtemp(prefix="gridproof-demo-"))
         self.log: tuple[DomainEvent, ...] = ()
         self.killed: tuple[str, ...] = ()
-        self.url = ""
+        self.url = self._mqtt_url = ""
 
     @property
     def seconds(self) -> float:
@@ -131,6 +131,7 @@ class Demo:
 
     def _run_scenario(self, system: RunningSystem) -> DemoDocument:
         system.start_servers()
+        self._mqtt_url = self._options.meters_mqtt_url or system.meters_mqtt_url
         self._report("PostgreSQL, NATS (JetStream, MQTT) and Valkey are up")
         setup = self._set_up(system)
         write_private(self._folder / ADMIN_KEY, setup.admin_key)
@@ -151,14 +152,11 @@ class Demo:
             in_time = scenario.follow(dr_event_id, ends_at)
             resettled = None
             if self._options.resettle and in_time:
-                self._correct_readings(stores, setup.roles, ends_at, self._meters_mqtt_url(system))
+                self._correct_readings(stores, setup.roles, ends_at, self._mqtt_url)
                 resettled = scenario.wait_for_resettlement(dr_event_id)
             return self._check(
                 stores, setup.roles, UUID(dr_event_id), addresses, in_time=in_time, resettled=resettled
             )
-
-    def _meters_mqtt_url(self, system: RunningSystem) -> str:
-        return self._options.meters_mqtt_url or system.meters_mqtt_url
 
     def _correct_readings(
         self, stores: Stores, roles: FacilityRoles, ends_at: datetime, mqtt_url: str
@@ -220,7 +218,7 @@ class Demo:
         """Start the accelerated clock, the workers and the simulated world."""
         weather_bind = f"127.0.0.1:{_free_port()}"
         clock = ClockSpec(epoch=EPOCH, started_at=clock_of(system.settings).now(), speed=self._options.speed)
-        spec = self._world(clock, self._meters_mqtt_url(system), setup, weather_bind)
+        spec = self._world(clock, self._mqtt_url, setup, weather_bind)
         system.start_workers(
             replace(
                 system.settings,

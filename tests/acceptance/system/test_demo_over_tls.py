@@ -12,7 +12,7 @@ from tests.tls_certificates import Authority
 from tests.tls_front import postgresql_tls_front, tls_behind
 
 
-def test_the_demo_keeps_its_promises_on_servers_that_speak_tls_alone(
+def test_the_demo_has_its_usual_outcome_on_servers_that_speak_nothing_but_tls(
     database: Database, tmp_path: Path
 ) -> None:
     """The embedded PostgreSQL is built without TLS, so a proxy in front of it ends TLS."""
