@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from adapters.readings_file.on_disk import FileOnDisk
-from adapters.readings_file.parsing import LARGEST, LONGEST_ID, numbers, starts_of_intervals
+from adapters.readings_file.parsing import LARGEST, LONGEST_ID, UNPRINTABLE, numbers, starts_of_intervals
 from application.ports.history_import import (
     BadTimestamp,
     BadValue,
@@ -85,6 +85,9 @@ class ParquetReadingsFile(FileOnDisk):
         if long.any():
             problem = f"the facility has over {LONGEST_ID} characters"
             raise BadValue(self._path, int(lines[long.argmax()]), problem)
+        unprintable = pc.invert(pc.utf8_is_printable(facilities)).to_numpy(False)
+        if unprintable.any():
+            raise BadValue(self._path, int(lines[unprintable.argmax()]), UNPRINTABLE)
 
     def _times(self, column: Any, lines: Any) -> TimeArray:
         if column.null_count:

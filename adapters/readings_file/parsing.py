@@ -15,6 +15,7 @@ from application.ports.history_import import BadTimestamp, BadValue, LineArray, 
 from domain.time_series.windows import FloatArray
 
 LONGEST_ID = 200
+UNPRINTABLE = "the facility has a character that cannot be printed"
 LARGEST = 1e12
 """kWh or degrees: a larger value is invalid, and as kW could become infinite in the middle of an import."""
 
@@ -75,9 +76,11 @@ def number(path: Path, line: int, column: str, written: str) -> float:
 
 
 def text(path: Path, line: int, written: str) -> str:
-    """A facility id: not empty, and short enough that a batch of them fits into memory."""
+    """A facility id: not empty, printable, and short enough that a batch of them fits into memory."""
     if not (facility_id := written.strip()):
         raise BadValue(path, line, "the facility is empty")
     if len(facility_id) > LONGEST_ID:
         raise BadValue(path, line, f"the facility {facility_id[:40]!r}... has over {LONGEST_ID} characters")
+    if not facility_id.isprintable():
+        raise BadValue(path, line, UNPRINTABLE)
     return facility_id

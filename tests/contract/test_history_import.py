@@ -123,6 +123,11 @@ def test_a_facility_without_rows_is_reported(open_rows: Open) -> None:
         (("a", "2026-07-14T05:00:00Z", "1", "warm"), BadValue, "temp_c 'warm' is not a number"),
         (("", "2026-07-14T05:00:00Z", "1", ""), BadValue, "the facility is empty"),
         (
+            ("a\0", "2026-07-14T05:00:00Z", "1", ""),
+            BadValue,
+            "the facility has a character that cannot be printed",
+        ),
+        (
             ("a", "2026-07-14T04:00:00Z", "1", ""),
             DuplicateReading,
             "a has another row for 2026-07-14T04:00:00",

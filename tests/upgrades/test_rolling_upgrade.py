@@ -159,7 +159,9 @@ def test_release_0_1_halts_at_the_first_newer_topic_and_this_one_goes_on(
     path = requested_dr_event(system, "UTIL-2026-0106")
     until(lambda: open_alerts(system).keys() >= HALTED, "both halt")
     alerts = open_alerts(system)
-    assert "does not know that topic" in alerts["relay_stopped"]  # of the import, or one of NEWER_TOPICS before it
+    assert (
+        "does not know that topic" in alerts["relay_stopped"]
+    )  # of the import, or one of NEWER_TOPICS before it
     assert all("newer" in detail for detail in alerts.values())
     system.start(THIS_TREE, "project", "relay")
     until(lambda: is_over(system, path), "the DR event that waited is over")
