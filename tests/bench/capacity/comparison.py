@@ -104,7 +104,11 @@ def processor_use(run: Run, name: str) -> ProcessorUse:
         users.requests,
     )
     left = sum(
-        phase.cpu_s(name) - idle_s * phase.seconds - reading_s * phase.readings - request_s * phase.requests
+        phase.cpu_s(name)
+        - idle_s * phase.seconds
+        - pack_s * phase.packs
+        - reading_s * phase.readings
+        - request_s * phase.requests
         for phase in rest
     )
     forecasts, dispatches = (sum(getattr(p, field) for p in rest) for field in ("forecasts", "dispatches"))
