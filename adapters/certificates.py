@@ -48,12 +48,10 @@ class _TlsServer(NamedTuple):
 
 class FileAndServerCertificates:
     """`files` and `urls` by the name of their setting; a list of addresses has commas. A URL of another scheme is
-    passed over, and so is a server that speaks no TLS. The files of client certificates that a URL names count too."""
+    passed over, and so is a server that speaks no TLS."""
 
     def __init__(self, files: Mapping[str, Path], urls: Mapping[str, str]) -> None:
         self._files = dict(files)
-        for name, url in urls.items():
-            self._files |= _client_files(name, url)
         self._urls = dict(urls)
 
     def ends(self) -> list[CertificateEnd]:
@@ -74,13 +72,13 @@ class FileAndServerCertificates:
             yield from filter(None, threads.map(_end_of, servers))
 
 
-def _client_files(name: str, url: str) -> dict[str, Path]:
-    """Setting and parameter -> the file of a client certificate."""
+def client_files(name: str, url: str) -> dict[str, Path]:
+    """The setting `name` with a parameter -> the file of a client certificate that its address names there."""
     if _is_postgresql(url):
         given = {key: str(value) for key, value in _conninfo(url).items()}
     else:
         given = dict(parse_qsl(url.partition(",")[0].partition("?")[2]))
-    return {f"{name} {key}": Path(given[key]) for key in _CLIENT_FILES if key in given}
+    return {f"{name} {key}": Path(given[key]) for key in _CLIENT_FILES if given.get(key)}
 
 
 def _servers(name: str, url: str) -> Iterator[_TlsServer]:

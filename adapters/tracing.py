@@ -26,10 +26,10 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 from prometheus_client import Counter
-from requests import RequestException, Response, Session
+from requests import PreparedRequest, RequestException, Response, Session
 from requests.adapters import HTTPAdapter
 from requests.exceptions import ConnectionError as NotConnected
-from requests.exceptions import SSLError
+from urllib3.exceptions import ProtocolError
 
 from adapters.tls import connection_problem, plain_hint
 from application.command_bus.spans import Span
@@ -41,6 +41,7 @@ TIMEOUT_S = 3.0
 """Of a request to the collector with its repetitions."""
 LEAVE_WITHIN_S = 1.0
 """How long the end of a process waits for the collector."""
+NO_ANSWER = "it did not answer in time"
 TRACE_ID_DIGITS = 32
 RANDOM_BITS = 56
 """The random part of a trace id is at its end (W3C Trace Context, level 2): other bits of ours are those of a UUID's
@@ -55,7 +56,7 @@ class OtlpSpans:
     """SpanRecorder. While the collector is away, spans are dropped, and nothing waits for it.
 
     `url` is the collector's base address; `now` the time on the wall; `ratio` the share of traces that are recorded;
-    `tls` what an https collector is verified by, beside the authorities of the library; None: these alone.
+    `tls` what an https collector is verified by, a context of its own: the connections change it.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class OtlpSpans:
         resource: dict[str, str],
         ratio: float,
         now: Callable[[], datetime],
-        tls: ssl.SSLContext | None = None,
+        tls: ssl.SSLContext,
     ) -> None:
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # `_Collector` says it once
         self._now = now
@@ -141,33 +142,44 @@ class _GivenIds(IdGenerator):
 
 
 class _Link(HTTPAdapter):
-    """Connections to the collector; notes how the last request ended."""
+    """Connections to the collector, verified by `tls` alone; notes how the last request ended."""
 
-    def __init__(self, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, tls: ssl.SSLContext) -> None:
         self._tls = tls
-        self.said = "it did not answer in time"
+        self.said = NO_ANSWER
         super().__init__()
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         super().init_poolmanager(*arguments, **options, ssl_context=self._tls)
 
-    def send(self, *arguments: Any, **options: Any) -> Response:
+    def cert_verify(self, *_: Any) -> None:
+        """Load nothing into the context: requests would add a list of its own."""
+
+    def send(self, request: PreparedRequest, **options: Any) -> Response:  # type: ignore[override]
         try:
-            response = super().send(*arguments, **options)
-        except RequestException as error:
+            response = super().send(request, **options | {"verify": True, "cert": None, "proxies": {}})
+            if response.is_redirect:
+                raise RequestException(f"it redirects to {response.headers['location']}: use that address")
+        except Exception as error:
             self.said = connection_problem(error)
-            if isinstance(error, NotConnected) and not isinstance(error, SSLError):
+            if _was_closed(error) and str(request.url).startswith("http:"):
                 self.said += f"; {plain_hint('https')}"
             raise
         self.said = f"{response.status_code} {response.reason}"
         return response
 
 
+def _was_closed(error: Exception) -> bool:
+    """Whether the connection was there, and ended without an answer."""
+    return isinstance(error, NotConnected) and isinstance(error.__context__, ProtocolError)
+
+
 class _Collector(SpanExporter):
     """Sends batches, and logs when the collector begins and ceases to take them."""
 
-    def __init__(self, url: str, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, url: str, tls: ssl.SSLContext) -> None:
         self._link, session = _Link(tls), Session()
+        session.trust_env = False  # no proxy, no .netrc: as our other links
         for scheme in ("http://", "https://"):
             session.mount(scheme, self._link)
         self._exporter = OTLPSpanExporter(
@@ -182,6 +194,7 @@ class _Collector(SpanExporter):
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         if self._until_s is not None and time.monotonic() > self._until_s:
             return SpanExportResult.FAILURE
+        self._link.said = NO_ANSWER
         result = self._exporter.export(spans)
         took = result is SpanExportResult.SUCCESS
         if took:

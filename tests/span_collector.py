@@ -110,6 +110,8 @@ def span_sink(
             sink.take(gzip.decompress(body) if self.headers.get("content-encoding") == "gzip" else body)
             document = ExportTraceServiceResponse().SerializeToString()
             self.send_response(status)
+            if status in range(300, 400):
+                self.send_header("location", "https://elsewhere/")
             self.send_header("content-type", "application/x-protobuf")
             self.send_header("content-length", str(len(document)))
             self.end_headers()

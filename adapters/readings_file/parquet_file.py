@@ -85,9 +85,10 @@ class ParquetReadingsFile(FileOnDisk):
         if long.any():
             problem = f"the facility has over {LONGEST_ID} characters"
             raise BadValue(self._path, int(lines[long.argmax()]), problem)
-        unprintable = pc.invert(pc.utf8_is_printable(facilities)).to_numpy(False)
-        if unprintable.any():
-            raise BadValue(self._path, int(lines[unprintable.argmax()]), UNPRINTABLE)
+        wrong = [one for one in pc.unique(facilities).to_pylist() if not one.isprintable()]
+        if wrong:
+            found = pc.is_in(facilities, value_set=pa.array(wrong, pa.string())).to_numpy(False)
+            raise BadValue(self._path, int(lines[found.argmax()]), UNPRINTABLE)
 
     def _times(self, column: Any, lines: Any) -> TimeArray:
         if column.null_count:

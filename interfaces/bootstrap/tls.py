@@ -18,6 +18,13 @@ def http_tls(settings: Settings) -> ssl.SSLContext | None:
     return None if settings.tls_ca_file is None else _context(settings.tls_ca_file)
 
 
+def collector_tls(settings: Settings) -> ssl.SSLContext:
+    """The same for the collector of traces, whose library changes its context. Raises TlsFilesError."""
+    from adapters.tls import tls_context
+
+    return tls_context(also_ca_file=settings.tls_ca_file)
+
+
 @cache
 def _context(ca_file: Path) -> ssl.SSLContext:
     from adapters.tls import tls_context

@@ -73,8 +73,9 @@ class HostWorker:
 
     def start(self) -> None:
         self._loop = loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, args=(loop,), name="host tasks", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, args=(loop,), name="host tasks", daemon=True)
+        thread.start()
+        self._thread = thread
 
     def stop(self) -> None:
         """Idempotent. What is not done is open: the next start does it."""

@@ -40,6 +40,8 @@ _CERTIFICATE_FILES = {
     "ingest": ("mqtt_ca_file", "mqtt_cert_file"),
     "notify": ("alert_smtp_ca_file",),
 }
+_WITH_CLIENT_FILES = ("database_url", "database_replica_url", "nats_url", "redis_url")
+"""Every worker may read these."""
 _CERTIFICATE_URLS = {
     "web": ("redis_url", "influx_url", "database_replica_url"),
     "schedule": ("database_url",),
@@ -87,7 +89,7 @@ def recording_spans(worker: str, settings: Settings) -> Iterator[None]:
     from adapters.tracing import OtlpSpans
     from application.command_bus.spans import TRACING
     from interfaces.bootstrap.clock import machine_time
-    from interfaces.bootstrap.tls import http_tls
+    from interfaces.bootstrap.tls import collector_tls
 
     resource = {
         "service.namespace": "gridproof",
@@ -100,7 +102,7 @@ def recording_spans(worker: str, settings: Settings) -> Iterator[None]:
         resource=resource,
         ratio=settings.otlp_ratio,
         now=machine_time,
-        tls=http_tls(settings),
+        tls=collector_tls(settings),
     )
     TRACING.recorder = spans
     try:
@@ -205,9 +207,12 @@ class ReportedDependencies:
 
 def certificates_of(settings: Settings, worker: str | None = None) -> Certificates:
     """Those that `worker` uses; None: that any worker uses."""
-    from adapters.certificates import FileAndServerCertificates
+    from adapters.certificates import FileAndServerCertificates, client_files
 
     files = {name: getattr(settings, name) for name in _settings_of(_CERTIFICATE_FILES, worker)}
+    for name in _WITH_CLIENT_FILES:  # each host may have its own
+        found = client_files(name, str(getattr(settings, name) or ""))
+        files |= {f"{parameter} on {gethostname()}": file for parameter, file in found.items()}
     urls = {name: getattr(settings, name) for name in _settings_of(_CERTIFICATE_URLS, worker)}
     return FileAndServerCertificates(
         {name: file for name, file in files.items() if file is not None},

@@ -38,7 +38,11 @@ ANSWER_S = 0.2
 BMS_HOSTS, DISPATCHERS = 2, 2
 NOTICE = timedelta(hours=1)
 CONTEXT = CommandContext(
-    correlation_id=uuid4(), causation_id=uuid4(), actor="bench", tenant="bench", trace_id="0" * 32
+    correlation_id=uuid4(),
+    causation_id=uuid4(),
+    actor="bench",
+    tenant="bench",
+    trace_id="0af7651916cd43dd8448eb211c80319c",
 )
 
 

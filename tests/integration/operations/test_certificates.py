@@ -10,14 +10,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 import structlog
 
-from adapters.certificates import FileAndServerCertificates
+from adapters.certificates import FileAndServerCertificates, client_files
 from adapters.clock import SystemClock
 from adapters.embedded import EmbeddedServers, binaries
 from application.ports.operations.certificates import CertificateEnd
+from interfaces.bootstrap.health.process import certificates_of
+from interfaces.settings.settings import Settings
 from interfaces.workers.loops.process_monitor import CertificateMonitor
 from tests.fakes.clock import FakeClock
 from tests.fakes.operations.alerts import FakeAlertRegistry
@@ -169,9 +172,25 @@ def test_the_end_of_a_client_certificate_in_an_address_is_read(
     url: str, parameter: str, tmp_path: Path
 ) -> None:
     file = Authority(tmp_path).client("app").certificate
-    [found] = FileAndServerCertificates({}, {"the_url": url.replace("FILE", str(file))}).ends()
-    assert found.name == f"the_url {parameter}"
+    files = client_files("the_url", url.replace("FILE", str(file)))
+    assert files == {f"the_url {parameter}": file}
+    [found] = FileAndServerCertificates(files, {}).ends()
     assert days_left(found.ends_at) == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "postgresql://app@/gridproof?sslcert=", "tls://127.0.0.1:9", "no address"]
+)
+def test_an_address_without_a_client_certificate_names_none(url: str) -> None:
+    assert client_files("the_url", url) == {}
+
+
+def test_every_worker_reads_the_client_certificates_of_its_host(tmp_path: Path) -> None:
+    file = Authority(tmp_path).client("app").certificate
+    settings = Settings(database_url=f"postgresql://app@/gridproof?host=/run&sslcert={file}")
+    for worker in ("dispatch", "web", None):
+        [found] = certificates_of(settings, worker).ends()
+        assert found.name == f"database_url sslcert on {gethostname()}"
 
 
 def test_a_certificate_that_ends_soon_is_an_alert_until_it_is_renewed(tmp_path: Path) -> None:

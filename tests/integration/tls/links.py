@@ -36,7 +36,7 @@ from application.ports.callback import CallbackFailed
 from application.ports.dispatch.building_control import BmsConnection
 from application.ports.operations.alerts import Alert
 from interfaces.bootstrap.doctor.checks import run_checks
-from interfaces.bootstrap.tls import http_tls
+from interfaces.bootstrap.tls import collector_tls, http_tls
 from interfaces.settings.settings import Settings, read_settings
 from interfaces.simulators.bms.building import Building
 from interfaces.simulators.bms.server import BmsServer, create_bms_app
@@ -353,7 +353,7 @@ def _send_span(settings: Settings) -> None:
         resource={"service.name": "tests", "service.instance.id": "1"},
         ratio=1.0,
         now=lambda: NOW,
-        tls=http_tls(settings),
+        tls=collector_tls(settings),
     )
     sent = SENT._value.get()
     spans.record(Span("command", "0af7651916cd43dd8448eb211c80319c", f"{1:016x}", None, "internal", 0, 1, {}))

@@ -25,6 +25,9 @@ class Link(NamedTuple):
     serve: Callable[[Path, Authority], AbstractContextManager[int]]
     address: str
     with_files: str
+    without: str
+    of_strangers: str
+    """What is said of a connection without a certificate, and with one of another authority."""
 
 
 LINKS = {
@@ -34,6 +37,8 @@ LINKS = {
         partial(postgresql, wants_certificates=True),
         "postgresql://app@127.0.0.1:PORT/postgres",
         "?sslcert=CERTIFICATE&sslkey=KEY",
+        "requires a valid client certificate",
+        "unknown ca",
     ),
     "cache": Link(
         "cache",
@@ -41,6 +46,8 @@ LINKS = {
         partial(cache, wants_certificates=True),
         f"rediss://:{PASSWORD}@127.0.0.1:PORT/0",
         "?ssl_certfile=CERTIFICATE&ssl_keyfile=KEY",
+        "(TLSV13_ALERT_CERTIFICATE_REQUIRED)",
+        "(TLSV1_ALERT_UNKNOWN_CA)",
     ),
 }
 
@@ -52,9 +59,16 @@ def served(link: Link, folder: Path) -> Iterator[tuple[str, Authority]]:
         yield link.address.replace("PORT", str(port)), authority
 
 
-def checked(link: Link, address: str, authority: Authority) -> str:
+def until_said(link: Link, address: str, authority: Authority, words: str) -> None:
+    """Ask as `gridproof doctor` does, until its row says so: on a busy machine it may not answer in time."""
     environ = {link.setting: address, "GRIDPROOF_TLS_CA_FILE": str(authority.file)}
-    return next(one.state for one in run_checks(read_settings(environ)) if one.check == link.check)
+    deadline = time.monotonic() + WITHIN_S
+    while True:
+        row = next(one for one in run_checks(read_settings(environ)) if one.check == link.check)
+        said = f"{row.state}: {row.detail}"
+        if words in said:
+            return
+        assert time.monotonic() < deadline, said
 
 
 def with_files(link: Link, files: CertificateFiles) -> str:
@@ -65,10 +79,7 @@ def with_files(link: Link, files: CertificateFiles) -> str:
 def test_a_client_certificate_in_the_address_opens_a_server_that_wants_one(name: str, tmp_path: Path) -> None:
     link = LINKS[name]
     with served(link, tmp_path) as (address, authority):
-        assert checked(link, address, authority) == "wrong"
+        until_said(link, address, authority, link.without)
         strangers = Authority(tmp_path / "strangers", "strangers").client("app")
-        assert checked(link, address + with_files(link, strangers), authority) == "wrong"
-        opened = address + with_files(link, authority.client("app"))
-        deadline = time.monotonic() + WITHIN_S
-        while checked(link, opened, authority) != "ok":  # on a busy machine it may not answer in time
-            assert time.monotonic() < deadline, "the server does not open"
+        until_said(link, address + with_files(link, strangers), authority, link.of_strangers)
+        until_said(link, address + with_files(link, authority.client("app")), authority, "ok: ")

@@ -11,6 +11,7 @@ from uuid import UUID, uuid5
 import pytest
 from structlog.testing import capture_logs
 
+from adapters.tls import tls_context
 from adapters.tracing import BATCH, ENDED, QUEUE, SENT, OtlpSpans
 from application.command_bus.bus import CommandBus
 from application.command_bus.spans import TRACING, Span
@@ -30,7 +31,7 @@ NOW = datetime(2026, 7, 14, 21, 0, 0, 250_000, tzinfo=UTC)
 
 def spans_to(url: str, *, ratio: float = 1.0) -> OtlpSpans:
     resource = {"service.name": "gridproof-relay", "service.instance.id": "host:1"}
-    return OtlpSpans(url, resource=resource, ratio=ratio, now=lambda: NOW)
+    return OtlpSpans(url, resource=resource, ratio=ratio, now=lambda: NOW, tls=tls_context())
 
 
 def span(number: int = 1, *, parent_id: str | None = None, error: str | None = None) -> Span:
@@ -92,15 +93,31 @@ def test_while_the_collector_hangs_work_goes_on_and_the_oldest_spans_are_dropped
     assert len(received) <= QUEUE + 2 * BATCH
 
 
-def test_the_log_says_once_what_a_collector_that_refuses_spans_answered() -> None:
-    with span_sink(status=403) as sink, capture_logs() as logged:
+@pytest.mark.parametrize(
+    ("status", "why"),
+    [(403, "403 Forbidden"), (301, "RequestException: it redirects to https://elsewhere/: use that address")],
+)
+def test_the_log_says_once_what_a_collector_that_takes_no_spans_answered(status: int, why: str) -> None:
+    sent = SENT._value.get()
+    with span_sink(status=status) as sink, capture_logs() as logged:
         spans = spans_to(sink.url)
         for number in range(2):
             spans.record(span(number + 1))
             assert spans._processor.force_flush()
         spans.close(WITHIN_S)
     [line] = logged
-    assert (line["log_level"], line["why"], line["see"]) == ("warning", "403 Forbidden", "GRIDPROOF_OTLP_URL")
+    assert (line["log_level"], line["why"], line["see"]) == ("warning", why, "GRIDPROOF_OTLP_URL")
+    assert SENT._value.get() == sent
+
+
+def test_the_log_says_why_a_collector_cannot_be_reached() -> None:
+    with capture_logs() as logged:
+        spans = spans_to("https://127.0.0.1:9")
+        spans.record(span())
+        spans._processor.force_flush()
+        spans.close(WITHIN_S)
+    assert "Connection refused" in logged[0]["why"]
+    assert "begin the address" not in logged[0]["why"]
 
 
 def test_a_collector_that_comes_back_receives_spans_again() -> None:
