@@ -37,8 +37,10 @@ from application.command_bus.spans import Span
 QUEUE, BATCH = 4_096, 512
 """Spans that wait at most, some 8 MB; if there are more, the oldest are dropped."""
 EVERY_S = 1.0
-TIMEOUT_S = 3.0
+TIMEOUT_S = 10.0
 """Of a request to the collector with its repetitions."""
+TRY_EVERY_S = 2.0
+"""While the collector takes no spans, one is recorded so often, to see whether it does again."""
 LEAVE_WITHIN_S = 1.0
 """How long the end of a process waits for the collector."""
 NO_ANSWER = "it did not answer in time"
@@ -53,7 +55,7 @@ _log = structlog.get_logger("tracing")
 
 
 class OtlpSpans:
-    """SpanRecorder. While the collector is away, spans are dropped, and nothing waits for it.
+    """SpanRecorder. Nothing waits for the collector, and while it takes no spans, none are recorded.
 
     `url` is the collector's base address; `now` the time on the wall; `ratio` the share of traces that are recorded;
     `tls` what an https collector is verified by, a context of its own: the connections change it.
@@ -88,9 +90,11 @@ class OtlpSpans:
 
     def is_sampled(self, trace_id: str) -> bool:
         try:
-            return len(trace_id) == TRACE_ID_DIGITS and int(trace_id, 16) % (1 << RANDOM_BITS) < self._below
+            if len(trace_id) != TRACE_ID_DIGITS or int(trace_id, 16) % (1 << RANDOM_BITS) >= self._below:
+                return False
         except ValueError:  # of a message that somebody else wrote
             return False
+        return self._collector.wants_a_span()
 
     def now_ns(self) -> int:
         return int(self._now().timestamp() * 1e6) * 1_000
@@ -189,6 +193,7 @@ class _Collector(SpanExporter):
             session=session,
         )
         self._takes_spans = True
+        self._try_at_s = 0.0
         self._until_s: float | None = None
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
@@ -207,11 +212,22 @@ class _Collector(SpanExporter):
     def said(self) -> str:
         return self._link.said
 
+    def wants_a_span(self) -> bool:
+        """Whether it is worth the work to record one."""
+        if self._takes_spans:
+            return True
+        now_s = time.monotonic()
+        if now_s < self._try_at_s:
+            return False
+        self._try_at_s = now_s + TRY_EVERY_S
+        return True
+
     def _log_change(self, *, took: bool) -> None:
         if took and not self._takes_spans:
             _log.info("the collector takes spans again")
         if not took and self._takes_spans:
-            problem = "the collector takes no spans; they are dropped"
+            self._try_at_s = time.monotonic() + TRY_EVERY_S
+            problem = "the collector takes no spans; none are recorded until it does"
             _log.warning(problem, why=self.said, see="GRIDPROOF_OTLP_URL")
         self._takes_spans = took
 

@@ -47,7 +47,7 @@ class SpanRecorder(Protocol):
     """Where spans go. It never blocks and never raises: traced work does not depend on it."""
 
     def is_sampled(self, trace_id: str) -> bool:
-        """Whether spans of that trace are recorded. The same in every process."""
+        """Whether spans of that trace are recorded. The same in every process whose spans arrive."""
         ...
 
     def now_ns(self) -> int: ...
