@@ -34,7 +34,7 @@ _REMOVE_SCORES = "DELETE FROM gridproof.forecast_scores WHERE facility_id = %s"
 
 @case("disturb_forecasts", "forecast_conflicts", "forecast_drift", round=5)
 def disturb_forecasts(drill: Drill) -> None:
-    """Without weather no forecast of a cycle is better than one that a rival recorded.
+    """A process without weather makes forecasts of one quality, cycle after cycle: those of a rival have the same.
 
     The scores of a facility say that half of its load was below the interval of its forecasts. A process that begins to
     score looks at those of the past days.
@@ -44,9 +44,10 @@ def disturb_forecasts(drill: Drill) -> None:
     drill.as_owner(_ADD_SCORES, DRIFTED, MIN_RECENT, MIN_RECENT // 2, first, yesterday)
     log = PostgresEventStore(Forecasts, drill.stores.database_url, wall_time=wall_time_of(drill.demo.clock))
     with closing(log), in_place_of(drill, "forecast", {"WEATHER_URL": ""}):
+        began, rivals = drill.demo.clock.now(), set[UUID]()
 
         def record_rival() -> None:
-            _record_rival(log, now=drill.demo.clock.now())
+            _record_rival(log, rivals, since=began, now=drill.demo.clock.now())
 
         conflicts = drill.fires("forecast_conflicts", "forecasts", meanwhile=record_rival)
         drill.look_at("forecast_conflicts")
@@ -58,15 +59,18 @@ def disturb_forecasts(drill: Drill) -> None:
     drill.ends(drift)
 
 
-def _record_rival(log: PostgresEventStore, *, now: datetime) -> None:
-    """The degraded forecast of the coming cycle, as the worker would make it, but from other inputs."""
+def _record_rival(log: PostgresEventStore, rivals: set[UUID], *, since: datetime, now: datetime) -> None:
+    """The forecast of the coming cycle, as the worker would make it by its own last one, but from other inputs.
+
+    A better one would only be retained, so one from before `since`, with weather, is no model. `rivals` gets its id.
+    """
     cycle_start = cycle_start_of(now)
     streams = [forecast_stream_id(DISPUTED, cycle_start + ahead) for ahead in (timedelta(), CYCLE)]
     recorded = log.load_many(Forecast, streams)
     if streams[1] in recorded or streams[0] not in recorded:
         return
     own = recorded[streams[0]].state
-    if own.data_quality == "full":
+    if streams[0] in rivals or own.issued_at < since:
         return
     rival = Forecast.issue(
         Provenance(
@@ -88,3 +92,4 @@ def _record_rival(log: PostgresEventStore, *, now: datetime) -> None:
         steps=replace(own.steps, starts_at=own.steps.starts_at + CYCLE),
     )
     log.save([rival])
+    rivals.add(streams[1])
