@@ -44,6 +44,7 @@ TRY_EVERY_S = 2.0
 LEAVE_WITHIN_S = 1.0
 """How long the end of a process waits for the collector."""
 NO_ANSWER = "it did not answer in time"
+REDIRECTS = range(300, 400)
 TRACE_ID_DIGITS = 32
 RANDOM_BITS = 56
 """The random part of a trace id is at its end (W3C Trace Context, level 2): other bits of ours are those of a UUID's
@@ -119,11 +120,6 @@ class OtlpSpans:
         started.end(end_time=max(span.started_ns, span.ended_ns))
         ENDED.inc()
 
-    @property
-    def why_not(self) -> str:
-        """What the collector answered last, or why it could not be reached."""
-        return self._collector.said
-
     def close(self, within_s: float = LEAVE_WITHIN_S) -> None:
         """Send what waits, for so many wall seconds at most."""
         self._collector.leave(within_s)
@@ -162,8 +158,9 @@ class _Link(HTTPAdapter):
     def send(self, request: PreparedRequest, **options: Any) -> Response:  # type: ignore[override]
         try:
             response = super().send(request, **options | {"verify": True, "cert": None, "proxies": {}})
-            if response.is_redirect:
-                raise RequestException(f"it redirects to {response.headers['location']}: use that address")
+            if response.status_code in REDIRECTS:  # the exporter would count it as taken
+                elsewhere = response.headers.get("location", "no address")
+                raise RequestException(f"it redirects to {elsewhere}: use the collector's own address")
         except Exception as error:
             self.said = connection_problem(error)
             if _was_closed(error) and str(request.url).startswith("http:"):
@@ -208,10 +205,6 @@ class _Collector(SpanExporter):
             self._log_change(took=took)
         return result
 
-    @property
-    def said(self) -> str:
-        return self._link.said
-
     def wants_a_span(self) -> bool:
         """Whether it is worth the work to record one."""
         if self._takes_spans:
@@ -228,7 +221,7 @@ class _Collector(SpanExporter):
         if not took and self._takes_spans:
             self._try_at_s = time.monotonic() + TRY_EVERY_S
             problem = "the collector takes no spans; none are recorded until it does"
-            _log.warning(problem, why=self.said, see="GRIDPROOF_OTLP_URL")
+            _log.warning(problem, why=self._link.said, see="GRIDPROOF_OTLP_URL")
         self._takes_spans = took
 
     def leave(self, within_s: float) -> None:

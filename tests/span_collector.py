@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
@@ -110,7 +111,7 @@ def span_sink(
             sink.take(gzip.decompress(body) if self.headers.get("content-encoding") == "gzip" else body)
             document = ExportTraceServiceResponse().SerializeToString()
             self.send_response(status)
-            if status in range(300, 400):
+            if status == HTTPStatus.MOVED_PERMANENTLY:
                 self.send_header("location", "https://elsewhere/")
             self.send_header("content-type", "application/x-protobuf")
             self.send_header("content-length", str(len(document)))

@@ -359,7 +359,7 @@ def _send_span(settings: Settings) -> None:
     spans.record(Span("command", "0af7651916cd43dd8448eb211c80319c", f"{1:016x}", None, "internal", 0, 1, {}))
     spans.close(WITHIN_S)
     if SENT._value.get() == sent:
-        raise ConnectionError(spans.why_not)
+        raise ConnectionError(spans._collector._link.said)
 
 
 LINKS = {

@@ -95,7 +95,11 @@ def test_while_the_collector_hangs_work_goes_on_and_the_oldest_spans_are_dropped
 
 @pytest.mark.parametrize(
     ("status", "why"),
-    [(403, "403 Forbidden"), (301, "RequestException: it redirects to https://elsewhere/: use that address")],
+    [
+        (403, "403 Forbidden"),
+        (301, "RequestException: it redirects to https://elsewhere/: use the collector's own address"),
+        (304, "RequestException: it redirects to no address: use the collector's own address"),
+    ],
 )
 def test_the_log_says_once_what_a_collector_that_takes_no_spans_answered(status: int, why: str) -> None:
     sent = SENT._value.get()
