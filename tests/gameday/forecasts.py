@@ -62,7 +62,8 @@ def disturb_forecasts(drill: Drill) -> None:
 def _record_rival(log: PostgresEventStore, rivals: set[UUID], *, since: datetime, now: datetime) -> None:
     """The forecast of the coming cycle, as the worker would make it by its own last one, but from other inputs.
 
-    A better one would only be retained, so one from before `since`, with weather, is no model. `rivals` gets its id.
+    One that the worker made before `since` had weather: a rival like it would be better than what comes, and kept
+    without a conflict. `rivals` gets the rival's id.
     """
     cycle_start = cycle_start_of(now)
     streams = [forecast_stream_id(DISPUTED, cycle_start + ahead) for ahead in (timedelta(), CYCLE)]

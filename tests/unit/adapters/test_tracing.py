@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from adapters.tls import tls_context
-from adapters.tracing import BATCH, QUEUE, SENT, TRY_EVERY_S, OtlpSpans
+from adapters.tracing import BATCH, ENDED, QUEUE, SENT, TRY_EVERY_S, OtlpSpans
 from application.command_bus.bus import CommandBus
 from application.command_bus.spans import TRACING, Span
 from application.commands.facility import RegisterFacility
@@ -160,31 +160,35 @@ def test_while_the_collector_is_away_nothing_is_recorded_but_a_try_now_and_then(
         spans.close(WITHIN_S)
 
 
-def test_commands_have_the_same_results_without_a_collector_and_with_one_that_is_away() -> None:
+def test_commands_have_the_same_results_without_a_collector_with_one_and_with_one_that_is_away() -> None:
     """Prints the processor time of a command on a store in memory."""
 
-    def topics_and_us() -> tuple[list[str], float]:
+    def topics_and_us(spans: OtlpSpans | None) -> tuple[list[str], float]:
         store = FakeEventStore()
         bus = CommandBus(store, FakeClock(), HANDLERS, forecasts=FakeForecastBook())
-        began_s = process_time()
-        for number in range(COMMANDS):
-            bus.handle(RegisterFacility(entry=facility_entry(f"fac-{number:03}")), CONTEXT)
-        each_us = (process_time() - began_s) / COMMANDS * 1e6
+        TRACING.recorder = spans
+        try:
+            began_s = process_time()
+            for number in range(COMMANDS):
+                bus.handle(RegisterFacility(entry=facility_entry(f"fac-{number:03}")), CONTEXT)
+            each_us = (process_time() - began_s) / COMMANDS * 1e6
+        finally:
+            TRACING.recorder = None
         return [entry.topic for entry in store.read_after(0, 100 * COMMANDS)], each_us
 
-    topics_and_us()  # what only the first call does
-    off, off_us = topics_and_us()
-    TRACING.recorder = spans = spans_to("http://127.0.0.1:9")
-    try:
-        recorded_us = topics_and_us()[1]
+    topics_and_us(None)  # what only the first call does
+    off, off_us = topics_and_us(None)
+    with span_sink() as sink, closing(spans_to(sink.url)) as spans:
+        before = ENDED._value.get()
+        there, there_us = topics_and_us(spans)
+        recorded = ENDED._value.get() - before
+    with closing(spans_to("http://127.0.0.1:9")) as spans:
         spans.record(span())
         assert spans._processor.force_flush()
-        away, away_us = topics_and_us()
-    finally:
-        TRACING.recorder = None
-        spans.close()
-    assert away == off
+        away, away_us = topics_and_us(spans)
+    assert there == away == off
+    assert recorded == COMMANDS + len(off)
     sys.stdout.write(
-        f"a command: {off_us:,.0f} us without spans, {recorded_us:,.0f} us with them, {away_us:,.0f} us once the "
-        "collector is away\n"
+        f"a command: {off_us:,.0f} us without spans, {there_us:,.0f} us with {recorded / COMMANDS:.0f}, "
+        f"{away_us:,.0f} us once the collector is away\n"
     )
