@@ -32,7 +32,6 @@ WORKERS = (
     "forecast",
 )
 PATIENCE_S = 60.0
-LONGEST_S = 600.0
 COMMITS_ARE_OVER = timedelta(minutes=10)
 """Clock time after the first commit: the late answer and all repeats are done, the window is still open."""
 
@@ -112,7 +111,7 @@ def run_demo_killing_in_each_phase(*arguments: str, data_dir: Path, victims: Map
     Raises AssertionError if a phase is missing or its victim did not run.
     """
     killer = Killer(data_dir, victims)
-    run = run_demo_with_listener(*arguments, data_dir=data_dir, heard=killer.heard, longest_s=LONGEST_S)
+    run = run_demo_with_listener(*arguments, data_dir=data_dir, heard=killer.heard)
     assert list(killer.killed) == [phase.name for phase in PHASES], run.said
     return run
 

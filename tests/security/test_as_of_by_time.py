@@ -83,6 +83,13 @@ def expected(second: float) -> int:
     return DOMAIN_EVENTS
 
 
+def analyzed(database: Database) -> None:
+    """Plans follow from the statistics, which PostgreSQL collects on its own at any time: here they are of the whole."""
+    with psycopg.connect(database.owner_dsn) as connection:
+        for table in ("demand_response_events", "administrative_acts", "recorded_times"):
+            connection.execute(f"ANALYZE gridproof.{table}".encode())
+
+
 def rows_read(pool: ConnectionPool[Any], statement: str, parameters: Any) -> int:
     """Rows of the log and its index that the statement reads, with those that a filter removes."""
     with pool.connection() as connection:
@@ -98,8 +105,11 @@ def rows_read(pool: ConnectionPool[Any], statement: str, parameters: Any) -> int
     return below(plans[0]["Plan"])
 
 
-def test_a_look_up_by_time_reads_no_more_than_one_stride_of_the_log(pool: ConnectionPool[Any]) -> None:
+def test_a_look_up_by_time_reads_no_more_than_one_stride_of_the_log(
+    database: Database, pool: ConnectionPool[Any]
+) -> None:
     indexed(pool)
+    analyzed(database)
     for second in MOMENTS:
         moment = {"as_of": at(second)}
         with pool.connection() as connection:
@@ -108,7 +118,9 @@ def test_a_look_up_by_time_reads_no_more_than_one_stride_of_the_log(pool: Connec
         assert rows_read(pool, FIRST_LATER, moment | {"after": after, "up_to": up_to or head}) <= STRIDE
 
 
-def test_the_changes_of_programs_are_read_without_the_whole_log(pool: ConnectionPool[Any]) -> None:
+def test_the_changes_of_programs_are_read_without_the_whole_log(
+    database: Database, pool: ConnectionPool[Any]
+) -> None:
     """There are few, and the log has no index of topics: a scan of a long one outlasts the statement's time limit."""
     listed = [10, 2_000, DOMAIN_EVENTS]
     with pool.connection() as connection:
@@ -116,6 +128,7 @@ def test_the_changes_of_programs_are_read_without_the_whole_log(pool: Connection
             connection.execute(
                 "INSERT INTO gridproof.administrative_acts (position) VALUES (%s)", (position,)
             )
+    analyzed(database)
     parameters = (["facility.registered.v1"], 0, DOMAIN_EVENTS, 5_000)
     with pool.connection() as connection:
         rows = connection.execute(OF_LISTED_TOPICS, parameters).fetchall()
