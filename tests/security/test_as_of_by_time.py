@@ -84,7 +84,7 @@ def expected(second: float) -> int:
 
 
 def analyzed(database: Database) -> None:
-    """Plans follow from the statistics, which PostgreSQL collects on its own at any time: here they are of the whole."""
+    """Plans follow from statistics, which PostgreSQL collects on its own at any time: here they are of everything."""
     with psycopg.connect(database.owner_dsn) as connection:
         for table in ("demand_response_events", "administrative_acts", "recorded_times"):
             connection.execute(f"ANALYZE gridproof.{table}".encode())
