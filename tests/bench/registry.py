@@ -25,6 +25,7 @@ REGISTRY: dict[str, str] = {
     "project": "tests.bench.projections.catch_up:project",
     "lag": "tests.bench.projections.lag:lag",
     "rebuild": "tests.bench.projections.rebuild:rebuild",
+    "restore": "tests.bench.restore:restore",
     "settle": "tests.bench.settlement.benchmark:settle",
     "stream": "tests.bench.stream.benchmark:stream",
     "verify": "tests.bench.ledger.verify:verify",

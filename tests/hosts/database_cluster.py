@@ -226,6 +226,14 @@ class DatabaseCluster:
         except httpx.HTTPError:
             return None
 
+    def switch_over(self) -> None:
+        """Ask Patroni to make the synchronous standby the primary; it answers once that is done."""
+        leader = next(one.host for one in self.members() if one.role == "leader")
+        url = f"http://{leader.address}:{REST}/switchover"
+        asked = {"leader": f"pg{leader.number}"}
+        answer = self.client.call(lambda: httpx.post(url, json=asked, timeout=FAILOVER_WITHIN_S))
+        assert answer.status_code == 200, answer.text
+
     def says_it_is_primary(self, host: Host, *, to: Host) -> bool:
         answer = self._get(to, host, "primary")
         return answer is not None and answer.status_code == 200

@@ -69,6 +69,25 @@ def test_a_primary_that_lost_its_power_is_replaced_and_rejoins_at_its_boot(clust
 
 
 @pytest.mark.hosts
+def test_a_planned_switchover_loses_nothing(cluster: DatabaseCluster) -> None:
+    """As before maintenance of the primary's host: its commands wait, and none fails for good."""
+    cluster.wait_until_whole()
+    old = cluster.primary
+    assert old is not None
+    writer = CommandWriter(cluster.client, cluster.app_dsn)
+    with writer.running():
+        writer.wait_for(SAVES, within_s=FAILOVER_WITHIN_S)
+        began = time.monotonic()
+        cluster.switch_over()
+        cluster.wait_for_primary(other_than=old)
+        writer.wait_for(SAVES, after=time.monotonic(), within_s=FAILOVER_WITHIN_S)
+        cluster.wait_until_whole()
+    assert cluster.primary is not old
+    assert writer.lost() == set()
+    record("a planned switchover", longest_without_a_record=writer.longest_pause_s(since=began))
+
+
+@pytest.mark.hosts
 def test_standbys_far_away_delay_commands_and_end_none(cluster: DatabaseCluster) -> None:
     """Each commit waits for the synchronous standby, and the primary stays."""
     cluster.wait_until_whole()

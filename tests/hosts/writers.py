@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
+from itertools import pairwise
 from threading import Event
 from uuid import uuid4
 
@@ -57,6 +58,11 @@ class CommandWriter:
             assert time.monotonic() < deadline, f"{len(since)} of {count} acknowledged within {within_s:g} s"
             time.sleep(0.05)
         return since[count - 1] - after
+
+    def longest_pause_s(self, *, since: float) -> float:
+        """The longest time without an acknowledgement."""
+        times = [at for at, _ in self.acknowledged if at > since]
+        return max(later - earlier for earlier, later in pairwise([since, *times]))
 
     def lost(self) -> set[str]:
         """What was acknowledged and is not in the log."""
