@@ -191,6 +191,15 @@ class SmallSystem:
         for name in ("project", "relay", "dispatch", *self.also):
             self._start(name)
 
+    @contextlib.contextmanager
+    def without(self, name: str) -> Iterator[None]:
+        """Inside the block that worker does not run: it was killed, and starts again afterwards."""
+        process = self._processes.pop(name)
+        process.kill()
+        process.wait(timeout=30)
+        yield
+        self._start(name)
+
     def _supervise(self) -> None:
         for name, process in list(self._processes.items()):
             status = process.poll()
