@@ -12,7 +12,7 @@ from interfaces.demo.building_actions import BuildingActions
 from interfaces.demo.checks import Evidence, faults
 from interfaces.demo.facility_roles import assign_roles
 from interfaces.demo.ledger import LedgerCheck, ProofCheck
-from interfaces.demo.scenario import COMPLETED_WITHIN, POLL_S, Scenario
+from interfaces.demo.scenario import COMPLETED_WITHIN, LEAST_WALL_S, POLL_S, Scenario
 from interfaces.demo.settlement import SettlementCheck
 from tests.fakes.clock import FakeClock
 from tests.given_when_then import given
@@ -45,6 +45,13 @@ def test_follow_stops_after_the_deadline() -> None:
     operator = Operator(FakeClock(ENDS_AT), status="recovering", settlement_status="none", callbacks={})
     assert not followed(operator)
     assert operator.calls == COMPLETED_WITHIN / timedelta(minutes=1)
+
+
+def test_at_an_accelerated_clock_follow_stops_after_so_many_wall_seconds() -> None:
+    clock = FakeClock(ENDS_AT, speed=100.0)
+    operator = Operator(clock, status="recovering", settlement_status="none", callbacks={})
+    assert not followed(operator)
+    assert operator.calls == clock.speed * timedelta(seconds=LEAST_WALL_S) / timedelta(minutes=1)
 
 
 @pytest.mark.parametrize(("status", "last"), [("settled", "settled"), ("not_settled", "measured")])
