@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,15 +25,23 @@ def cluster(folder: Path) -> Iterator[DatabaseCluster]:
         yield started
 
 
+@contextmanager
+def commands_recorded(cluster: DatabaseCluster) -> Iterator[CommandWriter]:
+    """Commands are recorded throughout the block, and none that was acknowledged is lost."""
+    writer = CommandWriter(cluster.client, cluster.app_dsn)
+    with writer.running():
+        writer.wait_for(SAVES, within_s=FAILOVER_WITHIN_S)
+        yield writer
+    assert writer.lost() == set()
+
+
 def test_a_cut_off_primary_is_fenced_and_comes_back_by_itself(cluster: DatabaseCluster) -> None:
     """With a client on either side of the cut: what the old primary acknowledged is not lost either."""
     old = cluster.primary
     assert old is not None
     cluster.client.call(lambda: cluster.connect().execute("CREATE TABLE inside (number bigint PRIMARY KEY)"))
-    writer = CommandWriter(cluster.client, cluster.app_dsn)
     insider = RowWriter(old, cluster.dsn(hosts=[old]))
-    with writer.running(), insider.running():
-        writer.wait_for(SAVES, within_s=FAILOVER_WITHIN_S)
+    with commands_recorded(cluster) as writer, insider.running():
         old.cut()
         began = time.monotonic()
         again_s = writer.wait_for(SAVES, after=began, within_s=FAILOVER_WITHIN_S)
@@ -42,7 +51,6 @@ def test_a_cut_off_primary_is_fenced_and_comes_back_by_itself(cluster: DatabaseC
         old.heal()
         back_s = cluster.wait_until_whole()
     assert cluster.primary is not old
-    assert writer.lost() == set()
     assert insider.acknowledged != []
     with cluster.client.call(cluster.connect) as connection:
         stored = {number for (number,) in connection.execute("SELECT number FROM inside")}
@@ -54,9 +62,7 @@ def test_a_cut_off_primary_is_fenced_and_comes_back_by_itself(cluster: DatabaseC
 def test_a_primary_that_lost_its_power_is_replaced_and_rejoins_at_its_boot(cluster: DatabaseCluster) -> None:
     old = cluster.primary
     assert old is not None
-    writer = CommandWriter(cluster.client, cluster.app_dsn)
-    with writer.running():
-        writer.wait_for(SAVES, within_s=FAILOVER_WITHIN_S)
+    with commands_recorded(cluster) as writer:
         old.power_off()
         began = time.monotonic()
         again_s = writer.wait_for(SAVES, after=began, within_s=FAILOVER_WITHIN_S)
@@ -64,7 +70,6 @@ def test_a_primary_that_lost_its_power_is_replaced_and_rejoins_at_its_boot(clust
         cluster.boot(old)
         back_s = cluster.wait_until_whole()
     assert cluster.primary is not old
-    assert writer.lost() == set()
     record("the primary's host without power", writes_again=again_s, whole_after_the_boot=back_s)
 
 
@@ -74,16 +79,13 @@ def test_a_planned_switchover_loses_nothing(cluster: DatabaseCluster) -> None:
     cluster.wait_until_whole()
     old = cluster.primary
     assert old is not None
-    writer = CommandWriter(cluster.client, cluster.app_dsn)
-    with writer.running():
-        writer.wait_for(SAVES, within_s=FAILOVER_WITHIN_S)
+    with commands_recorded(cluster) as writer:
         began = time.monotonic()
         cluster.switch_over()
         cluster.wait_for_primary(other_than=old)
         writer.wait_for(SAVES, after=time.monotonic(), within_s=FAILOVER_WITHIN_S)
         cluster.wait_until_whole()
     assert cluster.primary is not old
-    assert writer.lost() == set()
     record("a planned switchover", longest_without_a_record=writer.longest_pause_s(since=began))
 
 
@@ -93,9 +95,7 @@ def test_standbys_far_away_delay_commands_and_end_none(cluster: DatabaseCluster)
     cluster.wait_until_whole()
     primary = cluster.primary
     assert primary is not None
-    writer = CommandWriter(cluster.client, cluster.app_dsn)
-    with writer.running():
-        writer.wait_for(SAVES, within_s=FAILOVER_WITHIN_S)
+    with commands_recorded(cluster) as writer:
         for host in set(cluster.hosts) - {primary}:
             host.delay(FRAME_TAKES_S)
         slow_s = writer.wait_for(SAVES, after=time.monotonic(), within_s=FAILOVER_WITHIN_S)
@@ -104,5 +104,4 @@ def test_standbys_far_away_delay_commands_and_end_none(cluster: DatabaseCluster)
         writer.wait_for(SAVES, after=time.monotonic(), within_s=FAILOVER_WITHIN_S)
     assert slow_s > (SAVES - 1) * 2 * FRAME_TAKES_S, "to the standby and back"
     assert cluster.primary is primary
-    assert writer.lost() == set()
     record("standbys 0.05 s away", of_a_command=slow_s / SAVES)
