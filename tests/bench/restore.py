@@ -10,8 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import psycopg
 
 from tests.bench.environment import BenchEnvironment
 from tests.bench.figures import Figure, figure
+from tests.bench.rounds import timed
 
 BACKED_UP, LOGGED = 800_000, 400_000
 """Chunks of readings, each of 40 readings and about 2 kB: before the backup, and after it."""
@@ -72,15 +72,15 @@ def restore(env: BenchEnvironment) -> Iterator[Figure]:
             _fill(admin_url, first, last)
             log_bytes = _log_position(admin_url) - began
         env.report("restore: restoring the backup and the log")
-        restored_s, done = _timed(lambda: _restored(folder))
-        start_s, _ = _timed(servers.start)
+        restored_s, done = timed(lambda: _restored(folder))
+        start_s, _ = timed(servers.start)
         stored = _stored(admin_url)
         servers.stop()
         if stored != last:
             raise CommandFailed(f"{stored} of {last} chunks were restored")
         files = folder / "backups" / "base" / backup["backup"]["name"]
-        copied_s, copied_bytes = _timed(lambda: _copied(files, folder / "copy"))
-        unpacked_s, _ = _timed(lambda: _unpacked(folder / "backups" / "wal"))
+        copied_s, copied_bytes = timed(lambda: _copied(files, folder / "copy"))
+        unpacked_s, _ = timed(lambda: _unpacked(folder / "backups" / "wal"))
     replayed_s = done["recovered"]["seconds"] - files_s
     yield figure(
         "restore, a backup",
@@ -101,12 +101,6 @@ def restore(env: BenchEnvironment) -> Iterator[Figure]:
             "floor": "the archived log unpacked",
         },
     )
-
-
-def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    started = time.perf_counter()
-    result = work()
-    return time.perf_counter() - started, result
 
 
 def _restored(folder: Path) -> dict[str, Any]:

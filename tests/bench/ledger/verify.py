@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 
 from tests.bench.environment import BenchDatabase, BenchEnvironment
 from tests.bench.figures import Figure, figure
+from tests.bench.rounds import timed
 
 DOMAIN_EVENTS = 1_000_000
 STATE_BYTES = 280
@@ -41,12 +41,12 @@ def verify(env: BenchEnvironment) -> Iterator[Figure]:
         _fill(database, count)
         with bench_ledger(database.app_url, Path(folder)) as ledger:
             env.report("sealing them")
-            sealed_in_s, _ = _timed(ledger.seal)
-            floor_s, _ = _timed(lambda: _copied(database))
+            sealed_in_s, _ = timed(ledger.seal)
+            floor_s, _ = timed(lambda: _copied(database))
             env.report("verifying them")
-            verified_in_s, held = _timed(ledger.holds)
+            verified_in_s, held = timed(ledger.holds)
             env.report("verifying their map")
-            map_in_s, map_held = _timed(ledger.map_holds)
+            map_in_s, map_held = timed(ledger.map_holds)
         if not held or not map_held:
             raise DoesNotHold(
                 "the ledger that was sealed just now does not verify; see application/ledger_*.py"
@@ -71,12 +71,6 @@ def verify(env: BenchEnvironment) -> Iterator[Figure]:
         floor=count / floor_s,
         details={"streams": count, "floor": "COPY out of the same rows, in order, not hashed"},
     )
-
-
-def _timed(work: Callable[[], int]) -> tuple[float, int]:
-    started = time.perf_counter()
-    result = work()
-    return time.perf_counter() - started, result
 
 
 def _fill(database: BenchDatabase, count: int) -> None:
