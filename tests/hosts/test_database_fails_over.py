@@ -41,7 +41,7 @@ def test_a_cut_off_primary_is_fenced_and_comes_back_by_itself(cluster: DatabaseC
     assert old is not None
     cluster.client.call(lambda: cluster.connect().execute("CREATE TABLE inside (number bigint PRIMARY KEY)"))
     insider = RowWriter(old, cluster.dsn(hosts=[old]))
-    with commands_recorded(cluster) as writer, insider.running():
+    with insider.running(), commands_recorded(cluster) as writer:
         old.cut()
         began = time.monotonic()
         again_s = writer.wait_for(SAVES, after=began, within_s=FAILOVER_WITHIN_S)
