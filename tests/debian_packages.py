@@ -11,6 +11,7 @@ REQUIRE = "GRIDPROOF_REQUIRE_DEBIAN"
 _PACKAGE = {
     "influxd": "influxdb",
     "postgres": "postgresql",
+    "pg_isready": "postgresql",
     "etcd": "etcd-server",
     "nft": "nftables",
     "ip": "iproute2",

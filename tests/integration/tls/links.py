@@ -88,25 +88,27 @@ def _filled(text: str, places: Mapping[str, str]) -> str:
     return text
 
 
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 @contextmanager
-def running(command: Sequence[str | Path], port: int, *, log: Path) -> Iterator[int]:
-    """The program, once it listens."""
+def running(
+    command: Sequence[str | Path], port: int, *, log: Path, is_ready: Callable[[int], bool] = _listens
+) -> Iterator[int]:
+    """The program, once it is ready; by default once it listens."""
     with log.open("ab") as output, subprocess.Popen(list(command), stdout=output, stderr=output) as server:
         try:
             deadline = time.monotonic() + STARTS_WITHIN_S
-            while not _listens(port):
+            while not is_ready(port):
                 assert server.poll() is None, log.read_text(errors="replace")
-                assert time.monotonic() < deadline, f"{command[0]} did not listen in time"
+                assert time.monotonic() < deadline, f"{command[0]} was not ready in time"
                 time.sleep(0.05)
             yield port
         finally:
             server.send_signal(signal.SIGINT)  # PostgreSQL waits for its sessions at SIGTERM
             server.wait(60)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _checked(name: str) -> Callable[[Settings], None]:
@@ -158,7 +160,14 @@ def postgresql(folder: Path, authority: Authority, *, wants_certificates: bool =
              "listen_addresses": "127.0.0.1", "unix_socket_directories": ""}  # fmt: skip
     options = [word for name, value in shown.items() for word in ("-c", f"{name}={value}")]
     server: list[str | Path] = [*as_user, program, "-D", data, *options]
-    with running(server, port, log=home / "log"):
+
+    def takes_sessions(port: int) -> bool:
+        """PostgreSQL listens before it does: until it has started up it refuses each of them."""
+        probe = debian_command_path("pg_isready", os.environ)
+        result = subprocess.run([probe, "--quiet", "--host=127.0.0.1", f"--port={port}"], check=False)
+        return result.returncode == 0
+
+    with running(server, port, log=home / "log", is_ready=takes_sessions):
         yield port
 
 
