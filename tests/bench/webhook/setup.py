@@ -236,12 +236,15 @@ def running_server(
             _await_answer(process, url)
         yield process.pid
     finally:
+        ended_by_itself = process.poll()
         process.terminate()
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if ended_by_itself is not None:
+            raise RuntimeError(f"the server ended by itself with {ended_by_itself}; see above")
 
 
 def _await_answer(process: subprocess.Popen[bytes], url: str) -> None:
