@@ -29,7 +29,7 @@ from application.ports.failpoints import Failpoint
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.dead_letters import DeadLetter, DeadLetterNotFound, DeadLetters
 from domain.dr_event import DREvent, DREventState
-from domain.event_sourcing.json_decoders import json_decoder
+from domain.event_sourcing.decoders import json_decoder
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 5.0, 900.0
 GIVE_UP_AFTER_S = 6 * 3_600.0

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
+from domain.event_sourcing.decoders import converted
+
 
 def wrong_fields(value: Any, kind: Any, path: str = "", *, others_allowed: bool = False) -> Iterator[str]:
     """Each wrong field of a decoded JSON or YAML value that is to become a `kind`: "path: problem". `others_allowed`:
@@ -26,7 +28,7 @@ def wrong_fields(value: Any, kind: Any, path: str = "", *, others_allowed: bool 
             yield from wrong_fields(item, get_args(kind)[1], f"{path}.{name}", others_allowed=others_allowed)
     else:
         try:
-            msgspec.convert(value, kind)
+            converted(value, kind)
         except msgspec.ValidationError as error:
             yield f"{path or 'the document'}: {_explained(str(error), kind)}"
 

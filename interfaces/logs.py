@@ -1,5 +1,6 @@
 """Logs: structured lines on stderr, as JSON where the settings say so; they never hold a secret."""
 
+import faulthandler
 import json
 import logging
 import sys
@@ -23,7 +24,11 @@ LINES_DROPPED = Counter(
 
 
 def configure_logs(settings: Settings, *, process: str) -> None:
-    """Call it once per process, before anything is logged."""
+    """Call it once per process, before anything is logged.
+
+    A crash of the interpreter writes the stacks of its threads to stderr as well, as plain text.
+    """
+    faulthandler.enable()
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     renderer: structlog.types.Processor
     factory: Callable[..., Any]

@@ -18,6 +18,7 @@ import msgspec
 
 from adapters.embedded.errors import DataFolderInUse, DiskUnusable
 from adapters.embedded.orphans import is_alive
+from domain.event_sourcing.decoders import json_decoder
 
 LOCK = "embedded.lock"
 MIN_FREE_BYTES = 200_000_000
@@ -161,7 +162,7 @@ def _take_away_rights(entry: Path) -> None:
 def _load_state(path: Path) -> ServerState:
     file = path / "servers.json"
     try:
-        return msgspec.json.decode(file.read_bytes(), type=ServerState)
+        return json_decoder(ServerState).decode(file.read_bytes())
     except FileNotFoundError:
         fresh = ServerState(identity=f"gridproof-{secrets.token_hex(8)}")
         write_private(file, msgspec.json.encode(fresh))

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from adapters.embedded.data_folder import write_private
+from domain.event_sourcing.decoders import json_decoder
 
 FILE = "ingest_session.json"
 FORMER_CLIENT_ID = "gridproof-ingest"
@@ -32,7 +33,7 @@ def ingest_session(data_dir: Path) -> IngestSession:
     one ran before has the former session."""
     file = data_dir / FILE
     try:
-        return msgspec.json.decode(file.read_bytes(), type=IngestSession)
+        return json_decoder(IngestSession).decode(file.read_bytes())
     except FileNotFoundError:
         used = (data_dir / "nats" / "jetstream").exists()
         session = IngestSession(

@@ -23,6 +23,7 @@ from adapters.embedded.broker_users import BROKER_USERS, users_text
 from adapters.embedded.data_folder import ServerState, write_private
 from adapters.embedded.orphans import running_in
 from application.ports.access.meter_logins import DrawnPassword, MeterLoginRefused
+from domain.event_sourcing.decoders import json_decoder
 
 USER, METERS = "gridproof", "meters"
 USERS_FILE, LOGINS_FILE = "users.conf", "meter_logins.json"
@@ -119,13 +120,13 @@ class MeterLogins:
         _store(self._folder, logins)
 
     def _state(self) -> ServerState:
-        return msgspec.json.decode(self._servers.read_bytes(), type=ServerState)
+        return json_decoder(ServerState).decode(self._servers.read_bytes())
 
 
 def logins_in(folder: Path) -> dict[str, str]:
     """Facility -> hash of its password, of the server in `folder`; of a login of an earlier release, the password."""
     try:
-        return msgspec.json.decode((folder / LOGINS_FILE).read_bytes(), type=dict[str, str])
+        return json_decoder(dict[str, str]).decode((folder / LOGINS_FILE).read_bytes())
     except FileNotFoundError:
         return {}
 

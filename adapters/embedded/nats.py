@@ -18,6 +18,7 @@ from adapters.embedded.launcher import EmbeddedServer
 from adapters.embedded.loopback import HOST, ask, listens
 from adapters.embedded.meter_logins import SERVER_USERS, USER, USERS_FILE, write_users
 from adapters.embedded.mqtt_streams import MAX_PENDING_BYTES, WINDOW, bound_mqtt_streams
+from domain.event_sourcing.decoders import json_decoder
 
 _CONFIGURATION = """\
 server_name: "{server_name}"
@@ -104,7 +105,7 @@ class EmbeddedNats(EmbeddedServer):
         if not answer:
             return False
         try:
-            info = msgspec.json.decode(answer.partition(b"\r\n")[0].removeprefix(b"INFO "), type=_Info)
+            info = json_decoder(_Info).decode(answer.partition(b"\r\n")[0].removeprefix(b"INFO "))
         except msgspec.DecodeError:
             info = _Info("not a nats-server")
         if info.server_name != self.data.identity:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from adapters.influxdb.line_protocol import microseconds
+from domain.event_sourcing.decoders import json_decoder
 
 Row = tuple[Any, ...]
 
@@ -44,7 +45,7 @@ class _QueryResult(msgspec.Struct, frozen=True):
     error: str | None = None
 
 
-_decode = msgspec.json.Decoder(_QueryResult).decode
+_decode = json_decoder(_QueryResult).decode
 
 
 def read_response(body: bytes) -> list[tuple[Series, ...]]:

@@ -15,6 +15,8 @@ import msgspec
 import nats.errors
 import nats.js.errors
 
+from domain.event_sourcing.decoders import json_decoder
+
 if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
@@ -37,7 +39,7 @@ class _PublishAck(msgspec.Struct):
     error: _Refusal | None = None
 
 
-_decode = msgspec.json.Decoder(_PublishAck).decode
+_decode = json_decoder(_PublishAck).decode
 
 
 class AckInbox:

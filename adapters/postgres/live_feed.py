@@ -24,6 +24,7 @@ from application.ports.live_feed import (
     ReadModelState,
     served_until,
 )
+from domain.event_sourcing.decoders import json_decoder
 
 MOST_CONNECTIONS = 3
 CONNECT_WITHIN_S = 2.0
@@ -61,7 +62,7 @@ class _EntryFields(msgspec.Struct):
     facility_id: str | None = None
 
 
-_decode = msgspec.json.Decoder(_EntryFields).decode
+_decode = json_decoder(_EntryFields).decode
 
 
 class PostgresLiveLog:

@@ -13,7 +13,7 @@ from adapters.weather.bounded_get import BoundedGet
 from adapters.weather.hours import DECODE_ERRORS, HOUR, hourly_series
 from application.ports.clock import Clock
 from application.ports.weather.source import WeatherReport, WeatherUnavailable
-from domain.event_sourcing.json_decoders import json_decoder
+from domain.event_sourcing.decoders import json_decoder
 from domain.units import InvalidQuantity
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]

@@ -7,7 +7,7 @@ import msgspec
 from adapters.weather.bounded_get import HttpResponse
 from adapters.weather.hours import DECODE_ERRORS
 from application.ports.weather.source import WeatherUnavailable
-from domain.event_sourcing.json_decoders import json_decoder
+from domain.event_sourcing.decoders import json_decoder
 
 
 def moment(epoch: int) -> datetime:

@@ -34,7 +34,7 @@ from application.ports.event_store.event_store import (
     ScopedKey,
     VersionConflict,
 )
-from domain.event_sourcing.json_decoders import json_decoder
+from domain.event_sourcing.decoders import json_decoder
 
 MAX_ATTEMPTS = 12
 

@@ -19,7 +19,7 @@ from eventsourcing.utils import TopicError, get_topic, resolve_topic
 
 from application.event_store.upcasters import UPCASTERS, present_topic, upcast
 from domain.event_sourcing.aggregate import DomainEvent
-from domain.event_sourcing.json_decoders import json_decoder
+from domain.event_sourcing.decoders import json_decoder
 from domain.event_sourcing.snapshot import Snapshot
 
 Stored = DomainEvent | Snapshot

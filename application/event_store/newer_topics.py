@@ -23,6 +23,7 @@ from application.event_store.upcasters import V1_BASELINE_PARAMETERS, Change
 from application.ports.event_store.event_store import NewerTopicRefused
 from domain.baseline import BaselineParameters
 from domain.event_sourcing.aggregate import DomainEvent
+from domain.event_sourcing.decoders import converted
 from domain.units import decimal_string
 
 V2_TERMS: dict[str, Any] = {
@@ -69,7 +70,7 @@ def _without_contract(stored: dict[str, Any]) -> dict[str, Any]:
 
 def _parameters(stored: dict[str, Any]) -> BaselineParameters:
     """With the defaults of what is not stored."""
-    return msgspec.convert(stored, BaselineParameters)
+    return converted(stored, BaselineParameters)
 
 
 def _as_float(exact: str) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from application.event_store.measurement_forms import measured_v2, remeasured_v2, sum_measured_v2
+from domain.event_sourcing.decoders import converted
 from domain.time_series.quantiles import QuantileSteps, compact
 from domain.units import decimal_string
 
@@ -43,7 +44,7 @@ class UpcasterCycle(ValueError):
 
 def _with_compact_steps(stored: dict[str, Any]) -> dict[str, Any]:
     """Version 1 of a forecast stored each quantile step in kW."""
-    steps = msgspec.convert(stored["steps"], QuantileSteps)
+    steps = converted(stored["steps"], QuantileSteps)
     remaining = {name: value for name, value in stored.items() if name != "steps"}
     return remaining | {"compact_steps": msgspec.to_builtins(compact(steps))}
 

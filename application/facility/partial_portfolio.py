@@ -13,6 +13,7 @@ from application.facility.portfolio_entries import (
     ProgramEntry,
     UtilityEntry,
 )
+from domain.event_sourcing.decoders import converted
 
 TEntry = TypeVar("TEntry", bound=msgspec.Struct)
 
@@ -51,7 +52,7 @@ def _entries(
     listed = document.get(name)
     for number, written in enumerate(listed if isinstance(listed, list) else ()):
         try:
-            yield msgspec.convert(written, kind)
+            yield converted(written, kind)
         except msgspec.ValidationError:
             unread.add(f"{name}[{number}]")
             yield stand_in(written, f"{name}-{number}")
@@ -87,7 +88,7 @@ def _id(written: Any, field: str) -> str | None:
 
 def _is_id(value: Any) -> bool:
     try:
-        msgspec.convert(value, Identifier)
+        converted(value, Identifier)
     except msgspec.ValidationError:
         return False
     return True

@@ -20,6 +20,7 @@ from application.facility.secret_references import (
     references_of_utility,
 )
 from application.field_problems import wrong_fields
+from domain.event_sourcing.decoders import converted
 from domain.program import Terms
 
 TEntry = TypeVar("TEntry")
@@ -56,7 +57,7 @@ def read_portfolio(content: bytes, *, most_values: int | None = None) -> Portfol
     problems = list(wrong_fields(document, Portfolio))
     if problems:
         raise PortfolioInvalid(problems, readable_part(document))
-    return msgspec.convert(document, Portfolio)
+    return converted(document, Portfolio)
 
 
 def _has_at_most(most: int, document: Any) -> bool:

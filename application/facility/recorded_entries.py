@@ -12,6 +12,7 @@ from application.facility.portfolio_entries import (
     ProgramEntry,
     ZoneEntry,
 )
+from domain.event_sourcing.decoders import converted
 from domain.facility import NOT_GIVEN, Coordinates, FacilityState, Zone
 from domain.program import Terms
 
@@ -29,7 +30,7 @@ def entry_of_facility(state: FacilityState, coordinates: Coordinates | None) -> 
         region=location.region,
         meters=tuple(MeterEntry(meter_id=one) for one in sorted(state.meters)),
         zones=tuple(_zone(one) for one in state.zones.values()),
-        bms=BmsEntry(address="") if bms is None else msgspec.convert(bms, BmsEntry, from_attributes=True),
+        bms=BmsEntry(address="") if bms is None else converted(bms, BmsEntry, from_attributes=True),
         programs=tuple(
             EnrolmentEntry(program_id=name, kw=one.kw, level_kw=one.level_kw)
             for name, one in state.enrolments.items()
@@ -45,7 +46,7 @@ def without_credentials(entry: FacilityEntry) -> FacilityEntry:
 
 
 def _zone(zone: Zone) -> ZoneEntry:
-    return msgspec.convert(zone, ZoneEntry, from_attributes=True)
+    return converted(zone, ZoneEntry, from_attributes=True)
 
 
 def entry_of_program(program_id: str, utility_id: str, terms: Terms) -> ProgramEntry:

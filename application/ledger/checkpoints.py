@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from application.ports.archive import Archive, NotArchived
 from application.ports.ledger.signer import CheckpointSigner
 from application.ports.ledger.store import LedgerStore
-from domain.event_sourcing.json_decoders import json_decoder
+from domain.event_sourcing.decoders import json_decoder
 from domain.ledger.entries import (
     NO_PREVIOUS_CHECKPOINT,
     Checkpoint,

@@ -17,7 +17,7 @@ from application.ledger.restores import lost_text, recorded_restores
 from application.ledger.stored_tree import StoredTree
 from application.ledger.witness import WitnessCheckpoint
 from application.ports.ledger.store import LedgerStore
-from domain.event_sourcing.json_decoders import json_decoder
+from domain.event_sourcing.decoders import json_decoder
 from domain.ledger.entries import LogHead, unhex
 from domain.ledger.merkle import ProofRefused, verify_consistency
 

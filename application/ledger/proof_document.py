@@ -14,7 +14,7 @@ import msgspec
 from application.ledger.checkpoints import SignedCheckpoint
 from application.ledger.proof_readings import ProvenReadings
 from application.ledger.proof_settlements import ProvenSettlement
-from domain.event_sourcing.json_decoders import json_decoder
+from domain.event_sourcing.decoders import json_decoder
 from domain.ledger.entries import LogRow, unhex
 from domain.ledger.map_pages import MapWay
 from domain.ledger.stream_map import check_head
@@ -161,7 +161,7 @@ AnyProof = ProofDocumentV1 | ProofDocumentV2 | ProofDocumentV3 | ProofDocumentV4
 
 def read_proof(written: bytes) -> AnyProof:
     """Raises ProofBroken unless it is a proof in its canonical form."""
-    decoder: msgspec.json.Decoder[AnyProof] = json_decoder(AnyProof)  # type: ignore[arg-type]
+    decoder: msgspec.json.Decoder[AnyProof] = json_decoder(AnyProof)
     try:
         document = decoder.decode(written)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -21,7 +21,7 @@ from application.ledger.restores import RecordedRestore, lost_text
 from application.ledger.stored_tree import StoredTree
 from application.ledger.verification_report import Finding, FindingKind
 from application.ports.ledger.store import LedgerStore
-from domain.event_sourcing.json_decoders import json_decoder
+from domain.event_sourcing.decoders import json_decoder
 from domain.ledger.entries import Checkpoint, LogHead, unhex
 from domain.ledger.merkle import ProofRefused, verify_consistency
 

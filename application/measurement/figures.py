@@ -12,6 +12,7 @@ from domain.baseline import Adjustment, Baseline, BaselineRule
 from domain.baseline.expected_error import expected_error
 from domain.baseline.used_readings import readings_digest, used_readings
 from domain.dispatch import AdjustmentFigures, DispatchState, Interval, MeasuredDay, MeasurementFigures
+from domain.event_sourcing.decoders import converted
 from domain.telemetry.intervals import INTERVAL_S
 from domain.time_series.windows import IntervalSeries, local_date
 
@@ -78,7 +79,7 @@ def _looked_back(days: Collection[date], today: date, look_back_days: int) -> tu
 
 
 def _adjustment(adjustment: Adjustment) -> AdjustmentFigures:
-    return msgspec.convert(adjustment, AdjustmentFigures, from_attributes=True)
+    return converted(adjustment, AdjustmentFigures, from_attributes=True)
 
 
 def _figures_hash(baseline: Baseline, basis: MeasuringBasis) -> str:

@@ -31,7 +31,7 @@ from application.ports.operations.dead_letters import (
 )
 from application.sagas.dispatch import DispatchSaga
 from domain.errors import DomainError
-from domain.event_sourcing.json_decoders import json_decoder
+from domain.event_sourcing.decoders import json_decoder
 from domain.identifiers import followed_command_id
 
 QUEUE: DeadLetterQueue = "saga_command"

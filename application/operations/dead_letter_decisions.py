@@ -24,7 +24,7 @@ from application.ports.operations.dead_letters import (
 )
 from domain.administration import AdministrativeAct
 from domain.event_sourcing.aggregate import Provenance
-from domain.event_sourcing.json_decoders import json_decoder
+from domain.event_sourcing.decoders import json_decoder
 
 CLOCKS_DIFFER = timedelta(days=1)
 """The most that the clock of the process that parked a letter may be ahead of ours."""

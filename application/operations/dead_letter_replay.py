@@ -38,7 +38,7 @@ from application.telemetry.ingest.batch_codec import (
 from application.telemetry.ingest.message_parser import ParsedMessage, parse_message
 from application.telemetry.ingest.meter_admission import UNKNOWN_METER, MeterAdmission
 from domain.errors import ReasonRequired
-from domain.event_sourcing.json_decoders import json_decoder
+from domain.event_sourcing.decoders import json_decoder
 from domain.telemetry.meter_reading import MALFORMED, OLDEST_READING, MeterReading, partition_of
 
 _PAGE = 500

@@ -16,6 +16,7 @@ import msgspec
 
 from application.ports.archive import Archive
 from application.raw_archive.object import Contents
+from domain.event_sourcing.decoders import json_decoder
 from domain.telemetry.meter_reading import MALFORMED, PARTITIONS
 
 FORMAT = 1
@@ -52,7 +53,7 @@ class ManifestEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
-_decode = msgspec.json.Decoder(ManifestEntry).decode
+_decode = json_decoder(ManifestEntry).decode
 
 
 def stem(first_seq: int, period: datetime) -> str:

@@ -16,6 +16,7 @@ import msgspec
 
 from application.ports.raw_archive.telemetry_log import RawMessage
 from application.telemetry.ingest.batch_codec import MalformedBatch, unpack, unpack_malformed
+from domain.event_sourcing.decoders import msgpack_decoder
 from domain.telemetry.meter_reading import MALFORMED
 
 FORMAT = 1
@@ -158,8 +159,8 @@ def contents_of(content: bytes) -> tuple[ObjectHeader, Contents]:
     return header, counter.contents()
 
 
-_decode_header = msgspec.msgpack.Decoder(ObjectHeader).decode
-_decode_message = msgspec.msgpack.Decoder(RawMessage).decode
+_decode_header = msgpack_decoder(ObjectHeader).decode
+_decode_message = msgpack_decoder(RawMessage).decode
 Decoded = TypeVar("Decoded")
 
 

@@ -19,7 +19,7 @@ from application.settlement.shapes import (
     UnitFigures,
     UnitIntervalFigures,
 )
-from domain.event_sourcing.json_decoders import json_decoder
+from domain.event_sourcing.decoders import converted, json_decoder
 from domain.settlement.inputs import EndedEvent, event_window
 from domain.settlement.quantities import (
     ZERO,
@@ -143,7 +143,7 @@ def event_inputs(dr_event: EndedEvent) -> EventInputs:
     """The DR event as event.json has it."""
     if isinstance(dr_event, EventInputs):
         return dr_event
-    return msgspec.convert(msgspec.to_builtins(dr_event), EventInputs)
+    return converted(msgspec.to_builtins(dr_event), EventInputs)
 
 
 def _unit(settlement: Settlement, unit: UnitQuantities, figures: Figures) -> UnitFigures:

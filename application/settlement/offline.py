@@ -25,6 +25,7 @@ from application.settlement.shapes import (
     SettlementDocument,
 )
 from domain.baseline import BaselineImpossible, BaselineParameters, InvalidBaselineRule, rule_named
+from domain.event_sourcing.decoders import converted
 from domain.program.settlement_rule import Results
 from domain.settlement.inputs import MeteringStep, event_window, facility_window
 from domain.settlement.lines import PriceMissing
@@ -194,7 +195,7 @@ def _summary(method: str, parameters: BaselineParameters, explained: ExplainedBa
         parameters=parameters,
         days=found.days,
         days_considered=len(found.candidates),
-        adjustment=msgspec.convert(found.adjustment, AdjustmentSummary, from_attributes=True),
+        adjustment=converted(found.adjustment, AdjustmentSummary, from_attributes=True),
     )
 
 

@@ -12,6 +12,7 @@ import msgspec
 from application.field_problems import wrong_fields
 from application.settlement.shapes import ComputedSettlements, EventInputs, ProgramInputs, SettlementDocument
 from domain.baseline import METHODS, InvalidBaselineRule, rule_named
+from domain.event_sourcing.decoders import converted
 from domain.program import BaselineTerms, SettlementRule
 
 MOST_BYTES = 64 * 2**20
@@ -39,7 +40,7 @@ def read_program(written: bytes) -> ProgramInputs:
     problems = list(_of_program(document))
     if problems:
         raise _wrong("the program", problems)
-    return msgspec.convert(document, ProgramInputs)
+    return converted(document, ProgramInputs)
 
 
 def read_event(written: bytes, *, tz_of: Callable[[str], str]) -> EventInputs:
@@ -61,7 +62,7 @@ def read_event(written: bytes, *, tz_of: Callable[[str], str]) -> EventInputs:
     problems = times + list(wrong_fields(document, EventInputs, others_allowed=True))
     if problems:
         raise _wrong("the event", problems)
-    found = msgspec.convert(document, EventInputs)
+    found = converted(document, EventInputs)
     problems = list(_of_event(found))
     if problems:
         raise _wrong("the event", problems)
@@ -73,9 +74,9 @@ def read_earlier(written: bytes) -> dict[str, SettlementDocument]:
     document = _object(written, "the earlier settlement", MOST_EARLIER_BYTES)
     try:
         if "settlements" in document:
-            settlements = msgspec.convert(document, ComputedSettlements).settlements
+            settlements = converted(document, ComputedSettlements).settlements
         else:
-            settlements = (msgspec.convert(document, SettlementDocument),)
+            settlements = (converted(document, SettlementDocument),)
     except msgspec.ValidationError as error:
         raise _wrong("the earlier settlement", [str(error)]) from error
     latest = sorted(settlements, key=lambda one: one.revision)
@@ -94,7 +95,7 @@ def read_rules(written: bytes) -> dict[str, SettlementRule]:
             wrong.append(f"{_below(path, 'schema')}: is missing; write settlement-rule/1")
         problems += wrong
         if not wrong:
-            found[name] = msgspec.convert(rule, SettlementRule)
+            found[name] = converted(rule, SettlementRule)
     if problems:
         raise _wrong("the rule", problems)
     return found
@@ -117,7 +118,7 @@ def rule_problems(document: Any, path: str) -> Iterator[str]:
     wrong = list(wrong_fields(document, SettlementRule, path))
     yield from wrong
     if not wrong:
-        for problem in msgspec.convert(document, SettlementRule).problems():
+        for problem in converted(document, SettlementRule).problems():
             yield f"{_below(path, problem.path)}: {problem.code}: {problem.detail}"
 
 
@@ -164,7 +165,7 @@ def _of_program(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _of_baseline(document: Any) -> Iterator[str]:
-    baseline = msgspec.convert(document, BaselineTerms)
+    baseline = converted(document, BaselineTerms)
     if baseline.method not in METHODS:
         yield f"baseline.method: there is no method {baseline.method!r}; use {', '.join(METHODS)}"
         return

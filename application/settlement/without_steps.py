@@ -11,7 +11,7 @@ from application.settlement.shapes import (
     UnitFigures,
     UnitIntervalFigures,
 )
-from domain.event_sourcing.json_decoders import json_decoder
+from domain.event_sourcing.decoders import json_decoder
 from domain.settlement.inputs import MeteringStep
 
 _UNREAD = {name: f"-{name}" for name in ("intervals", "steps", "baseline", "flags", "resettlement")}

@@ -20,6 +20,7 @@ from application.circuit_breaker import CircuitBreaker
 from application.ports.clock import Clock
 from application.ports.shared_cache import CacheUnavailable, SharedCache
 from application.ports.telemetry.store import TelemetryStoreUnavailable
+from domain.event_sourcing.decoders import msgpack_decoder
 
 _log = structlog.get_logger(__name__)
 
@@ -86,7 +87,7 @@ class ReadThroughCache(Generic[TValue]):
         self._ttl_s = ttl_s
         self._encode = msgspec.msgpack.Encoder().encode
         entry_type: Any = CacheEntry[kind]  # type: ignore[valid-type]
-        self._decode: Callable[[bytes], Any] = msgspec.msgpack.Decoder(entry_type).decode
+        self._decode: Callable[[bytes], Any] = msgpack_decoder(entry_type).decode
         self._size_of = size_of
         self._entries = BoundedCache[str, CacheEntry[TValue]](
             "telemetry answers", max_size=max_bytes, size_of=self._size, max_entries=max_entries

@@ -23,7 +23,7 @@ from application.ports.operations.unavailable import OperationsUnavailable
 from application.ports.shared_cache import CacheUnavailable, SharedCache
 from application.ports.weather.source import WeatherReport, WeatherSource, WeatherUnavailable
 from application.ports.weather.temperatures import CellTemperatures, StoredTemperatures
-from domain.event_sourcing.json_decoders import json_decoder
+from domain.event_sourcing.decoders import json_decoder
 from domain.time_series.windows import FloatArray, IntervalSeries, TimeWindow
 
 _log = structlog.get_logger(__name__)

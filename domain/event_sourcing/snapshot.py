@@ -13,7 +13,7 @@ from eventsourcing.domain import CanSnapshotAggregate
 from eventsourcing.utils import get_topic, register_topic, resolve_topic
 
 from domain.event_sourcing.aggregate import Aggregate
-from domain.event_sourcing.json_decoders import json_decoder
+from domain.event_sourcing.decoders import json_decoder
 
 
 class Snapshot(

@@ -8,6 +8,8 @@ from typing import TypeVar
 
 import msgspec
 
+from domain.event_sourcing.decoders import json_decoder
+
 Entry = TypeVar("Entry", bound=msgspec.Struct)
 
 
@@ -32,4 +34,4 @@ def read_journal(path: Path, kind: type[Entry]) -> list[Entry]:
     """
     if not path.exists():
         return []
-    return [msgspec.json.decode(line, type=kind) for line in path.read_bytes().split(b"\n")[:-1]]
+    return [json_decoder(kind).decode(line) for line in path.read_bytes().split(b"\n")[:-1]]

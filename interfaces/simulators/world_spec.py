@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from application.facility.portfolio_entries import Portfolio
+from domain.event_sourcing.decoders import converted, json_decoder
 from interfaces.simulators.bms.faults import FaultOrder
 from interfaces.simulators.meters.meters import Silence
 from interfaces.simulators.utility import UtilityFaults
@@ -75,7 +76,7 @@ class InvalidWorld(ValueError):
 def read_world_spec(path: Path) -> WorldSpec:
     """Raises InvalidWorld."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=WorldSpec)
+        return json_decoder(WorldSpec).decode(path.read_bytes())
     except (OSError, msgspec.DecodeError) as error:
         raise InvalidWorld(f"{path}: {error}") from error
 
@@ -83,7 +84,7 @@ def read_world_spec(path: Path) -> WorldSpec:
 def read_portfolio(path: Path) -> Portfolio:
     """YAML or JSON. Raises InvalidWorld."""
     try:
-        return msgspec.yaml.decode(path.read_bytes(), type=Portfolio)
+        return converted(msgspec.yaml.decode(path.read_bytes()), Portfolio)
     except (OSError, msgspec.DecodeError) as error:
         raise InvalidWorld(f"{path}: {error}") from error
 
@@ -98,4 +99,4 @@ def write_addresses(directory: Path, addresses: WorldAddresses) -> None:
 def read_addresses(directory: Path) -> WorldAddresses | None:
     """Read `world.json`; None until the world is ready."""
     path = directory / ADDRESSES_FILE
-    return msgspec.json.decode(path.read_bytes(), type=WorldAddresses) if path.exists() else None
+    return json_decoder(WorldAddresses).decode(path.read_bytes()) if path.exists() else None

@@ -20,6 +20,7 @@ from application.settlement.what_if import (
 )
 from domain.baseline import rule_named
 from domain.dispatch import MeasurementFigures
+from domain.event_sourcing.decoders import converted
 from domain.program import BaselineTerms, SettlementRule
 from domain.settlement.inputs import MeteringStep, step_window
 from domain.settlement.quantities import rounding_of
@@ -181,7 +182,7 @@ def answer(
             rule=_rule_text(question.rule), baseline=question.baseline, without=question.without
         ),
         measured_again={
-            name: msgspec.convert(one.result, FacilityMeasuredAgain, from_attributes=True)
+            name: converted(one.result, FacilityMeasuredAgain, from_attributes=True)
             for name, one in sorted((again or {}).items())
         },
     )

@@ -17,7 +17,7 @@ from application.command_bus.spans import traced
 from application.command_bus.trace_context import queued_span_id_of
 from application.event_store.event_mapper import UnreadableDomainEvent
 from application.ports.dispatch.work_queue import CallbackSource, CallbackWork, WorkItem, WorkQueueUnavailable
-from domain.event_sourcing.json_decoders import json_decoder
+from domain.event_sourcing.decoders import json_decoder
 from interfaces.workers.loops.lease_renewal import renewing_lease
 from interfaces.workers.loops.message_log import logged_message
 from interfaces.workers.loops.periodic import PeriodicCheck

@@ -5,6 +5,7 @@ import binascii
 
 import msgspec
 
+from domain.event_sourcing.decoders import json_decoder
 from projections.engine.projection import AnyProjection, FilterKind
 
 
@@ -28,8 +29,8 @@ def read_cursor(listed: str, cursor: str) -> tuple[str, str]:
     """The (sort key, key) of a cursor of that list. Raises InvalidCursor."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        of_list, sort_key, key = msgspec.json.decode(
-            base64.b64decode(padded, altchars=b"-_", validate=True), type=tuple[str, str, str]
+        of_list, sort_key, key = json_decoder(tuple[str, str, str]).decode(
+            base64.b64decode(padded, altchars=b"-_", validate=True)
         )
     except (ValueError, binascii.Error, msgspec.MsgspecError) as error:
         raise invalid_cursor() from error

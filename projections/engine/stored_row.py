@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from domain.event_sourcing.decoders import converted
+
 NO_NUL = "\ufffd"
 """The replacement character: PostgreSQL stores no NUL."""
 
@@ -15,7 +17,7 @@ def stored_form(row: msgspec.Struct) -> bytes:
     encoded = msgspec.json.encode(row, order="deterministic")
     if b"\\u0000" in encoded or b"-0.0" in encoded:
         # Convert back to a row first: fields keep their order, and mapping keys are sorted.
-        cleaned = msgspec.convert(_clean(msgspec.to_builtins(row)), type(row))
+        cleaned = converted(_clean(msgspec.to_builtins(row)), type(row))
         return msgspec.json.encode(cleaned, order="deterministic")
     return encoded
 

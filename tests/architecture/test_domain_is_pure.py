@@ -28,7 +28,7 @@ REFUSED_CALLS = {
     "urandom",
 }
 # A lock for msgspec's information about our structs: it decides nothing. Without it two threads crash the process.
-EXCEPTIONS = {("domain/event_sourcing/json_decoders.py", "imports threading")}
+EXCEPTIONS = {("domain/event_sourcing/decoders.py", "imports threading")}
 REFUSED_BUILTINS = {"open", "input", "print", "exec", "eval"}
 
 

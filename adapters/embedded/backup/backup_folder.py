@@ -15,6 +15,7 @@ import msgspec
 from adapters.embedded.backup.errors import NoBackup, NoRoom, TargetOutsideArchive
 from adapters.embedded.data_folder import write_private
 from adapters.embedded.wal_archive import lsn_of, make_private, timeline_ends
+from domain.event_sourcing.decoders import json_decoder
 
 BackupKind = Literal["full", "incremental"]
 SPARE_BYTES = 100_000_000
@@ -58,9 +59,7 @@ class BackupFolder:
 
     def listed(self) -> list[BackupRecord]:
         """All complete backups, the oldest first. A folder without a record was interrupted and is none."""
-        records = [
-            msgspec.json.decode(file.read_bytes(), type=BackupRecord) for file in self.base.glob("*.json")
-        ]
+        records = [json_decoder(BackupRecord).decode(file.read_bytes()) for file in self.base.glob("*.json")]
         return sorted(
             (one for one in records if self.folder_of(one.name).is_dir()), key=lambda one: one.ended_at
         )

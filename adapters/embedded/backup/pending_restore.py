@@ -9,6 +9,7 @@ from typing import Self
 import msgspec
 
 from adapters.embedded.data_folder import write_private
+from domain.event_sourcing.decoders import json_decoder
 
 FILE = "restore.pending"
 
@@ -28,7 +29,7 @@ class PendingRestore(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def read(cls, data_dir: Path) -> Self | None:
         try:
-            return msgspec.json.decode((data_dir / FILE).read_bytes(), type=cls)
+            return json_decoder(cls).decode((data_dir / FILE).read_bytes())
         except FileNotFoundError:
             return None
 

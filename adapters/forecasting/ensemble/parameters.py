@@ -19,6 +19,7 @@ from adapters.forecasting.models.mean_models import MEMBERS, Means
 from adapters.forecasting.models.normal_equations import Coefficients
 from adapters.forecasting.models.residual_correction import BLOCKS, FEATURES, WINDOW_H
 from adapters.forecasting.models.temperature_columns import DENSE, QUANTILES, Climate
+from domain.event_sourcing.decoders import msgpack_decoder
 from domain.time_series.windows import FloatArray
 
 QUARTERS_A_DAY = 96
@@ -62,7 +63,7 @@ class StoredParameters(msgspec.Struct, frozen=True, kw_only=True, array_like=Tru
 
 
 LAYOUT_VERSION = 3
-_DECODER = msgspec.msgpack.Decoder(StoredParameters)
+_DECODER = msgpack_decoder(StoredParameters)
 
 
 class UnsupportedLayout(ValueError):

@@ -19,6 +19,7 @@ from application.ports.operations.host_tasks import (
     Phase,
     Work,
 )
+from domain.event_sourcing.decoders import json_decoder
 
 _ADD = "INSERT INTO gridproof.host_tasks (task_id, kind, work, requested_by, trace_id) VALUES (%s, %s, %s, %s, %s)"
 _TASKS = """
@@ -122,7 +123,7 @@ def _task(row: Sequence[Any]) -> HostTask:
     task_id, work, by, trace_id, state, attempts, phase, done, total, result, problem = row
     return HostTask(
         task_id=task_id,
-        work=msgspec.json.decode(work, type=Work),
+        work=json_decoder(Work).decode(work),
         requested_by=by,
         trace_id=trace_id,
         state=state,

@@ -17,7 +17,7 @@ from application.event_store.event_mapper import UnreadableDomainEvent, decode_d
 from application.event_store.upcasters import UPCASTERS
 from application.ports.event_store.event_log import LogEntry, LogEntryUnreadable
 from domain.aggregates import topics_of
-from domain.event_sourcing.json_decoders import json_decoder
+from domain.event_sourcing.decoders import json_decoder
 from domain.identifiers import facility_stream_id
 from projections.engine.division import Shard
 from projections.engine.projection import AnyProjection, Facts

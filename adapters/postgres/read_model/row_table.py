@@ -12,7 +12,7 @@ from adapters.postgres.read_model.audit_layout import AUDIT_LAYOUT
 from adapters.postgres.read_model.row_encoding import Stored, text_array
 from adapters.postgres.read_model.row_layout import RowLayout, json_layout
 from adapters.postgres.wire_format.copy_format import COPY_SIGNATURE, COPY_TRAILER
-from domain.event_sourcing.json_decoders import json_decoder
+from domain.event_sourcing.decoders import json_decoder
 from projections.audit.trail import AuditTrailProjection
 from projections.engine.projection import AnyProjection, Projection, RowsUnavailable, TRow
 from projections.engine.stored_row import stored_form

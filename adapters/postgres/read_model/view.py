@@ -9,7 +9,7 @@ from psycopg_pool import ConnectionPool
 
 from adapters.postgres.connection.transaction import PortErrors, autocommit_connection
 from adapters.postgres.read_model.row_table import Connection, layout_of
-from domain.event_sourcing.json_decoders import json_decoder
+from domain.event_sourcing.decoders import json_decoder
 from projections.engine.cursors import cursor_after, filter_kind, read_cursor
 from projections.engine.projection import AnyProjection
 from projections.queries.views import MAX_PAGE_ROWS, Page, ReadModelsUnavailable, Row, RowsVersion

@@ -12,7 +12,7 @@ from application.operations.open_items import open_dead_letters
 from application.ports.dispatch.work_queue import BmsWork
 from application.ports.operations.dead_letters import DeadLetter, DeadLetters
 from domain.dispatch import BmsCommand, DispatchState
-from domain.event_sourcing.json_decoders import json_decoder
+from domain.event_sourcing.decoders import json_decoder
 
 
 def has_open_dead_letter(

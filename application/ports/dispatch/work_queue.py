@@ -13,6 +13,7 @@ from zlib import crc32
 import msgspec
 
 from domain.dr_event import CallbackKind, DREvent
+from domain.event_sourcing.decoders import json_decoder
 
 BmsTask = Literal["command", "verify", "reconcile"]
 BMS_PARTITIONS = range(64)
@@ -92,7 +93,7 @@ class _CallbackId(msgspec.Struct, frozen=True):
 def callback_id_of(message: bytes) -> UUID | None:
     """The id of the callback in a message as it was published; None if the message is unreadable."""
     try:
-        return msgspec.json.decode(message, type=_CallbackId).callback_id
+        return json_decoder(_CallbackId).decode(message).callback_id
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from application.telemetry.ingest.fast_parser import PlainReadings, ReadingMessage
 from application.telemetry.ingest.lenient_parser import QUALITY_WORDS
 from application.telemetry.ingest.message_parser import MalformedReading
+from domain.event_sourcing.decoders import msgpack_decoder
 from domain.telemetry.meter_reading import TRUST, MeterReading
 from domain.telemetry.reading_block import (
     SEPARATOR,
@@ -87,8 +88,8 @@ class _PackedBatch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     originals: bytes | None = None
 
 
-_decode = msgspec.msgpack.Decoder(_PackedBatch).decode
-_decode_malformed = msgspec.msgpack.Decoder(MalformedMessages).decode
+_decode = msgpack_decoder(_PackedBatch).decode
+_decode_malformed = msgpack_decoder(MalformedMessages).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, cast, get_args
 
 import msgspec
 
+from domain.event_sourcing.decoders import converted
 from domain.telemetry.meter_reading import IDENTIFIER, MeterReading, Quality
 
 SCHEMA_MAJOR = 1
@@ -90,7 +91,7 @@ def _meter(named: object, meter_id: str) -> str:
 
 def _moment(value: object) -> datetime:
     try:
-        moment: datetime = msgspec.convert(value, Annotated[datetime, msgspec.Meta(tz=True)])
+        moment: datetime = converted(value, Annotated[datetime, msgspec.Meta(tz=True)])
     except msgspec.ValidationError:
         raise UnusableReading("ts is no RFC 3339 time with an offset") from None
     return moment

@@ -20,6 +20,7 @@ from application.telemetry.ingest.lenient_parser import (
     UnusableReading,
     lenient_reading,
 )
+from domain.event_sourcing.decoders import json_decoder
 from domain.telemetry.meter_reading import (
     IDENTIFIER,
     OLDEST_READING,
@@ -62,9 +63,9 @@ class ParsedMessage(msgspec.Struct, frozen=True):
         return any(reading.ts < moment for reading in readings)
 
 
-_decode_message = msgspec.json.Decoder(ReadingMessage | list[ReadingMessage]).decode
+_decode_message = json_decoder(ReadingMessage | list[ReadingMessage]).decode
 _decode_anything = msgspec.json.Decoder().decode
-_as_sent = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_as_sent = json_decoder(list[msgspec.Raw]).decode
 
 
 def parse_message(

@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 import msgspec
 import numpy as np
 
+from domain.event_sourcing.decoders import msgpack_decoder
+
 MAX_BYTES = 16_000_000
 """Of the messages of one pack, unpacked; ingest puts far less into one."""
 _LEVEL = 1
@@ -45,7 +47,7 @@ class _Packed(msgspec.Struct, frozen=True, array_like=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(_Packed).decode
+_decode = msgpack_decoder(_Packed).decode
 
 
 def pack_payloads(messages: Sequence[ReceivedPayload]) -> bytes:

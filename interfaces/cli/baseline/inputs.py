@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
-import msgspec
 
 from domain.baseline import BaselineParameters, BaselineRule, InvalidBaselineRule, rule_named
+from domain.event_sourcing.decoders import converted
 from interfaces.cli.console.parameter_types import day, time_zone
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -93,7 +93,7 @@ def parameters_of(options: Mapping[str, object]) -> BaselineParameters:
     parameters = {name: value for name, value in options.items() if name != "no_cap"}
     if options["no_cap"]:
         parameters["cap"] = None
-    return msgspec.convert(parameters, BaselineParameters)
+    return converted(parameters, BaselineParameters)
 
 
 def rule_of(method: str, options: Mapping[str, object]) -> BaselineRule:

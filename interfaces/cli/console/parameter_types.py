@@ -7,6 +7,7 @@ import click
 import msgspec
 
 from application.facility.portfolio_entries import Region
+from domain.event_sourcing.decoders import converted
 from interfaces.as_of import NotAMomentOrPosition, read_as_of
 from projections.audit.stream_log import AsOf
 
@@ -61,7 +62,7 @@ def time_zone(written: str) -> ZoneInfo:
 def country_or_region(written: str) -> str:
     """A country code, optionally with a region after a hyphen (ISO 3166), as in the portfolio."""
     try:
-        return msgspec.convert(written, Region)
+        return converted(written, Region)
     except msgspec.ValidationError:
         raise click.BadParameter(
             f"{written!r} is no country or region, such as DE, US-CA or GB-SCT"

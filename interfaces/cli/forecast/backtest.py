@@ -5,7 +5,6 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import click
-import msgspec
 
 from application.forecast.backtest import (
     GUARDED_WITHIN,
@@ -21,6 +20,7 @@ from application.forecast.predict_from_file import UnusableStep, check_step
 from application.ports.forecast.load_forecaster import FacilityHistory
 from application.ports.forecast.rolling_forecasts import BacktestConditions, RollingForecasts
 from application.ports.history_import import FacilityReadings, ReadingsFileError
+from domain.event_sourcing.decoders import converted
 from interfaces.cli.console.parameter_types import country_or_region, time_zone
 from interfaces.cli.console.printing import print_json, print_table
 from interfaces.cli.console.readings import open_readings
@@ -93,7 +93,7 @@ def backtest(
 
     Each forecast knows only what was metered before its midnight. A facility is tried from its 120th day on.
     """
-    conditions = msgspec.convert(
+    conditions = converted(
         {
             "weather": weather,
             "weather_error_k": weather_error,

@@ -19,6 +19,7 @@ from litestar.types import ASGIApp
 from application.facility.portfolio_entries import BmsProfile
 from application.ports.clock import Clock
 from application.ports.dispatch.building_control import ZoneCommand
+from domain.event_sourcing.decoders import json_decoder
 from interfaces.simulators.bms import setpoint_messages as single_phase
 from interfaces.simulators.bms import two_phase_messages as two_phase
 from interfaces.simulators.bms.building import Building, Refusal, UnknownZone
@@ -173,7 +174,7 @@ async def bms(facility_id: FromPath[str], request: HttpRequest, state: State) ->
 
 @put("/buildings/{facility_id:str}/faults", status_code=204)
 async def faults(facility_id: FromPath[str], request: HttpRequest, state: State) -> None:
-    orders = msgspec.json.decode(await request.body(), type=tuple[FaultOrder, ...])
+    orders = json_decoder(tuple[FaultOrder, ...]).decode(await request.body())
     if any(order.facility_id != facility_id for order in orders):
         raise msgspec.ValidationError("a fault order names another building")
     state.server.building(facility_id)
@@ -184,7 +185,7 @@ async def faults(facility_id: FromPath[str], request: HttpRequest, state: State)
 async def override(
     facility_id: FromPath[str], zone_id: FromPath[str], request: HttpRequest, state: State
 ) -> None:
-    order = msgspec.json.decode(await request.body(), type=ZoneOverride)
+    order = json_decoder(ZoneOverride).decode(await request.body())
     state.server.override(facility_id, zone_id, order.setpoint)
 
 

@@ -14,6 +14,7 @@ from application.forecast.portfolio_forecast import (
     measured_correlations,
     portfolio_forecast,
 )
+from domain.event_sourcing.decoders import converted
 from interfaces.web.api.forecast.controller import AsOfMoment, moment_of
 from interfaces.web.edge import Web, WebDependencies
 from interfaces.web.guard.access import ApiRequest
@@ -94,7 +95,7 @@ class GroupsDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def portfolio_document(row: PortfolioRow) -> PortfolioDocument:
-    return msgspec.convert(row, PortfolioDocument, from_attributes=True)
+    return converted(row, PortfolioDocument, from_attributes=True)
 
 
 class PortfolioController(Controller):
@@ -142,7 +143,7 @@ class PortfolioController(Controller):
 
 def _groups_document(view: View[FacilityRow]) -> GroupsDocument:
     totals = group_totals(all_rows(view))
-    return msgspec.convert({"items": totals}, GroupsDocument, from_attributes=True)
+    return converted({"items": totals}, GroupsDocument, from_attributes=True)
 
 
 def _foreseen(web: WebDependencies, at: datetime) -> PortfolioForecastDocument:

@@ -7,6 +7,7 @@ import msgspec
 from litestar import Request
 
 from application.field_problems import wrong_fields
+from domain.event_sourcing.decoders import converted
 from interfaces.web.problems import WRONG_FIELDS, Problem, ProblemReason
 
 
@@ -31,7 +32,7 @@ class BoundedRequest(Request[Any, Any, Any]):
 
 def _check(decoded: Any, kind: Any) -> None:
     try:
-        msgspec.convert(decoded, kind)
+        converted(decoded, kind)
     except msgspec.ValidationError as error:
         named = tuple(_reasons(decoded, kind))
         unnamed = (ProblemReason(code="invalid_field", detail=str(error), field="body"),)

@@ -33,7 +33,7 @@ from application.ports.dispatch.work_queue import (
 )
 from application.ports.event_store.event_store import StreamNotFound
 from domain.errors import DomainError, NotAllowedNow
-from domain.event_sourcing.json_decoders import json_decoder
+from domain.event_sourcing.decoders import json_decoder
 from interfaces.workers.loops.lease_renewal import renewing_lease
 from interfaces.workers.loops.message_log import logged_message
 from interfaces.workers.loops.ordered_executor import KeyedExecutor

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from application.command_bus.spans import logged
+from domain.event_sourcing.decoders import json_decoder
 
 
 class _Named(msgspec.Struct, frozen=True):
@@ -19,7 +20,7 @@ class _Named(msgspec.Struct, frozen=True):
 def logged_message(body: bytes) -> AbstractContextManager[None]:
     """Log lines in the block name the trace, the DR event and the facility of that message, if it can be read."""
     try:
-        named = msgspec.json.decode(body, type=_Named)
+        named = json_decoder(_Named).decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return nullcontext()
     return logged(named.trace_id, dr_event=named.dr_event_id, facility=named.facility_id)

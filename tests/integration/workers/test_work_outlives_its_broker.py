@@ -9,7 +9,7 @@ import pytest
 from adapters.nats import work_items
 from adapters.nats.work_queue import NatsWorkQueue
 from application.ports.dispatch.work_queue import BmsWork, WorkItem, WorkQueueUnavailable
-from domain.event_sourcing.json_decoders import json_decoder
+from domain.event_sourcing.decoders import json_decoder
 from tests import servers
 from tests.bms_reader import BmsReader
 

@@ -1,6 +1,7 @@
 """JSON logs: one object per line, also for values that the fast encoder refuses."""
 
 import json
+import signal
 import subprocess
 import sys
 from typing import Any
@@ -24,6 +25,16 @@ def test_a_line_contains_the_event_level_time_and_process() -> None:
     line = json.loads(ended.stderr)
     assert line.keys() == {"event", "error", "number", "level", "timestamp", "process"}
     assert (line["event"], line["level"], line["process"]) == ("trying again", "warning", "relay")
+
+
+def test_a_process_that_crashes_leaves_the_stacks_of_its_threads() -> None:
+    program = (
+        f"{PROGRAM}\nimport os, signal\ndef crash():\n    os.kill(os.getpid(), signal.SIGSEGV)\ncrash()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, timeout=60)
+    assert ended.returncode == -signal.SIGSEGV
+    assert b"Fatal Python error: Segmentation fault" in ended.stderr
+    assert b" in crash\n" in ended.stderr
 
 
 @pytest.mark.parametrize("value", ["\udc80", 2**70, {1: "one"}, float("nan"), {"a"}, UUID(int=1)])

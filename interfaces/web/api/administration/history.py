@@ -31,6 +31,7 @@ from application.ports.operations.host_tasks import (
     TakeBackHistory,
     UploadedFile,
 )
+from domain.event_sourcing.decoders import json_decoder
 from interfaces.upload_spool import ENDINGS, SpooledUpload
 from interfaces.web.edge import Web, WebDependencies
 from interfaces.web.guard.access import ApiRequest, body_too_large
@@ -304,6 +305,6 @@ def _document(task: HostTask) -> HistoryTaskDocument:
         phase=task.phase,
         done=task.done,
         total=task.total,
-        result=None if task.result is None else msgspec.json.decode(task.result, type=TaskResult),
+        result=None if task.result is None else json_decoder(TaskResult).decode(task.result),
         problem=task.problem,
     )

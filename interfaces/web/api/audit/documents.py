@@ -14,6 +14,7 @@ import msgspec
 
 from domain.dispatch import DispatchState
 from domain.dr_event import DREventState
+from domain.event_sourcing.decoders import converted
 from domain.facility import FacilityState
 from domain.program import ProgramState
 from projections.audit.administration import Act, ActKind
@@ -88,7 +89,7 @@ def audit_replay_document(replayed: AuditDocument) -> AuditReplayDocument:
 
 
 def audit_step_document(row: AuditTrailRow) -> AuditStepDocument:
-    return msgspec.convert(row, AuditStepDocument, from_attributes=True)
+    return converted(row, AuditStepDocument, from_attributes=True)
 
 
 class ActDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,7 +147,7 @@ class ProgramReplayDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def act_document(act: Act) -> ActDocument:
-    return msgspec.convert(act, ActDocument, from_attributes=True)
+    return converted(act, ActDocument, from_attributes=True)
 
 
 def facility_replay_document(replayed: FacilityReplay) -> FacilityReplayDocument:

@@ -24,6 +24,7 @@ from domain.dr_event import (
     Reason,
     SettlementStatus,
 )
+from domain.event_sourcing.decoders import converted
 from projections.dispatch.row import DispatchRow
 from projections.dr_event.row import CallbackRow, DREventRow
 
@@ -215,11 +216,11 @@ class DispatchDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def dr_event_document(row: DREventRow) -> DREventDocument:
-    return msgspec.convert(row, DREventDocument, from_attributes=True)
+    return converted(row, DREventDocument, from_attributes=True)
 
 
 def dispatch_document(row: DispatchRow) -> DispatchDocument:
-    return msgspec.convert(row, DispatchDocument, from_attributes=True)
+    return converted(row, DispatchDocument, from_attributes=True)
 
 
 def callback_document(callback_id: str, row: CallbackRow) -> CallbackDocument:

@@ -21,6 +21,7 @@ from application.forecast.portfolio_forecast import (
     portfolio_forecast,
 )
 from application.telemetry.load_sum import SummedStep
+from domain.event_sourcing.decoders import converted
 from domain.forecast import CYCLE, cycle_start_of
 from domain.time_series.windows import TimeWindow
 from interfaces.web.api.telemetry.load_sum import summed_loads
@@ -120,7 +121,7 @@ class DREventLoadController(Controller):
             steps=await summed_loads(web, serving, _over(shown, until, step_s), step_s),
             forecast_at=planned_at,
             forecast=await asyncio.to_thread(_foreseen, request, web, serving, planned_at, shown),
-            measured=msgspec.convert(measured.steps, tuple[MeasuredStepDocument, ...], from_attributes=True),
+            measured=converted(measured.steps, tuple[MeasuredStepDocument, ...], from_attributes=True),
         )
 
 

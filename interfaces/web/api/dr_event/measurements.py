@@ -11,6 +11,7 @@ from litestar.params import FromPath, QueryParameter
 from msgspec.structs import replace
 
 from domain.dispatch import MeasurementFigures
+from domain.event_sourcing.decoders import converted
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
 from interfaces.web.requests.as_of import AsOfQuery, fold_log, parse_as_of, visible_dr_event
@@ -180,7 +181,7 @@ class MeasurementsController(Controller):
             figures=figures if figures is None or tenant is None else _for_utility(figures),
             is_whole=figures is not None and figures.parameters is not None,
             revisions=_without_positions(
-                msgspec.convert(history.revisions, tuple[RevisionDocument, ...], from_attributes=True), tenant
+                converted(history.revisions, tuple[RevisionDocument, ...], from_attributes=True), tenant
             ),
         )
 
@@ -192,9 +193,7 @@ def _for_utility(figures: MeasurementFigures) -> MeasurementFigures:
 
 
 def _numbers(origins: tuple[NumberOrigin, ...], tenant: str | None) -> tuple[NumberDocument, ...]:
-    return _without_positions(
-        msgspec.convert(origins, tuple[NumberDocument, ...], from_attributes=True), tenant
-    )
+    return _without_positions(converted(origins, tuple[NumberDocument, ...], from_attributes=True), tenant)
 
 
 def _without_positions(documents: tuple[TOriginated, ...], tenant: str | None) -> tuple[TOriginated, ...]:

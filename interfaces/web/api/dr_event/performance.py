@@ -10,6 +10,7 @@ from litestar.params import FromPath
 
 from domain.dispatch import DispatchStatus, Interval
 from domain.dr_event import DREventStatus, Outcome, SettlementStatus
+from domain.event_sourcing.decoders import converted
 from interfaces.web.api.dr_event.documents import BatchDocument, MeasurementDocument
 from interfaces.web.guard.access import ApiRequest
 from interfaces.web.problems import Problem
@@ -141,7 +142,7 @@ def _document(
     return PerformanceDocument(
         **fields,
         delivered_share=_share(row.delivered_kw, row.target_kw),
-        batch=msgspec.convert(row.batch, BatchDocument | None, from_attributes=True),
+        batch=converted(row.batch, BatchDocument | None, from_attributes=True),
         items=tuple(map(_facility, dispatches)),
         next_cursor=next_cursor,
     )
@@ -153,7 +154,7 @@ def _facility(row: DispatchRow) -> FacilityPerformance:
     return FacilityPerformance(
         **{name: getattr(row, name) for name in names},
         delivered_share=_share(row.delivered_kw, row.target_kw),
-        measurement=msgspec.convert(row.measurement, MeasurementDocument | None, from_attributes=True),
+        measurement=converted(row.measurement, MeasurementDocument | None, from_attributes=True),
     )
 
 

@@ -12,6 +12,7 @@ from msgspec import Meta
 from application.settlement.offline_files import rule_problems
 from application.settlement.what_if import WhatIfRefused
 from domain.baseline import InvalidBaselineRule, UnknownBaselineMethod
+from domain.event_sourcing.decoders import converted
 from domain.program import BaselineTerms, SettlementRule
 from interfaces.web.edge import Web
 from interfaces.web.guard.access import ApiRequest
@@ -128,7 +129,7 @@ async def _rule(request: ApiRequest, document: dict[str, Any]) -> SettlementRule
             for path, _, detail in (one.partition(": ") for one in problems[:MOST_PROBLEMS])
         )
         raise Problem("invalid-request", "the rule cannot be settled by", reasons)
-    return msgspec.convert(document, SettlementRule)
+    return converted(document, SettlementRule)
 
 
 def _check_baseline(request: ApiRequest, baseline: BaselineTerms) -> None:

@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 
 from domain.dispatch import DispatchStatus
+from domain.event_sourcing.decoders import converted
 from domain.facility import FacilityStatus, Limits, Location, Reservation, Zone
 from domain.telemetry.intervals import interval_start
 from interfaces.web.caching.coordinates import StoredCoordinates
@@ -87,7 +88,7 @@ class FacilityDocuments:
 
     def __call__(self, row: FacilityRow) -> FacilityDocument:
         located = with_coordinates(row, self.coordinates.stored)
-        document = msgspec.convert(located, FacilityDocument, from_attributes=True)
+        document = converted(located, FacilityDocument, from_attributes=True)
         if not row.later_locations:
             return document
         present = row.locations.at(self.at or row.changed_at)

@@ -9,6 +9,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 
 from application.operations.alert_decisions import LOOKED_AFTER, decide_alert
 from application.ports.operations.alerts import Alert, AlertCursor, AlertDecision, Severity
+from domain.event_sourcing.decoders import converted
 from interfaces.web.api.dr_event.controller import Text
 from interfaces.web.edge import Web
 from interfaces.web.guard.access import ApiRequest
@@ -54,7 +55,7 @@ class ClearBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 def alert_document(alert: Alert) -> AlertDocument:
-    return msgspec.convert(alert, AlertDocument, from_attributes=True)
+    return converted(alert, AlertDocument, from_attributes=True)
 
 
 class AlertController(Controller):

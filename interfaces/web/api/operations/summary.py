@@ -27,6 +27,7 @@ from application.ports.operations.alerts import every_open_alert
 from application.ports.operations.dead_letters import DeadLetterQueue
 from application.ports.operations.system_state import QueueName, QueuesUnavailable, SystemState
 from application.ports.operations.unavailable import OperationsUnavailable
+from domain.event_sourcing.decoders import converted
 from interfaces.web.caching.unavailable import UNAVAILABLE
 from interfaces.web.edge import Web, WebDependencies
 from interfaces.web.route_policy import OPERATOR, RoutePolicy
@@ -153,12 +154,12 @@ def _breakers(web: WebDependencies) -> tuple[OpenBreaker, ...]:
 async def _queues(web: WebDependencies) -> tuple[QueueDepthDocument, ...]:
     if web.queues is None:
         raise QueuesUnavailable("no address is configured")
-    return msgspec.convert(await web.queues.depths(), tuple[QueueDepthDocument, ...], from_attributes=True)
+    return converted(await web.queues.depths(), tuple[QueueDepthDocument, ...], from_attributes=True)
 
 
 def _letters(web: WebDependencies) -> tuple[OpenDeadLettersDocument, ...]:
     letters = web.dead_letters.open_by_queue()
-    return msgspec.convert(letters, tuple[OpenDeadLettersDocument, ...], from_attributes=True)
+    return converted(letters, tuple[OpenDeadLettersDocument, ...], from_attributes=True)
 
 
 def _system(web: WebDependencies) -> SystemState:

@@ -17,6 +17,7 @@ from application.settlement.own_revisions import own_revisions
 from application.settlement.shapes import SettlementDocument
 from application.settlement.statement.csv_records import statement_csv
 from application.settlement.statement.event_page import statement_html
+from domain.event_sourcing.decoders import json_decoder
 from interfaces.settlement.audience import Audience, seen_by
 from interfaces.settlement.documents import (
     NotSettledYet,
@@ -161,7 +162,7 @@ async def _body(request: ApiRequest) -> SettlementBody:
         return SettlementBody()
     check_is_json(request)
     try:
-        return msgspec.json.decode(written, type=SettlementBody)
+        return json_decoder(SettlementBody).decode(written)
     except msgspec.ValidationError as error:
         detail, _, path = str(error).partition(" - at `$.")
         reason = ProblemReason(code="invalid_field", detail=detail, field=path.rstrip("`") or "body")

@@ -14,6 +14,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from domain.dr_event import EventPrice, Notice
+from domain.event_sourcing.decoders import converted
 from interfaces.web.problems import Problem, ProblemReason
 
 MOST_FIELDS, MOST_REASONS, MOST_FACILITIES = 64, 50, 2_000
@@ -155,7 +156,7 @@ def _convert_fields(given: dict[str, Any], values: dict[str, Any]) -> Iterator[P
             yield from wrong
             continue
         try:
-            values[spec.name] = _utc(msgspec.convert(_whole(given[spec.name]), spec.type))
+            values[spec.name] = _utc(converted(_whole(given[spec.name]), spec.type))
         except (msgspec.ValidationError, OverflowError) as error:
             yield ProblemReason(code="invalid_field", detail=str(error), field=spec.name)
 
@@ -178,7 +179,7 @@ def _wrong_elements(name: str, given: Any) -> Iterator[ProblemReason]:
         return
     for index, element in enumerate(given[: elements.most]):
         try:
-            _utc(msgspec.convert(element, elements.type))
+            _utc(converted(element, elements.type))
         except (msgspec.ValidationError, OverflowError) as error:
             yield ProblemReason(code="invalid_field", detail=str(error), field=f"{name}[{index}]")
 

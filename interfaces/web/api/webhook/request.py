@@ -21,6 +21,7 @@ from application.access.signature import (
 )
 from application.ports.access.daily_usage import UsageKind
 from domain.dr_event import Notice
+from domain.event_sourcing.decoders import converted
 from interfaces.web.api.webhook.body import Id
 from interfaces.web.api.webhook.callback_address import refusal_of
 from interfaces.web.edge import WebDependencies
@@ -138,7 +139,7 @@ def _idempotency_key_of(request: ApiRequest) -> str | None:
 def check_event_id(utility_event_id: str) -> None:
     """The id in the path has the same rules as one in a body, since it is recorded too."""
     try:
-        msgspec.convert(utility_event_id, Id)
+        converted(utility_event_id, Id)
     except msgspec.ValidationError as error:
         reason = ProblemReason(code="invalid_field", detail=str(error), field="event_id")
         raise Problem("invalid-request", "the event id in the address is wrong", (reason,)) from None
