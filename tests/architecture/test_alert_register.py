@@ -19,6 +19,10 @@ SHOWN_ENDED_BY: dict[str, tuple[str, str]] = {
         f"{UNIT}/schedule/test_heartbeat_monitor.py",
         "test_connections_that_run_short_are_an_alert_until_they_do_not",
     ),
+    "process_refused": (
+        "tests/integration/workers/test_connection_admission.py",
+        "test_a_worker_for_which_no_connections_are_left_refuses_to_start",
+    ),
     "turn_held_by_dead": (
         f"{UNIT}/schedule/test_heartbeat_monitor.py",
         "test_locks_of_a_silent_process_are_an_alert_until_they_are_free",

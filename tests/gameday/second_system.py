@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 from adapters.embedded.postgres import APP, DATABASE
+from application.ports.operations.heartbeats import Process
 from interfaces.bootstrap import save_addresses
+from interfaces.bootstrap.connection_budget import budget_of_worker
+from interfaces.bootstrap.health.admission import reserved_connections
+from interfaces.bootstrap.health.process import heartbeats_of
 from interfaces.settings.settings import Settings, read_settings
 from tests.chaos.small_system import served_buildings
+from tests.demo_runs import ROOT
 from tests.gameday.drill import Drill
+from tests.gameday.extra_process import OTHER_MACHINE
 from tests.gameday.registry import SECOND, Case, case
 from tests.postgres_pair import PostgresPair, StandbyPostgres, folder_of_standby, wait_for_standby
 from tests.restored_system import LOST_WINDOW, RestoredSystem, restored_system
@@ -23,6 +32,9 @@ from tests.servers import Database
 
 UNDER_WAY = timedelta(hours=1, minutes=30)
 """A minute on the wall."""
+CROWDED_OUT = "dispatch"
+"""The worker of which one process is too many."""
+ENDS_WITHIN_S = 60.0
 
 
 class SecondSystem(RestoredSystem):
@@ -72,6 +84,23 @@ class SecondSystem(RestoredSystem):
         self.start()
         return standby
 
+    @contextmanager
+    def another(self, worker: str) -> Iterator[None]:
+        """One more process of that worker runs, or tries to start, during the block."""
+        with (self.folder / f"another-{worker}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "interfaces.cli", "worker", worker],
+                cwd=ROOT,
+                env=self._environment(worker),
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(ENDS_WITHIN_S)
+
     def begin_again(self) -> None:
         """The next DR event is another one."""
         self.run = uuid4().hex[:8]
@@ -117,6 +146,46 @@ def take_no_backup(drill: Drill) -> None:
     drill.undo()
     drill.do("backup_too_old", "gridproof backup")
     drill.ends(too_old)
+
+
+@case("start_one_too_many", "process_refused", round=SECOND)
+def start_one_too_many(drill: Drill) -> None:
+    with _all_connections_taken(drill) as report_again, second_of(drill).another(CROWDED_OUT):
+        refused = drill.fires("process_refused", f"{CROWDED_OUT} on ", meanwhile=report_again)
+        drill.look_at("process_refused")
+    drill.undo()
+    with second_of(drill).another(CROWDED_OUT):
+        drill.ends(refused)
+
+
+@contextmanager
+def _all_connections_taken(drill: Drill) -> Iterator[Callable[[], None]]:
+    """As many processes as the server's connections allow report that they run on another machine. They have to report
+    again as a process does: that is the function."""
+    heartbeats, settings = heartbeats_of(drill.stores), drill.stores.settings
+    admitted: list[Process] = []
+
+    def report_again() -> None:
+        for one in admitted:
+            heartbeats.beat(one, backends=(), dependencies={})
+        for number in count(len(admitted) + 1):
+            another = Process(CROWDED_OUT, OTHER_MACHINE, number)
+            room = heartbeats.admit(
+                another,
+                backends=(),
+                budget_of=lambda worker: budget_of_worker(worker, settings),
+                reserved=reserved_connections(settings),
+            )
+            if not room.fits:
+                return
+            admitted.append(another)
+
+    try:
+        report_again()
+        yield report_again
+    finally:
+        for one in admitted:
+            heartbeats.end(one)
 
 
 @case("restore_while_curtailed", "curtailed_without_record", round=SECOND)

@@ -41,6 +41,7 @@ GAME_DAY_CASES: dict[str, str] = {
     "refuse_alert_messages": "have the mail server or the webhook refuse messages about alerts",
     "freeze_worker": "stop a worker process with SIGSTOP for over a minute",
     "use_up_connections": "open database sessions until over 80 % are in use",
+    "start_one_too_many": "start a process while another machine's take all connections that the server allows",
     "present_old_certificate": "give a worker a file with a certificate that ends within 14 days",
     "kill_worker": "kill a worker process with SIGKILL",
 }

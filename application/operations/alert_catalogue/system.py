@@ -139,6 +139,13 @@ SYSTEM_ALERTS: dict[str, AlertDefinition] = {
         ends="80 % or fewer are in use, and the budgets fit",
         case="use_up_connections",
     ),
+    "process_refused": AlertDefinition(
+        "critical",
+        "a process does not start: its connections do not fit beside those of the processes that run",
+        ends="one of that worker starts on that machine, or none has been refused for ten minutes",
+        quiet_s=GONE_S,
+        case="start_one_too_many",
+    ),
     "certificate_expiring": AlertDefinition(
         "critical",
         "a certificate that a process uses ends within 14 days, or has ended",

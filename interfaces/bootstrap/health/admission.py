@@ -1,4 +1,7 @@
-"""A process begins only if its PostgreSQL connections fit beside those of the processes that run (ADR 0115)."""
+"""A process begins only if its PostgreSQL connections fit beside those of the processes that run (ADR 0115).
+
+One for which there is no room raises an alert.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
 WITHIN_S = MISSED_BEAT_S + 5.0
 """A process that was killed counts for MISSED_BEAT_S: the one that is started in its place waits so long."""
+REFUSED = "process_refused"
 _log = structlog.get_logger(__name__)
 
 
@@ -33,7 +37,7 @@ def this_process(worker: str) -> Process:
 async def admit(worker: str, stores: Stores, stop: asyncio.Event, *, within_s: float = WITHIN_S) -> bool:
     """Wait until this process fits, as long as PostgreSQL does not answer. False if `stop` is set first.
 
-    Raises ConnectionBudgetTaken after `within_s` of answers that it does not.
+    Raises ConnectionBudgetTaken, and the alert, after `within_s` of answers that it does not.
     """
     from application.command_bus.retry import Pauses, Stopped, retry_while_unavailable
 
@@ -59,6 +63,8 @@ async def admit(worker: str, stores: Stores, stop: asyncio.Event, *, within_s: f
     except Stopped:
         return False
     except TimeoutError:
+        if isinstance(failure, ConnectionBudgetTaken):
+            await asyncio.to_thread(_report, worker, stores, str(failure))
         raise failure from None
     return True
 
@@ -76,6 +82,19 @@ def _admit_once(worker: str, stores: Stores) -> None:
     )
     if not room.fits:
         raise ConnectionBudgetTaken(refusal(worker, room))
+    stores.alerts().clear(REFUSED, _subject(worker), at=stores.clock.now())
+
+
+def _report(worker: str, stores: Stores, why: str) -> None:
+    """Raise the alert, which stays in the register when this process has ended."""
+    try:
+        stores.alerts().raise_alert(REFUSED, _subject(worker), why, at=stores.clock.now())
+    except OperationsUnavailable as error:  # the refusal itself is what the process has to say
+        _log.warning("the alert could not be raised", alert=REFUSED, error=str(error))
+
+
+def _subject(worker: str) -> str:
+    return f"{worker} on {gethostname()}"
 
 
 def reserved_connections(settings: Settings) -> int:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from socket import gethostname
 
 import psycopg
 import pytest
@@ -83,6 +84,9 @@ def test_a_worker_for_which_no_connections_are_left_refuses_to_start(
         [refused] = [number for number, one in enumerate(processes) if one.poll() is not None]
         assert processes[refused].returncode == 1
         said = (tmp_path / f"{refused}.log").read_text()
+        [alert] = [one for one in stores.alerts().listed() if one.name == "process_refused"]
+        assert alert.subject == f"{WORKER} on {gethostname()}"
+        assert "raise its max_connections by" in alert.detail
         each = budget_of_worker(WORKER, settings)
         assert f"{WORKER} may open {each} connections, the processes that run {FITTING * each}" in said
         assert "raise its max_connections by" in said
@@ -101,3 +105,4 @@ def test_a_worker_for_which_no_connections_are_left_refuses_to_start(
             lambda: follower.pid in {one.process.pid for one in heartbeats.listed()}, "it takes the place"
         )
         assert follower.poll() is None
+        assert "process_refused" not in stores.alerts().open_by_name()
