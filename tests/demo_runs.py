@@ -20,7 +20,8 @@ GRIDPROOF = ("interfaces.cli", "demo")
 PLANTED = ("tests.planted_demo",)
 SIDE_BY_SIDE = 3
 LONGEST_S = 600.0
-SMALL = ("--facilities", "5", "--speed", "120")
+SMALL = ("--facilities", "5", "--speed", "60")
+"""A forecast counts for 30 minutes of the clock, which may not be seconds of a busy machine."""
 KILLED = ("--facilities", "5", "--speed", "30")
 """For runs with kills: on a busy machine PostgreSQL is down for 12 s, and the clock goes on. A commit has 15 minutes of
 it, and 30 after the window a BMS restores the zones that no command has restored."""
