@@ -20,8 +20,6 @@ SCREENSHOTS = ROOT / os.environ.get("SCREENSHOTS", "build/screenshots")
 """The folder for screenshots; an absolute path is used as it is."""
 AXE = ROOT / "tests/browser/axe/axe.min.js"
 SERIOUS = {"serious", "critical"}
-NOTICES = {"verbose", "info"}
-"""Levels of log entries that are no complaint: on a busy machine an input is drawn after another one has the focus."""
 KEYS = {
     "Enter": 13,
     "Tab": 9,
@@ -51,7 +49,7 @@ class Page:
         self._socket = socket
         self._number = 0
         self.complaints: list[str] = []
-        """Errors and warnings of the page and violations of its policy, as reported by the browser."""
+        """Errors of the page and violations of its policy, as reported by the browser."""
         self.requested: list[str] = []
         """The URL of every request of the page."""
         self.received: dict[str, int] = {}
@@ -69,8 +67,7 @@ class Page:
 
     def _hear(self, message: dict[str, Any]) -> None:
         method, parameters = message.get("method"), message.get("params", {})
-        is_notice = parameters.get("entry", {}).get("level") in NOTICES
-        if method in {"Log.entryAdded", "Runtime.exceptionThrown"} and not is_notice:
+        if method in {"Log.entryAdded", "Runtime.exceptionThrown"}:
             self.complaints.append(str(parameters))
         elif method == "Network.requestWillBeSent":
             self.requested.append(parameters["request"]["url"])
@@ -116,8 +113,9 @@ class Page:
         await self.value(f"{found}.click()")
 
     async def type(self, selector: str, text: str) -> None:
-        """Type into a field."""
+        """Type into a field, once the browser has drawn it: a person does not focus it before `autofocus` does."""
         await self.until(f"Boolean(document.querySelector({json.dumps(selector)}))")
+        await self.value("new Promise(requestAnimationFrame)")
         await self.value(f"document.querySelector({json.dumps(selector)}).focus()")
         await self.call("Input.insertText", text=text)
 
