@@ -21,7 +21,7 @@ PLANTED = ("tests.planted_demo",)
 SIDE_BY_SIDE = 3
 LONGEST_S = 600.0
 SMALL = ("--facilities", "5", "--speed", "60")
-"""A forecast counts for 30 minutes of the clock, which may not be seconds of a busy machine."""
+"""After 30 minutes of the clock a forecast is stale: faster, these are fewer seconds than a busy machine needs."""
 KILLED = ("--facilities", "5", "--speed", "30")
 """For runs with kills: on a busy machine PostgreSQL is down for 12 s, and the clock goes on. A commit has 15 minutes of
 it, and 30 after the window a BMS restores the zones that no command has restored."""

@@ -50,25 +50,23 @@ class Scenario:
         self._report = report
 
     def wait_for_forecasts(self, forecasts: ForecastBook, roles: FacilityRoles) -> None:
-        """Wait until every requested facility has a forecast from fresh readings. Raises DemoFailed.
+        """Wait until every requested facility has a forecast of full quality: any other one blocks its dispatch. Raises
+        DemoFailed.
 
-        The first readings of a busy machine arrive late: the guardrail would block the dispatches of their forecasts.
-        After the time limit any forecast will do.
+        On a busy machine the first readings arrive late. After the time limit a forecast of any quality will do.
         """
         deadline = time.monotonic() + FORECASTS_WITHIN_S
         while True:
             now = self._clock.now()
             newest = forecasts.newest_of(roles.requested, at=now)
             qualities = [quality_at(one.data_quality, one.cycle_start, now) for one in newest.values()]
-            is_last = time.monotonic() > deadline
-            is_fresh = not any("stale_data" in quality for quality in qualities)
-            if len(newest) == len(roles.requested) and (is_fresh or is_last):
+            full, is_over = qualities.count("full"), time.monotonic() > deadline
+            if len(newest) == len(roles.requested) and (full == len(newest) or is_over):
                 self._report(
-                    f"{len(newest)} facilities have a forecast from meters and weather "
-                    f"({qualities.count('full')} of full quality)"
+                    f"{len(newest)} facilities have a forecast from meters and weather ({full} of full quality)"
                 )
                 return
-            if is_last:
+            if is_over:
                 missing = sorted(set(roles.requested) - set(newest))
                 raise DemoFailed(
                     f"no forecast for {len(missing)} facilities, for example {', '.join(missing[:3])}"

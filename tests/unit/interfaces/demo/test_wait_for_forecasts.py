@@ -1,4 +1,4 @@
-"""The utility asks once the forecasts are from fresh readings: those of stale ones would block their dispatches."""
+"""The utility asks once the forecasts are of full quality: others would block their dispatches."""
 
 import time
 from datetime import timedelta
@@ -31,7 +31,7 @@ def reported(forecasts: FakeForecastBook) -> list[str]:
     return messages
 
 
-def test_it_waits_until_no_forecast_is_from_stale_readings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_waits_until_every_forecast_is_of_full_quality(monkeypatch: pytest.MonkeyPatch) -> None:
     forecasts, pauses = noted(FakeForecastBook(), full=False), iter([False, True])
     monkeypatch.setattr(time, "sleep", lambda _: noted(forecasts, full=next(pauses)))
     assert reported(forecasts) == ["4 facilities have a forecast from meters and weather (4 of full quality)"]
