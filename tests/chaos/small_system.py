@@ -210,8 +210,12 @@ class SmallSystem:
                 raise AssertionError(f"{name} ended with {status}; {self._log_excerpts()}")
 
     def _start(self, name: str) -> None:
+        self._processes[name] = self.opened(name)
+
+    def opened(self, name: str) -> subprocess.Popen[bytes]:
+        """A new process of that worker; the caller ends it."""
         with (self.folder / f"{name}.log").open("ab") as log:
-            self._processes[name] = subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, "-m", *self._program(), "worker", name],
                 cwd=ROOT,
                 env=self._environment(name),

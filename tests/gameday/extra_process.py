@@ -55,12 +55,17 @@ def beside(
         drill.until(reports, f"another {worker} process reports")
         yield
     finally:
-        process.terminate()
-        try:
-            process.wait(END_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """By SIGTERM, so that it says that it ends; by SIGKILL if that takes too long."""
+    process.terminate()
+    try:
+        process.wait(END_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 @contextmanager

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -21,9 +19,8 @@ from interfaces.bootstrap.health.admission import reserved_connections
 from interfaces.bootstrap.health.process import heartbeats_of
 from interfaces.settings.settings import Settings, read_settings
 from tests.chaos.small_system import served_buildings
-from tests.demo_runs import ROOT
 from tests.gameday.drill import Drill
-from tests.gameday.extra_process import OTHER_MACHINE
+from tests.gameday.extra_process import OTHER_MACHINE, end
 from tests.gameday.registry import SECOND, Case, case
 from tests.postgres_pair import PostgresPair, StandbyPostgres, folder_of_standby, wait_for_standby
 from tests.restored_system import LOST_WINDOW, RestoredSystem, restored_system
@@ -34,7 +31,6 @@ UNDER_WAY = timedelta(hours=1, minutes=30)
 """A minute on the wall."""
 CROWDED_OUT = "dispatch"
 """The worker of which one process is too many."""
-ENDS_WITHIN_S = 60.0
 
 
 class SecondSystem(RestoredSystem):
@@ -87,19 +83,11 @@ class SecondSystem(RestoredSystem):
     @contextmanager
     def another(self, worker: str) -> Iterator[None]:
         """One more process of that worker runs, or tries to start, during the block."""
-        with (self.folder / f"another-{worker}.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "interfaces.cli", "worker", worker],
-                cwd=ROOT,
-                env=self._environment(worker),
-                stdout=log,
-                stderr=log,
-            )
+        process = self.opened(worker)
         try:
             yield
         finally:
-            process.terminate()
-            process.wait(ENDS_WITHIN_S)
+            end(process)
 
     def begin_again(self) -> None:
         """The next DR event is another one."""
