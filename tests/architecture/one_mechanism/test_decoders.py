@@ -8,19 +8,19 @@ import pytest
 from tests.architecture.source_tree import PACKAGES, ROOT, class_name, parsed, place, python_files
 
 DECODERS = ROOT / "domain/event_sourcing/decoders.py"
+HIDING = {"convert", "decode", "Decoder", "json", "msgpack", "toml", "yaml"}
 
 
 def first_uses(tree: ast.AST) -> Iterator[ast.AST]:
-    """Calls that have msgspec collect the fields of a type, and imports of such functions."""
+    """Calls that have msgspec collect the fields of a type, and imports that would hide such a call."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             if (node.module or "").partition(".")[0] == "msgspec":
-                yield from (node for alias in node.names if alias.name in ("convert", "decode", "Decoder"))
+                yield from (node for alias in node.names if alias.name in HIDING)
         elif isinstance(node, ast.Call) and ast.unparse(node.func).startswith("msgspec."):
-            has_type = len(node.args) > 0 or any(keyword.arg == "type" for keyword in node.keywords)
-            is_typed = any(keyword.arg == "type" for keyword in node.keywords)
-            name = class_name(node.func)
-            if name == "convert" or (name == "Decoder" and has_type) or (name == "decode" and is_typed):
+            named = any(keyword.arg == "type" for keyword in node.keywords)
+            typed = {"convert": True, "decode": named, "Decoder": named or len(node.args) > 0}
+            if typed.get(class_name(node.func)):
                 yield node
 
 
@@ -38,6 +38,7 @@ def test_types_are_first_used_under_one_lock() -> None:
         "msgspec.msgpack.Decoder(type=Kind)",
         "msgspec.yaml.decode(text, type=Kind)",
         "from msgspec.json import Decoder",
+        "from msgspec import json",
     ],
 )
 def test_another_use_of_a_type_is_detected(code: str) -> None:
