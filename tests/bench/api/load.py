@@ -178,7 +178,6 @@ def _content_length(head: bytes) -> int:
 async def loaded(plan: LoadPlan) -> LoadReport:
     run, loop = _Run(plan), asyncio.get_running_loop()
     ports = [plan.ports[number % len(plan.ports)] for number in range(plan.connections)]
-    # All at once: one after the other takes a busy machine longer than a server waits for a connection's first byte.
     connections = await asyncio.gather(
         *(loop.create_connection(lambda: _Connection(run), "127.0.0.1", port) for port in ports)
     )
