@@ -13,7 +13,7 @@
 #   make wheels                build/wheels, from which the Containerfile builds; IMAGE_PYTHON=3.13
 #   make sbom                  build/sbom.json, the packages of an install with EXTRAS=embedded,forecasting,files
 #   make audit-dependencies    known vulnerabilities of what is locked; fails where advisories are out of reach
-#   make upgrades              the last release beside this tree under load, each phase of an upgrade; not part of CI
+#   make upgrades              a planted release beside this tree: what halts, what is held back, what is refused
 #   make screenshots           the pictures of docs/screenshots, from a demo in Debian's chromium
 #   make quick                 unit, property (in small) and architecture tests; no servers
 #   make bench                 measure this machine; NAME="append command", SCALE=0.1, OUTPUT=figures.jsonl
@@ -119,9 +119,12 @@ sbom: $(VENV)/.tests
 audit-dependencies: $(VENV)/.tests
 	$(BIN)/python -m tests.supply_chain.audit_dependencies requirements.lock
 
-# Worktrees of older releases, with environments made from their own locks, are in build/upgrades.
 upgrades: $(VENV)/.tests
-	$(BIN)/python -m pytest -m slow -o faulthandler_timeout=1800 tests/upgrades
+	$(BIN)/python -m pytest tests/golden/test_first_upcaster.py tests/integration/projections/test_evolution.py \
+		tests/integration/projections/test_two_releases.py tests/integration/workers/test_relay_two_releases.py \
+		tests/integration/event_store/test_migrate.py tests/integration/event_store/test_older_processes.py \
+		tests/integration/event_store/test_compatibility_check.py tests/integration/event_store/test_other_migrations.py \
+		tests/acceptance/system/test_up_migrations.py tests/acceptance/system/test_other_folder.py
 
 patroni: $(PATRONI)/.installed
 

@@ -12,6 +12,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
+from adapters.bounded_connector import BoundedConnector
 from adapters.checked_resolver import CheckedResolver
 from adapters.resilience import BreakerOpen, NamedBreakers, guarded
 from adapters.tls import plain_hint, tls_problem
@@ -148,7 +149,7 @@ class HttpUtilityNotifier:
                 resolver = CheckedResolver(resolver, lambda _, address: check_public(address))
             self._session = aiohttp.ClientSession(
                 # A new connection for each call, so that the address that was checked is the one that is called.
-                connector=aiohttp.TCPConnector(
+                connector=BoundedConnector(
                     resolver=resolver,
                     ssl=self._tls or True,
                     use_dns_cache=False,

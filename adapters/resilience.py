@@ -44,7 +44,7 @@ def guarded(
 
 
 class NamedBreakers:
-    """One breaker for each name, made at first use. `on_change` receives the name and its breaker's new state.
+    """A breaker for each name, made at first use. `on_change` receives the name and its breaker's new state.
 
     `max_names` bounds the memory where outsiders choose the names: at the bound all breakers are made anew.
     """

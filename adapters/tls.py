@@ -107,5 +107,5 @@ def _reason_of(error: ssl.SSLError) -> str:
 
 
 def plain_hint(scheme: str) -> str:
-    """What to say where a server closes a connection without TLS instead of answering."""
+    """A hint where a server closes a connection without TLS instead of answering."""
     return f"if the port speaks TLS, begin the address with {scheme}://"

@@ -171,7 +171,7 @@ class _Link(HTTPAdapter):
 
 
 def _was_closed(error: Exception) -> bool:
-    """Whether the connection was there, and ended without an answer."""
+    """True if the connection was there, and ended without an answer."""
     return isinstance(error, NotConnected) and isinstance(error.__context__, ProtocolError)
 
 
@@ -206,7 +206,7 @@ class _Collector(SpanExporter):
         return result
 
     def wants_a_span(self) -> bool:
-        """Whether it is worth the work to record one."""
+        """True if it is worth the work to record one."""
         if self._takes_spans:
             return True
         now_s = time.monotonic()

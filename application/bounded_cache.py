@@ -1,6 +1,6 @@
 """Caches in memory: bounded in size, some with a lifetime, and counted under a name (ADR 0090).
 
-docs/guides/operator.md has them all in one table.
+docs/guides/caches.md has them all in one table.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TValue = TypeVar("TValue")
 
 
 class CacheCounts(NamedTuple):
-    """Of all caches of one name in this process; hits and misses since each was made."""
+    """The counts of all caches of one name in this process; hits and misses since each was made."""
 
     size: int
     hits: int

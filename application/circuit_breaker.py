@@ -36,7 +36,7 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether calls are refused now."""
+        """True if calls are refused now."""
         return self._state == "opened" and self._monotonic() < self._open_until
 
     def allows_call(self) -> bool:

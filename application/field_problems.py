@@ -1,4 +1,4 @@
-"""What is wrong with the fields of a document, field by field: msgspec itself stops at the first one."""
+"""Faults of the fields of a document, field by field: msgspec itself stops at the first one."""
 
 from collections.abc import Iterator
 from types import UnionType
@@ -7,6 +7,22 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import msgspec
 
 from domain.event_sourcing.decoders import converted
+from domain.program.settlement_rule import Currency
+from domain.program.window import DayOfYear, HourOfDay
+from domain.units import DecimalString, KilowattString
+
+_MOST_SHOWN = 60
+_NUMBER = 'number: write it with a point, in quotes: "0.40"'
+_PATTERNS = {
+    r"^[a-z0-9][a-z0-9_-]{0,62}(?!\n)$": "id: use small letters, digits, - and _, at most 63",
+    r"^[A-Z]{2}(-[A-Z0-9]{1,3})?(?!\n)$": "country or region of ISO 3166: write DE, or US-CA",
+    get_args(DecimalString)[1].pattern: _NUMBER,
+    get_args(KilowattString)[1].pattern: _NUMBER,
+    get_args(HourOfDay)[1].pattern: 'time of day: write "00:00" to "24:00"',
+    get_args(DayOfYear)[1].pattern: 'day of every year: write month and day, "05-01"',
+    get_args(Currency)[1].pattern: "currency: write its three capitals, such as USD",
+}
+"""Pattern of a text -> what it stands for. Those of a portfolio's ids and regions cannot be imported here."""
 
 
 def wrong_fields(value: Any, kind: Any, path: str = "", *, others_allowed: bool = False) -> Iterator[str]:
@@ -30,11 +46,11 @@ def wrong_fields(value: Any, kind: Any, path: str = "", *, others_allowed: bool 
         try:
             converted(value, kind)
         except msgspec.ValidationError as error:
-            yield f"{path or 'the document'}: {_explained(str(error), kind)}"
+            yield f"{path or 'the document'}: {_explained(value, str(error), kind)}"
 
 
 def _chosen(value: Any, kind: Any) -> Any:
-    """Of a union, the struct for an object and the tuple for an array; else the whole of it."""
+    """The member of a union: the struct for an object, the tuple for an array; else the whole of it."""
     if get_origin(kind) not in {Union, UnionType}:
         return kind
     for choice in get_args(kind):
@@ -47,9 +63,12 @@ def _chosen(value: Any, kind: Any) -> Any:
     return kind
 
 
-def _explained(error: str, kind: Any) -> str:
-    """The error of msgspec without its own path; of a name that is not in a list, with the list."""
+def _explained(value: Any, error: str, kind: Any) -> str:
+    """The error of msgspec without its own path, in the words of a pattern; of a name that is not in a list, with the
+    list."""
     problem = error.partition(" - at ")[0]
+    if "matching regex" in problem and (words := next(_words(kind), None)):
+        return f'"{value[:_MOST_SHOWN]}" is no {words}'
     choices = ", ".join(str(choice) for choice in _choices(kind))
     if choices and problem.startswith("Invalid enum value"):
         return f"{problem}; use {choices}"
@@ -57,6 +76,16 @@ def _explained(error: str, kind: Any) -> str:
         return f"{problem}; use one of {choices}"
     is_unquoted = problem.startswith("Expected `str") and problem.endswith(("got `float`", "got `int`"))
     return f"{problem}: write it in quotes" if is_unquoted else problem
+
+
+def _words(kind: Any) -> Iterator[str]:
+    """The words of its patterns."""
+    if isinstance(kind, msgspec.Meta):
+        if kind.pattern in _PATTERNS:
+            yield _PATTERNS[kind.pattern]
+    elif get_origin(kind) in {Union, UnionType, Annotated}:
+        for part in get_args(kind):
+            yield from _words(part)
 
 
 def _choices(kind: Any) -> tuple[Any, ...]:

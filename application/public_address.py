@@ -1,4 +1,4 @@
-"""Which IP addresses are public: a list of our own, since those of Python and of its versions differ.
+"""The IP addresses that are public: a list of our own, since those of Python and of its versions differ.
 
 Of IPv6 only the global unicast range is public, without what is reserved inside it. An address that a translator turns
 into an IPv4 address is as public as that address.
@@ -44,7 +44,7 @@ _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 
 
 def is_public(address: Address) -> bool:
-    """Whether `address` is a public unicast address. Teredo, 6to4, IPv4-compatible and SIIT addresses never are."""
+    """True if `address` is a public unicast address. Teredo, 6to4, IPv4-compatible and SIIT addresses never are."""
     if isinstance(address, ipaddress.IPv4Address):
         return not any(address in network for network in _NOT_PUBLIC_IPV4)
     if address in _NAT64 or address in _MAPPED:

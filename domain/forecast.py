@@ -95,7 +95,7 @@ def quality_at(data_quality: str, cycle_start: datetime, now: datetime) -> str:
 
 
 def blocks(quality: str, guardrail: ForecastGuardrail, *, as_accurate_without_weather: bool = False) -> bool:
-    """Whether a forecast of `quality`, as of now (`quality_at`), blocks the dispatch of its facility.
+    """True if a forecast of `quality`, as of now (`quality_at`), blocks the dispatch of its facility.
 
     `as_accurate_without_weather`: the measured accuracy of that facility's forecasts without weather is as good as
     with it. It matters under `accept_no_weather` only.
@@ -107,7 +107,7 @@ def blocks(quality: str, guardrail: ForecastGuardrail, *, as_accurate_without_we
 
 
 def is_better(quality: DataQuality, than: DataQuality) -> bool:
-    """Whether `quality` is better than `than`."""
+    """True if `quality` is better than `than`."""
     return BEST_FIRST.index(quality) < BEST_FIRST.index(than)
 
 
@@ -251,7 +251,7 @@ class Forecast(Aggregate[ForecastState]):
         )
 
     def is_improved_by(self, inputs: ForecastInputs) -> bool:
-        """Whether a forecast from `inputs` would have a better quality than this one."""
+        """True if a forecast from `inputs` would have a better quality than this one."""
         return is_better(quality_of(inputs, self.state.cycle_start), than=self.state.data_quality)
 
     def reissue(

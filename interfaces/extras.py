@@ -1,6 +1,6 @@
 """The optional dependencies, and the error that names the one to install (ADR 0114).
 
-`pip install gridproof` installs what web, relay, schedule, dispatch, notify and project need.
+`pip install gridproof` installs what every worker needs that names no extra in its record (process_kinds.py).
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ EXTRAS: Mapping[str, frozenset[str]] = {
     "files": frozenset({"pyarrow"}),
 }
 """Extra -> the modules of its packages, as in pyproject.toml."""
-EXTRAS_OF_WORKERS: Mapping[str, tuple[str, ...]] = {"measure": ("forecasting",)}
-"""Worker -> the extras without which it does not start; every other worker needs none."""
 
 
 class ExtraMissing(RuntimeError):
@@ -30,6 +28,8 @@ class ExtraMissing(RuntimeError):
 
 def require_extras_of(workers: Iterable[str]) -> None:
     """Check that the packages which these workers need are installed. Raises ExtraMissing."""
+    from application.operations.process_kinds import EXTRAS_OF_WORKERS  # not for `gridproof --help`
+
     for worker in workers:
         for extra in EXTRAS_OF_WORKERS.get(worker, ()):
             for module in sorted(EXTRAS[extra]):
@@ -38,7 +38,7 @@ def require_extras_of(workers: Iterable[str]) -> None:
 
 
 def missing_extra(error: BaseException) -> ExtraMissing | None:
-    """What to install, where `error` is a failed import of an extra's module; None for every other error."""
+    """The extra to install, where `error` is a failed import of an extra's module; None for every other error."""
     if not isinstance(error, ModuleNotFoundError):
         return None
     root = (error.name or "").partition(".")[0]

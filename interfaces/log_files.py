@@ -31,7 +31,7 @@ _log = structlog.get_logger("log files")
 
 @dataclass(frozen=True)
 class RotatedLog:
-    """One compressed file. Its lines are older than `at`."""
+    """A compressed file. Its lines are older than `at`."""
 
     path: Path
     process: str
@@ -101,14 +101,14 @@ class LogFiles:
             for unfinished in self._folder.glob("*.partial"):
                 unfinished.unlink()
             try:
-                self._take_over_former_files()
                 if self._archive is not None and self._put_one_into(self._archive):
                     self._tidied_at = None
             finally:  # whatever failed: files that nobody removes fill the disk
                 self._remove(now)
 
     def _rotate_if_due(self, path: Path, now: datetime) -> bool:
-        """Whether it was due. A full disk only delays it: removing old files may make room."""
+        """Rotate the file where that is due; True if it was. A full disk only delays it: removing old files may make
+        room."""
         status = path.stat()
         if not status.st_size:
             self._days[path] = now
@@ -133,13 +133,6 @@ class LogFiles:
         while (name := f"{path.stem}.{at:{_STAMP}}.log.gz") in taken:
             at += timedelta(seconds=1)
         return self._folder / name
-
-    def _take_over_former_files(self) -> None:
-        """Earlier releases kept one old file, not compressed."""
-        for path in self._folder.glob("*.log.1"):
-            at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-            rotate(path, self._free_name(path.with_suffix(""), at))
-            path.unlink()
 
     def _put_one_into(self, archive: Archive) -> bool:
         """Put the oldest that the archive does not have there. Only one, because rotation and the end of the system
@@ -177,7 +170,7 @@ class LogFiles:
 
 
 def _is_past(moment: datetime, now: datetime) -> bool:
-    """Whether TRY_AGAIN has passed since `moment`, or the clock was set back."""
+    """True if TRY_AGAIN has passed since `moment`, or the clock was set back."""
     return abs(now - moment) >= TRY_AGAIN
 
 

@@ -80,7 +80,7 @@ class LossyOutput:
         return len(data)
 
     def flush(self) -> None:
-        """What is written is not buffered."""
+        """Nothing: a written line is not buffered."""
 
 
 class LossyTextOutput:
@@ -94,11 +94,11 @@ class LossyTextOutput:
         return len(text)
 
     def flush(self) -> None:
-        """What is written is not buffered."""
+        """Nothing: a written line is not buffered."""
 
 
 def as_json(line: Any, *, default: Callable[[Any], Any]) -> bytes:
-    """One log line. The standard encoder takes what orjson refuses: lone surrogates and integers beyond 64 bits."""
+    """A log line. The standard encoder takes what orjson refuses: lone surrogates and integers beyond 64 bits."""
     try:
         return orjson.dumps(line, default=default, option=OPTIONS)
     except TypeError:

@@ -25,7 +25,7 @@ class ProgramDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProgramVersionDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """One version of the terms, and what it changed."""
+    """A version of the terms, and what it changed."""
 
     version: int
     agreed_at: datetime

@@ -3,9 +3,8 @@
 `prepare`, `start`, `end`, `plan_retry` and `measure` exist once per DR event; `restore_retry`, and `restore`
 for the next zone to be restored, once per dispatch.
 
-Open work is what should have come to an end by then: `bms_command` and `callback`, once per BMS command or callback
-without an outcome, and `recovery`, once per DR event whose buildings are being restored. These rows sort behind all
-deadlines, so that `due`, also that of an older release that does not know them, returns deadlines only.
+Open work is what should have come to an end by then: `recovery`, once per DR event whose buildings are being restored.
+These rows sort behind all deadlines, so that `due` returns deadlines only.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ import msgspec
 from msgspec.structs import replace
 
 from domain.dispatch import Dispatch
-from domain.dispatch.lost_commands import reissue_due
 from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import DomainEvent
 from projections.engine.division import StreamDivision
@@ -33,34 +31,28 @@ DeadlineKind = Literal[
     "measure",
     "restore_retry",
     "restore",
-    "bms_command",
     "recovery",
-    "callback",
 ]
-OPEN_WORK: frozenset[DeadlineKind] = frozenset({"bms_command", "recovery", "callback"})
+OPEN_WORK: frozenset[DeadlineKind] = frozenset({"recovery"})
 """The kinds that `due` does not return, but `overdue_work`."""
 RECOVERED_WITHIN = timedelta(minutes=15)
 """How long after its end, and after its last restore ramp, a DR event may be recovering."""
 MEASURE_AFTER = timedelta(seconds=120)
 """How long after the window the measurement waits for readings."""
 
-Opening = Dispatch.BmsCommandRequested | Dispatch.BmsCommandReissued | DREvent.CallbackRequested
-"""The domain events that put work on the queue whose outcome is recorded."""
 _OF_CALLBACKS = (DREvent.CallbackRequested, DREvent.CallbackDelivered, DREvent.CallbackUndeliverable)
 _OF_A_DR_EVENT: tuple[DeadlineKind, ...] = ("prepare", "start", "end", "plan_retry", "measure", "recovery")
 
 
 class DeadlineRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One deadline. `caused_by` is the domain event that set it, and the causation of the command proposed
-    when due.
-    """
+    """A deadline. `caused_by` is the domain event that set it, and the causation of the command proposed when due."""
 
     kind: DeadlineKind
     stream_id: UUID
     due_at: datetime
     dr_event_id: UUID
     facility_id: str | None
-    """Of `restore_retry`, `restore` and `bms_command`; None for the DR event as a whole."""
+    """Of `restore_retry` and `restore`; None for the DR event as a whole."""
     starts_at: datetime | None
     ends_at: datetime | None
     """The window of the DR event; None for deadlines of a dispatch."""
@@ -68,18 +60,10 @@ class DeadlineRow(msgspec.Struct, frozen=True, kw_only=True):
     correlation_id: UUID
     trace_id: str
     tenant: str | None
-    intent_id: UUID | None = None
-    """The id of the BMS command or callback; None for deadlines."""
-    position: int = 0
-    """The position of `caused_by` in the log, for open work."""
-    issued_at: datetime | None = None
-    """When the BMS command was issued last, or the callback requested; None for deadlines."""
 
 
 def key_of(kind: DeadlineKind, stream_id: UUID) -> str:
-    """The stream is that of the DR event, or of the dispatch for `restore_retry` and `restore`. Open work has the id of
-    its intent instead.
-    """
+    """The stream is that of the DR event, or of the dispatch for `restore_retry` and `restore`."""
     return f"{kind}:{stream_id}"
 
 
@@ -106,10 +90,10 @@ class DeadlinesProjection(StreamDivision):
 
     @property
     def concerns(self) -> tuple[type[DomainEvent], ...]:
-        return (*_CHANGES, DREvent.CallbackRequested)
+        return tuple(_CHANGES)
 
     def key(self, row: DeadlineRow) -> str:
-        return key_of(row.kind, row.intent_id or row.stream_id)
+        return key_of(row.kind, row.stream_id)
 
     def sort_key(self, row: DeadlineRow) -> str | None:
         return open_work_sort_key(row.kind, row.due_at) if row.kind in OPEN_WORK else sortable(row.due_at)
@@ -126,8 +110,6 @@ class DeadlinesProjection(StreamDivision):
         change = _CHANGES.get(type(domain_event))
         if change is not None:
             change(domain_event, rows)
-        if isinstance(domain_event, Opening):
-            rows.put(_open_work(domain_event, position))
 
 
 def _accepted(domain_event: DREvent.Accepted, rows: Rows[DeadlineRow]) -> None:
@@ -230,50 +212,17 @@ def _restore_failed(domain_event: Dispatch.RestoreFailed, rows: Rows[DeadlineRow
     rows.put(_windowless(domain_event, "restore_retry", domain_event.retry_at))
 
 
-def _windowless(domain_event: Dispatch.Event | Opening, kind: DeadlineKind, due_at: datetime) -> DeadlineRow:
-    of = domain_event if isinstance(domain_event, Dispatch.Event) else None
+def _windowless(domain_event: Dispatch.Event, kind: DeadlineKind, due_at: datetime) -> DeadlineRow:
     return DeadlineRow(
         kind=kind,
         stream_id=domain_event.originator_id,
         due_at=due_at,
-        dr_event_id=domain_event.originator_id if of is None else of.dr_event_id,
-        facility_id=None if of is None else of.facility_id,
+        dr_event_id=domain_event.dr_event_id,
+        facility_id=domain_event.facility_id,
         starts_at=None,
         ends_at=None,
         **_origin(domain_event),
     )
-
-
-def _open_work(domain_event: Opening, position: int) -> DeadlineRow:
-    kind: DeadlineKind = "bms_command"
-    match domain_event:
-        case Dispatch.BmsCommandRequested():
-            intent_id, issue = domain_event.command.command_id, 1
-        case Dispatch.BmsCommandReissued():
-            intent_id, issue = domain_event.command_id, domain_event.issue
-        case _:
-            kind, intent_id, issue = "callback", domain_event.callback_id, 1
-    row = _windowless(domain_event, kind, reissue_due(domain_event.recorded_at, issue))
-    return replace(row, intent_id=intent_id, position=position, issued_at=domain_event.recorded_at)
-
-
-def _callback_concluded(
-    domain_event: DREvent.CallbackDelivered | DREvent.CallbackUndeliverable, rows: Rows[DeadlineRow]
-) -> None:
-    rows.delete(key_of("callback", domain_event.callback_id))
-
-
-def _command_concluded(
-    domain_event: Dispatch.BmsCommandSucceeded | Dispatch.BmsCommandRefused | Dispatch.BmsCommandGaveUp,
-    rows: Rows[DeadlineRow],
-) -> None:
-    rows.delete(key_of("bms_command", domain_event.command_id))
-
-
-def _restored_by_hand(domain_event: Dispatch.RestoredByHand, rows: Rows[DeadlineRow]) -> None:
-    _restore_continues(domain_event, rows)
-    for command_id in domain_event.open_commands:
-        rows.delete(key_of("bms_command", command_id))
 
 
 def _command_reissued(domain_event: Dispatch.BmsCommandReissued, rows: Rows[DeadlineRow]) -> None:
@@ -301,17 +250,12 @@ _CHANGES: dict[type[DomainEvent], Callable[[Any, Rows[DeadlineRow]], None]] = {
     DREvent.Replanned: _replanned,
     DREvent.CancelledWhileActive: _released,
     DREvent.BatchAborted: _released,
-    DREvent.CallbackDelivered: _callback_concluded,
-    DREvent.CallbackUndeliverable: _callback_concluded,
     Dispatch.RestorePlanned: _restore_planned,
     Dispatch.RestoreFailed: _restore_failed,
     Dispatch.BmsCommandRequested: _restore_continues,
     Dispatch.BmsCommandReissued: _command_reissued,
-    Dispatch.BmsCommandSucceeded: _command_concluded,
-    Dispatch.BmsCommandRefused: _command_concluded,
-    Dispatch.BmsCommandGaveUp: _command_concluded,
     Dispatch.Restored: _restore_continues,
-    Dispatch.RestoredByHand: _restored_by_hand,
+    Dispatch.RestoredByHand: _restore_continues,
     Dispatch.Compensated: _restore_continues,
 }
 

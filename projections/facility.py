@@ -14,7 +14,6 @@ from msgspec.structs import replace
 from domain.dispatch import Dispatch, DispatchState, DispatchStatus
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.facility import (
-    NOT_GIVEN,
     Coordinates,
     Facility,
     FacilityState,
@@ -50,7 +49,7 @@ class EnrolledPower(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FacilityRow(msgspec.Struct, frozen=True, kw_only=True, tag="facility"):
-    """One facility. It never contains credentials, nor their location."""
+    """A facility. It never contains credentials, nor their location."""
 
     facility_id: str
     tz: str
@@ -80,6 +79,7 @@ class FacilityRow(msgspec.Struct, frozen=True, kw_only=True, tag="facility"):
     reservations: tuple[Reservation, ...] = ()
     """In order of their starts."""
     dr_events_served: int = 0
+    """In the last 800 days, and those not restored yet."""
     opted_out: bool = False
     """Opted out of every future DR event."""
     opted_out_by_owner: bool = False
@@ -98,7 +98,7 @@ class FacilityRow(msgspec.Struct, frozen=True, kw_only=True, tag="facility"):
         return Locations(first, self.later_locations)
 
     def enrolled_kw(self, program_id: str, at: datetime) -> str | None:
-        """What was enrolled in the program then."""
+        """The power that was enrolled in the program then."""
         of_program = (one for one in reversed(self.enrolled) if one.program_id == program_id)
         return next((one.kw for one in of_program if one.since <= at), None)
 
@@ -144,8 +144,7 @@ def with_coordinates(row: FacilityRow, stored: Mapping[str, Coordinates | None])
 def _recorded_coordinates(row: FacilityRow) -> Coordinates | None:
     if row.latitude is None or row.longitude is None:
         return None
-    recorded = Coordinates(row.latitude, row.longitude)
-    return None if recorded == NOT_GIVEN else recorded
+    return Coordinates(row.latitude, row.longitude)
 
 
 def _dispatch_key(dispatch_id: UUID) -> str:

@@ -20,7 +20,7 @@ from projections.engine.projection import FilterKind, Rows, existing
 
 
 class ProgramVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """One version of the terms. It applies to the DR events that are accepted from then on."""
+    """A version of the terms. It applies to the DR events that are accepted from then on."""
 
     version: int
     terms: Terms
@@ -32,7 +32,7 @@ class ProgramVersion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProgramRow(msgspec.Struct, frozen=True, kw_only=True, tag="program"):
-    """One program."""
+    """A program."""
 
     program_id: str
     utility_id: str

@@ -1,4 +1,4 @@
-"""`python -m tests.base_install [--extra NAME]... ARGUMENTS`: `gridproof ARGUMENTS` after `pip install gridproof`.
+"""`python -m tests.base_install [--extra NAME]... ARGUMENTS`: `gridproof ARGUMENTS` as a plain install has it.
 
 No module can be imported of a distribution that the base install, with these extras, does not bring.
 """

@@ -2,8 +2,9 @@
 
 import gc
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Iterator
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
@@ -33,9 +34,9 @@ LONG = (
     "tests/browser",
     "tests/integration",
     "tests/property/simulation",
-    "tests/upgrades",
 )
 """Rooms of tests that take long."""
+SLOWEST_FILES = 30
 
 
 @pytest.hookimpl(wrapper=True)
@@ -116,3 +117,15 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     collect_garbage_seldom()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the files that took longest, with their seconds: files are what the processes share out."""
+    seconds: defaultdict[str, float] = defaultdict(float)
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                seconds[report.location[0]] += report.duration
+    terminalreporter.section(f"slowest {min(SLOWEST_FILES, len(seconds))} files")
+    for file, taken_s in sorted(seconds.items(), key=itemgetter(1), reverse=True)[:SLOWEST_FILES]:
+        terminalreporter.write_line(f"{taken_s:8.1f} s  {file}")

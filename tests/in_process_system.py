@@ -7,6 +7,7 @@ world.until("active")
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -17,24 +18,30 @@ from application.command_bus.batching import CommandBatcher
 from application.commands.dispatch import RestoreDispatch
 from application.commands.dr_event import EndDREvent, StartDREvent, StartPreparation
 from application.dispatch.execution.executor import DispatchExecutor
+from application.dispatch.execution.taken_work import taken_work
+from application.event_store.open_work import recorded_work
 from application.facility.portfolio_entries import FacilityEntry, ZoneEntry
-from application.ports.dispatch.work_queue import BmsWork, CallbackWork
+from application.ports.dispatch.requested_work import BmsWork, CallbackWork
 from application.ports.failpoints import no_failpoint
-from domain.dispatch import Dispatch, DispatchState
+from domain.dispatch import CURTAILED, Dispatch, DispatchState
 from domain.dr_event import DREvent, DREventState, DREventStatus
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.identifiers import dispatch_id
 from interfaces.simulators.bms.building import Building
 from interfaces.simulators.bms.journal import JournalEntry
-from interfaces.workers.relay.relay import Relay
-from tests.bms_reader import BmsReader
+from interfaces.workers.decide.relay import Relay
+from interfaces.workers.watch.batch_monitor import BatchMonitor
+from interfaces.workers.watch.restore_monitor import RestoreMonitor
+from projections.dispatch.projection import DispatchRow
 from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.dispatch.building_control import FakeBuildingControl
-from tests.fakes.dispatch.work_queue import FakeWorkQueue
+from tests.fakes.dispatch.open_work import FakeOpenWork
 from tests.fakes.event_store.reader_positions import FakeReaderPositions
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.dead_letters import FakeDeadLetters
+from tests.fakes.read_models import FakeReadModels
 from tests.given_when_then import Scenario, given
+from tests.open_alerts import look_at_letters
 from tests.sample_values import (
     DR_EVENT_ID,
     NOW,
@@ -54,7 +61,7 @@ PROPOSALS: dict[DREventStatus, type[Proposal]] = {
     "preparing": StartDREvent,
     "active": EndDREvent,
 }
-"""The proposal of the schedule worker in each state."""
+"""The proposal of the decide worker in each state."""
 
 
 class NoSignal:
@@ -68,26 +75,29 @@ class InProcessSystem:
     entries: tuple[FacilityEntry, ...]
     journal: list[JournalEntry] = field(default_factory=list)
     callbacks: list[CallbackWork] = field(default_factory=list)
+    loses: Callable[[BmsWork], bool] = lambda work: False
+    """Whether the row of that work is deleted by hand before a worker takes it."""
     position: int = 0
+    rows: Any = None
+    """The rows of open work; None: of the fake store."""
 
     def __post_init__(self) -> None:
         self.scenario.clock.speed = 1e6  # back-off costs no wall time
-        self.dead_letters, self.alerts = FakeDeadLetters(), FakeAlertRegistry()
-        self.queue = FakeWorkQueue()
+        self.dead_letters, self._alerts = FakeDeadLetters(), FakeAlertRegistry()
+        if self.rows is None:
+            self.rows = self.scenario.store.open_work
+        self._holder = self.rows.new_holder() if isinstance(self.rows, FakeOpenWork) else 1
         self.buildings = {
             entry.facility_id: Building.of(entry, record=self.journal.append) for entry in self.entries
         }
         self.control = FakeBuildingControl(self.buildings.values(), clock=self.scenario.clock)
         self.relay = Relay(
             event_log=self.scenario.store,
-            store=self.scenario.store,
             positions=FakeReaderPositions(),
             commands=CommandBatcher(self.scenario.bus),
-            publisher=self.queue,
             locks=FakeLocks(),
             signal=NoSignal(),
             reached=no_failpoint,
-            alerts=self.alerts,
             dead_letters=self.dead_letters,
             clock=self.scenario.clock,
         )
@@ -97,9 +107,19 @@ class InProcessSystem:
             control=self.control,
             clock=self.scenario.clock,
             dead_letters=self.dead_letters,
-            alerts=self.alerts,
+            alerts=self._alerts,
             reached=no_failpoint,
+            curtailed=self.curtailed,
         )
+
+    @property
+    def alerts(self) -> FakeAlertRegistry:
+        """After a look of the monitors that state what follows from the log and from dead letters."""
+        clock, models = self.scenario.clock, FakeReadModels(self.scenario.store.read_after(0, 100_000))
+        RestoreMonitor(models.dispatches, self._alerts, clock).check()
+        BatchMonitor(models.dr_events, models.dispatches, self._alerts, clock).check()
+        look_at_letters(self.dead_letters, self._alerts, at=clock.now())
+        return self._alerts
 
     @classmethod
     def accepted(
@@ -138,6 +158,11 @@ class InProcessSystem:
 
     def dispatch(self, facility_id: str = "fac-001") -> DispatchState:
         return self.scenario.store.load(Dispatch, dispatch_id(DR_EVENT_ID, facility_id)).state
+
+    def curtailed(self, facility_id: str | None = None) -> list[DispatchRow]:
+        """The dispatches whose buildings are curtailed now: all, or those of one building."""
+        rows = FakeReadModels(self.scenario.store.read_after(0, 100_000)).rows["dispatches"].by_key.values()
+        return [row for row in rows if row.status in CURTAILED and facility_id in {None, row.facility_id}]
 
     def recorded(self, kind: type[Any] = DomainEvent) -> list[Any]:
         return [e for e in self.scenario.store.domain_events if isinstance(e, kind)]
@@ -189,6 +214,14 @@ class InProcessSystem:
         asyncio.run(self._relay())
         return self
 
+    def take(self) -> list[BmsWork]:
+        """The work of all buildings, in order; nobody else carries it out."""
+        rows, found = self.rows, list[BmsWork]()
+        while taken := rows.take_bms(self._holder, commands=1_000, checks=1_000):
+            found += [taken_work(self.scenario.store, row) for row in taken]
+            rows.finish(taken)
+        return found
+
     async def _settle(self) -> None:
         head = -1
         while head != self.scenario.store.head():
@@ -203,13 +236,16 @@ class InProcessSystem:
                 self.position = entry.position
 
     async def _work(self) -> None:
-        reader = BmsReader(self.queue)
-        for entry in self.entries:
-            while (item := await reader.next(entry.facility_id, wait_s=0)) is not None:
-                work = msgspec.json.decode(item.body, type=BmsWork)
-                await (self.calls.carry_out(work) if work.task == "command" else self.calls.verify(work))
-                await item.done()
-        for utility_id in await self.queue.utilities_with_callbacks():
-            while (sent := await self.queue.next_callback(utility_id, wait_s=0)) is not None:
-                self.callbacks.append(msgspec.json.decode(sent.body, type=CallbackWork))
-                await sent.done()
+        rows = self.rows
+        while taken := rows.take_bms(self._holder, commands=1_000, checks=1_000):
+            for row in taken:
+                work = taken_work(self.scenario.store, row)
+                if not self.loses(work):
+                    await self.calls.do(work)
+                rows.finish([row])
+        while taken := rows.take_callbacks(self._holder, at_most=1_000, at_once=1_000):
+            for row in taken:
+                callback = recorded_work(self.scenario.store, row.position or 0)
+                assert isinstance(callback, CallbackWork)
+                self.callbacks.append(callback)
+            rows.finish(taken)

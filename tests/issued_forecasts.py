@@ -38,7 +38,7 @@ def _provenance(at: datetime) -> Provenance:
     return Provenance(
         correlation_id=UUID(int=1),
         causation_id=UUID(int=2),
-        actor="worker:forecast",
+        actor="worker:compute",
         tenant=None,
         trace_id="0" * 32,
         recorded_at=at,

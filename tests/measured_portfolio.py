@@ -13,7 +13,7 @@ import numpy as np
 from adapters.regression import StatsmodelsFitter
 from application.commands.dispatch import RecordMeasurement
 from application.ledger.proof import prove
-from application.ledger.proof_document import ProofDocumentV3
+from application.ledger.proof_document import ProofDocument
 from application.ledger.proof_readings import read_values
 from application.ledger.proof_settlements import read_documents
 from application.measurement.agreed_baseline import AgreedBaseline
@@ -99,11 +99,11 @@ class MeasuredWalk(PortfolioWalk):
 
     def _measure(self, dispatch: Dispatch) -> None:
         if dispatch.state.facility_id in self.unmeasured:
-            dispatch.not_measurable(self.provenance(actor="worker:measure"), reason="too few days")
+            dispatch.not_measurable(self.provenance(actor="worker:compute"), reason="too few days")
             self._save(dispatch)
             return
         figures = self.forge(dispatch.state.facility_id, self.figures_of(dispatch))
-        dispatch.measure(self.provenance(actor="worker:measure"), figures=figures)
+        dispatch.measure(self.provenance(actor="worker:compute"), figures=figures)
         self._save(dispatch)
 
     def figures_of(self, dispatch: Dispatch) -> MeasurementFigures:
@@ -139,9 +139,9 @@ class MeasuredPortfolio(SealedPortfolio):
     documents: FakeSettlementDocuments = field(default_factory=FakeSettlementDocuments)
     most_bytes: int = 10_000_000
 
-    def prove_measured(self) -> ProofDocumentV3:
+    def prove_measured(self) -> ProofDocument:
         positions = [row.position for row in self.rows() if self._concerns(row.originator_id)]
-        document = prove(
+        return prove(
             self.store,
             self.signer.public_key,
             self.dr_event_id,
@@ -151,14 +151,12 @@ class MeasuredPortfolio(SealedPortfolio):
                 self.documents, self.dr_event_id, wanted, most_bytes=self.most_bytes
             ),
         )
-        assert isinstance(document, ProofDocumentV3)
-        return document
 
     def seal_day(self, facility_id: str, day: date, tz: ZoneInfo = TZ) -> None:
         """Record the digest of the values that are stored now."""
         window = local_day(day, tz)
         block = self.walk.telemetry.interval_series_of([facility_id], window)
-        provenance = self.walk.provenance(actor="worker:measure", tenant=None)
+        provenance = self.walk.provenance(actor="worker:compute", tenant=None)
         month = (facility_id, day.month)
         if month not in self.seals:
             self.seals[month] = DaySeals.open(provenance, facility_id=facility_id, day=day)

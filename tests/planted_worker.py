@@ -1,6 +1,6 @@
 """`python -m tests.planted_worker [--fault NAME]... ARGUMENTS`: `gridproof ARGUMENTS` with faults planted.
 
-A test gives this program to `RunningSystem`. The faults are planted in the workers `dispatch` and `notify`, the
+A test gives this program to `RunningSystem`. The faults are planted in the workers `dispatch` and `watch`, the
 failing handler and seal, the wrong clock and the machine's name in every process; every other command runs as in
 production.
 """
@@ -20,8 +20,9 @@ import uvloop
 from application.handlers import HANDLERS
 from application.ports.clock import Clock
 from application.ports.dispatch.building_control import BuildingControl
-from interfaces.bootstrap.dispatch import run_dispatch
-from interfaces.bootstrap.processes import Run, run_notify, run_until_stopped
+from interfaces.bootstrap.kinds.dispatch import run as run_dispatch
+from interfaces.bootstrap.kinds.watch import run as run_watch
+from interfaces.bootstrap.processes import Run, run_until_stopped
 from interfaces.bootstrap.stores import Stores
 from interfaces.cli import main as gridproof
 from interfaces.logs import configure_logs
@@ -57,7 +58,7 @@ def planted_worker(
     machine: str | None,
     arguments: tuple[str, ...],
 ) -> None:
-    """Run `gridproof ARGUMENTS`; the workers dispatch and notify run with the faults planted."""
+    """Run `gridproof ARGUMENTS`; the workers dispatch and watch run with the faults planted."""
     if failing is not None:
         plant_failing_handler(failing)
     if failing_seal is not None:
@@ -69,8 +70,8 @@ def planted_worker(
     match arguments:
         case ("worker", "dispatch"):
             _run("dispatch", lambda stores, stop: _dispatch(stores, stop, faults))
-        case ("worker", "notify") if "lost-callback" in faults:
-            _run("notify", lambda stores, stop: run_notify(stores, stop, wrap=LosingNotifier))
+        case ("worker", "watch") if "lost-callback" in faults:
+            _run("watch", lambda stores, stop: run_watch(stores, stop, wrap=LosingNotifier))
         case _:
             gridproof(args=list(arguments), prog_name="gridproof")
 

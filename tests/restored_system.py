@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 import psycopg
@@ -49,7 +49,6 @@ from tests.servers import Database
 System = TypeVar("System", bound="RestoredSystem")
 SPEED = 90.0
 """A quarter-hour lasts 10 s."""
-WORKERS = ("project", "relay", "schedule", "dispatch", "aggregate")
 WINDOW = timedelta(minutes=30)
 """At least 20 s on the wall, for a machine on which much else runs."""
 WITHIN_S = 360.0
@@ -63,6 +62,7 @@ class RestoredSystem(SmallSystem):
 
     servers: EmbeddedServers
     first_read: int = 0
+    workers: ClassVar[tuple[str, ...]] = ("project", "decide", "dispatch", "aggregate")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -221,7 +221,7 @@ class RestoredSystem(SmallSystem):
         self._processes.clear()
 
     def start_processes(self) -> None:
-        for name in WORKERS:
+        for name in self.workers:
             self._start(name)
 
 

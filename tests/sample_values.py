@@ -24,7 +24,7 @@ from application.facility.portfolio_entries import (
     ZoneEntry,
 )
 from application.facility.program_contract import terms_of_entry
-from application.ports.dispatch.work_queue import BmsWork, CallbackWork
+from application.ports.dispatch.requested_work import BmsWork, CallbackWork
 from domain.administration import AdministrativeAct
 from domain.dr_event import DREvent, FacilityTarget, Notice
 from domain.event_sourcing.aggregate import Provenance

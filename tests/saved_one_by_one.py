@@ -8,7 +8,6 @@ from application.ports.event_store.event_store import (
     EventStoreUnavailable,
     IdempotencyKeyTaken,
     KeyWithoutDomainEvents,
-    NewerTopicRefused,
     SaveRequest,
     SaveTooLarge,
     VersionConflict,
@@ -20,7 +19,6 @@ NOT_SAVED = (
     IdempotencyKeyTaken,
     KeyWithoutDomainEvents,
     SaveTooLarge,
-    NewerTopicRefused,
     EventStoreUnavailable,
 )
 """The errors that `save` raises."""

@@ -80,7 +80,7 @@ def settle(
 
 def decided(portfolio: MeasuredPortfolio, why: str, by_newest_rule: bool = False) -> Decision:
     walk = portfolio.walk
-    provenance = walk.provenance(actor="worker:measure")
+    provenance = walk.provenance(actor="worker:compute")
     context = DecisionContext(
         store=WalkStreams(walk),
         clock=FakeClock(provenance.recorded_at),
@@ -92,7 +92,6 @@ def decided(portfolio: MeasuredPortfolio, why: str, by_newest_rule: bool = False
             trace_id=provenance.trace_id,
         ),
         forecasts=FakeForecastBook(),
-        writes_newer_topics=lambda: True,
         settlements=portfolio.documents,
     )
     command = SettleDREvent(dr_event_id=portfolio.dr_event_id, why=why, by_newest_rule=by_newest_rule)
@@ -129,7 +128,7 @@ def correct_facility(portfolio: MeasuredPortfolio, kw: float = 400.0) -> None:
     store_quarters(walk.telemetry, "fac-002", quarter_at(CORRECTED_DAY, 12), [kw, kw])
     dispatch = WalkStreams(walk).load(Dispatch, dispatch_id(portfolio.dr_event_id, "fac-002"))
     dispatch.remeasure(
-        walk.provenance(actor="worker:measure"),
+        walk.provenance(actor="worker:compute"),
         corrected_at=walk.now,
         reason="readings were corrected",
         figures=walk.figures_of(dispatch),
@@ -169,7 +168,7 @@ def record_instead(
         outcome.figures, **({"total": document.total, "digest": digest} | figures)
     )
     dr_event.settle(
-        walk.provenance(actor="worker:measure"), figures=recorded, why="every facility is measured"
+        walk.provenance(actor="worker:compute"), figures=recorded, why="every facility is measured"
     )
     walk.save(dr_event)
     portfolio.record()

@@ -30,11 +30,11 @@ from application.ports.telemetry.store import ImportedIntervals, TelemetryStore
 from domain.baseline import BaselineParameters
 from domain.dispatch import Dispatch, MeasurementFigures
 from domain.dr_event import DREvent
-from domain.facility import Facility
+from domain.facility import Facility, Reservation
 from domain.identifiers import facility_stream_id
 from domain.time_series.windows import FloatArray, TimeWindow
-from interfaces.workers.measure.measure import Measuring
-from interfaces.workers.measure.remeasure import Remeasuring
+from interfaces.workers.compute.measure import Measuring
+from interfaces.workers.compute.remeasure import Remeasuring
 from projections.deadlines import DeadlineRow
 from projections.dispatch.changes import planned_row
 from projections.dispatch.projection import DispatchRow, key_of
@@ -57,6 +57,7 @@ from tests.sample_values import (
     provenance,
     target,
 )
+from tests.stored_intervals import interval_series
 
 FACILITY, REGION, TZ = "fac-001", "US-CA", ZoneInfo("America/Los_Angeles")
 FIRST = datetime(2026, 1, 1, 8, tzinfo=UTC)
@@ -262,7 +263,12 @@ class SimulatedYear:
         )
         dr_event.schedule(at, prepare_at=starts_at, targets=(target(FACILITY),), missing_kw=0.0)
         facility = self.store.load(Facility, facility_stream_id(FACILITY))
-        facility.reserve(at, dr_event_id=dr_event.id, starts_at=starts_at, ends_at=ends_at)
+        facility.reserve(
+            at,
+            Reservation(
+                dr_event_id=dr_event.id, starts_at=starts_at, ends_at=ends_at, prepared_from=starts_at
+            ),
+        )
         return dr_event, facility
 
     def _meter(self, days: range) -> None:
@@ -286,7 +292,7 @@ class SimulatedYear:
     def _shed(self, starts_at: datetime, ends_at: datetime, shed_kw: float) -> None:
         first = _on_quarter(starts_at)
         window = TimeWindow(first, _on_quarter(ends_at + QUARTER - timedelta.resolution))
-        load = self.telemetry.interval_series(FACILITY, window)
+        load = interval_series(self.telemetry, FACILITY, window)
         self._store(load.starts(window), load.values - shed_kw)
 
     def _store(
@@ -317,7 +323,6 @@ class SimulatedYear:
         )
 
     def _remeasuring(self) -> Remeasuring:
-        alerts = FakeAlertRegistry()
         return Remeasuring(
             corrections=cast("Any", self.corrections),
             positions=FakeReaderPositions(),
@@ -326,7 +331,7 @@ class SimulatedYear:
             telemetry=self.telemetry,
             bus=self.bus,
             clock=self.clock,
-            parking=CorrectionParking(FakeDeadLetters(), alerts, self.clock),
+            parking=CorrectionParking(FakeDeadLetters(), self.clock),
             public_holidays=self.calendar,
             regression=self.source,
         )

@@ -259,7 +259,6 @@ class DispatchWalk(Walk):
 
     aggregate: Dispatch
     choose: Callable[[list[UUID]], UUID] = staticmethod(lambda ids: ids[-1])
-    _later = timedelta()
 
     @property
     def chosen(self) -> UUID:
@@ -363,11 +362,6 @@ class DispatchWalk(Walk):
 
     def attempt(self) -> None:
         self.aggregate.attempt(self.provenance, command_id=self.chosen)
-
-    def reissue_lost(self) -> None:
-        """Each time much later, so that what is open is due again."""
-        self._later += timedelta(hours=1)
-        self.aggregate.reissue_lost(provenance(NOW + self._later), reason="the queue lost it")
 
     def reissue(self) -> None:
         self.aggregate.reissue(self.provenance, command_id=self.chosen, reason="the network is back")

@@ -9,11 +9,10 @@ from tests.span_collector import CollectedSpan
 
 COLOURS = {
     "web": "#1f6feb",
-    "relay": "#8250df",
-    "schedule": "#9a6700",
+    "decide": "#8250df",
     "dispatch": "#cf222e",
-    "notify": "#1a7f37",
-    "measure": "#bf3989",
+    "watch": "#1a7f37",
+    "compute": "#bf3989",
 }
 OTHER = "#57606a"
 ROW, TOP, INDENT, WIDTH = 22, 64, 13, 1_180

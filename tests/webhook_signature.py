@@ -17,7 +17,7 @@ def sign(
 
 
 def sign_v1(secret: bytes, body: bytes, *, at: datetime) -> str:
-    """The same in the older form: HMAC-SHA256 over `<t>.<body>`."""
+    """The value of `X-Signature` of a callback: HMAC-SHA256 over `<t>.<body>`."""
     stamp = str(int(at.timestamp()))
     digest = hmac.new(secret, stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
     return f"t={stamp},v1={digest}"

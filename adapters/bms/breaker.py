@@ -1,4 +1,4 @@
-"""One circuit breaker for each BMS, so that a BMS that does not answer does not delay the others (ADR 0034)."""
+"""A circuit breaker for each BMS, so that a BMS that does not answer does not delay the others (ADR 0034)."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager

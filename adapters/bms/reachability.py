@@ -1,4 +1,4 @@
-"""Whether building management systems take connections; nothing is sent to them."""
+"""A check that building management systems take connections; nothing is sent to them."""
 
 from __future__ import annotations
 

@@ -35,7 +35,8 @@ class Dialect(Protocol):
 
 
 class SoapBuildingControl:
-    """One call at a time per BMS, and at most as many at once as there are `slots`. Never retries."""
+    """Building control by SOAP: one call at a time per BMS, and at most as many at once as there are `slots`. Never
+    retries."""
 
     def __init__(
         self,

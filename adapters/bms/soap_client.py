@@ -64,7 +64,7 @@ class SoapCall(Protocol):
 
 
 class SoapClient:
-    """One call at a time per BMS, each with a slot of `slots`. Never retries."""
+    """A client with one call at a time per BMS, each with a slot of `slots`. Never retries."""
 
     def __init__(
         self,
@@ -146,7 +146,7 @@ class SoapClient:
         await self._http.aclose()
 
     def _is_consecutive(self, facility_id: str, *, urgent: bool) -> bool:
-        """Whether the call continues a command or a check. Such commands go first: finishing one building before the
+        """True if the call continues a command or a check. Such commands go first: finishing one building before the
         next takes less time in total than alternating between them."""
         ended_at = self._ended_at.get((facility_id, urgent), -CONSECUTIVE_S)
         return time.perf_counter() - ended_at < CONSECUTIVE_S

@@ -7,6 +7,7 @@ import aiohttp
 import msgspec
 from aiohttp.abc import AbstractResolver
 
+from adapters.bounded_connector import BoundedConnector
 from adapters.checked_resolver import CheckedResolver
 from adapters.tls import plain_hint, tls_problem
 from application.facility.bms_networks import BmsAddressRefused, BmsNetworks
@@ -118,7 +119,7 @@ class BmsHttp:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
+                connector=BoundedConnector(
                     limit=0,
                     ssl=self._tls or True,
                     keepalive_timeout=KEEPALIVE_S,

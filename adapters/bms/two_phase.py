@@ -26,7 +26,7 @@ OPERATIONS: dict[Phase, str] = {
 
 
 class TwoPhase:
-    """One SOAP call for each call of the port."""
+    """A SOAP call for each call of the port."""
 
     def __init__(self, call: SoapCall) -> None:
         self._call = call

@@ -14,7 +14,7 @@ The folder keeps everything: postgres/pgdata, nats/jetstream, valkey, logs/<serv
 0600) with the passwords and the last ports. Ports are free ones, the last ones where possible. One launcher a
 folder (embedded.lock); several folders side by side. Children die with the launcher, also when it is killed with
 -9. Failures are `EmbeddedServerError`s (adapters.embedded.errors): BinaryMissing, DataFolderInUse, DiskUnusable,
-PortTaken, ServerExited, ServerNotReady, ForeignServer, CannotDropRoot; each says what to do next.
+OtherMigrations, PortTaken, ServerExited, ServerNotReady, ForeignServer, CannotDropRoot; each says what to do next.
 
 `child_process.spawn` starts any other child in the same way; bootstrap hands it to `interfaces.system.supervisor`.
 """

@@ -87,12 +87,16 @@ def spawn(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     death_signal: signal.Signals = signal.SIGKILL,
+    most_memory: int | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start `argv` in its own session, with `death_signal` for the death of its parent.
 
     Both output streams go to `output`; input is empty. In its own session it does not receive the terminal's Ctrl-C,
-    so servers do not end before their users. Raises `BinaryMissing` where setpriv or the program is absent.
+    so servers do not end before their users. It gets no more than `most_memory` bytes of address space. Raises
+    `BinaryMissing` where setpriv, prlimit or the program is absent.
     """
+    if most_memory is not None:
+        argv = [needed_program("prlimit", package="util-linux"), f"--as={most_memory}", "--", *argv]
     setpriv = needed_program("setpriv", package="util-linux")
     command = [setpriv, "--pdeathsig", death_signal.name.removeprefix("SIG"), "--", *argv]
 
@@ -120,7 +124,7 @@ def wait(child: subprocess.Popen[bytes], *, deadline_s: float) -> int:
 
 
 def ends_within(child: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Whether the child ends by itself within that many wall seconds."""
+    """True if the child ends by itself within that many wall seconds."""
     try:
         child.wait(seconds)
     except subprocess.TimeoutExpired:

@@ -115,7 +115,7 @@ class DataFolder:
 
 
 def runs_in(path: Path) -> bool:
-    """Whether the process that took the folder's lock last still runs. The lock is not touched: a process that starts
+    """True if the process that took the folder's lock last still runs. The lock is not touched: a process that starts
     takes it without waiting."""
     try:
         holder = (path / LOCK).read_text("ascii").strip()

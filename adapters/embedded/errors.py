@@ -40,6 +40,10 @@ class DataFolderInUse(EmbeddedServerError):
         )
 
 
+class OtherMigrations(EmbeddedServerError):
+    """Another version of Gridproof made the database in the data folder."""
+
+
 class DiskUnusable(EmbeddedServerError):
     """The data folder cannot be written, or is nearly full."""
 

@@ -34,7 +34,7 @@ _FULL_DISK = ("no space left on device", "check free disk space")
 
 
 class EmbeddedServer(ABC):
-    """One server as a child process on loopback ports. `start`, `stop` and `kill` exclude each other."""
+    """A server as a child process on loopback ports. `start`, `stop` and `kill` exclude each other."""
 
     name: ClassVar[str]
     port_names: ClassVar[tuple[str, ...]]
@@ -70,7 +70,7 @@ class EmbeddedServer(ABC):
 
     @abstractmethod
     def answers(self) -> bool:
-        """Whether the server is ready. Raises `ForeignServer` where another server has the port."""
+        """True if the server is ready. Raises `ForeignServer` where another server has the port."""
 
     @abstractmethod
     def working_folder(self) -> Path:
@@ -82,6 +82,10 @@ class EmbeddedServer(ABC):
 
     def after_start(self) -> None:
         """Called once the server is ready; must be repeatable."""
+        return
+
+    def tend(self) -> None:
+        """Called every few seconds while the server runs and is watched."""
         return
 
     @property
@@ -172,7 +176,7 @@ class EmbeddedServer(ABC):
             time.sleep(_POLL_S)
 
     def _answers_as_ours(self, child: subprocess.Popen[bytes]) -> bool:
-        """Whether it is ready. Raises the specific error where it has ended, or cannot get its port."""
+        """True if it is ready. Raises the specific error where it has ended, or cannot get its port."""
         self._raise_if_ended(child)
         try:
             ready = self.answers()

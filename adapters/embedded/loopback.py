@@ -67,7 +67,7 @@ def ask(
 
 
 def listens(port: int, *, timeout_s: float = 2.0) -> bool:
-    """Whether a program accepts connections on the port."""
+    """True if a program accepts connections on the port."""
     try:
         socket.create_connection((HOST, port), timeout_s).close()
     except (ConnectionError, TimeoutError):

@@ -124,7 +124,7 @@ class MeterLogins:
 
 
 def logins_in(folder: Path) -> dict[str, str]:
-    """Facility -> hash of its password, of the server in `folder`; of a login of an earlier release, the password."""
+    """Facility -> hash of its password, of the server in `folder`."""
     try:
         return json_decoder(dict[str, str]).decode((folder / LOGINS_FILE).read_bytes())
     except FileNotFoundError:
@@ -133,16 +133,9 @@ def logins_in(folder: Path) -> dict[str, str]:
 
 def write_users(folder: Path, passwords: Mapping[str, str]) -> None:
     """Write the file of users that the server's configuration includes (mode 0600); `passwords` are those of
-    SERVER_USERS. Replaces passwords of facilities that an earlier release stored by their hashes."""
+    SERVER_USERS."""
     with _locked(folder):
-        stored = logins_in(folder)
-        logins = {
-            facility_id: found if found.startswith(_HASH_PREFIX) else _hashed(found)
-            for facility_id, found in stored.items()
-        }
-        if logins != stored:
-            _store(folder, logins)
-        _write_users(folder, passwords, logins)
+        _write_users(folder, passwords, logins_in(folder))
 
 
 def _write_users(folder: Path, passwords: Mapping[str, str], logins: Mapping[str, str]) -> None:

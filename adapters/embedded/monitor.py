@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from adapters.embedded.errors import EmbeddedServerError, ServerExited
 from adapters.embedded.launcher import EmbeddedServer
@@ -15,9 +17,18 @@ OnRestart = Callable[[str, int], None]
 OnFailure = Callable[[EmbeddedServerError], None]
 """Called with the reason why a server could not be restarted. It is not restarted any more."""
 
-_CHECK_EVERY_S = 0.2
+_log = logging.getLogger(__name__)
+_CHECK_EVERY_S, _TEND_EVERY_S = 0.2, 2.0
 _MAX_RESTARTS = 5
 _WITHIN_S = 60.0
+
+
+def _call(callback: Callable[[], None]) -> None:
+    """Run a callback of a thread that must not end with it. What it raises is logged."""
+    try:
+        callback()
+    except Exception:  # noqa: BLE001 - a mistake of a callback must not end the thread
+        _log.exception("a callback failed; the servers are watched on")
 
 
 class ServerMonitor:
@@ -40,11 +51,17 @@ class ServerMonitor:
         self._thread.join()
 
     def _run(self) -> None:
+        tended_at = time.monotonic()
         while not self._stopping.wait(_CHECK_EVERY_S):
+            is_due = time.monotonic() - tended_at >= _TEND_EVERY_S
             for server in list(self._servers):
                 returncode = server.ended_by_itself()
                 if returncode is not None:
                     self._restart(server, returncode)
+                elif is_due:
+                    _call(server.tend)
+            if is_due:
+                tended_at = time.monotonic()
 
     def _restart(self, server: EmbeddedServer, returncode: int) -> None:
         try:
@@ -52,9 +69,11 @@ class ServerMonitor:
             server.start()
         except EmbeddedServerError as failure:
             self._servers.remove(server)
-            self._on_failure(failure)
+            _call(partial(self._on_failure, failure))
+        except Exception:  # noqa: BLE001 - the next round tries again, as often as `_count` allows
+            _log.exception("%s could not be restarted", server.name)
         else:
-            self._on_restart(server.name, returncode)
+            _call(partial(self._on_restart, server.name, returncode))
 
     def _count(self, server: EmbeddedServer, returncode: int) -> None:
         """Raises `ServerExited` after too many restarts."""

@@ -6,6 +6,7 @@ fill the disk with retained messages or sessions.
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 import socket
@@ -17,15 +18,15 @@ from typing import Any
 from adapters.embedded.loopback import HOST
 
 MIB = 1 << 20
-WAITING = "$MQTT_msgs"
+WAITING, SESSIONS = "$MQTT_msgs", "$MQTT_sess"
 MAX_BYTES = {
     # Readings that ingest has not acknowledged: they wait here while it is away. Meters then get no acknowledgement.
     WAITING: 4_096 * MIB,
     # Retained messages: nobody reads them. An MQTT 3.1.1 client cannot be told so, and no permission denies them.
     "$MQTT_rmsgs": 4 * MIB,
-    # A record for each session that outlives its connection. Ingest has few; a meter needs none.
-    "$MQTT_sess": 64 * MIB,
-    # Messages at QoS 2, in both directions.
+    # A record for each session: ingest has few, a meter needs none. Any login may fill it, and then nobody connects.
+    SESSIONS: 64 * MIB,
+    # Messages at QoS 2, which are refused.
     "$MQTT_qos2in": 256 * MIB,
     "$MQTT_out": 64 * MIB,
 }
@@ -52,6 +53,7 @@ def bound_mqtt_streams(
     *, nats_port: int, mqtt_port: int, user: str, password: str, free_disk_bytes: int
 ) -> None:
     """Bound every stream of MQTT, and delete retained messages. Raises MqttStreamsUnbounded or OSError."""
+    clear_sessions(nats_port=nats_port, user=user, password=password)
     _connect_once(mqtt_port, user, password)
     with _jetstream(nats_port, user, password) as api:
         for name in MAX_BYTES:
@@ -66,7 +68,20 @@ def bound_mqtt_streams(
             if bounded != config:
                 api.ask(f"STREAM.UPDATE.{name}", bounded)
         api.ask(f"STREAM.PURGE.{RETAINED}", {})
-        _bound_windows(api)
+
+
+def clear_sessions(*, nats_port: int, user: str, password: str) -> None:
+    """Where the records of sessions take half of their room, remove those without a subscription: meters have none. A
+    meter whose record is removed is refused once, and then has a new session. Raises MqttStreamsUnbounded or OSError.
+    """
+    with _jetstream(nats_port, user, password) as api:
+        answer = api.request(f"STREAM.INFO.{SESSIONS}", {"subjects_filter": ">"})
+        if "config" not in answer or 2 * answer["state"]["bytes"] < MAX_BYTES[SESSIONS]:
+            return
+        for subject in answer["state"]["subjects"]:
+            found = api.request(f"STREAM.MSG.GET.{SESSIONS}", {"last_by_subj": subject})
+            if "message" in found and not json.loads(base64.b64decode(found["message"]["data"])).get("subs"):
+                api.ask(f"STREAM.PURGE.{SESSIONS}", {"filter": subject})
 
 
 def max_bytes_of(name: str, free_disk_bytes: int, *, stored_bytes: int = 0) -> int:
@@ -75,15 +90,6 @@ def max_bytes_of(name: str, free_disk_bytes: int, *, stored_bytes: int = 0) -> i
         return MAX_BYTES[name]
     room = max(LEAST_WAITING_BYTES, free_disk_bytes // SHARE_OF_FREE_DISK)
     return min(MAX_BYTES[WAITING], stored_bytes + room)
-
-
-def _bound_windows(api: _JetStreamApi) -> None:
-    """An earlier release gave a session a larger window, which the server keeps."""
-    for consumer in api.consumers(WAITING):
-        if consumer["config"]["max_ack_pending"] > WINDOW:
-            bounded = {**consumer["config"], "max_ack_pending": WINDOW}
-            request = {"stream_name": WAITING, "config": bounded}
-            api.ask(f"CONSUMER.DURABLE.CREATE.{WAITING}.{consumer['name']}", request)
 
 
 def _connect_once(port: int, user: str, password: str) -> None:
@@ -123,7 +129,7 @@ class _JetStreamApi:
         without it."""
         deadline = time.monotonic() + (_WITHIN_S if name != "$MQTT_out" else 0.0)
         while True:
-            answer = self._request(f"STREAM.INFO.{name}", {})
+            answer = self.request(f"STREAM.INFO.{name}", {})
             if "config" in answer:
                 return answer
             if answer.get("error", {}).get("err_code") != _NOT_FOUND:
@@ -132,18 +138,12 @@ class _JetStreamApi:
                 return None
             time.sleep(_PAUSE_S)
 
-    def consumers(self, stream: str) -> list[dict[str, Any]]:
-        """At most as many as fit into one answer: only ingest subscribes."""
-        answer = self._request(f"CONSUMER.LIST.{stream}", {})
-        found: list[dict[str, Any]] = answer.get("consumers") or []
-        return found
-
     def ask(self, subject: str, body: dict[str, Any]) -> None:
-        answer = self._request(subject, body)
+        answer = self.request(subject, body)
         if "error" in answer:
             raise MqttStreamsUnbounded(f"{subject}: {answer['error'].get('description')}")
 
-    def _request(self, subject: str, body: dict[str, Any]) -> dict[str, Any]:
+    def request(self, subject: str, body: dict[str, Any]) -> dict[str, Any]:
         payload = json.dumps(body).encode() if body else b""
         head = f"PUB $JS.API.{subject} {self._inbox} {len(payload)}\r\n".encode()
         self._connection.sendall(head + payload + b"\r\n")

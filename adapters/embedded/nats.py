@@ -17,7 +17,7 @@ from adapters.embedded.errors import ForeignServer
 from adapters.embedded.launcher import EmbeddedServer
 from adapters.embedded.loopback import HOST, ask, listens
 from adapters.embedded.meter_logins import SERVER_USERS, USER, USERS_FILE, write_users
-from adapters.embedded.mqtt_streams import MAX_PENDING_BYTES, WINDOW, bound_mqtt_streams
+from adapters.embedded.mqtt_streams import MAX_PENDING_BYTES, WINDOW, bound_mqtt_streams, clear_sessions
 from domain.event_sourcing.decoders import json_decoder
 
 _CONFIGURATION = """\
@@ -35,7 +35,8 @@ max_pending: {max_pending}
 jetstream {{ store_dir: "{store}", sync_interval: "200ms", max_file_store: {max_store} }}
 # ack_wait: a message that was not acknowledged is sent again after it, also after a reconnect (default 30 s).
 # max_ack_pending: so many may be under way to ingest, which acknowledges them in packs (default 1,024).
-mqtt {{ host: "127.0.0.1", port: {mqtt}, ack_wait: "2s", max_ack_pending: {window} }}
+mqtt {{ host: "127.0.0.1", port: {mqtt}, ack_wait: "2s", max_ack_pending: {window},
+    reject_qos2_publish: true }}
 authorization {{ include "{users}" }}
 """
 LEAST_STORE_BYTES = 8 << 30
@@ -45,14 +46,14 @@ _ANSWERED = (_JETSTREAM_READY, b"NATS/1.0 503", b"-ERR")
 
 
 class _Info(msgspec.Struct):
-    """What the server says to each connection before a login."""
+    """The greeting of the server to each connection before a login."""
 
     server_name: str = ""
     jetstream: bool = False
 
 
 class EmbeddedNats(EmbeddedServer):
-    """One nats-server with one account. Its users are `gridproof` (everything), one for each kind of worker
+    """A nats-server with one account. Its users are `gridproof` (everything), one for each kind of worker
     (adapters.embedded.broker_users), `meters` (readings of every facility, for simulators) and one for each facility
     with a login (adapters.embedded.meter_logins)."""
 
@@ -125,6 +126,9 @@ class EmbeddedNats(EmbeddedServer):
             password=self.data.password(USER),
             free_disk_bytes=shutil.disk_usage(self._folder).free,
         )
+
+    def tend(self) -> None:
+        clear_sessions(nats_port=self.ports["nats"], user=USER, password=self.data.password(USER))
 
     def _login_and_request(self) -> bytes:
         """A login, and a request to JetStream: without JetStream the server says at once that nobody responds."""

@@ -24,7 +24,7 @@ def _pids() -> Iterator[int]:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether the process runs; a zombie, which `kill -0` counts as alive, does not."""
+    """True if the process runs; a zombie, which `kill -0` counts as alive, does not."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -47,7 +47,7 @@ def running_in(folder: Path, program: str) -> list[int]:
 
 
 def may_run_in(pid: int, folder: Path, program: str) -> bool:
-    """Whether that process could be `program` in `folder`: false only where it certainly is not."""
+    """True if that process could be `program` in `folder`: false only where it certainly is not."""
     if not is_alive(pid):
         return False
     try:

@@ -12,9 +12,10 @@ from adapters.embedded.backup.errors import RestoreUnfinished
 from adapters.embedded.backup.pending_restore import PendingRestore
 from adapters.embedded.broker_users import user_of
 from adapters.embedded.data_folder import MIN_FREE_BYTES, DataFolder
-from adapters.embedded.ingest_session import IngestSession, forget_former_session, ingest_session
+from adapters.embedded.ingest_session import IngestSession, ingest_session
 from adapters.embedded.launcher import EmbeddedServer
 from adapters.embedded.meter_logins import METERS
+from adapters.embedded.migration_record import check_folder, record_migrations
 from adapters.embedded.monitor import OnFailure, OnRestart, ServerMonitor
 from adapters.embedded.nats import EmbeddedNats
 from adapters.embedded.postgres import APP, OWNER, SUPERUSER, WORKER_ROLES, EmbeddedPostgres, WalArchiving
@@ -52,8 +53,10 @@ class EmbeddedServers:
         start_deadline_s: float = 60.0,
         min_free_bytes: int = MIN_FREE_BYTES,
         finishes_restore: bool = False,
+        migrations: Mapping[str, str] | None = None,
     ) -> None:
-        """`finishes_restore`: the caller records a restore, which nobody else may start the servers before."""
+        """`finishes_restore`: the caller records a restore, which nobody else may start the servers before.
+        `migrations`: those that the caller brings the database to (name -> SHA-256); None: it does not migrate."""
         self.data_dir = data_dir
         self._data: DataFolder | None = None
         self._ingest_session: IngestSession | None = None
@@ -61,6 +64,7 @@ class EmbeddedServers:
         self._watch: ServerMonitor | None = None
         self._least_free_bytes = min_free_bytes
         self._finishes_restore = finishes_restore
+        self._migrations = migrations if postgres else None
         start = _Start(fixed_ports=ports or {}, start_deadline_s=start_deadline_s)
         build: list[tuple[bool, Callable[[DataFolder], EmbeddedServer]]] = [
             (
@@ -75,13 +79,18 @@ class EmbeddedServers:
         self._builders = [builder for wanted, builder in build if wanted]
 
     def start(self) -> None:
-        """Start all servers in parallel. Raises an `EmbeddedServerError`; then nothing is left running."""
+        """Start all servers in parallel. Raises an `EmbeddedServerError`; then nothing is left running. A folder whose
+        database was made by other migrations is not touched."""
         if self._data is not None:
             raise RuntimeError("the embedded servers are already started")
+        if self._migrations is not None and not self._finishes_restore:
+            check_folder(self.data_dir, self._migrations)
         self._data = DataFolder.opened(self.data_dir, min_free_bytes=self._least_free_bytes)
         try:
             if not self._finishes_restore and PendingRestore.read(self._data.path) is not None:
                 raise RestoreUnfinished
+            if self._migrations is not None:
+                record_migrations(self._data.path, self._migrations)
             self._ingest_session = ingest_session(self._data.path)
             servers = [build(self._data) for build in self._builders]
             self._running = {server.name: server for server in servers}
@@ -120,7 +129,7 @@ class EmbeddedServers:
 
     @property
     def rights_report(self) -> str:
-        """What was done about rights of other users to the data folder; empty where they had none."""
+        """A report of rights of other users to the data folder that were taken; empty where they had none."""
         return "" if self._data is None else self._data.rights_report
 
     @property
@@ -199,15 +208,6 @@ class EmbeddedServers:
         if self._ingest_session is None:
             raise RuntimeError("the embedded servers are not started")
         return self._ingest_session.client_id
-
-    @property
-    def former_ingest_session(self) -> str | None:
-        """The client id of the session that an earlier release has left in this data folder."""
-        return None if self._ingest_session is None else self._ingest_session.former
-
-    def forget_former_ingest_session(self) -> None:
-        """It is drained and deleted."""
-        self._ingest_session = forget_former_session(self.data_dir)
 
     @property
     def meters_mqtt_url(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -9,22 +11,22 @@ from types import MappingProxyType
 
 from adapters.embedded import binaries
 from adapters.embedded.data_folder import DataFolder, write_private
-from adapters.embedded.errors import ForeignServer
+from adapters.embedded.errors import ForeignServer, ServerExited
 from adapters.embedded.launcher import EmbeddedServer
 from adapters.embedded.loopback import HOST, ask
+from application.operations.process_kinds import KINDS, CacheUse
 
 USER = "valkey"
+_log = logging.getLogger(__name__)
 _EVERYTHING = "~* &* +@all"
-_ENTRIES = "~gridproof:answers:* ~gridproof:*:answers:*"
-"""Without and with the prefix of a system."""
-_RIGHTS = MappingProxyType(
+_KEYS: Mapping[CacheUse, str] = MappingProxyType(
     {
-        "web": "~*",
-        "aggregate": _ENTRIES,
-        "forecast": f"{_ENTRIES} ~gridproof:weather-quota* ~gridproof:*:weather-quota",
+        "everything": "~*",
+        "answers": "~gridproof:answers:* ~gridproof:*:answers:*",
+        "weather quota": "~gridproof:weather-quota* ~gridproof:*:weather-quota",
     }
 )
-"""Worker -> the keys that it may use; none may use commands that administer the server."""
+"""What a worker uses -> the keys, without and with the prefix of a system. None may administer the server."""
 _COMMANDS = "resetchannels +@all -@admin -@dangerous"
 
 _CONFIGURATION = """\
@@ -47,7 +49,8 @@ def cache_user(worker: str) -> str:
 
 
 class EmbeddedValkey(EmbeddedServer):
-    """A cache. Nothing depends on it for correctness, but its content survives a restart."""
+    """A cache. Nothing depends on it for correctness, so a file that a power cut has damaged is put aside; else its
+    content survives a restart."""
 
     name = "valkey"
     port_names = ("valkey",)
@@ -63,6 +66,18 @@ class EmbeddedValkey(EmbeddedServer):
         super().__init__(data, fixed_ports=fixed_ports, start_deadline_s=start_deadline_s)
         self._program = binaries.valkey_server(program)
         self._folder = data.folder("valkey")
+
+    def start(self) -> None:
+        try:
+            super().start()
+        except ServerExited as failure:
+            files, aside = self._folder / "appendonlydir", self._folder / "appendonlydir.damaged"
+            if not files.exists():
+                raise
+            _log.warning("%s; it begins without its files, which are in %s", failure, aside)
+            shutil.rmtree(aside, ignore_errors=True)
+            files.rename(aside)
+            super().start()
 
     def program(self) -> Path:
         return self._program
@@ -86,10 +101,10 @@ class EmbeddedValkey(EmbeddedServer):
     def _users(self) -> str:
         """The users of the configuration; it has digests, so that no password stands in it."""
         rights = {"default": (USER, _EVERYTHING)}
-        rights |= {
-            cache_user(worker): (cache_user(worker), f"{keys} {_COMMANDS}")
-            for worker, keys in _RIGHTS.items()
-        }
+        for kind in KINDS:
+            if kind.cache:
+                user, keys = cache_user(kind.name), " ".join(_KEYS[use] for use in sorted(kind.cache))
+                rights[user] = (user, f"{keys} {_COMMANDS}")
         return "\n".join(
             f"user {name} on #{sha256(self.data.password(login).encode()).hexdigest()} {allowed}"
             for name, (login, allowed) in rights.items()

@@ -56,7 +56,7 @@ class BatchedRollingForecasts:
 
 
 class _Run:
-    """One batch of a backtest."""
+    """A batch of a backtest."""
 
     def __init__(self, histories: Sequence[FacilityHistory], conditions: BacktestConditions) -> None:
         self._histories = histories

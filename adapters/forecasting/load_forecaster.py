@@ -39,7 +39,7 @@ class BatchedLoadForecaster:
 
     @classmethod
     def reads(cls, model: TrainedModel) -> bool:
-        """Whether the model is of this release; one of another version or layout is trained again."""
+        """True if the model is of this release; one of another version or layout is trained again."""
         return model.version == cls.VERSION and is_of_this_layout(model.parameters)
 
     def train(self, history: FacilityHistory, *, at: datetime) -> TrainedModel:

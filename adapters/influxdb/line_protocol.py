@@ -38,8 +38,7 @@ def tag(value: str) -> str:
 
 
 def line(measurement: str, tags: Mapping[str, str], fields: Mapping[str, FieldValue], at_us: int) -> str:
-    """One row; tags as `tag` returned them. Fields that are None, NaN or infinite are left out; at least one
-    remains."""
+    """A row; tags as `tag` returned them. Fields that are None, NaN or infinite are left out; at least one remains."""
     written = [f"{name}={text}" for name, value in fields.items() if (text := _field(value)) is not None]
     of = "".join(f",{name}={value}" for name, value in tags.items())
     return f"{measurement}{of} {','.join(written)} {at_us}"

@@ -30,7 +30,7 @@ from domain.time_series.interval_block import (
     block_of,
     steps_in,
 )
-from domain.time_series.windows import IntervalSeries, NotAligned, TimeWindow
+from domain.time_series.windows import NotAligned, TimeWindow
 
 _log = structlog.get_logger(__name__)
 
@@ -122,14 +122,6 @@ class InfluxTelemetryStore:
     ) -> IntervalBlock:
         steps_in(window, step_s)
         return block_of(facility_ids, window, step_s, self._stored(facility_ids, window))
-
-    def interval_series(
-        self, facility_id: str, window: TimeWindow, step_s: int = INTERVAL_S
-    ) -> IntervalSeries:
-        return self.interval_series_of([facility_id], window, step_s).series(facility_id)
-
-    def coverage(self, facility_id: str, window: TimeWindow) -> float:
-        return float(self.interval_series_of([facility_id], window).coverage_pct.mean())
 
     def import_intervals(self, intervals: ImportedIntervals, import_id: UUID | None = None) -> ImportOutcome:
         """`import_id` is not stored: InfluxDB cannot remove rows."""

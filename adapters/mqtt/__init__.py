@@ -1,6 +1,6 @@
 """A client of the meters' MQTT broker: subscribes to the readings of meters."""
 
-from adapters.mqtt.broker import MqttRefused, check_login, delete_session
+from adapters.mqtt.broker import MqttRefused, check_login
 from adapters.mqtt.meter_feed import (
     CLIENT_ID,
     TOPIC_FILTER,
@@ -17,5 +17,4 @@ __all__ = [
     "MqttSubscriptionRefused",
     "Version",
     "check_login",
-    "delete_session",
 ]

@@ -74,7 +74,7 @@ class Broker:
 def brokers_at(
     urls: str, *, version: Version, tls: ssl.SSLContext | None, within_s: float = 10.0
 ) -> list[Broker]:
-    """Those of a list with commas. Raises TlsFilesError."""
+    """The brokers of a list with commas. Raises TlsFilesError."""
     return [Broker(url.strip(), version=version, tls=tls, within_s=within_s) for url in urls.split(",")]
 
 
@@ -116,12 +116,6 @@ async def _log_in_and_out(broker: Broker, client_id: str) -> None:
             await broker.log_in(connection, client_id, clean_session=True)
     finally:
         connection.close(packets.DISCONNECT_PACKET)
-
-
-async def delete_session(url: str, *, client_id: str) -> None:
-    """Delete the session of `client_id` and what waits in it. Raises OSError, TimeoutError."""
-    for broker in brokers_at(url, version="3.1.1", tls=None):
-        await _log_in_and_out(broker, client_id)  # a clean session discards the one before it
 
 
 class NoRoom:

@@ -1,4 +1,4 @@
-"""One connection to the broker: passes messages on as they arrive, and acknowledges them in order once stored."""
+"""A connection to the broker: passes messages on as they arrive, and acknowledges them in order once stored."""
 
 import asyncio
 from collections import deque
@@ -38,7 +38,7 @@ class _Receipt:
 
 
 class Connection(asyncio.Protocol):
-    """One connection. It has ended when `over` is done, with the error if there is one. A receipt that is called later
+    """A connection. It has ended when `over` is done, with the error if there is one. A receipt that is called later
     acknowledges nothing: on another connection its packet id may be that of another message."""
 
     def __init__(self, consumer: MessageConsumer, version: Version) -> None:
@@ -67,7 +67,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_paused(self) -> bool:
-        """Whether reading is paused because the consumer has no room."""
+        """True if reading is paused because the consumer has no room."""
         return self._paused
 
     def send(self, packet: bytes) -> None:

@@ -30,7 +30,7 @@ class Incoming:
 
     @property
     def next_is_message(self) -> bool:
-        """Whether the next packet, complete or not, is a PUBLISH."""
+        """True if the next packet, complete or not, is a PUBLISH."""
         if self._cut is not None:
             return True
         return self._at < len(self._data) and self._data[self._at] >> 4 == PUBLISH

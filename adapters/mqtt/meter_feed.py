@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from adapters.mqtt import packets
-from adapters.mqtt.broker import Broker, NoRoom, answered, brokers_at
+from adapters.mqtt.broker import Broker, answered, brokers_at
 from adapters.mqtt.connection import Connection
 from adapters.mqtt.packets import Version
 from adapters.tls import connection_problem
@@ -63,24 +63,6 @@ class MqttMeterFeed:
         self.subscribed = asyncio.Event()
         """Set while connected and subscribed. The session persists afterwards, but must have been created once: before
         there is any subscriber, the broker acknowledges messages and drops them."""
-
-    async def create_session(self) -> None:
-        """Make the session, if there is none, and leave its messages in the broker.
-
-        Raises OSError (MqttRefused), TimeoutError, MqttSubscriptionRefused.
-        """
-        for left in reversed(range(len(self._brokers))):
-            connection = Connection(NoRoom(), self._version)
-            try:
-                await self._connected(connection)
-            except (OSError, TimeoutError):
-                self._brokers.rotate(-1)
-                if not left:
-                    raise
-            else:
-                return
-            finally:
-                connection.close(packets.DISCONNECT_PACKET)
 
     async def run(self, consumer: MessageConsumer, stop: asyncio.Event) -> None:
         """See the port. Raises MqttSubscriptionRefused; connection failures are retried until `stop`."""

@@ -1,1 +1,1 @@
-"""NATS: connections, the work queue, the telemetry stream, and the log that the raw archive reads."""
+"""NATS: connections, the telemetry stream, and the log that the raw archive reads."""

@@ -1,4 +1,4 @@
-"""What a NATS server says of itself: its clock, its streams, and what JetStream may store."""
+"""The state that a NATS server reports: its clock, its streams, and what JetStream may store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STREAM_INFO = "$JS.API.STREAM.INFO."
 
 
 class StreamFill(NamedTuple):
-    """What a stream holds of what it may hold; None: no limit."""
+    """The fill of a stream, against what it may hold; None: no limit."""
 
     name: str
     held_bytes: int

@@ -1,4 +1,4 @@
-"""Which streams have fewer replicas than they should: what the loss of one more server would lose."""
+"""Streams that have fewer replicas than they should: what the loss of one more server would lose."""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ from nats.js import JetStreamContext
 from nats.js.api import StreamInfo
 from nats.js.errors import NotFoundError
 
-from adapters.nats.bms_work import BMS_STREAM
 from adapters.nats.connection import connect
-from adapters.nats.telemetry_stream import STREAM as TELEMETRY_STREAM
-from adapters.nats.work_queue import CALLBACK_STREAM
+from adapters.nats.telemetry_stream import STREAM
 from application.ports.operations.system_state import QueuesUnavailable
 
-STREAMS = (BMS_STREAM, CALLBACK_STREAM, TELEMETRY_STREAM)
 ANSWER_WITHIN_S = 5.0
 
 
@@ -38,23 +35,22 @@ def missing_of(info: StreamInfo, *, wished: int | None) -> str | None:
     return f"{name} has {current} of {configured} replicas" + (f" (not {', '.join(stale)})" if stale else "")
 
 
-async def streams_behind(nats_url: str, *, wished: int | None) -> dict[str, str]:
-    """Stream -> the sentence about its missing replicas, of those of our streams that have any. Raises
-    QueuesUnavailable."""
+async def telemetry_behind(nats_url: str, *, wished: int | None) -> dict[str, str]:
+    """The telemetry log -> the sentence about its missing replicas; empty if it has all. Raises QueuesUnavailable."""
     try:
         async with asyncio.timeout(ANSWER_WITHIN_S):
             client = await connect(nats_url, name="stream replicas", keep_trying=False)
             try:
-                found = {name: await _missing(client.jetstream(), name, wished) for name in STREAMS}
+                missing = await _missing(client.jetstream(), wished)
             finally:
                 await client.close()
     except (nats.errors.Error, OSError, TimeoutError) as error:
         raise QueuesUnavailable(f"NATS does not say how its replicas are: {type(error).__name__}") from error
-    return {name: sentence for name, sentence in found.items() if sentence is not None}
+    return {} if missing is None else {STREAM: missing}
 
 
-async def _missing(jetstream: JetStreamContext, name: str, wished: int | None) -> str | None:
+async def _missing(jetstream: JetStreamContext, wished: int | None) -> str | None:
     try:
-        return missing_of(await jetstream.stream_info(name), wished=wished)
+        return missing_of(await jetstream.stream_info(STREAM), wished=wished)
     except NotFoundError:
         return None  # nothing was published yet

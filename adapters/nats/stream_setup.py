@@ -1,7 +1,6 @@
 """Creates a stream or updates it, without changing what an operator configured."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 import nats.js.errors
@@ -23,21 +22,20 @@ async def set_up_stream(
     replicas: int | None,
     max_bytes: int | None,
     first_max_bytes: int,
-    first: Mapping[str, Any] = MappingProxyType({}),
     following_bytes: int | None = None,
 ) -> api.StreamConfig:
     """Create the stream `name`, or update it to `ours`. Its other settings (placement, compression) stay.
 
     None leaves replicas and size as they are. A new stream then has one replica and `first_max_bytes`. So has one
-    without a limit: a stream that nobody consumes must not fill the disk. `first` is for a new stream only.
-    `following_bytes` takes the place of a limit of ours, and of none that an operator set. A limit is never lowered
-    below what the stream holds, and a server without room for a larger one keeps the present one; both are logged.
+    without a limit: a stream that nobody consumes must not fill the disk. `following_bytes` takes the place of a limit
+    of ours, and of none that an operator set. A limit is never lowered below what the stream holds, and a server
+    without room for a larger one keeps the present one; both are logged.
     Returns its configuration. Raises the client's errors.
     """
     try:
         there = await jetstream.stream_info(name)
     except nats.js.errors.NotFoundError:
-        new = api.StreamConfig(name=name).evolve(**ours, num_replicas=replicas or 1, **first)
+        new = api.StreamConfig(name=name).evolve(**ours, num_replicas=replicas or 1)
         wanted = limited(new, max_bytes or following_bytes or first_max_bytes)
         return await _with_room(jetstream.add_stream, wanted, else_bytes=first_max_bytes)
     kept = there.config
@@ -75,8 +73,7 @@ def _wanted_bytes(
     present = there.max_bytes if there.max_bytes and there.max_bytes > 0 else None
     if present is None:
         return following or first
-    # Earlier releases recorded no limit, and created each log with this one.
-    is_ours = (there.metadata or {}).get(OUR_LIMIT, str(first)) == str(present)
+    is_ours = (there.metadata or {}).get(OUR_LIMIT) == str(present)
     return following if is_ours else None
 
 

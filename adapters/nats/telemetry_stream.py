@@ -112,7 +112,8 @@ class NatsTelemetryStream:
             )
 
     async def _add_consumer(self, config: api.ConsumerConfig) -> None:
-        """One that a restore of the database has made anew begins where the database ended, and keeps that."""
+        """Add a consumer; one that a restore of the database has made anew begins where the database ended, and keeps
+        that."""
         try:
             await self._jetstream.add_consumer(STREAM, config)
         except nats.js.errors.APIError as error:

@@ -11,7 +11,6 @@ from adapters.postgres.connection.transaction import transaction
 from adapters.postgres.event_store.acts import WallTime, append_acts
 from domain.administration import AdministrativeAct
 
-_IS_IN_USE = "SELECT to_regclass('gridproof.callback_addresses') IS NOT NULL"
 _ID_OF = "SELECT address_id FROM gridproof.callback_addresses WHERE utility_id = %s AND digest = %s"
 _ADD = """
 INSERT INTO gridproof.callback_addresses (address_id, utility_id, digest, url) VALUES (%s, %s, %s, %s)
@@ -22,16 +21,11 @@ _FORGET = "DELETE FROM gridproof.callback_addresses WHERE utility_id = %s"
 
 
 class PostgresCallbackAddresses:
-    """`pool` connects as the application's role. The table comes with a contracting migration."""
+    """`pool` connects as the application's role."""
 
     def __init__(self, pool: ConnectionPool[Any], wall_time: WallTime = None) -> None:
         self._pool = pool
         self._wall_time = wall_time
-
-    def is_in_use(self) -> bool:
-        with transaction(self._pool) as connection:
-            row = connection.execute(_IS_IN_USE).fetchone()
-        return row is not None and bool(row[0])
 
     def id_of(self, utility_id: str, url: str) -> UUID | None:
         with transaction(self._pool) as connection:

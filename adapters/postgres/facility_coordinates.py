@@ -3,15 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-import psycopg
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.connection.transaction import transaction
 from adapters.postgres.event_store.acts import WallTime, append_acts
 from domain.administration import AdministrativeAct
-from domain.facility import NOT_GIVEN, Coordinates
+from domain.facility import Coordinates
 
-_IS_IN_USE = "SELECT to_regclass('gridproof.facility_coordinates') IS NOT NULL"
 _PUT = """
 INSERT INTO gridproof.facility_coordinates AS stored (facility_id, latitude, longitude)
 SELECT * FROM unnest(%(ids)s::text[], %(latitudes)s::float8[], %(longitudes)s::float8[])
@@ -26,16 +24,11 @@ ON CONFLICT (facility_id) DO UPDATE SET latitude = NULL, longitude = NULL WHERE 
 
 
 class PostgresFacilityCoordinates:
-    """`pool` connects as the application's role. The table comes with a contracting migration."""
+    """`pool` connects as the application's role."""
 
     def __init__(self, pool: ConnectionPool[Any], wall_time: WallTime = None) -> None:
         self._pool = pool
         self._wall_time = wall_time
-
-    def is_in_use(self) -> bool:
-        with transaction(self._pool) as connection:
-            row = connection.execute(_IS_IN_USE).fetchone()
-        return row is not None and bool(row[0])
 
     def put(self, coordinates: Mapping[str, Coordinates]) -> None:
         facility_ids = sorted(coordinates)  # so that two imports cannot deadlock
@@ -49,15 +42,10 @@ class PostgresFacilityCoordinates:
 
     def stored(self) -> dict[str, Coordinates | None]:
         with transaction(self._pool) as connection:
-            try:
-                rows = connection.execute(_STORED).fetchall()
-            except psycopg.errors.UndefinedTable:
-                connection.rollback()
-                return {}
+            rows = connection.execute(_STORED).fetchall()
         return {
             facility_id: None if latitude is None else Coordinates(latitude, longitude)
             for facility_id, latitude, longitude in rows
-            if (latitude, longitude) != (NOT_GIVEN.latitude, NOT_GIVEN.longitude)
         }
 
     def forget(self, facility_id: str, act: AdministrativeAct) -> bool:

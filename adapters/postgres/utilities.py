@@ -1,7 +1,7 @@
 """Utilities in PostgreSQL."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from psycopg_pool import ConnectionPool
@@ -12,16 +12,14 @@ from adapters.postgres.wire_format.text import storable
 from application.facility.portfolio_entries import UtilityEntry
 from domain.administration import AdministrativeAct
 
-_COLUMNS = "utility_id, name, webhook_secret_ref, callback_secret_ref, webhook_v1_until"
+_COLUMNS = "utility_id, name, webhook_secret_ref, callback_secret_ref"
 _UPSERT = f"""
-INSERT INTO gridproof.utilities AS known ({_COLUMNS}, changed_at) VALUES (%s, %s, %s, %s, %s, %s)
+INSERT INTO gridproof.utilities AS known ({_COLUMNS}, changed_at) VALUES (%s, %s, %s, %s, %s)
 ON CONFLICT (utility_id) DO UPDATE
     SET name = excluded.name, webhook_secret_ref = excluded.webhook_secret_ref,
-        callback_secret_ref = excluded.callback_secret_ref, changed_at = excluded.changed_at,
-        webhook_v1_until = coalesce(excluded.webhook_v1_until, known.webhook_v1_until)
-    WHERE (known.name, known.webhook_secret_ref, known.callback_secret_ref, known.webhook_v1_until)
-        IS DISTINCT FROM (excluded.name, excluded.webhook_secret_ref, excluded.callback_secret_ref,
-            coalesce(excluded.webhook_v1_until, known.webhook_v1_until))
+        callback_secret_ref = excluded.callback_secret_ref, changed_at = excluded.changed_at
+    WHERE (known.name, known.webhook_secret_ref, known.callback_secret_ref)
+        IS DISTINCT FROM (excluded.name, excluded.webhook_secret_ref, excluded.callback_secret_ref)
 """  # noqa: S608 - our own column names
 _FIND = f"SELECT {_COLUMNS} FROM gridproof.utilities WHERE utility_id = %s"  # noqa: S608 - our own column names
 _LIST = f"""
@@ -38,7 +36,7 @@ class PostgresUtilities:
         changed = 0
         with transaction(self._pool) as connection:
             for entry in sorted(entries, key=lambda entry: entry.utility_id):  # one order, against deadlocks
-                references = (entry.webhook_secret_ref, entry.callback_secret_ref, entry.webhook_v1_until)
+                references = (entry.webhook_secret_ref, entry.callback_secret_ref)
                 row = (entry.utility_id, storable(entry.name), *references, at)
                 changed += connection.execute(_UPSERT, row).rowcount
             append_acts(connection, [act], self._wall_time)
@@ -55,11 +53,10 @@ class PostgresUtilities:
 
 
 def _entry(row: Any) -> UtilityEntry:
-    utility_id, name, webhook_secret_ref, callback_secret_ref, webhook_v1_until = row
+    utility_id, name, webhook_secret_ref, callback_secret_ref = row
     return UtilityEntry(
         utility_id=utility_id,
         name=name,
         webhook_secret_ref=webhook_secret_ref,
         callback_secret_ref=callback_secret_ref,
-        webhook_v1_until=None if webhook_v1_until is None else webhook_v1_until.astimezone(UTC),
     )

@@ -39,7 +39,7 @@ _FIELDS = frozenset(
 
 @dataclass
 class Entry:
-    """One entry of the feed; of an IntervalBlock only its link upwards is stored."""
+    """An entry of the feed; of an IntervalBlock only its link upwards is stored."""
 
     line: int
     kind: str = ""

@@ -27,7 +27,7 @@ _MEASURED, _PROJECTED = QUALITIES.index("measured"), QUALITIES.index("projected"
 
 
 class Row(NamedTuple):
-    """One interval; `load_kwh` is signed, NaN where missing."""
+    """An interval; `load_kwh` is signed, NaN where missing."""
 
     starts_at_s: int
     duration_s: int

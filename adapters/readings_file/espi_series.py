@@ -23,7 +23,7 @@ _MAX_POWER_OF_TEN = 12
 
 @dataclass(frozen=True)
 class Series:
-    """One meter reading of the feed."""
+    """A meter reading of the feed."""
 
     facility_id: str
     label: str

@@ -23,6 +23,8 @@ from domain.time_series.windows import FloatArray
 
 _BUFFER_BYTES = 1 << 20
 """The buffer of each column; without it a row group is read whole."""
+_MOST_BYTES = 4 * LONGEST_ID
+"""Of a text, in UTF-8."""
 
 
 class ParquetReadingsFile(FileOnDisk):
@@ -32,10 +34,12 @@ class ParquetReadingsFile(FileOnDisk):
         wanted = None if facility_ids is None else pa.array(sorted(facility_ids), pa.string())
         first_line = 1
         try:
-            with pq.ParquetFile(self._path, buffer_size=_BUFFER_BYTES) as file:
-                names = self._columns(file.schema_arrow)
-                for batch in file.iter_batches(batch_size=self._batch_rows, columns=names):
-                    lines = np.arange(first_line, first_line + batch.num_rows, dtype=np.int64)
+            schema = pq.read_schema(self._path)
+            names, texts = self._columns(schema), [one.name for one in schema if _is_text(one.type)]
+            with pq.ParquetFile(self._path, buffer_size=_BUFFER_BYTES, read_dictionary=texts) as file:
+                for coded in file.iter_batches(batch_size=self._batch_rows, columns=names):
+                    lines = np.arange(first_line, first_line + coded.num_rows, dtype=np.int64)
+                    batch = self._decoded(coded, lines)
                     first_line += batch.num_rows
                     if (made := self._batch(batch, lines, wanted)).lines.size:
                         yield made
@@ -55,6 +59,21 @@ class ParquetReadingsFile(FileOnDisk):
         if pa.types.is_timestamp(kind) and kind.tz is None:
             raise NaiveTimestamp(self._path, None, "column timestamp has no time zone; write it as UTC")
         return ["facility", "timestamp", "load_kwh", *(["temp_c"] if "temp_c" in schema.names else [])]
+
+    def _decoded(self, coded: Any, lines: Any) -> Any:
+        """The batch with its texts in place of numbers of their dictionaries, in which a long one takes place once."""
+        columns = []
+        for name, column in zip(coded.schema.names, coded.columns, strict=True):
+            if pa.types.is_dictionary(column.type):
+                if _is_text(column.type.value_type):
+                    too_long = pc.greater(pc.binary_length(column.dictionary), _MOST_BYTES)
+                    long = pc.fill_null(pc.take(too_long, column.indices), False).to_numpy(False)
+                    if long.any():
+                        problem = f"the {name} has over {LONGEST_ID} characters"
+                        raise BadValue(self._path, int(lines[long.argmax()]), problem)
+                column = column.dictionary_decode()  # noqa: PLW2901
+            columns.append(column)
+        return pa.RecordBatch.from_arrays(columns, coded.schema.names)
 
     def _batch(self, batch: Any, lines: Any, wanted: Any) -> ReadingsBatch:
         facilities = batch.column("facility").cast(pa.string())
@@ -107,3 +126,15 @@ class ParquetReadingsFile(FileOnDisk):
             at = beyond.argmax()
             raise BadValue(self._path, int(lines[at]), f"{name} {values[at]} is beyond {LARGEST:g}")
         return values
+
+
+def _is_text(kind: Any) -> bool:
+    return any(
+        is_one(kind)
+        for is_one in (
+            pa.types.is_string,
+            pa.types.is_large_string,
+            pa.types.is_binary,
+            pa.types.is_large_binary,
+        )
+    )

@@ -77,7 +77,7 @@ class _Cursor:
         self._buffer = run.read(0, 0)
 
     def filled(self) -> bool:
-        """Whether rows remain."""
+        """True if rows remain."""
         if not len(self._buffer):
             self._buffer = self._run.read(self._next, BUFFER_ROWS)
             self._next += len(self._buffer)

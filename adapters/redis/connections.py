@@ -47,7 +47,7 @@ def cache_pool(urls: str, kind: type[TPool], **options: Any) -> TPool:
 
 
 async def check_addresses(urls: str, *, within_s: float = 1.0) -> str:
-    """What the cache at each address says, for `gridproof doctor`. Raises CacheNotReached where none answers."""
+    """Ask the cache at each address, for `gridproof doctor`. Raises CacheNotReached where none answers."""
     answers: list[str] = []
     failures = 0
     parameters = urls.partition(",")[0].partition("?")[2]
@@ -90,7 +90,7 @@ class CacheAddresses:
         self._away_until = [0.0] * len(urls)
 
     def in_order(self) -> list[int]:
-        """Those that are not known to be away, in their order, then the others."""
+        """The addresses that are not known to be away, in their order, then the others."""
         now = time.monotonic()
         return sorted(range(len(self._options)), key=lambda number: (self._away_until[number] > now, number))
 

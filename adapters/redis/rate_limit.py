@@ -69,7 +69,7 @@ class CachedRateLimiter:
         return await self._decide(self._local, key)
 
     def _shared_failed(self, error: StorageError) -> None:
-        """Of concurrent calls that fail together only the first is logged."""
+        """Count a failure; of concurrent calls that fail together only the first is logged."""
         if not self.is_degraded:
             log.warning(
                 "the cache failed: rates are counted in this process",

@@ -11,30 +11,23 @@ from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import RedisError
 
 from adapters.redis.connections import cache_pool
+from application.access.token_bucket import TokenBucket
 from application.circuit_breaker import CircuitBreaker
 from application.ports.clock import Clock
 from application.ports.weather.quota import QuotaUse
-from application.weather.token_bucket import Bucket, BucketRule
+from application.weather.monthly_allowance import MONTH_S, monthly_allowance
 
 log = structlog.get_logger("weather_quota")
 
 NAMESPACE, _NAME = "gridproof", ":weather-quota"
-FORMER_KEY = f"{NAMESPACE}{_NAME}"
 ANSWER_WITHIN_S = 0.25
 BREAKER_OPEN_S = 5.0
 """How long the shared quota is not called after a failure."""
 TTL_WALL_S = 63 * 86_400
 
-# The bucket of application/weather/token_bucket.py in one step. ARGV: now, capacity, per second, month, calls counted
-# locally meanwhile, time to live, calls to take. KEYS[2] is the name that earlier releases used, without the system:
-# the use of the month goes on from there.
+# The bucket of application/access/token_bucket.py in one step. ARGV: now, capacity, per second, month, calls counted
+# locally meanwhile, time to live, calls to take.
 _TAKE = """
-if KEYS[1] ~= KEYS[2] and redis.call('EXISTS', KEYS[1]) == 0 then
-    local before = redis.call('HGETALL', KEYS[2])
-    if #before > 0 then
-        redis.call('HSET', KEYS[1], unpack(before))
-    end
-end
 local kept = redis.call('HMGET', KEYS[1], 'tokens', 'at', 'month', 'used')
 local now, capacity, per_s = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local tokens, at = tonumber(kept[1] or capacity), tonumber(kept[2] or now)
@@ -67,12 +60,11 @@ class CachedWeatherQuota:
     ) -> None:
         self._quota = quota_per_month
         self._key = f"{namespace}{_NAME}"
-        self._former_key = FORMER_KEY if namespace.startswith(f"{NAMESPACE}:") else self._key
-        self._rule = BucketRule.under(quota_per_month)
+        self._allowance = monthly_allowance(quota_per_month)
         self._clock = clock
         self._redis = None if redis_url is None else _client(redis_url)
         self._script = None if self._redis is None else self._redis.register_script(_TAKE)
-        self._bucket = Bucket(tokens=self._rule.capacity, at_s=clock.now().timestamp())
+        self._bucket = TokenBucket(self._allowance.at_once, clock.now().timestamp())
         """As last read from the cache, or this process's own."""
         self._month, self._used = "", 0
         self._unsynced_calls = 0
@@ -110,20 +102,20 @@ class CachedWeatherQuota:
 
     async def _count_shared(self, calls: int) -> QuotaUse:
         now = self._clock.now()
-        rule, unsynced = self._rule, self._unsynced_calls
+        allowance, unsynced = self._allowance, self._unsynced_calls
         args: list[str | float] = [
             now.timestamp(),
-            rule.capacity,
-            rule.per_s,
+            allowance.at_once,
+            allowance.per_s,
             f"{now:%Y-%m}",
             unsynced,
             TTL_WALL_S,
             calls,
         ]
         assert self._script is not None  # noqa: S101 - for the type alone: the one caller asked
-        allowed, tokens, used = await self._script(keys=[self._key, self._former_key], args=args)
+        allowed, tokens, used = await self._script(keys=[self._key], args=args)
         self._unsynced_calls -= unsynced
-        self._bucket = Bucket(tokens=float(tokens), at_s=now.timestamp())
+        self._bucket = TokenBucket(float(tokens), now.timestamp())
         self._month, self._used = f"{now:%Y-%m}", int(used)
         return self._use(allowed=bool(allowed), shared=True)
 
@@ -131,17 +123,15 @@ class CachedWeatherQuota:
         now = self._clock.now()
         if self._month != (month := f"{now:%Y-%m}"):
             self._month, self._used = month, 0
-        bucket = self._bucket.filled(self._rule, now.timestamp())
-        allowed = bucket.tokens >= 1
+        allowed = self._bucket.filled(self._allowance, now.timestamp()) >= 1
         if allowed:
-            bucket = Bucket(tokens=bucket.tokens - calls, at_s=bucket.at_s)
+            self._bucket.size -= calls
             self._used += calls
             self._unsynced_calls += calls
-        self._bucket = bucket
         return self._use(allowed=allowed, shared=self._redis is None)
 
     def _use(self, *, allowed: bool, shared: bool) -> QuotaUse:
-        wait_s = 0.0 if allowed else self._bucket.wait_s(self._rule)
+        wait_s = 0.0 if allowed else min(MONTH_S, self._bucket.wait_s(self._allowance))
         return QuotaUse(
             allowed=allowed, retry_after_s=wait_s, used=self._used, quota=self._quota, shared=shared
         )

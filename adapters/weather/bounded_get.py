@@ -1,4 +1,4 @@
-"""One GET of a weather service: limited in time and size, retried where that may help, behind a circuit breaker."""
+"""A GET of a weather service: limited in time and size, retried where that may help, behind a circuit breaker."""
 
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
@@ -8,6 +8,7 @@ import aiohttp
 import stamina
 import structlog
 
+from adapters.bounded_connector import BoundedConnector
 from adapters.resilience import BreakerOpen, guarded, loop_time
 from adapters.tls import plain_hint, tls_problem
 from application.circuit_breaker import CircuitBreaker
@@ -108,11 +109,11 @@ class BoundedGet:
         return response
 
     def _session(self) -> aiohttp.ClientSession:
-        """One session for each call: a cell is read once an hour, and no connection stays open that long."""
+        """A session for each call: a cell is read once an hour, and no connection stays open that long."""
         return aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=self.total_s),
             headers={"Accept": "application/json", "User-Agent": "gridproof"},
-            connector=aiohttp.TCPConnector(ssl=self._tls or True),
+            connector=BoundedConnector(ssl=self._tls or True),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
         )

@@ -138,7 +138,8 @@ class WeatherApiSource:
         return hours, False
 
     def _history_days(self) -> int:
-        """Those of the plan, or fewer that the service covered when it refused more within the last day."""
+        """The days of history of the plan, or fewer that the service covered when it refused more within the last
+        day."""
         covered, learned_at = self._covered
         is_recent = learned_at is not None and timedelta(0) <= self._clock.now() - learned_at < DAY
         return min(self._plan.history_days, covered) if is_recent else self._plan.history_days

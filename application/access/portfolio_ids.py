@@ -43,8 +43,8 @@ class PortfolioIds:
             raise NotInPortfolio(_unknown("utility", utility_id, near, "gridproof facilities import"))
 
     def unknown_facilities(self, facility_ids: Collection[str]) -> dict[str, Sequence[str]]:
-        """Those that the portfolio does not have, in their order, each with the nearest ids that it has (of the first
-        MOST_NAMED only)."""
+        """The facilities that the portfolio does not have, in their order, each with the nearest ids that it has (of
+        the first MOST_NAMED only)."""
         known = set(self.facility_ids())
         unknown = self._unregistered([one for one in facility_ids if one not in known])
         return {

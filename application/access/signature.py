@@ -1,15 +1,12 @@
 """HMAC signatures of HTTP requests: `X-Signature: t=<unix>,v2=<hex sha256>`.
 
-v2 covers `<t>.<METHOD>.<path>?<query>.<idempotency key>.<hex sha256 of the body>`, so that it serves exactly one
-request, whose repeats get the stored answer. v1 covers `<t>.<body>`: callbacks are signed with it, and webhook calls of
-utilities that were recorded before v2, until a date of theirs; each serves one request (see UsedSignatures). A header
-may contain several signatures of a version, so that a secret can be changed without a gap. A v2 is never passed over
-for a v1.
+A webhook call is signed with v2, which covers `<t>.<METHOD>.<path>?<query>.<idempotency key>.<hex sha256 of the body>`,
+so that it serves exactly one request, whose repeats get the stored answer. A callback of ours is signed with v1, which
+covers `<t>.<body>`. A header may contain several signatures, so that a secret can be changed without a gap.
 """
 
 import hashlib
 import hmac
-from collections.abc import Callable
 from datetime import datetime
 from typing import Literal, NamedTuple
 
@@ -19,7 +16,6 @@ SIGNATURE_HEADER = "X-Signature"
 TOLERANCE_S = 300.0
 WALL_FLOOR_S = 5.0
 _MAX_HEADER = 1_024
-_FORM = f"{SIGNATURE_HEADER} is of the form t=<unix>,v2=<hex sha256>"
 
 
 class BadSignature(Exception):
@@ -35,7 +31,7 @@ class AmbiguousKey(Exception):
 
 
 class SignedRequest(NamedTuple):
-    """What a signature is for; all as it was sent. v1 covers the body only."""
+    """The request that a signature is for; all as it was sent."""
 
     method: str
     target: bytes
@@ -44,41 +40,36 @@ class SignedRequest(NamedTuple):
     """Empty if the header is not sent."""
     body: bytes
 
-    def digest(self) -> bytes:
-        """Differs for any two requests that differ."""
-        parts = (self.method.encode(), self.target, self.idempotency_key, self.body)
-        return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()
-
 
 class Signature(NamedTuple):
-    """A valid signature."""
+    """A valid signature of a webhook call."""
 
-    version: Literal["v1", "v2"]
     value: bytes
     signed_at: int
     """Unix time."""
 
 
 def sign_body(secret: bytes, body: bytes, *, at: datetime) -> str:
-    """The value of the header, with a v1 signature."""
+    """The value of the header of a callback."""
     stamp = str(int(at.timestamp()))
-    return f"t={stamp},v1={_hmac(secret, _v1_message(stamp, body)).hex()}"
+    return f"t={stamp},v1={_hmac(secret, _body_message(stamp, body)).hex()}"
 
 
-def valid_signature(
-    header: str | None, request: SignedRequest, *, secret: bytes, accepts_v1: Callable[[], bool]
-) -> Signature:
-    """The signature of a request, of any age. Raises BadSignature or AmbiguousKey."""
-    stamp, v2, v1 = _parsed(header)
-    if not v2 and not accepts_v1():
-        raise BadSignature(f"v1 signatures are not accepted; {_FORM}")
-    if v2 and b"." in request.idempotency_key:
+def body_signed_at(header: str | None, body: bytes, *, secret: bytes) -> int:
+    """The Unix time of the signature of a callback, of any age. Raises BadSignature."""
+    stamp, given = _parsed(header, "v1")
+    _check(given, _hmac(secret, _body_message(stamp, body)))
+    return int(stamp)
+
+
+def request_signature(header: str | None, request: SignedRequest, *, secret: bytes) -> Signature:
+    """The signature of a webhook call, of any age. Raises BadSignature or AmbiguousKey."""
+    stamp, given = _parsed(header, "v2")
+    if b"." in request.idempotency_key:
         raise AmbiguousKey
-    expected = _hmac(secret, _v2_message(stamp, request) if v2 else _v1_message(stamp, request.body))
-    hexadecimal = expected.hex().encode()
-    if not any(hmac.compare_digest(hexadecimal, given.encode()) for given in v2 or v1):
-        raise BadSignature("the signature does not fit the request; sign exactly what is sent")
-    return Signature("v2" if v2 else "v1", expected, int(stamp))
+    expected = _hmac(secret, _request_message(stamp, request))
+    _check(given, expected)
+    return Signature(expected, int(stamp))
 
 
 def check_age(signature: Signature, clock: Clock) -> None:
@@ -93,26 +84,34 @@ def tolerance_s(clock: Clock) -> float:
     return max(TOLERANCE_S, WALL_FLOOR_S / clock.wall_seconds(1.0))
 
 
-def _parsed(header: str | None) -> tuple[str, list[str], list[str]]:
-    """The time, and the signatures v2 and v1."""
+def _parsed(header: str | None, version: Literal["v1", "v2"]) -> tuple[str, list[str]]:
+    """The time, and the signatures of that version."""
     if header is None:
         raise BadSignature(f"this utility signs its calls; the header {SIGNATURE_HEADER} is missing")
     parts = [part.strip().partition("=") for part in header[:_MAX_HEADER].split(",")]
-    stamps, v2, v1 = ([value for name, _, value in parts if name == wanted] for wanted in ("t", "v2", "v1"))
-    if len(stamps) != 1 or not (v2 or v1) or not _is_unix_time(stamps[0]):
-        raise BadSignature(f"not understood: {_FORM}")
-    return stamps[0], v2, v1
+    stamps, given = ([value for name, _, value in parts if name == wanted] for wanted in ("t", version))
+    if len(stamps) != 1 or not given or not _is_unix_time(stamps[0]):
+        raise BadSignature(
+            f"not understood: {SIGNATURE_HEADER} is of the form t=<unix>,{version}=<hex sha256>"
+        )
+    return stamps[0], given
+
+
+def _check(given: list[str], expected: bytes) -> None:
+    hexadecimal = expected.hex().encode()
+    if not any(hmac.compare_digest(hexadecimal, one.encode()) for one in given):
+        raise BadSignature("the signature does not fit the request; sign exactly what is sent")
 
 
 def _is_unix_time(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 12
 
 
-def _v1_message(stamp: str, body: bytes) -> bytes:
+def _body_message(stamp: str, body: bytes) -> bytes:
     return stamp.encode() + b"." + body
 
 
-def _v2_message(stamp: str, request: SignedRequest) -> bytes:
+def _request_message(stamp: str, request: SignedRequest) -> bytes:
     body = hashlib.sha256(request.body).hexdigest().encode()
     return b".".join((stamp.encode(), request.method.encode(), request.target, request.idempotency_key, body))
 

@@ -1,4 +1,4 @@
-"""Token buckets: how much of something one sender may send in this process.
+"""Token buckets: how much of something one sender may send in this process, and how often a quota may be used.
 
 The library `limits`, which counts the calls of all processes together, cannot do it. It has windows and no buckets, and
 its storage in memory reads the wall clock, is not bounded in keys, and starts a thread to clear them. A hit of its
@@ -8,6 +8,7 @@ The moving window keeps an element for each unit that was taken: 10 MB of a quot
 
 import time
 from collections.abc import Callable
+from math import inf
 
 import msgspec
 
@@ -26,16 +27,22 @@ class Allowance(msgspec.Struct, frozen=True):
 
 
 class TokenBucket(msgspec.Struct):
-    """What is left of an allowance; `now_s` is monotonic wall time."""
+    """The rest of an allowance at a moment; the seconds of one bucket are all of one clock."""
 
     size: float
     at_s: float
 
     def filled(self, allowance: Allowance, now_s: float) -> float:
+        """Add what the time until `now_s` gives, and return the size. A clock that went back adds nothing."""
         passed_s = max(0.0, now_s - self.at_s)
         self.size = min(allowance.at_once, self.size + allowance.per_s * passed_s)
         self.at_s = max(self.at_s, now_s)
         return self.size
+
+    def wait_s(self, allowance: Allowance) -> float:
+        """Seconds until it holds one; 0 where it does, infinite where nothing is added."""
+        missing = max(0.0, 1.0 - self.size)
+        return 0.0 if not missing else missing / allowance.per_s if allowance.per_s else inf
 
 
 class TokenBuckets:
@@ -88,7 +95,7 @@ class PerKeyRateLimiter:
     def wait_s(self, key: str) -> float:
         """Take a token. 0 if there was one, else the wall seconds until there is one."""
         bucket = self._buckets.filled(key, self._allowance, self._monotonic())
-        if bucket.size < 1.0:
-            return (1.0 - bucket.size) / self._allowance.per_s
+        if wait_s := bucket.wait_s(self._allowance):
+            return wait_s
         bucket.size -= 1.0
         return 0.0

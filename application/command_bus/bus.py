@@ -19,7 +19,6 @@ from application.command_bus.spans import SaveSpans, SpanArguments, open_span, t
 from application.command_bus.trace_context import span_id_of
 from application.commands.dr_event import DREventCommand
 from application.commands.facility import RegisterFacility
-from application.event_store.newer_topics import check_older_forms
 from application.ports.clock import Clock
 from application.ports.event_store.event_store import (
     ONE_DECISION,
@@ -122,15 +121,12 @@ class CommandBus:
             raise TooManyConflicts(f"{type(command).__name__} lost {MAX_ATTEMPTS} races; try again")
 
     def rehearse(self, command: msgspec.Struct, context: CommandContext) -> Decision:
-        """What `command` would decide now: its aggregates have pending domain events, if any. Nothing is saved.
+        """The decision that `command` would get now: its aggregates have pending domain events, if any. Nothing is
+        saved.
 
-        Raises as `handle`, and NewerTopicRefused as the save would.
+        Raises as `handle`.
         """
-        decision = self._handler(command)(command, self._decision_context(context, self._store))
-        pending: list[Any] = [one for aggregate in decision.aggregates for one in aggregate.pending_events]
-        if pending and not self._store.writes_newer_topics():
-            check_older_forms(pending)
-        return decision
+        return self._handler(command)(command, self._decision_context(context, self._store))
 
     def handle_all(self, requests: Sequence[CommandRequest]) -> list[Outcome]:
         """Handle each request like `handle`, independently of the others, with shared loads and shared saves.
@@ -231,7 +227,6 @@ class CommandBus:
             store=streams,
             clock=self._clock,
             context=context,
-            writes_newer_topics=self._store.writes_newer_topics,
             **self._collaborators,
         )
 

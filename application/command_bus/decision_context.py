@@ -90,7 +90,6 @@ class DecisionContext:
         clock: Clock,
         context: CommandContext,
         forecasts: ForecastBook,
-        writes_newer_topics: Callable[[], bool],
         accurate_without_weather: Callable[[Sequence[str], datetime], frozenset[str]] = _nothing_measured,
         command_sla_s: float | None = None,
         maximum_lead_s: float = inf,
@@ -100,8 +99,6 @@ class DecisionContext:
     ) -> None:
         self.store = store
         self.forecasts = forecasts
-        self.writes_newer_topics = writes_newer_topics
-        """Whether no process of an older release runs (ADR 0009). What is decided automatically asks first."""
         self.command_sla_s = command_sla_s
         """As the settings say; None: the default of the time limits."""
         self.maximum_lead_s = maximum_lead_s
@@ -132,7 +129,7 @@ class DecisionContext:
         return self._settlements
 
     def accurate_without_weather(self, facility_ids: Iterable[str]) -> frozenset[str]:
-        """Those of the facilities whose forecasts without weather were measured to be as accurate as with it."""
+        """The facilities whose forecasts without weather were measured to be as accurate as with it."""
         return self._accurate_without_weather(tuple(facility_ids), self.now)
 
     def facility(self, facility_id: str) -> Facility | None:

@@ -1,4 +1,5 @@
-"""What a process does while PostgreSQL or NATS is away: it repeats the call until there is an answer (ADR 0057)."""
+"""The retries of a process while PostgreSQL or NATS is away: it repeats the call until there is an answer (ADR
+0057)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

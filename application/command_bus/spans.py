@@ -47,7 +47,7 @@ class SpanRecorder(Protocol):
     """Where spans go. It never blocks and never raises: traced work does not depend on it."""
 
     def is_sampled(self, trace_id: str) -> bool:
-        """Whether spans of that trace are recorded. The same in every process whose spans arrive."""
+        """True if spans of that trace are recorded. The same in every process whose spans arrive."""
         ...
 
     def now_ns(self) -> int: ...
@@ -244,13 +244,14 @@ def recorded_span() -> TraceParent | None:
 
 
 def outgoing_traceparent() -> TraceParent | None:
-    """What a call to somebody else carries, whether or not spans are recorded; None outside of traced work."""
+    """The trace that a call to somebody else carries, whether or not spans are recorded; None outside of traced
+    work."""
     around = _current.get()
     return None if around is None else around.parent
 
 
 class Subject(TypedDict):
-    """What a domain event is about, as `traced` and `logged` take it."""
+    """The subject of a domain event, as `traced` and `logged` take it."""
 
     dr_event: UUID | None
     facility: str | None
@@ -263,7 +264,7 @@ def subject_of(domain_event: DomainEvent) -> Subject:
 
 
 def attributes_of(**given: UUID | str | int | None) -> dict[str, str | int]:
-    """Those that are given, under their names in a span."""
+    """The attributes that are given, under their names in a span."""
     return {
         f"gridproof.{name}": value if isinstance(value, int) else str(value)
         for name, value in given.items()
@@ -276,5 +277,5 @@ def new_span_id() -> str:
 
 
 def new_trace_id() -> str:
-    """Of work that nothing traced has caused."""
+    """The trace id of work that nothing traced has caused."""
     return secrets.token_hex(16)

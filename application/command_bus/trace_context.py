@@ -44,8 +44,3 @@ def trace_id_in(traceparent: str) -> str | None:
 def span_id_of(domain_event_id: UUID) -> str:
     """The id of the span that recorded the domain event, or of another thing that happens once and has an id."""
     return domain_event_id.hex[:16]
-
-
-def queued_span_id_of(domain_event_id: UUID) -> str:
-    """The id of the span that published the work which the domain event requested."""
-    return domain_event_id.hex[16:]

@@ -79,16 +79,6 @@ class ReissueBmsCommand(DispatchCommand, frozen=True, kw_only=True):
     reason: str
 
 
-class ReissueLostCommands(DispatchCommand, frozen=True, kw_only=True):
-    """Issue again the BMS commands of a dispatch that have been without an outcome for too long. The aggregate decides
-    which.
-
-    Reply: their ids.
-    """
-
-    reason: str
-
-
 class AttemptBmsCommand(DispatchCommand, frozen=True, kw_only=True):
     """Record that a call is about to be made. Reply: the attempt's number."""
 

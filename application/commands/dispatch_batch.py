@@ -11,10 +11,11 @@ from domain.dispatch import DispatchState, Setpoint
 
 
 class AttemptBmsCommands(DispatchCommand, frozen=True, kw_only=True):
-    """Record that calls are about to be made, one after the other. Applies to commands without an outcome
-    that were never attempted and are not too late. Reply: RecordedAttempts."""
+    """Record that calls are about to be made, one after the other. Applies to commands that are open in that
+    issue, were never attempted and are not too late. Reply: RecordedAttempts."""
 
     command_ids: tuple[UUID, ...]
+    issue: int
 
 
 class RecordedAttempts(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,7 +26,7 @@ class RecordedAttempts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BmsSuccess(msgspec.Struct, frozen=True, kw_only=True):
-    """One command that the BMS executed, and how its outcome was learned."""
+    """A command that the BMS executed, and how its outcome was learned."""
 
     command_id: UUID
     executed_at: datetime

@@ -8,13 +8,14 @@ from application.facility.portfolio_entries import FacilityEntry
 
 
 class RegisterFacility(msgspec.Struct, frozen=True, kw_only=True):
-    """Register a facility as the portfolio states it. A repeat records only the differences."""
+    """Register a facility as the portfolio states it. A repeat records only the differences.
+
+    Its coordinates are not recorded: they stand beside the log (ADR 0071).
+    """
 
     entry: FacilityEntry
     may_connect_bms: bool = True
     """Whether address and credentials of the BMS may differ from the recorded ones."""
-    records_coordinates: bool = True
-    """Whether the coordinates of a new facility are recorded; else they are kept beside the log (ADR 0071)."""
 
 
 class StartMaintenance(msgspec.Struct, frozen=True, kw_only=True):

@@ -34,10 +34,6 @@ class BmsTimeLimits:
     """The longest of these pauses."""
     longest_busy_wait_s: float = 120.0
     """The longest wait that a busy BMS may ask for: all other work for that building waits as long."""
-    redelivery_s: float = 30.0
-    """After so long without a sign of life, the work of a dispatch or notify worker is delivered to another one."""
-    redelivery_least_wall_s: float = 1.5
-    """The least `redelivery_s` on the wall, for accelerated clocks."""
     retry_wall_s: float = 0.5
     """Pause of a dispatch worker after a delivery that it could not conclude."""
     command_sla_s: float = 900.0
@@ -55,12 +51,8 @@ class BmsTimeLimits:
     def check(self) -> None:
         """Raises TimeLimitsConflict, which names the first two limits that do not fit."""
         self._at_most("connect_s", "call_s", "the connection is part of the call")
-        self._at_most(
-            "call_s", "redelivery_s", "work is delivered again while the call of a dead worker still runs"
-        )
         self._at_most("call_s", "command_sla_s", "a commit is given up before its first call can time out")
         self._at_most("first_backoff_s", "longest_backoff_s", "the pauses grow from the first to the longest")
-        self._at_most("retry_wall_s", "redelivery_least_wall_s", "work is delivered again before a retry")
         self._at_most(
             "command_sla_s", "expiry_after_end_s", "a BMS restores itself while commands are still tried"
         )

@@ -23,8 +23,6 @@ class SnapshotReport(msgspec.Struct, kw_only=True):
     """Counts of snapshots. Only `equal` ones and those with findings were compared or judged."""
 
     equal: int = 0
-    without_mac: int = 0
-    """Of an older release; they are not used."""
     other_schema: int = 0
     """With a valid MAC, of a release whose states have another shape; they are not used."""
     findings: list[SnapshotFinding] = []

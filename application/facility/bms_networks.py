@@ -125,7 +125,7 @@ def _within(network: Network, other: Network) -> bool:
 
 
 def _is_numeric(host: str) -> bool:
-    """Whether resolvers take it for a number: 2130706433, 0x7f000001, 127.1."""
+    """True if resolvers take it for a number: 2130706433, 0x7f000001, 127.1."""
     last = host.rpartition(".")[2].lower()
     return last.isdigit() or (
         last.startswith("0x") and all(digit in "0123456789abcdef" for digit in last[2:])

@@ -1,4 +1,4 @@
-"""What can be read of a portfolio file with wrong fields: the rest is checked in the same round."""
+"""The readable part of a portfolio file with wrong fields: the rest is checked in the same round."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar

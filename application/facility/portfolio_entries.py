@@ -1,10 +1,10 @@
 """The portfolio file: utilities, programs and facilities, as an operator writes them (YAML or JSON).
 
-It never contains secrets: `*_ref` names where one is stored (`env:GRIDPROOF_SECRET_NAME`, or `file:` and a path in the
-folder of secrets).
+It never contains secrets: `*_ref` names where one is stored (`env:GRIDPROOF_SECRET_PURPOSE_NAME`, or `file:` and a path
+in the folder of secrets).
 """
 
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Annotated, Literal
 
 import msgspec
@@ -28,8 +28,6 @@ Temperature = Annotated[float, msgspec.Meta(ge=-50, le=100)]
 Reference = Annotated[str, msgspec.Meta(max_length=1_000)]
 Region = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?(?!\n)$")]
 """ISO 3166: a country and, after a hyphen, its region ("DE", "US-CA", "GB-SCT")."""
-NO_DATE_YET = datetime(9999, 12, 31, tzinfo=UTC)
-"""`webhook_v1_until` of a utility that was recorded before v2, until the operator names a date."""
 Strategy = Literal["setpoint_offset", "shed_level"]
 BmsProfile = Literal["two_phase", "two_phase_no_dedup", "single_phase"]
 
@@ -43,8 +41,6 @@ class UtilityEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """HMAC secret of its webhook calls; None: signatures are not required."""
     callback_secret_ref: Reference | None = None
     """HMAC secret that signs our callbacks to it."""
-    webhook_v1_until: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
-    """Until when its webhook calls may carry a signature v1. None: what is stored stays; a new utility signs v2."""
 
 
 class BaselineEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

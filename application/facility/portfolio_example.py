@@ -11,9 +11,8 @@ utilities:                              # who posts DR events, and receives call
     name: City Power
     # Secrets are never in this file: a reference names an environment variable GRIDPROOF_SECRET_..., or a file
     # in the folder of secrets (file:/...). Without one, calls are not signed.
-    # webhook_secret_ref: "env:GRIDPROOF_SECRET_CITY_WEBHOOK"     # no default
-    # callback_secret_ref: "env:GRIDPROOF_SECRET_CITY_CALLBACK"   # no default
-    # webhook_v1_until: 2026-12-31T00:00:00Z    # only where a utility still signs with v1; no default
+    # webhook_secret_ref: "env:GRIDPROOF_SECRET_WEBHOOK_CITY"     # no default
+    # callback_secret_ref: "env:GRIDPROOF_SECRET_CALLBACK_CITY"   # no default
 
 programs:                               # the terms of a utility's contract; changed terms are a new version
   - program_id: summer-peak
@@ -67,7 +66,7 @@ facilities:
     bms:
       address: "@fac-001@"
       # profile: two_phase              # or two_phase_no_dedup, single_phase
-      # credentials_ref: "env:GRIDPROOF_SECRET_BMS"     # no default
+      # credentials_ref: "env:GRIDPROOF_SECRET_BMS_NORTH"     # no default
       # soap_traceparent: false         # true: SOAP envelopes name the trace in a header
     programs:
       - {program_id: summer-peak, kw: 60}       # or just: summer-peak

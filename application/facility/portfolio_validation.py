@@ -2,19 +2,19 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-import msgspec
+import yaml
 
 from application.facility.bms_networks import BmsAddressRefused, BmsNetworks
 from application.facility.partial_portfolio import PartialPortfolio, readable_part
-from application.facility.portfolio_entries import NO_DATE_YET, FacilityEntry, Portfolio, ZoneEntry
+from application.facility.portfolio_document import DocumentInvalid, named_by_id, read_document
+from application.facility.portfolio_entries import FacilityEntry, Portfolio, ZoneEntry
 from application.facility.program_contract import enrolment_problems, program_problems, terms_of_entry
 from application.facility.secret_references import (
-    RecordedReference,
     SecretNamespace,
     references_of_facility,
     references_of_utility,
@@ -24,8 +24,6 @@ from domain.event_sourcing.decoders import converted
 from domain.program import Terms
 
 TEntry = TypeVar("TEntry")
-_MIN_DATE = datetime(1970, 1, 1, tzinfo=UTC)
-"""A database may store a time near the ends of Python's years that then cannot be read again."""
 
 
 class PortfolioInvalid(ValueError):
@@ -47,14 +45,16 @@ def read_portfolio(content: bytes, *, most_values: int | None = None) -> Portfol
     `most_values`: of content that came from elsewhere. In YAML a few aliases stand for any number of values.
     """
     try:
-        document = msgspec.yaml.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        document, ids = read_document(content)
+    except DocumentInvalid as error:
+        raise PortfolioInvalid(error.problems) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise PortfolioInvalid([f"it is neither YAML nor JSON: {' '.join(str(error).split())}"]) from error
     except RecursionError:
         raise PortfolioInvalid(["it is nested too deeply"]) from None
     if most_values is not None and not _has_at_most(most_values, document):
         raise PortfolioInvalid([f"it stands for over {most_values} values; split it"])
-    problems = list(wrong_fields(document, Portfolio))
+    problems = list(named_by_id(wrong_fields(document, Portfolio), ids))
     if problems:
         raise PortfolioInvalid(problems, readable_part(document))
     return converted(document, Portfolio)
@@ -74,7 +74,7 @@ def _has_at_most(most: int, document: Any) -> bool:
 
 
 class PortfolioRules(NamedTuple):
-    """What the settings allow a portfolio to refer to."""
+    """The references that the settings allow a portfolio."""
 
     secrets: SecretNamespace
     bms_networks: BmsNetworks
@@ -90,22 +90,25 @@ def check_references(
     known_utilities: Collection[str],
     known_programs: Mapping[str, Terms | None],
     rules: PortfolioRules,
-    recorded: Collection[RecordedReference] = (),
     unread: Collection[str] = (),
 ) -> None:
     """Check what no single field shows: duplicate ids, missing references, unknown time zones and methods, secrets
     and addresses that `rules` refuse.
 
-    `known_*` were imported before, a program with its terms (None: unknown). The references in `recorded` are those of
-    the same fields now: one that does not change is not refused. Of the entries `unread` (paths) only the ids count.
-    Raises PortfolioInvalid.
+    `known_*` were imported before, a program with its terms (None: unknown). Of the entries `unread` (paths) only the
+    ids count. Raises PortfolioInvalid.
     """
     problems = list(_wrong_references(portfolio, set(known_utilities), known_programs, unread))
-    problems.extend(_wrong_secrets(portfolio, rules.secrets, recorded))
+    problems.extend(_wrong_secrets(portfolio, rules.secrets))
     for path, facility in _read("facilities", portfolio.facilities, unread):
         problems.extend(_wrong_address(facility, f"{path}.bms.address", rules.bms_networks))
     if problems:
-        raise PortfolioInvalid(problems)
+        ids = {
+            **{f"utilities[{n}]": one.utility_id for n, one in enumerate(portfolio.utilities)},
+            **{f"programs[{n}]": one.program_id for n, one in enumerate(portfolio.programs)},
+            **{f"facilities[{n}]": one.facility_id for n, one in enumerate(portfolio.facilities)},
+        }
+        raise PortfolioInvalid(named_by_id(problems, ids))
 
 
 def _read(name: str, entries: Sequence[TEntry], unread: Collection[str]) -> Iterator[tuple[str, TEntry]]:
@@ -116,17 +119,14 @@ def _read(name: str, entries: Sequence[TEntry], unread: Collection[str]) -> Iter
             yield path, entry
 
 
-def _wrong_secrets(
-    portfolio: Portfolio, namespace: SecretNamespace, recorded: Collection[RecordedReference]
-) -> Iterator[str]:
+def _wrong_secrets(portfolio: Portfolio, namespace: SecretNamespace) -> Iterator[str]:
     entries = [
         *((f"utilities[{n}]", references_of_utility(one)) for n, one in enumerate(portfolio.utilities)),
         *((f"facilities[{n}]", references_of_facility(one)) for n, one in enumerate(portfolio.facilities)),
     ]
     for path, references in entries:
         for one in references:
-            problem = None if one in recorded else namespace.problem(one.reference)
-            if problem is not None:
+            if (problem := namespace.problem(one.reference, one.purpose)) is not None:
                 yield f"{path}.{one.field}: {problem}"
 
 
@@ -143,9 +143,6 @@ def _wrong_references(
     stated: dict[str, Terms | None] = dict.fromkeys(entry.program_id for entry in portfolio.programs)
     programs = list(_read("programs", portfolio.programs, unread))
     stated.update({entry.program_id: terms_of_entry(entry) for _, entry in programs})
-    for path, utility in _read("utilities", portfolio.utilities, unread):
-        if utility.webhook_v1_until is not None and not _MIN_DATE <= utility.webhook_v1_until <= NO_DATE_YET:
-            yield f"{path}.webhook_v1_until: name a time from {_MIN_DATE:%Y} to {NO_DATE_YET:%Y-%m-%d}"
     for path, program in programs:
         if program.utility_id not in utilities:
             yield f"{path}.utility_id: there is no utility {program.utility_id}"
@@ -168,7 +165,10 @@ def _wrong_facility(
     for number, zone in enumerate(facility.zones):
         yield from _wrong_zone(zone, f"{path}.zones[{number}]")
     if not _is_time_zone(facility.tz):
-        yield f"{path}.tz: is no IANA time zone, such as Europe/London"
+        known = {name.lower(): name for name in available_timezones()}
+        near = get_close_matches(facility.tz.lower(), known, n=1)
+        advice = f"; did you mean {known[near[0]]}?" if near else ", such as Europe/London"
+        yield f"{path}.tz: {facility.tz} is no IANA time zone{advice}"
 
 
 def _wrong_zone(zone: ZoneEntry, path: str) -> Iterator[str]:

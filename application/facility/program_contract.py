@@ -56,7 +56,7 @@ def _in_order(window: WindowTerms) -> WindowTerms:
 
 
 def program_problems(entry: ProgramEntry, path: str, facilities: Collection[FacilityEntry]) -> Iterator[str]:
-    """What is wrong with the terms of an entry of a portfolio with those facilities."""
+    """Faults of the terms of an entry of a portfolio with those facilities."""
     terms = terms_of_entry(entry)
     if entry.maximum_duration_s < entry.minimum_duration_s:
         yield f"{path}.maximum_duration_s: is shorter than minimum_duration_s"
@@ -145,7 +145,7 @@ def _settlement_problems(terms: Terms, path: str) -> Iterator[str]:
 def enrolment_problems(
     facility: FacilityEntry, path: str, programs: Mapping[str, Terms | None]
 ) -> Iterator[str]:
-    """What is wrong with the enrolments of a facility, where the terms of their programs are known."""
+    """Faults of the enrolments of a facility, where the terms of their programs are known."""
     for number, enrolment in enumerate(facility.enrolments):
         place = f"{path}.programs[{number}]"
         terms = programs.get(enrolment.program_id)

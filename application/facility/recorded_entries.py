@@ -13,19 +13,18 @@ from application.facility.portfolio_entries import (
     ZoneEntry,
 )
 from domain.event_sourcing.decoders import converted
-from domain.facility import NOT_GIVEN, Coordinates, FacilityState, Zone
+from domain.facility import Coordinates, FacilityState, Zone
 from domain.program import Terms
 
 
 def entry_of_facility(state: FacilityState, coordinates: Coordinates | None) -> FacilityEntry:
-    """What was agreed last with a facility. `coordinates`: as they stand now, in the log or beside it."""
+    """The last agreement with a facility. `coordinates`: as they stand now, in the log or beside it."""
     location, limits, bms = state.locations.agreed_last, state.limits, state.bms
-    place = None if coordinates == NOT_GIVEN else coordinates
     entry = FacilityEntry(
         facility_id=state.facility_id,
         tz=location.tz,
-        latitude=None if place is None else place.latitude,
-        longitude=None if place is None else place.longitude,
+        latitude=None if coordinates is None else coordinates.latitude,
+        longitude=None if coordinates is None else coordinates.longitude,
         weather_cell=location.weather_cell,
         region=location.region,
         meters=tuple(MeterEntry(meter_id=one) for one in sorted(state.meters)),

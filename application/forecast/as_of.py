@@ -23,7 +23,7 @@ class LeadTimeRefused(ValueError):
 
 
 class LeadStep(msgspec.Struct, frozen=True, kw_only=True):
-    """One quarter-hour, and the forecast of the cycle that began `lead_time` before it."""
+    """A quarter-hour, and the forecast of the cycle that began `lead_time` before it."""
 
     starts_at: datetime
     forecast: ForecastState | None

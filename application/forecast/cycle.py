@@ -1,4 +1,4 @@
-"""One forecast cycle: read the inputs of every facility, compute forecasts and issue them."""
+"""A forecast cycle: read the inputs of every facility, compute forecasts and issue them."""
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -11,6 +11,7 @@ import structlog
 from application.commands.forecast import IssueForecast
 from application.forecast.cycle_alerts import (
     CONFLICTS,
+    FORECASTS,
     NO_WEATHER,
     UNAVAILABLE,
     ConflictShare,
@@ -72,7 +73,7 @@ class ForecastCycle:
         self._weather = CycleWeather(weather, clock)
         self._forecaster = forecaster
         self._issuing = issuing
-        self._alerts = ForecastAlerts(alerts)
+        self._alerts = ForecastAlerts(alerts, clock)
         self._conflicts = ConflictShare()
         self._clock = clock
         self._models = models or ModelRegistry()
@@ -92,7 +93,7 @@ class ForecastCycle:
         self._taken_over = cycle_start
 
     async def run(
-        self, *, at: datetime, only: Collection[str] | None = None, actor: str = "worker:forecast"
+        self, *, at: datetime, only: Collection[str] | None = None, actor: str = "worker:compute"
     ) -> CycleReport:
         """Run the cycle that contains `at`, for all facilities or only those named.
 
@@ -116,7 +117,8 @@ class ForecastCycle:
         }
         for start in range(0, len(sites), FACILITIES_AT_ONCE):
             await self._forecast(sites[start : start + FACILITIES_AT_ONCE], new, report, actor)
-        await self._alert(report, whole=only is None)
+        if only is None:
+            await self._state_alerts(report)
         self._taken_over = None
         report.seconds = round(perf_counter() - began, 3)
         # Models that are a day old are trained for the next cycle, so that no forecast waits for them.
@@ -234,9 +236,9 @@ class ForecastCycle:
         if not commands:
             return
         in_flight = f"{len(commands)} forecasts of {report.cycle_start.isoformat()}"
-        self._reached("forecast.before_issue", in_flight)
+        self._reached("compute.before_issue", in_flight)
         outcomes = self._issuing.issue([(one, cycle_context(one, actor)) for one in commands], recorded)
-        self._reached("forecast.after_issue", in_flight)
+        self._reached("compute.after_issue", in_flight)
         for command, outcome in zip(commands, outcomes, strict=True):
             facility_id = command.facility_id
             if isinstance(outcome, ForecastConflict):
@@ -252,18 +254,16 @@ class ForecastCycle:
     def _takes_over(self, report: CycleReport) -> bool:
         return self._taken_over == report.cycle_start
 
-    async def _alert(self, report: CycleReport, *, whole: bool) -> None:
-        wrong = {(UNAVAILABLE, cell): why for cell, why in report.weather.items() if why}
-        right = {(UNAVAILABLE, cell) for cell in report.weather} | {NO_WEATHER}
+    async def _state_alerts(self, report: CycleReport) -> None:
+        without_weather = {cell: why for cell, why in report.weather.items() if why}
         if not self._weather.has_source and (report.refused or report.has_forecast()):
-            wrong[NO_WEATHER] = f"{NO_SERVICE}; {ADVICE}"
+            without_weather[NO_WEATHER] = f"{NO_SERVICE}; {ADVICE}"
+        await self._alerts.state(UNAVAILABLE, without_weather)
         # Forecasts from before a takeover are kept, so such a cycle cannot show whether there is a competing
         # scheduler.
-        if whole and not self._takes_over(report):
-            right.add(CONFLICTS)
-            if too_many := self._conflicts.after(report):
-                wrong[CONFLICTS] = too_many
-        await self._alerts.update(wrong=wrong, right=right, at=self._clock.now())
+        if not self._takes_over(report):
+            too_many = self._conflicts.after(report)
+            await self._alerts.state(CONFLICTS, {} if too_many is None else {FORECASTS: too_many})
 
 
 def _streams(sites: Sequence[ForecastSite], cycle_start: datetime) -> list[UUID]:
@@ -271,6 +271,6 @@ def _streams(sites: Sequence[ForecastSite], cycle_start: datetime) -> list[UUID]
 
 
 def _is_full(recorded: RecordedForecasts, site: ForecastSite, cycle_start: datetime) -> bool:
-    """Whether it has a full-quality forecast for that cycle, which cannot be improved."""
+    """True if it has a full-quality forecast for that cycle, which cannot be improved."""
     known = recorded.get(forecast_stream_id(site.facility_id, cycle_start))
     return known is not None and known.state.data_quality == "full"

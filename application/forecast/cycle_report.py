@@ -24,13 +24,21 @@ class CycleReport(msgspec.Struct, kw_only=True):
     waiting: list[str] = []
     """Those of the refused facilities that have no model and were not yet selected for training."""
     conflicts: list[str] = []
+    """Another process recorded a forecast for this cycle from other inputs meanwhile: that one stays."""
     weather: dict[str, str | None] = {}
     """Weather cell -> why it has no usable weather; None where it has."""
     seconds: float = 0.0
 
     def has_forecast(self) -> list[str]:
         """The facilities that have a forecast for this cycle."""
-        return [*self.issued, *self.reissued, *self.unchanged, *self.kept, *self.already_full]
+        return [
+            *self.issued,
+            *self.reissued,
+            *self.unchanged,
+            *self.kept,
+            *self.already_full,
+            *self.conflicts,
+        ]
 
 
 class TrainingOutcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -39,7 +39,7 @@ class CellWeather(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     @property
     def is_usable(self) -> bool:
-        """Whether there is a report that reaches far enough and is not stale."""
+        """True if there is a report that reaches far enough and is not stale."""
         return self.reaches and self.age_s is not None and self.age_s <= STALE_WEATHER_S
 
 
@@ -115,7 +115,7 @@ def problems_of(weather: Mapping[str, CellWeather]) -> dict[str, str | None]:
 
 
 def _reaches(report: WeatherReport, now: datetime, until: datetime) -> bool:
-    """Whether as much of the hours from now to `until` is available as a forecast needs."""
+    """True if as much of the hours from now to `until` is available as a forecast needs."""
     hours = hours_of(report.temp_c, now.replace(minute=0, second=0, microsecond=0), until)
     return not len(hours) or float(np.isfinite(hours).mean()) >= MIN_WEATHER
 

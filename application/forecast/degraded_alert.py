@@ -1,7 +1,4 @@
-"""Alerts for degraded forecasts before a DR event: `degraded_forecast`, one per requested facility.
-
-The only state between two runs is that of the stores, so a restart neither loses nor repeats an alert.
-"""
+"""Degraded forecasts before a DR event: what the alert `degraded_forecast` states, one per requested facility."""
 
 from __future__ import annotations
 
@@ -12,7 +9,6 @@ from uuid import UUID
 import msgspec
 
 from application.ports.forecast.forecast_book import ForecastBook, IssuedForecast
-from application.ports.operations.alerts import AlertRegistry, every_open_alert
 from domain.forecast import quality_at
 
 DEGRADED = "degraded_forecast"
@@ -37,36 +33,29 @@ Serving = Callable[[Sequence[RequestedFacility]], Sequence[RequestedFacility]]
 """Those of some requested facilities that serve, in their order, from one query for all of them."""
 
 
-def update_degraded_alerts(
+def degraded_facilities(
     requested: Collection[RequestedFacility],
     book: ForecastBook,
-    alerts: AlertRegistry,
+    known: Collection[str],
     *,
     serving: Serving,
     now: datetime,
-) -> None:
-    """Raise the alert of every facility that soon depends on a degraded forecast, or whose dispatch is blocked; clear
-    it once that is over.
+) -> dict[str, str]:
+    """Facility -> why: each that soon depends on a degraded forecast, or whose dispatch is blocked.
 
-    `serving` returns those that still take part and whose forecasts nobody has accepted: a facility may have opted out,
-    been preempted, or been overridden.
+    `known` were found before: they stay until that is over. `serving` returns those that still take part and whose
+    forecasts nobody has accepted: a facility may have opted out, been preempted, or been overridden.
     """
-    known = {alert.subject: alert.detail for alert in every_open_alert(alerts) if alert.name == DEGRADED}
     relevant = [one for one in requested if one.imminent or one.facility_id in known]
     newest = book.newest_of(sorted({one.facility_id for one in relevant}), at=now) if relevant else {}
     qualities = {one: _quality(one, newest.get(one.facility_id), now) for one in relevant}
     worse = [one for one in relevant if qualities[one] != "full"]
     worse.sort(key=lambda one: (not one.imminent, one.starts_at, one.utility_event_id))
-    degraded: set[str] = set()
+    degraded: dict[str, str] = {}
     for one in serving(worse):
-        if one.facility_id in degraded:
-            continue
-        degraded.add(one.facility_id)
         detail = f"{qualities[one]}; {one.utility_event_id} asks for it from {one.starts_at.isoformat()}"
-        if one.imminent and known.get(one.facility_id) != detail:
-            alerts.raise_alert(DEGRADED, one.facility_id, detail, at=now)
-    for facility_id in known.keys() - degraded:
-        alerts.clear(DEGRADED, facility_id, at=now)
+        degraded.setdefault(one.facility_id, detail)
+    return degraded
 
 
 def _quality(one: RequestedFacility, newest: IssuedForecast | None, now: datetime) -> str:

@@ -148,7 +148,7 @@ def _ahead(
 
 
 def covers(report: WeatherReport, starts_at: datetime) -> bool:
-    """Whether the report covers enough of the horizon."""
+    """True if the report covers enough of the horizon."""
     hours = int(HORIZON.total_seconds()) // 3600
     return float(np.isfinite(on_steps(report.temp_c, starts_at, 3600, hours)).mean()) >= MIN_WEATHER
 

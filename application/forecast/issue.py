@@ -131,7 +131,7 @@ def decided(command: IssueForecast, known: Forecast | None, provenance: Provenan
 
 
 def is_no_better(command: IssueForecast, known: Forecast) -> bool:
-    """Whether `command` has other inputs than the recorded forecast, and no better quality."""
+    """True if `command` has other inputs than the recorded forecast, and no better quality."""
     if command.inputs.input_hash == known.state.inputs.input_hash:
         return False
     return not known.is_improved_by(command.inputs)

@@ -81,7 +81,7 @@ def measured_correlations(scores: ForecastScores, day: date) -> list[Correlation
 
 
 def assumed_correlations() -> list[CorrelationEstimate]:
-    """One for each scored lead time, without any score."""
+    """A correlation for each scored lead time, without any score."""
     return [_estimate(lead_h, None) for lead_h in LEADS_H]
 
 
@@ -117,7 +117,7 @@ def portfolio_forecast(
     if not states or not count:
         raise NoPortfolioForecast(
             f"none of {len(missing) + len(foreseen)} facilities has a forecast at {as_of.isoformat()}; without meter "
-            "data there is none, else see that the forecast worker runs"
+            "data there is none, else see that the compute worker runs"
         )
     lead_h = np.arange(count) * (CYCLE / timedelta(hours=1))
     correlation = np.interp(lead_h, [e.lead_h for e in estimates], [e.correlation for e in estimates])

@@ -1,4 +1,4 @@
-"""Whether a facility's forecasts without weather are as accurate as with it, by what was measured; for the guardrail
+"""Facilities whose forecasts without weather are as accurate as with it, by what was measured; for the guardrail
 `accept_no_weather`."""
 
 from collections.abc import Iterable, Sequence
@@ -27,7 +27,7 @@ MAX_FACILITIES = 50_000
 
 
 def is_as_accurate_without_weather(scores: Iterable[ForecastScore]) -> bool:
-    """Whether the forecasts of one facility that were issued without weather are as good as those with it.
+    """True if the forecasts of one facility that were issued without weather are as good as those with it.
 
     `scores` are those of the last SCORED_DAYS, over all lead times. The error is the root mean square error divided by
     the mean load of the same quarter-hours (CVRMSE), since the two were not made at the same time. It is as good if it
@@ -63,7 +63,7 @@ def _mean_kw(score: ForecastScore) -> float:
 
 
 class AccuracyWithoutWeather:
-    """What the scores say of facilities, read for many in one round trip and cached for a quarter-hour."""
+    """The scores of facilities, read for many in one round trip and cached for a quarter-hour."""
 
     def __init__(self, scores: ForecastScores) -> None:
         self._scores = scores
@@ -72,7 +72,7 @@ class AccuracyWithoutWeather:
         )
 
     def __call__(self, facility_ids: Sequence[str], at: datetime) -> frozenset[str]:
-        """Those whose forecasts without weather are as accurate; none while the scores cannot be read."""
+        """The facilities whose forecasts without weather are as accurate; none while the scores cannot be read."""
         cached = zip(facility_ids, self._cached.get_all(facility_ids), strict=True)
         known = {one: found[1] for one, found in cached if found is not None and _is_fresh(found[0], at)}
         due = [one for one in facility_ids if one not in known]

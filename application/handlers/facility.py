@@ -29,8 +29,8 @@ def register_facility(command: RegisterFacility, context: DecisionContext) -> De
         context.provenance,
         facility_id=entry.facility_id,
         tz=entry.tz,
-        latitude=entry.latitude if command.records_coordinates else None,
-        longitude=entry.longitude if command.records_coordinates else None,
+        latitude=None,
+        longitude=None,
         weather_cell=entry.weather_cell,
         region=entry.region,
     )
@@ -55,7 +55,7 @@ def register_facility(command: RegisterFacility, context: DecisionContext) -> De
 
 
 def _bms(command: RegisterFacility, recorded: BmsLink | None) -> BmsLink:
-    """What to connect. Who may not set credentials is not shown them either (ADR 0108): without a reference the
+    """The BMS to connect. Who may not set credentials is not shown them either (ADR 0108): without a reference the
     recorded one stays. Raises BmsAccessDenied."""
     entry = command.entry.bms
     reference = entry.credentials_ref

@@ -1,4 +1,4 @@
-"""Handlers for results of the measure worker: first measurement, and remeasurement after corrected readings."""
+"""Handlers for results of the compute worker: first measurement, and remeasurement after corrected readings."""
 
 from application.command_bus.decision_context import Decision, DecisionContext
 from application.commands.dispatch import (

@@ -87,7 +87,7 @@ def _settled(dr_event: DREvent, program: Program, version: int, context: Decisio
     program_id = program.state.program_id
     rule = terms.settlement
     dispatches = {} if rule is None else _dispatches(dr_event, context)
-    reasons = reasons_without_document(dr_event.state, rule, dispatches)
+    reasons = reasons_without_document(dr_event.state, rule)
     if reasons or rule is None:
         return figures_without_document(program_id, version, reasons), None
     agreed = AgreedRule(version=version, terms=terms, rule=rule)
@@ -131,14 +131,14 @@ def _earlier(
 
 
 def _dispatches(dr_event: DREvent, context: DecisionContext) -> Dispatches:
-    """Of a share that was too small for a command there is none."""
+    """The dispatches; a share that was too small for a command has none."""
     streams = {dispatch_id(dr_event.id, one): one for one in dr_event.state.dispatched}
     found = context.store.load_many(Dispatch, list(streams))
     return {streams[stream]: dispatch.state for stream, dispatch in found.items()}
 
 
 def _time_zones(dr_event: DREvent, dispatches: Dispatches, context: DecisionContext) -> dict[str, str]:
-    """Of the facilities that no measurement gives a time zone of: that in force at the start."""
+    """Time zones of the facilities for which no measurement gives one: the one in force at the start."""
     starts_at = dr_event.state.judged_notice.starts_at
     unknown = [one for one in facilities_of(dr_event.state) if lacks_time_zone(dispatches, one)]
     return {name: one.state.tz_at(starts_at) for name, one in context.facilities(unknown).items()}

@@ -1,4 +1,4 @@
-"""What an import of history may contain: rows of the portfolio's facilities, of intervals that are over."""
+"""The rows that an import of history may contain: rows of the portfolio's facilities, of intervals that are over."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UnknownOf = Callable[[Collection[str]], Mapping[str, Sequence[str]]]
 
 
 class FacilityRows(Protocol):
-    """What the file has of one facility."""
+    """The rows of one facility in the file."""
 
     @property
     def facility_id(self) -> str: ...

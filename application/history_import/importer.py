@@ -57,7 +57,7 @@ class HistoryReport(msgspec.Struct, frozen=True, kw_only=True):
 def new_import(
     import_id: UUID, provenance: Provenance, file_sha256: str, checked: HistoryReport
 ) -> NewImport:
-    """What is recorded of an import before its first row is stored."""
+    """The record of an import before its first row is stored."""
     return NewImport(
         import_id=import_id,
         begun_at=provenance.recorded_at,

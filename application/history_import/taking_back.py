@@ -15,7 +15,6 @@ import msgspec
 
 from application.command_bus.retry import TRANSIENT
 from application.event_store.event_mapper import UnknownTopic
-from application.event_store.newer_topics import check_writes_newer_topics
 from application.measurement.basis import CORRECTED_FOR
 from application.ports.operations.act_log import ActLog
 from application.ports.telemetry.imported_history import (
@@ -41,7 +40,7 @@ class TakeBackRefused(ValueError):
 
 
 class FacilityTakenBack(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one facility."""
+    """The rows of one facility after an import was taken back."""
 
     facility_id: str
     rows: RowsTakenBack
@@ -86,16 +85,14 @@ def take_back(
     reason: str,
     portfolio: Collection[str],
     seal: Seal,
-    writes_newer_topics: bool,
 ) -> TakeBackReport:
     """Record the act, then do each facility that is left. Repeating it after an interruption does the rest.
 
     `portfolio` are the facilities that can have been measured. An error of one facility stops none of the others, and
-    is in the report. Raises TakeBackRefused, RemovalNotSupported, NewerTopicRefused, or that a store is unavailable.
+    is in the report. Raises TakeBackRefused, RemovalNotSupported, or that a store is unavailable.
     """
     if not 1 <= len(reason.strip()) <= MAX_REASON:
         raise TakeBackRefused(f"a reason has 1 to {MAX_REASON} characters")
-    check_writes_newer_topics("a take-back of an import", writes_newer_topics=writes_newer_topics)
     spans = imports.spans(recorded.import_id)
     act = AdministrativeAct.take_history_import_back(
         provenance,
@@ -137,7 +134,7 @@ def _facility(
 
 
 def state_of(recorded: RecordedImport) -> str:
-    """What became of an import, in two or three words."""
+    """The state of an import, in two or three words."""
     if recorded.taken_back_at is not None:
         return "partly taken back" if recorded.facilities_left else "taken back"
     return "not complete" if recorded.completed_at is None else "complete"

@@ -1,4 +1,4 @@
-"""What the page shows of the check, the import or the take-back of a file of past readings."""
+"""Results that the page shows of the check, the import or the take-back of a file of past readings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class FacilityFinding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckedFile(msgspec.Struct, frozen=True, kw_only=True):
-    """What an import of the file would store."""
+    """The rows that an import of the file would store."""
 
     rows: int
     facilities: int
@@ -35,7 +35,7 @@ class CheckedFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImportedFile(msgspec.Struct, frozen=True, kw_only=True):
-    """What was stored."""
+    """The rows that were stored."""
 
     rows: int
     added: int
@@ -44,7 +44,7 @@ class ImportedFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TakenBackImport(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the rows of an import."""
+    """The rows of an import that was taken back."""
 
     rows: int
     removed: int
@@ -59,7 +59,7 @@ class TakenBackImport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaskResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One of them, as the task was."""
+    """The result of the task, by its kind."""
 
     checked: CheckedFile | None = None
     imported: ImportedFile | None = None

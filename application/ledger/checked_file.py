@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from functools import reduce
 
 import msgspec
 
 from application.ledger.consistency import VerifiedConsistency, check_consistency, is_consistency
-from application.ledger.proof_check import VerifiedProof, check_proof
-from application.ledger.proof_document import (
-    ProofDocument,
-    ProofDocumentV2,
-    ProofDocumentV3,
-    read_proof,
-)
-from application.ledger.proof_measurements import decoded_row
+from application.ledger.proof_check import CheckedProof, VerifiedProof, check_proof
 from application.ledger.recomputation.recompute import Installation, recompute
 from application.ledger.recomputation.results import Recomputation
 from application.ledger.recomputation.settlement.check import recompute_settlements
 from application.ledger.recomputation.settlement.results import SettlementRecomputation
 from application.ledger.witness import WitnessCheckpoint
 from domain.dr_event import DREventState
-from domain.event_sourcing.aggregate import CreationEvent
+from domain.event_sourcing.aggregate import state_after
 
 
 class ProvenSubject(msgspec.Struct, frozen=True, kw_only=True):
-    """What a proof is about, as the domain events of the DR event say."""
+    """The subject of a proof, as the domain events of the DR event say."""
 
     utility_id: str
     utility_event_id: str
@@ -35,7 +28,7 @@ class ProvenSubject(msgspec.Struct, frozen=True, kw_only=True):
     program_id: str | None = None
     """None: no notice was judged."""
     program_version: int = 0
-    """That of the acceptance."""
+    """The version at the acceptance."""
     kind: str = ""
     starts_at: datetime | None = None
     ends_at: datetime | None = None
@@ -46,9 +39,9 @@ class CheckedFile(msgspec.Struct, frozen=True, kw_only=True):
 
     checked: VerifiedProof | VerifiedConsistency
     subject: ProvenSubject | None = None
-    """None: a consistency proof, or a proof of version 1."""
+    """None: a consistency proof."""
     measurements: Recomputation | None = None
-    """None: it has no readings."""
+    """None: a consistency proof."""
     settlements: SettlementRecomputation | None = None
     """None: nothing was settled."""
 
@@ -63,28 +56,18 @@ def check_file(
     """Raises ProofBroken."""
     if is_consistency(written):
         return CheckedFile(checked=check_consistency(written, public_key, witness))
-    checked, document = check_proof(written, public_key, witness), read_proof(written)
-    if not isinstance(document, ProofDocumentV2):
-        return CheckedFile(checked=checked)
-    measurements = recompute(document, by) if isinstance(document, ProofDocumentV3) else None
+    proof = check_proof(written, public_key, witness)
+    measurements = recompute(proof, by)
     return CheckedFile(
-        checked=checked,
-        subject=_subject(document),
+        checked=proof.verified,
+        subject=_subject(proof),
         measurements=measurements,
-        settlements=recompute_settlements(document, measurements),
+        settlements=recompute_settlements(proof, measurements),
     )
 
 
-def _subject(document: ProofDocument) -> ProvenSubject:
-    known: Any = None
-    for row in document.domain_events:
-        if row.originator_id == document.dr_event_id:
-            domain_event = decoded_row(row.row())
-            if isinstance(domain_event, CreationEvent):
-                known = domain_event.initial_state()
-            else:
-                known = domain_event.evolve(known)
-    state: DREventState = known
+def _subject(proof: CheckedProof) -> ProvenSubject:
+    state: DREventState = reduce(state_after, (row.domain_event for row in proof.own), None)
     notice = state.notice
     return ProvenSubject(
         utility_id=state.utility_id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from hashlib import sha256
 from typing import Literal
 
@@ -17,15 +18,31 @@ from domain.event_sourcing.decoders import json_decoder
 from domain.ledger.entries import (
     NO_PREVIOUS_CHECKPOINT,
     Checkpoint,
-    CheckpointV1,
-    CheckpointV2,
-    CheckpointV3,
+    CheckpointAfterRestore,
     unhex,
 )
 from domain.ledger.merkle import HASH_BYTES
 
 CHECKPOINTS = "ledger/checkpoints"
 TILES = "ledger/tiles"
+
+
+_CLOCKS_DIFFER = timedelta(seconds=60)
+"""At most, between the hosts that seal in turn."""
+_SMALL_ORDER = frozenset(
+    bytes.fromhex(y)
+    for y in (
+        "00" * 32,
+        "01" + "00" * 31,
+        "ec" + "ff" * 30 + "7f",
+        "ed" + "ff" * 30 + "7f",
+        "ee" + "ff" * 30 + "7f",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    )
+)
+"""The points of Ed25519 of order 1, 2, 4 and 8, without their sign bits, also in encodings that RFC 8032 forbids.
+For such a key one signature can hold for every document."""
 
 
 class CheckpointRefused(ValueError):
@@ -35,7 +52,7 @@ class CheckpointRefused(ValueError):
 class SignedCheckpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A checkpoint as it is archived: one JSON document in a canonical form."""
 
-    checkpoint: CheckpointV1 | CheckpointV2 | CheckpointV3
+    checkpoint: Checkpoint | CheckpointAfterRestore
     signature: str
     """Ed25519 over `checkpoint.signed_bytes()`, hexadecimal."""
     public_key: str
@@ -54,9 +71,7 @@ def tile_name(log: str, first: int, entries: bytes) -> str:
     return f"{TILES}/{log}/{first:012d}-{sha256(entries).hexdigest()[:16]}.bin"
 
 
-def sign(
-    checkpoint: CheckpointV1 | CheckpointV2 | CheckpointV3, signer: CheckpointSigner
-) -> SignedCheckpoint:
+def sign(checkpoint: Checkpoint | CheckpointAfterRestore, signer: CheckpointSigner) -> SignedCheckpoint:
     return SignedCheckpoint(
         checkpoint=checkpoint,
         signature=signer.sign(checkpoint.signed_bytes()).hex(),
@@ -68,6 +83,10 @@ def check_signature(signed: SignedCheckpoint, public_key: bytes) -> None:
     """Raises CheckpointRefused unless that key signed it and each root matches its peaks."""
     if signed.public_key != public_key.hex():
         raise CheckpointRefused(f"it names another key, {signed.public_key}")
+    if is_weak(public_key):
+        raise CheckpointRefused("a signature by its key proves nothing: one may hold for every document")
+    if signed.checkpoint.number < 1:
+        raise CheckpointRefused("the first checkpoint has the number 1")
     try:
         Ed25519PublicKey.from_public_bytes(public_key).verify(
             unhex(signed.signature), signed.checkpoint.signed_bytes()
@@ -81,11 +100,15 @@ def check_signature(signed: SignedCheckpoint, public_key: bytes) -> None:
             raise CheckpointRefused(f"its head of {head.log} is none: {error}") from error
         if root != head.root:
             raise CheckpointRefused(f"its root of {head.log} is not that of its peaks")
-    if isinstance(signed.checkpoint, CheckpointV2):
-        _check_map(signed.checkpoint)
+    _check_map(signed.checkpoint)
 
 
-def _check_map(checkpoint: CheckpointV2) -> None:
+def is_weak(public_key: bytes) -> bool:
+    """True for a key by which anybody can sign."""
+    return public_key[:31] + bytes(last & 0x7F for last in public_key[31:]) in _SMALL_ORDER
+
+
+def _check_map(checkpoint: Checkpoint) -> None:
     try:
         is_root = len(unhex(checkpoint.stream_map.root)) == HASH_BYTES
     except ValueError:
@@ -189,16 +212,14 @@ def _wrong_link(good: Sequence[SignedCheckpoint], this: Checkpoint) -> str | Non
             return "it is the first and names one before it"
         return None
     before = good[-1].checkpoint
-    if this.number == before.number + 1 and this.previous != before.digest():
-        return "it names another checkpoint before it than the one that is there"
-    if isinstance(before, CheckpointV2) and not isinstance(this, CheckpointV2):
-        return "it seals no map of streams, and the one before does"
-    if isinstance(this, CheckpointV3):
+    if wrong := another_before(this, before.number, before.digest()):
+        return f"{wrong} than the one that is there"
+    if isinstance(this, CheckpointAfterRestore):
         return _wrong_extension(good, this)
     return _fewer_leaves(before, this, "the one before")
 
 
-def _wrong_extension(good: Sequence[SignedCheckpoint], this: CheckpointV3) -> str | None:
+def _wrong_extension(good: Sequence[SignedCheckpoint], this: CheckpointAfterRestore) -> str | None:
     """Why a checkpoint after a restore cannot extend the one that it says it extends."""
     number = this.extends.number
     if not 0 <= number < this.number or (not number and this.extends.digest != NO_PREVIOUS_CHECKPOINT):
@@ -209,6 +230,23 @@ def _wrong_extension(good: Sequence[SignedCheckpoint], this: CheckpointV3) -> st
     if extended.digest() != this.extends.digest:
         return f"it extends another checkpoint {number} than the one that is there"
     return _fewer_leaves(extended, this, f"checkpoint {number}, which it extends")
+
+
+def another_before(this: Checkpoint, number: int, digest: str) -> str | None:
+    """The fault of a checkpoint that follows the one of that number, and names another digest; None: it has none."""
+    is_another = this.number == number + 1 and this.previous != digest
+    return "it names another checkpoint before it" if is_another else None
+
+
+def wrong_successor(kept: Checkpoint, later: Checkpoint) -> str | None:
+    """Why `later` cannot extend a checkpoint that was kept; None where it can."""
+    if wrong := another_before(later, kept.number, kept.digest()):
+        return wrong
+    if later.at < kept.at - _CLOCKS_DIFFER:
+        return f"it was sealed before that, at {later.at.isoformat()}"
+    if later.stream_map.streams < kept.stream_map.streams:
+        return "its map has fewer streams"
+    return _fewer_leaves(kept, later, f"checkpoint {kept.number}")
 
 
 def _fewer_leaves(before: Checkpoint, this: Checkpoint, name: str) -> str | None:

@@ -10,7 +10,12 @@ from datetime import datetime
 
 import msgspec
 
-from application.ledger.checkpoints import CheckpointRefused, SignedCheckpoint, check_signature
+from application.ledger.checkpoints import (
+    CheckpointRefused,
+    SignedCheckpoint,
+    check_signature,
+    wrong_successor,
+)
 from application.ledger.proof import NotProvable, latest_checkpoint, stored_checkpoint
 from application.ledger.proof_document import ProofBroken
 from application.ledger.restores import lost_text, recorded_restores
@@ -92,7 +97,7 @@ def prove_consistency(
 
 
 def _restored_since(store: LedgerStore, since: int, public_key: bytes | Callable[[], bytes]) -> str | None:
-    """What the ledger records of a restore that lost that checkpoint; None where there was none."""
+    """The record in the ledger of a restore that lost that checkpoint; None where there was none."""
     for written in store.restore_checkpoints():
         signed = json_decoder(SignedCheckpoint).decode(written)
         stored = stored_checkpoint(store, signed.checkpoint.number, public_key)
@@ -119,7 +124,7 @@ def read_consistency(written: bytes) -> ConsistencyDocument:
 
 
 def is_consistency(written: bytes) -> bool:
-    """Whether the file says that it is a consistency proof."""
+    """True if the file says that it is a consistency proof."""
     return b'"gridproof-ledger-consistency.v1"' in written[:100]
 
 
@@ -134,10 +139,9 @@ def check_consistency_document(
     document: ConsistencyDocument, public_key: bytes | None = None, witness: WitnessCheckpoint | None = None
 ) -> VerifiedConsistency:
     """Raises ProofBroken."""
-    key = public_key or unhex(document.earlier.public_key)
     for signed in (document.earlier, document.later):
         try:
-            check_signature(signed, key)
+            check_signature(signed, public_key or unhex(document.earlier.public_key))
         except (CheckpointRefused, ValueError) as error:
             raise ProofBroken(f"checkpoint {signed.checkpoint.number} does not hold: {error}") from error
     earlier, later = document.earlier.checkpoint, document.later.checkpoint
@@ -156,6 +160,8 @@ def check_consistency_document(
         later.number == earlier.number and later.digest() != earlier.digest()
     ):
         raise ProofBroken(f"checkpoint {later.number} cannot extend checkpoint {earlier.number}")
+    if wrong := wrong_successor(earlier, later):
+        raise ProofBroken(f"checkpoint {later.number} does not extend checkpoint {earlier.number}: {wrong}")
     paths = {one.log: one.path for one in document.logs}
     for head in earlier.heads:
         newer = later.head_of(head.log)

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from application.ledger.checkpoints import Chain
 from application.ledger.verification_report import Finding, MapReport
 from application.ports.ledger.store import LedgerStore
-from domain.ledger.entries import DEMAND_RESPONSE, MIN_POSITION, CheckpointV2
+from domain.ledger.entries import DEMAND_RESPONSE, MIN_POSITION
 from domain.ledger.stream_map import StreamVersion, map_root
 
 
 def verify_map(store: LedgerStore, chain: Chain) -> tuple[MapReport | None, list[Finding]]:
     """Compare the map that the newest checkpoint seals with the log, which is as it was sealed; and the stored map
-    with both. None before the first checkpoint with a map. Raises LedgerUnavailable.
+    with both. None before the first checkpoint. Raises LedgerUnavailable.
     """
-    if not chain.checkpoints or not isinstance(chain.checkpoints[-1].checkpoint, CheckpointV2):
+    if not chain.checkpoints:
         return None, []
     checkpoint = chain.checkpoints[-1].checkpoint
     sealed, head = checkpoint.stream_map, checkpoint.head_of(DEMAND_RESPONSE)

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 from uuid import UUID
 
 from application.ledger.checkpoints import CheckpointRefused, SignedCheckpoint, read_checkpoint
 from application.ledger.proof_check import NamedStreams, check_document, named_streams
 from application.ledger.proof_document import (
-    AnyProof,
     ProofBroken,
-    ProofDocumentV1,
-    ProofDocumentV3,
-    ProofDocumentV4,
+    ProofDocument,
     ProvenHead,
     ProvenRow,
 )
-from application.ledger.proof_measurements import decoded_row, measurements_in_force
+from application.ledger.proof_measurements import DecodedRow, measurements_in_force
 from application.ledger.proof_readings import ProvenReadings, WantedReadings, seal_streams
 from application.ledger.proof_seals import is_wanted
 from application.ledger.proof_settlements import DocumentSource, Settlement, no_documents, wanted_documents
@@ -25,7 +21,7 @@ from application.ledger.stored_map import map_ways
 from application.ledger.stored_tree import StoredTree
 from application.ports.ledger.store import LedgerStore
 from domain.dr_event import DREvent
-from domain.ledger.entries import DEMAND_RESPONSE, CheckpointV2, LogHead, LogRow
+from domain.ledger.entries import DEMAND_RESPONSE, Checkpoint, LogHead, LogRow
 from domain.ledger.map_pages import MapMismatch
 from domain.ledger.merkle import ProofRefused
 
@@ -53,7 +49,7 @@ def prove(
     read: ReadingsSource = no_readings,
     *,
     documents: DocumentSource = no_documents,
-) -> AnyProof:
+) -> ProofDocument:
     """A proof of what the newest checkpoint covers of a DR event. Raises NotProvable.
 
     `positions` are those of its domain events, of its dispatches, and of its facilities on account of it. `read`
@@ -70,28 +66,17 @@ def prove(
                 "`gridproof worker project` runs"
             )
         try:
-            document: AnyProof
-            if isinstance(signed.checkpoint, CheckpointV2):
-                rows, heads, named = _complete_rows(now, signed.checkpoint, dr_event_id, sealed)
-                readings = _readings(rows, named, read)
-                document = ProofDocumentV3(
-                    dr_event_id=dr_event_id,
-                    signed_checkpoint=signed,
-                    domain_events=_proven(now, head, rows),
-                    heads=heads,
-                    readings=readings,
-                    seals=_proven(now, head, _seals(now, head, readings)),
-                )
-                if settled := _settlements(dr_event_id, rows):
-                    document = ProofDocumentV4(
-                        **_members(document), settlements=tuple(documents(wanted_documents(settled)))
-                    )
-            else:
-                document = ProofDocumentV1(
-                    dr_event_id=dr_event_id,
-                    signed_checkpoint=signed,
-                    domain_events=_proven(now, head, now.rows(DEMAND_RESPONSE, sealed)),
-                )
+            rows, heads, named = _complete_rows(now, signed.checkpoint, dr_event_id, sealed)
+            readings = _readings(rows, named, read)
+            document = ProofDocument(
+                dr_event_id=dr_event_id,
+                signed_checkpoint=signed,
+                domain_events=_proven(now, head, [row.row for row in rows]),
+                heads=heads,
+                readings=readings,
+                seals=_proven(now, head, _seals(now, head, readings)),
+                settlements=tuple(documents(wanted_documents(_settlements(dr_event_id, rows)))),
+            )
             check_document(document, bytes.fromhex(signed.public_key))  # the key that was passed in
         except (ProofBroken, ProofRefused, MapMismatch) as error:
             raise NotProvable(
@@ -101,36 +86,35 @@ def prove(
 
 
 def _complete_rows(
-    store: LedgerStore, checkpoint: CheckpointV2, dr_event_id: UUID, positions: Sequence[int]
-) -> tuple[list[LogRow], tuple[ProvenHead, ...], NamedStreams]:
+    store: LedgerStore, checkpoint: Checkpoint, dr_event_id: UUID, positions: Sequence[int]
+) -> tuple[list[DecodedRow], tuple[ProvenHead, ...], NamedStreams]:
     """The domain events of the DR event, with the last version of every stream that it names."""
     head = checkpoint.head_of(DEMAND_RESPONSE)
     own = store.rows_of_streams(DEMAND_RESPONSE, [dr_event_id], up_to=head.last_position)
-    named = named_streams(dr_event_id, own)
+    named = named_streams(dr_event_id, map(DecodedRow, own))
     whole = named.whole(dr_event_id)
     rows = store.rows_of_streams(DEMAND_RESPONSE, whole, up_to=head.last_position)
     streams = set(whole)
     partly = [row for row in store.rows(DEMAND_RESPONSE, positions) if row.originator_id not in streams]
     ways = map_ways(store, checkpoint.stream_map.streams, [stream_id.bytes for stream_id in whole])
     heads = tuple(ProvenHead.of(stream_id, ways[stream_id.bytes]) for stream_id in whole)
-    return sorted(rows + partly, key=lambda row: row.position), heads, named
+    decoded = map(DecodedRow, sorted(rows + partly, key=lambda row: row.position))
+    return list(decoded), heads, named
 
 
 def _readings(
-    rows: Sequence[LogRow], named: NamedStreams, read: ReadingsSource
+    rows: Sequence[DecodedRow], named: NamedStreams, read: ReadingsSource
 ) -> tuple[ProvenReadings, ...]:
     measured = measurements_in_force(rows, named.dispatches)
-    return tuple(read([wanted for one in measured if (wanted := one.wanted()) is not None]))
+    return tuple(read([one.wanted() for one in measured]))
 
 
-def _settlements(dr_event_id: UUID, rows: Sequence[LogRow]) -> list[Settlement]:
+def _settlements(dr_event_id: UUID, rows: Sequence[DecodedRow]) -> list[Settlement]:
     """The domain events that record settlements, in the order of the log."""
-    own = (decoded_row(row) for row in rows if row.originator_id == dr_event_id)
-    return [one for one in own if isinstance(one, DREvent.Settled | DREvent.Resettled)]
-
-
-def _members(document: ProofDocumentV3) -> dict[str, Any]:
-    return {name: getattr(document, name) for name in document.__struct_fields__}
+    own = (row.domain_event for row in rows if row.originator_id == dr_event_id)
+    return [
+        domain_event for domain_event in own if isinstance(domain_event, DREvent.Settled | DREvent.Resettled)
+    ]
 
 
 def _seals(store: LedgerStore, head: LogHead, readings: Sequence[ProvenReadings]) -> list[LogRow]:
@@ -140,8 +124,8 @@ def _seals(store: LedgerStore, head: LogHead, readings: Sequence[ProvenReadings]
     rows: list[LogRow] = []
     for start in range(0, len(streams), STREAMS_AT_ONCE):
         part = streams[start : start + STREAMS_AT_ONCE]
-        found = store.rows_of_streams(DEMAND_RESPONSE, part, up_to=head.last_position)
-        rows += [row for row in found if is_wanted(row, days)]
+        sealing = store.rows_of_streams(DEMAND_RESPONSE, part, up_to=head.last_position)
+        rows += [row for row in sealing if is_wanted(DecodedRow(row), days)]
     return sorted(rows, key=lambda row: row.position)
 
 

@@ -110,58 +110,41 @@ class ProvenHead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class ProofDocument(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="format"
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="format",
+    tag="gridproof-audit-proof.v4",
 ):
-    """What every version of the document has."""
+    """A proof of a DR event: none of the domain events of the streams in `heads`, up to the checkpoint, is missing.
+
+    The domain events of facilities are not claimed to be complete.
+    """
 
     dr_event_id: UUID
     log: Literal["demand-response"] = "demand-response"
     signed_checkpoint: SignedCheckpoint
     domain_events: tuple[ProvenRow, ...]
-
-    def written(self) -> bytes:
-        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
-
-
-class ProofDocumentV1(ProofDocument, frozen=True, kw_only=True, tag="gridproof-audit-proof.v1"):
-    """A proof under a checkpoint without the map of streams: newer domain events and buildings may be missing."""
-
-
-class ProofDocumentV2(ProofDocument, frozen=True, kw_only=True, tag="gridproof-audit-proof.v2"):
-    """A proof with the last version of each stream that the DR event names: its own first, then its programs and the
-    dispatches of its plans. None of their domain events up to the checkpoint may be missing.
-
-    The domain events of facilities are not claimed to be complete.
-    """
-
     heads: tuple[ProvenHead, ...]
-
-
-class ProofDocumentV3(ProofDocumentV2, frozen=True, kw_only=True, tag="gridproof-audit-proof.v3"):
-    """A proof with the readings that its measurements used, from which they are computed again."""
-
+    """The last version of each stream that the DR event names: its own first, then its programs and the dispatches of
+    its plans."""
     readings: tuple[ProvenReadings, ...]
-    """One for each facility that was measured, in the order of their ids."""
+    """The readings that its measurements used, from which they are computed again: one for each facility that was
+    measured, in the order of their ids."""
     seals: tuple[ProvenRow, ...]
     """Domain events that seal days of these readings. They are not claimed to be complete."""
+    settlements: tuple[ProvenSettlement, ...]
+    """The documents of its settlements, which are computed again: one for each revision that was recorded with a
+    digest, in their order."""
 
     def written(self) -> bytes:
         return msgspec.json.encode(self) + b"\n"  # thousands of values: not one on each line
 
 
-class ProofDocumentV4(ProofDocumentV3, frozen=True, kw_only=True, tag="gridproof-audit-proof.v4"):
-    """A proof of a DR event that was settled: with the documents of its settlements, which are computed again."""
-
-    settlements: tuple[ProvenSettlement, ...]
-    """One for each revision that was recorded with a digest, in their order."""
-
-
-AnyProof = ProofDocumentV1 | ProofDocumentV2 | ProofDocumentV3 | ProofDocumentV4
-
-
-def read_proof(written: bytes) -> AnyProof:
+def read_proof(written: bytes) -> ProofDocument:
     """Raises ProofBroken unless it is a proof in its canonical form."""
-    decoder: msgspec.json.Decoder[AnyProof] = json_decoder(AnyProof)
+    decoder: msgspec.json.Decoder[ProofDocument] = json_decoder(ProofDocument)
     try:
         document = decoder.decode(written)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

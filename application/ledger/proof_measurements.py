@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import NamedTuple
 from uuid import UUID
 
@@ -21,67 +22,74 @@ class ProvenMeasurement(NamedTuple):
     """The measurement in force of one facility."""
 
     position: int
-    """Of the domain event that records it."""
+    """The position of the domain event that records it."""
     domain_event_id: UUID
     facility_id: str
     dispatch: DispatchState
-    """Before it."""
+    """The state before it."""
     figures: MeasurementFigures
 
     @property
-    def window(self) -> TimeWindow | None:
-        """None: it is of version 1, which does not record what it takes to compute it again."""
-        if self.figures.starts_at is None or self.figures.ends_at is None:
-            return None
+    def window(self) -> TimeWindow:
         return TimeWindow(self.figures.starts_at, self.figures.ends_at)
 
-    def wanted(self) -> WantedReadings | None:
+    def wanted(self) -> WantedReadings:
         """The readings that it takes to compute it again."""
-        window, parameters = self.window, self.figures.parameters
-        if window is None or parameters is None:
-            return None
-        back = look_back_days(self.figures.baseline_method, parameters)
+        back = look_back_days(self.figures.baseline_method, self.figures.parameters)
         return WantedReadings(
-            window=whole_days(readings_window(window, back), self.figures.tz),
+            window=whole_days(readings_window(self.window, back), self.figures.tz),
             tz=self.figures.tz,
             facility_id=self.facility_id,
             with_temperatures=self.figures.baseline_method == "regression",
         )
 
 
-def decoded_row(row: LogRow) -> DomainEvent:
-    """Raises ProofBroken for a domain event that this release cannot read."""
-    try:
-        return decode_domain_event(row.topic, row.originator_id, row.originator_version, row.state)
-    except UnknownTopic as error:
-        raise ProofBroken(
-            f"the domain event at position {row.position} is of a kind that this release does not know ({row.topic}): "
-            "check the proof with the release that made it, or a newer one"
-        ) from error
-    except UnreadableDomainEvent as error:
-        raise ProofBroken(f"the domain event at position {row.position} cannot be read: {error}") from error
+class DecodedRow:
+    """A row of the log with its domain event, which is decoded once, when it is first looked at."""
+
+    def __init__(self, row: LogRow) -> None:
+        self.row = row
+        self.position, self.originator_id = row.position, row.originator_id
+
+    @cached_property
+    def domain_event(self) -> DomainEvent:
+        """Raises ProofBroken for a domain event that this release cannot read."""
+        row = self.row
+        try:
+            return decode_domain_event(row.topic, row.originator_id, row.originator_version, row.state)
+        except UnknownTopic as error:
+            raise ProofBroken(
+                f"the domain event at position {row.position} is of a kind that this release does not know "
+                f"({row.topic}): check the proof with the release that made it, or a newer one"
+            ) from error
+        except UnreadableDomainEvent as error:
+            raise ProofBroken(
+                f"the domain event at position {row.position} cannot be read: {error}"
+            ) from error
 
 
-def measurements_in_force(rows: Iterable[LogRow], dispatches: Mapping[UUID, str]) -> list[ProvenMeasurement]:
-    """In the order of the facilities; `dispatches` is stream -> facility. Raises ProofBroken."""
+def measurements_in_force(
+    rows: Iterable[DecodedRow], dispatches: Mapping[UUID, str]
+) -> list[ProvenMeasurement]:
+    """The measurements in the order of the facilities; `dispatches` is stream -> facility. Raises ProofBroken."""
     states: dict[UUID, DispatchState] = {}
-    found: dict[UUID, ProvenMeasurement] = {}
+    measurements: dict[UUID, ProvenMeasurement] = {}
     for row in rows:
         if (facility_id := dispatches.get(stream := row.originator_id)) is None:
             continue
-        domain_event = decoded_row(row)
+        domain_event = row.domain_event
         if isinstance(domain_event, Dispatch.Planned):
             states[stream] = domain_event.initial_state()
             continue
         state = states[stream]
         match domain_event:
             case Dispatch.Measured() | Dispatch.Remeasured():
-                found[stream] = ProvenMeasurement(
+                measurements[stream] = ProvenMeasurement(
                     row.position, domain_event.domain_event_id, facility_id, state, domain_event.figures
                 )
             case Dispatch.MeasurementWithdrawn():
-                found.pop(stream, None)
+                measurements.pop(stream, None)
             case _:
                 pass
         states[stream] = domain_event.evolve(state)
-    return sorted(found.values(), key=lambda one: one.facility_id)
+    return sorted(measurements.values(), key=lambda measurement: measurement.facility_id)

@@ -30,7 +30,7 @@ Temperatures = Callable[[str, IntervalBlock], IntervalSeries]
 
 
 class WantedReadings(NamedTuple):
-    """What a proof needs of one facility."""
+    """The readings that a proof needs of one facility."""
 
     window: TimeWindow
     """Whole local days."""
@@ -86,7 +86,7 @@ class ProvenReadings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         )
 
     def is_of(self, wanted: WantedReadings) -> bool:
-        """Whether these are the steps of the wanted days, or none."""
+        """True if these are the steps of the wanted days, or none."""
         steps = len(self.kw) if self.kw else steps_in(wanted.window, INTERVAL_S)
         return (self.starts_at, self.tz, self.step_s, steps) == (
             wanted.window.starts_at,

@@ -11,9 +11,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from application.ledger.proof_document import ProofBroken
-from application.ledger.proof_measurements import decoded_row
+from application.ledger.proof_measurements import DecodedRow
 from application.ledger.proof_readings import ProvenReadings
-from domain.ledger.entries import LogRow
 from domain.telemetry.day_digest import DayDigest, FacilityValues, readings_digest, temperatures_digest
 from domain.telemetry.sealed_readings import DaySeals, HistorySeals, day_seals_id, history_seals_id
 from domain.time_series.windows import local_day
@@ -24,7 +23,7 @@ before the first value that is still stored, and has no longer the values of a s
 
 
 class SealedDigest(NamedTuple):
-    """What a domain event sealed of one local day."""
+    """The digest of one local day that a domain event sealed."""
 
     position: int
     tz: str
@@ -42,7 +41,7 @@ class CheckedDay(msgspec.Struct, frozen=True, kw_only=True):
     has_readings: bool
     state: SealState
     position: int | None
-    """Of the newest seal."""
+    """The position of the newest seal."""
     temperatures_sealed: bool
     """Whether temperatures that a measurement used have the digest of a seal."""
     may_have_changed: bool
@@ -50,25 +49,25 @@ class CheckedDay(msgspec.Struct, frozen=True, kw_only=True):
     before the first seals are when they are corrected), or is gone."""
 
 
-def seals_of(rows: Iterable[LogRow], readings: Iterable[ProvenReadings]) -> DaySealsOf:
+def seals_of(rows: Iterable[DecodedRow], readings: Iterable[ProvenReadings]) -> DaySealsOf:
     """Raises ProofBroken for a row that is no seal of these readings."""
-    facilities = {one.facility_id for one in readings}
-    found: defaultdict[tuple[str, date], list[SealedDigest]] = defaultdict(list)
+    facilities = {facility.facility_id for facility in readings}
+    seals: defaultdict[tuple[str, date], list[SealedDigest]] = defaultdict(list)
     for row in rows:
         for facility_id, day, tz, digest in _digests(row, facilities):
-            found[facility_id, day].append(SealedDigest(row.position, tz, digest))
-    return found
+            seals[facility_id, day].append(SealedDigest(row.position, tz, digest))
+    return seals
 
 
-def is_wanted(row: LogRow, days: Mapping[str, set[date]]) -> bool:
-    """Whether it seals one of those days (facility -> days)."""
+def is_wanted(row: DecodedRow, days: Mapping[str, set[date]]) -> bool:
+    """True if it seals one of those days (facility -> days)."""
     return any(day in days[facility_id] for facility_id, day, *_ in _digests(row, days.keys(), strict=False))
 
 
 def _digests(
-    row: LogRow, facilities: Iterable[str], *, strict: bool = True
+    row: DecodedRow, facilities: Iterable[str], *, strict: bool = True
 ) -> Iterator[tuple[str, date, str, DayDigest]]:
-    match decoded_row(row):
+    match row.domain_event:
         case DaySeals.Sealed() as sealed if (
             sealed.facility_id in facilities
             and row.originator_id == day_seals_id(sealed.facility_id, sealed.day)
@@ -93,7 +92,7 @@ def check_days(readings: ProvenReadings, seals: DaySealsOf, measured_at: int) ->
     checked = []
     for day in readings.days():
         # A seal of that day in another time zone, which was in force then, is of other quarter-hours.
-        of_day = [one for one in seals.get((readings.facility_id, day), ()) if one.tz == readings.tz]
+        of_day = [seal for seal in seals.get((readings.facility_id, day), ()) if seal.tz == readings.tz]
         whole = local_day(day, tz)
         own = values.within(whole)
         state = _state(own, of_day, measured_at)
@@ -124,6 +123,6 @@ def _state(values: FacilityValues, seals: Sequence[SealedDigest], measured_at: i
 
 
 def _has_sealed_temperatures(values: FacilityValues, seals: Sequence[SealedDigest]) -> bool:
-    """Those of the weather cell, which fill the gaps of a facility's own, are not sealed."""
+    """True if they are sealed. Temperatures of the weather cell, which fill the gaps of a facility's own, are not."""
     digest = temperatures_digest(values)
     return any(seal.digest.temperatures == digest for seal in seals)

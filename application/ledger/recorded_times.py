@@ -45,7 +45,7 @@ def doubtful_times(
 
 
 def time_finding(recorded_at: datetime, interval: SealedInterval, tolerance: timedelta) -> str | None:
-    """What is wrong with the time of a domain event of that interval; None if it lies inside."""
+    """The fault of the time of a domain event of that interval; None if it lies inside."""
     if recorded_at > interval.ends_at + tolerance:
         return (
             f"it says that it was recorded at {recorded_at.isoformat()}, after checkpoint {interval.number} of "

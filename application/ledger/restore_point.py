@@ -89,9 +89,7 @@ def _archived(archive: Archive, number: int, public_key: bytes) -> SignedCheckpo
 def _lost_of(
     store: LedgerStore, archive: Archive, log: str, checkpoints: tuple[SignedCheckpoint, ...], known: int
 ) -> LostInterval:
-    head = empty_head(log)
-    if known:
-        head = checkpoints[0].checkpoint.head_of(log)
+    head = checkpoints[0].checkpoint.head_of(log) if known else empty_head(log)
     sealed = sealed_after(SealedEntries(store, archive, log), checkpoints, known, log)
     if sealed is None:
         raise LedgerContradicted(f"the archive lacks tiles of {log} after checkpoint {known}")

@@ -1,8 +1,8 @@
 """Restores of the database that the ledger records: what was lost, and whether the rest is what was sealed before.
 
-The first checkpoint after a restore (CheckpointV3) extends an older one than the archive ends with. A restore takes the
-end of a log away and changes nothing else, so the entries that it sealed again must be those that the lost checkpoints
-sealed first, up to where the restored log ends.
+The first checkpoint after a restore (CheckpointAfterRestore) extends an older one than the archive ends with. A restore
+takes the end of a log away and changes nothing else, so the entries that it sealed again must be those that the lost
+checkpoints sealed first, up to where the restored log ends.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from domain.ledger.entries import (
     ENTRY_BYTES,
     LOGS,
     NO_PREVIOUS_CHECKPOINT,
-    CheckpointV3,
+    CheckpointAfterRestore,
     differences,
     last_position_of,
     positions_of,
@@ -34,12 +34,12 @@ from domain.ledger.entries import (
 class RecordedRestore(msgspec.Struct, frozen=True):
     """A restore that a checkpoint of the ledger names."""
 
-    checkpoint: CheckpointV3
+    checkpoint: CheckpointAfterRestore
     act: AdministrativeAct.DatabaseRestored | None
     """None: the log has no record of it."""
 
     def lost(self, number: int) -> bool:
-        """Whether a checkpoint of that number was lost."""
+        """True if a checkpoint of that number was lost."""
         return self.checkpoint.extends.number < number < self.checkpoint.number
 
     @property
@@ -62,11 +62,13 @@ def recorded_restores(store: LedgerStore, checkpoints: Sequence[SignedCheckpoint
     return [
         RecordedRestore(signed.checkpoint, _act_of(store, signed.checkpoint))
         for signed in lineage_of(checkpoints)
-        if isinstance(signed.checkpoint, CheckpointV3)
+        if isinstance(signed.checkpoint, CheckpointAfterRestore)
     ]
 
 
-def _act_of(store: LedgerStore, checkpoint: CheckpointV3) -> AdministrativeAct.DatabaseRestored | None:
+def _act_of(
+    store: LedgerStore, checkpoint: CheckpointAfterRestore
+) -> AdministrativeAct.DatabaseRestored | None:
     """The act that the checkpoint must have sealed: its stream is named after both checkpoints."""
     last = checkpoint.number - 1
     act_id = restore_act_id(
@@ -83,7 +85,7 @@ def _act_of(store: LedgerStore, checkpoint: CheckpointV3) -> AdministrativeAct.D
 def restore_findings(
     store: LedgerStore, archive: Archive, chain: Chain, restores: Sequence[RecordedRestore]
 ) -> Iterator[Finding]:
-    """What shows that a restore is none: it has no record, or more than the end of a log was taken away."""
+    """Findings that a restore is none: it has no record, or more than the end of a log was taken away."""
     for restore in restores:
         number = restore.checkpoint.number
         if restore.act is None:
@@ -116,7 +118,7 @@ def restore_findings(
 def _misstated(
     log: str, act: AdministrativeAct.DatabaseRestored, lost: bytes, again: bytes
 ) -> Iterator[Finding]:
-    """What the record of a restore says about a log, and the tiles do not."""
+    """The statements of a restore's record about a log that the tiles contradict."""
     count = (len(lost) - len(again)) // ENTRY_BYTES
     said = sum(one.lost for one in act.lost if one.log == log)
     up_to = max((one.archived_position for one in act.lost if one.log == log), default=0)
@@ -168,7 +170,7 @@ def reference_of(signed: SignedCheckpoint | None) -> tuple[int, str]:
 
 
 def lost_text(report: RestoreReport) -> str:
-    """What a restore lost, for people."""
+    """The losses of a restore, for people."""
     to = "the end of its archive" if report.target_at is None else _written(report.target_at)
     lost = "; ".join(
         f"{one.lost} sealed domain events of {one.log} after position {one.restored_position}, up to "

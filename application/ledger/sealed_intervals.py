@@ -16,8 +16,7 @@ from application.ports.ledger.store import LedgerStore
 from domain.ledger.entries import (
     ENTRY_BYTES,
     MIN_POSITION,
-    CheckpointV2,
-    CheckpointV3,
+    CheckpointAfterRestore,
     LogHead,
     TileRef,
     empty_head,
@@ -75,7 +74,9 @@ def lineage_of(checkpoints: Sequence[SignedCheckpoint]) -> list[SignedCheckpoint
 def extended_by(signed: SignedCheckpoint) -> int:
     """The number of the checkpoint whose heads a checkpoint extends; 0 for none."""
     checkpoint = signed.checkpoint
-    return checkpoint.extends.number if isinstance(checkpoint, CheckpointV3) else checkpoint.number - 1
+    return (
+        checkpoint.extends.number if isinstance(checkpoint, CheckpointAfterRestore) else checkpoint.number - 1
+    )
 
 
 def intervals_of(chain: Chain, log: str) -> list[SealedInterval]:
@@ -87,14 +88,13 @@ def _intervals(checkpoints: Sequence[SignedCheckpoint], log: str) -> Iterator[Se
     before, before_number, begins_at = empty_head(log), 0, None
     for signed in lineage_of(checkpoints):
         number, head, ends_at = signed.checkpoint.number, signed.checkpoint.head_of(log), signed.checkpoint.at
-        complete_at = signed.checkpoint.complete_at if isinstance(signed.checkpoint, CheckpointV2) else None
         if head.size > before.size:
             tiles = head.tiles if extended_by(signed) == before_number else None
             yield SealedInterval(
                 number=number, before=before, head=head, tiles=tiles, begins_at=begins_at, ends_at=ends_at
             )
         if head.size >= before.size:
-            before, before_number, begins_at = head, number, complete_at
+            before, before_number, begins_at = head, number, signed.checkpoint.complete_at
 
 
 class SealedEntries:
@@ -142,9 +142,7 @@ class SealedEntries:
                 damage.append(("tile", f"{tile.name} in the archive is not what was sealed"))
                 continue
             parts.append(content)
-        if damage:
-            return None
-        return b"".join(parts)
+        return None if damage else b"".join(parts)
 
     def _what_is_left(self, interval: SealedInterval) -> Iterator[tuple[bytes, str]]:
         """The copies in the database, used only where they match the signed root."""

@@ -29,8 +29,7 @@ from domain.ledger.entries import (
     MIN_POSITION,
     NO_PREVIOUS_CHECKPOINT,
     Checkpoint,
-    CheckpointV2,
-    CheckpointV3,
+    CheckpointAfterRestore,
     ExtendedCheckpoint,
     LogHead,
     MapHead,
@@ -87,23 +86,6 @@ class Sealer:
         self._map_entries = map_entries
         self._trees = {log: TreeWriter(store, log) for log in LOGS}
 
-    def extend_map(self) -> int:
-        """Add the next domain events that are sealed already to the map of streams; returns how many.
-
-        There are some after an upgrade from a release without the map. Raises LedgerContradicted.
-        """
-        number = self._store.last_checkpoint_number()
-        written = self._store.checkpoint(number)
-        if written is None:
-            return 0
-        head = self._checked(number, written).checkpoint.head_of(DEMAND_RESPONSE)
-        state = self._store.map_state(DEMAND_RESPONSE)
-        if state.size >= head.size:
-            return 0
-        change = self._change_towards(state, head)
-        self._store.change_map(DEMAND_RESPONSE, change)
-        return change.after.size - change.before.size
-
     def seal(self) -> SignedCheckpoint | None:
         """The newest checkpoint over everything appended since the last one; None if nothing was.
 
@@ -133,13 +115,14 @@ class Sealer:
             return None, False
         state = self._store.map_state(DEMAND_RESPONSE)
         change = self._change_towards(state, heads[LOGS.index(DEMAND_RESPONSE)])
-        checkpoint = CheckpointV2(
+        before = last.complete_at if last else None
+        checkpoint = Checkpoint(
             number=last.number + 1 if last else 1,
             at=at,
             previous=last.digest() if last else NO_PREVIOUS_CHECKPOINT,
             heads=heads,
             stream_map=MapHead(streams=change.after.streams, root=change.after.root.hex()),
-            complete_at=drained_at if drained_at is not None and sizes == appended else _complete_at(last),
+            complete_at=drained_at if sizes == appended and drained_at is not None else before,
         )
         return self._published(checkpoint, change), sizes != appended
 
@@ -156,7 +139,7 @@ class Sealer:
         heads = tuple(self._extended(log, base, self._store.appended(log).size) for log in LOGS)
         change = self._last_change_towards(heads[LOGS.index(DEMAND_RESPONSE)])
         return self._signed_and_archived(
-            CheckpointV3(
+            CheckpointAfterRestore(
                 number=last[0] + 1,
                 at=at,
                 previous=last[1],
@@ -187,7 +170,7 @@ class Sealer:
                 pass
             self._trees[log].cover(self._store.appended(log).size)
 
-    def _published(self, checkpoint: CheckpointV2, change: MapChange) -> SignedCheckpoint:
+    def _published(self, checkpoint: Checkpoint, change: MapChange) -> SignedCheckpoint:
         """The checkpoint, signed, archived, and stored with the change of the map."""
         signed = self._signed_and_archived(checkpoint)
         try:
@@ -199,7 +182,7 @@ class Sealer:
                 raise
         return signed
 
-    def _signed_and_archived(self, checkpoint: CheckpointV2) -> SignedCheckpoint:
+    def _signed_and_archived(self, checkpoint: Checkpoint) -> SignedCheckpoint:
         signed = sign(checkpoint, self._signer)
         try:
             self._archive.put_once(checkpoint_name(checkpoint.number), signed.written())
@@ -243,7 +226,7 @@ class Sealer:
                 f"one that is there, {head.size}"
             )
         change = self._last_change_towards(head)
-        if isinstance(checkpoint, CheckpointV2) and change.after.root.hex() != checkpoint.stream_map.root:
+        if change.after.root.hex() != checkpoint.stream_map.root:
             raise LedgerContradicted(
                 f"the map of streams is not the one that checkpoint {checkpoint.number} seals; if the database was "
                 "restored from a backup: gridproof restore --adopt"
@@ -331,7 +314,3 @@ class Sealer:
         return TileRef(
             name=name, first=first, count=len(entries) // ENTRY_BYTES, sha256=sha256(entries).hexdigest()
         )
-
-
-def _complete_at(checkpoint: Checkpoint | None) -> datetime | None:
-    return checkpoint.complete_at if isinstance(checkpoint, CheckpointV2) else None

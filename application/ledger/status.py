@@ -13,14 +13,14 @@ from application.event_store.event_mapper import recorded_at_of
 from application.ledger.checkpoints import SignedCheckpoint
 from application.ledger.proof import NothingSealed, latest_checkpoint
 from application.ports.ledger.store import LedgerStore
-from application.ports.operations.alerts import Alert
+from application.ports.operations.alerts import UNTIL_RESTATED, Alert, AlertRegistry
 from domain.ledger.entries import LOGS, MAX_POSITION, MIN_POSITION, empty_head, last_position_of
 
 KEY_ID_DIGITS = 16
 
 
 class LogStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One log, and how much of it the newest checkpoint covers."""
+    """A log, and how much of it the newest checkpoint covers."""
 
     log: str
     head: int
@@ -130,3 +130,9 @@ def _recorded_at(store: LedgerStore, log: str, after: int) -> datetime | None:
         log, last_position_of(store.entries_of_log(log, after=after, up_to=MAX_POSITION, limit=1))
     )
     return None if row is None else recorded_at_of(row.state)
+
+
+def state_verified(alerts: AlertRegistry, part: str, found: str | None, *, at: datetime) -> None:
+    """State what a command found wrong with `part`; None: nothing. It holds until somebody verifies it again."""
+    stated = {} if found is None else {part: found[:1_000]}
+    alerts.state("ledger_mismatch", stated, observer=part, at=at, holds_s=UNTIL_RESTATED)

@@ -19,7 +19,7 @@ from domain.ledger.map_pages import (
 
 
 def map_change(store: LedgerStore, state: MapState, *, size: int, position: int) -> MapChange:
-    """What the domain events after `state`, up to that number and position, change. Raises MapMismatch if a
+    """The change of the map by the domain events after `state`, up to that number and position. Raises MapMismatch if a
     stored page on the way is not the one under `state.root`.
     """
     if size == state.size:

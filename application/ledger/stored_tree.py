@@ -62,9 +62,7 @@ class StoredTree:
 
     def consistency_proof(self, old_size: int) -> tuple[bytes, ...]:
         """The proof that this tree begins with that of `old_size`; empty from an empty one."""
-        if old_size == 0:
-            return ()
-        return self._folded([consistency_subtrees(old_size, self.size)])[0]
+        return self._folded([consistency_subtrees(old_size, self.size)])[0] if old_size else ()
 
     def root_of_first(self, size: int) -> bytes:
         """The root over the first so many entries of this tree."""

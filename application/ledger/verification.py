@@ -136,7 +136,7 @@ class _LogVerification:
 
     @property
     def is_as_sealed(self) -> bool:
-        """Whether every sealed row of the log was found as it was sealed."""
+        """True if every sealed row of the log was found as it was sealed."""
         lost = any(finding.kind == "interval" for finding in self.findings)
         return not lost and not any(signed for _, _, signed in self._differing)
 

@@ -28,7 +28,7 @@ FindingKind = Literal[
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One violation."""
+    """A violation."""
 
     kind: FindingKind
     """`changed`, `removed`, `inserted`, `moved`: a domain event. `time`: the time of one lies outside the checkpoints

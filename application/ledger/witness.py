@@ -29,7 +29,7 @@ _REFERENCE = re.compile(r"(\d{1,18}):([0-9a-f]{64})")
 
 
 class NoCheckpoint(ValueError):
-    """What was given is no checkpoint; the text says what is one."""
+    """The given document is no checkpoint; the text says what is one."""
 
 
 class WitnessCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,9 +78,7 @@ def newest_reference(store: LedgerStore) -> str | None:
     """
     number = store.last_checkpoint_number()
     written = store.checkpoint(number)
-    if written is None:
-        return None
-    return f"{number}:{_signed_in(written).checkpoint.digest()}"
+    return None if written is None else f"{number}:{_signed_in(written).checkpoint.digest()}"
 
 
 def witness_of(signed: SignedCheckpoint) -> WitnessCheckpoint:
@@ -110,7 +108,7 @@ def findings_since(
     public_key: bytes,
     restores: Sequence[RecordedRestore] = (),
 ) -> list[Finding]:
-    """What shows that the ledger does not extend the checkpoint that was kept. Raises LedgerUnavailable."""
+    """Findings that the ledger does not extend the checkpoint that was kept. Raises LedgerUnavailable."""
     if witness.signed is not None and witness.signed.public_key != public_key.hex():
         return [
             _finding(
@@ -135,8 +133,8 @@ def findings_since(
 def _restored(
     own: Checkpoint, newest: Checkpoint, store: LedgerStore, restores: Sequence[RecordedRestore]
 ) -> list[Finding]:
-    """What shows that a restore lost what a checkpoint of the ledger seals. The trees decide it: what the log says of
-    the restore only explains it."""
+    """Findings that a restore lost what a checkpoint of the ledger seals. The trees decide it: what the log says of the
+    restore only explains it."""
     restore = next((one for one in restores if one.lost(own.number)), None)
     found = [] if restore is None else _not_extended(own, newest, store)
     if restore is None or not found or any(one.kind != "fork" for one in found):

@@ -12,7 +12,7 @@ from domain.program import Program
 
 
 class AgreedBaseline(msgspec.Struct, frozen=True, kw_only=True):
-    """What a program's terms say about the measurement."""
+    """The measurement by a program's terms."""
 
     program_id: str = ""
     """Whose enrolments may have a firm service level of their own."""

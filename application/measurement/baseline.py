@@ -24,7 +24,7 @@ from domain.time_series.windows import IntervalSeries, TimeWindow
 
 
 class RegressionInputs(msgspec.Struct, frozen=True, eq=False, kw_only=True):
-    """What a baseline by regression needs besides the load."""
+    """The inputs of a baseline by regression besides the load."""
 
     fitter: RegressionFitter
     temperatures: IntervalSeries

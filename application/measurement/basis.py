@@ -48,10 +48,8 @@ def look_back_days(method: str, parameters: BaselineParameters) -> int:
     return parameters.lookback_days if method == "regression" else LOOK_BACK_DAYS
 
 
-def recorded_basis(figures: MeasurementFigures) -> MeasuringBasis | None:
-    """The basis that a measurement records. None: it is of version 1, which does not record all of it."""
-    if figures.parameters is None:
-        return None
+def recorded_basis(figures: MeasurementFigures) -> MeasuringBasis:
+    """The basis that a measurement records."""
     return MeasuringBasis(
         baseline_method=figures.baseline_method,
         parameters=figures.parameters,

@@ -14,14 +14,12 @@ import msgspec
 import structlog
 
 from application.ports.clock import Clock
-from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.dead_letters import DeadLetter, DeadLetterQueue, DeadLetters
 from application.ports.telemetry.rollups import CorrectedInterval
 from domain.identifiers import facility_stream_id
 
 QUEUE: DeadLetterQueue = "correction"
-ALERT = "poison_batch"
-_log = structlog.get_logger("measure")
+_log = structlog.get_logger("compute")
 
 
 class FacilityCorrections(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,11 +45,10 @@ class CorrectionParking:
     """Synchronous."""
 
     dead_letters: DeadLetters
-    alerts: AlertRegistry
     clock: Clock
 
     def park(self, corrections: FacilityCorrections, error: Exception) -> None:
-        """Store the letter and raise the alert. Raises OperationsUnavailable; then park them again."""
+        """Store the letter. Raises OperationsUnavailable; then park them again."""
         facility_id, reason = corrections.facility_id, f"{type(error).__name__}: {error}"[:1_000]
         _log.error("parked: corrections of readings", facility=facility_id, why=reason, exc_info=error)
         letter = DeadLetter(
@@ -63,7 +60,6 @@ class CorrectionParking:
             parked_at=self.clock.now(),
         )
         self.dead_letters.park(letter)
-        self.alerts.raise_alert(ALERT, alert_subject(facility_id), reason, at=self.clock.now())
 
 
 def alert_subject(facility_id: str) -> str:

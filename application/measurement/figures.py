@@ -73,7 +73,7 @@ def figures_of(
 
 
 def _looked_back(days: Collection[date], today: date, look_back_days: int) -> tuple[date, ...]:
-    """Those of the look-back and the day itself."""
+    """The readings of the look-back and the day itself."""
     first = today - timedelta(days=look_back_days)
     return tuple(sorted(day for day in days if first <= day <= today))
 
@@ -83,7 +83,7 @@ def _adjustment(adjustment: Adjustment) -> AdjustmentFigures:
 
 
 def _figures_hash(baseline: Baseline, basis: MeasuringBasis) -> str:
-    """SHA-256 (hex) of the figures that version 1 recorded too, so that both can be compared."""
+    """SHA-256 (hex)."""
     said = (
         basis.baseline_method,
         [day.isoformat() for day in baseline.days],

@@ -5,7 +5,6 @@ of the window that they cover is stated.
 """
 
 from datetime import datetime, timedelta
-from hashlib import sha256
 
 from application.commands.dispatch import (
     RecordMeasurement,
@@ -25,9 +24,8 @@ from domain.baseline import (
     rule_named,
 )
 from domain.baseline.result import TemperatureMissing
-from domain.dispatch import MEASURED_WITHIN, DispatchState, MeasurementFigures
+from domain.dispatch import MEASURED_WITHIN, DispatchState
 from domain.telemetry.intervals import whole_intervals
-from domain.time_series.digest import canonical
 from domain.time_series.windows import IntervalSeries, NotAligned, TimeWindow
 
 GIVE_UP_AFTER = timedelta(minutes=30)
@@ -55,7 +53,7 @@ def readings_window(window: TimeWindow, look_back_days: int) -> TimeWindow:
 
 
 def is_ready(now: datetime, ends_at: datetime, newest_reading_at: datetime | None) -> bool:
-    """Whether the meters have reported past the end, or the wait for them is over."""
+    """True if the meters have reported past the end, or the wait for them is over."""
     reported = newest_reading_at is not None and newest_reading_at >= ends_at
     return reported or now >= ends_at + GIVE_UP_AFTER
 
@@ -123,11 +121,6 @@ def verification_of(
     )
 
 
-def whole_data_hash(metered: IntervalSeries) -> str:
-    """SHA-256 (hex) of the whole look-back, which version 1 of a measurement recorded as its `data_hash`."""
-    return sha256(canonical(metered)).hexdigest()
-
-
 def remeasurement_of(
     dispatch: DispatchState,
     metered: IntervalSeries,
@@ -144,7 +137,7 @@ def remeasurement_of(
             facility_id=dispatch.facility_id,
             figures=found.figures,
             corrected_at=corrected_at,
-            reason=_reason(dispatch, found.figures),
+            reason="readings were corrected",
         )
     return WithdrawMeasurement(
         dr_event_id=dispatch.dr_event_id,
@@ -152,16 +145,6 @@ def remeasurement_of(
         corrected_at=corrected_at,
         reason=found.reason if found is not None else "the window holds nothing to measure",
     )
-
-
-def _reason(dispatch: DispatchState, figures: MeasurementFigures) -> str:
-    """What changed since the earlier measurement. Version 1 regarded no holidays."""
-    reason = "readings were corrected"
-    if dispatch.delivered_kw is None or dispatch.holidays_of or not figures.holidays:
-        return reason
-    of = "the program" if figures.holidays_of == "program" else figures.holidays_of
-    days = ", ".join(day.isoformat() for day in figures.holidays)
-    return f"{reason}; the holidays of {of} are now regarded ({days}), the earlier measurement regarded none"
 
 
 def _baseline(

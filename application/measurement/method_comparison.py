@@ -34,7 +34,7 @@ class FacilityComparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ComparisonTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """What is compared, for every facility alike."""
+    """The terms of a comparison, for every facility alike."""
 
     window: LocalWindow
     rules: Mapping[str, BaselineRule]

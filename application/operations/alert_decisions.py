@@ -1,4 +1,4 @@
-"""What a person decides about an alert: to look after it, or to end it by hand."""
+"""Decisions of a person about an alert: to look after it, or to end it by hand."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from datetime import datetime
 from functools import partial
 from uuid import UUID, uuid5
 
-from application.event_store.newer_topics import check_writes_newer_topics
 from application.ports.operations.alerts import Alert, AlertDecision, AlertRegistry
 from domain.administration import AdministrativeAct
 from domain.event_sourcing.aggregate import Provenance
@@ -24,13 +23,11 @@ def decide_alert(
     by: str,
     reason: str,
     at: datetime,
-    writes_newer_topics: bool,
 ) -> Alert:
     """Record the decision and its act.
 
-    Raises AlertNotFound, AlertDecided, ReasonRequired, NewerTopicRefused or OperationsUnavailable.
+    Raises AlertNotFound, AlertDecided, ReasonRequired or OperationsUnavailable.
     """
-    check_writes_newer_topics("a decision on an alert", writes_newer_topics=writes_newer_topics)
     act_of = partial(_act, decision, by, at)
     return alerts.decide(alert_id, decision=decision, by=by, reason=reason, at=at, act_of=act_of)
 

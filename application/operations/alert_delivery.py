@@ -16,7 +16,6 @@ from uuid import UUID, uuid5
 import structlog
 
 from application.access.token_bucket import Allowance, TokenBucket
-from application.operations.alert_switch import AlertSwitch
 from application.ports.clock import Clock
 from application.ports.operations.alert_delivery import (
     AlertChannel,
@@ -29,7 +28,7 @@ from application.ports.operations.alert_delivery import (
 )
 from application.ports.operations.alerts import Alert, AlertRegistry, Severity, every_open_alert
 
-ALERT = "alert_undeliverable"
+ALERT, OBSERVER = "alert_undeliverable", "alert delivery"
 MESSAGE_IDS = UUID("5a7c0a0e-7f0c-5b6e-9d0c-0b8b6f7a5e21")
 RANKS: Mapping[Severity, int] = {"warning": 0, "critical": 1, "page": 2}
 MOST_NAMED = 50
@@ -42,14 +41,16 @@ FIRST_RETRY_S, LONGEST_RETRY_S, MOST_ATTEMPTS = 30.0, 900.0, 100
 """Wall seconds between two tries of a message; after the last one (a day) only the register shows it."""
 FAILING_AFTER = 3
 """Tries in a row that a channel fails before an alert says so; it is told on the other channels."""
+UNTRIED_S = 3_600.0
+"""Wall seconds after which a channel that nothing was sent on does not count as failing any more."""
 KEPT = timedelta(days=1)
 """Wall time for which the end of an alert is still told."""
-log = structlog.get_logger("notify")
+log = structlog.get_logger("watch")
 
 
 @dataclass(frozen=True)
 class Route:
-    """What goes to a channel."""
+    """The alerts that go to a channel."""
 
     channel: AlertChannel
     least: Severity
@@ -63,7 +64,7 @@ class Route:
 
 @dataclass
 class _Tries:
-    """What a process remembers of a channel."""
+    """The tries of a channel, as a process remembers them."""
 
     bucket: TokenBucket
     failed: int = 0
@@ -71,8 +72,8 @@ class _Tries:
 
 @dataclass
 class AlertDelivery:
-    """One is active per system. A channel that refuses delays no other; one that does not answer holds up the round,
-    and so the others, for about a minute."""
+    """The delivery of alerts; one is active per system. A channel that refuses delays no other; one that does not
+    answer holds up the round, and so the others, for about a minute."""
 
     routes: Sequence[Route]
     alerts: AlertRegistry
@@ -80,16 +81,33 @@ class AlertDelivery:
     clock: Clock
     monotonic: Callable[[], float] = time.monotonic
     _tries: dict[str, _Tries] = field(default_factory=dict)
-    _switches: dict[str, AlertSwitch] = field(default_factory=dict)
+    _failing: dict[str, tuple[str, float]] = field(default_factory=dict)
+    """Channel -> why the last tries failed, and when."""
+    _has_taken_over: bool = False
 
     async def round(self) -> None:
         """Send what is due on every channel. Raises OperationsUnavailable."""
         now = self.clock.now()
+        await asyncio.to_thread(self._take_over)
         open_alerts = await asyncio.to_thread(every_open_alert, self.alerts)
         served = (self._serve(route, open_alerts, now) for route in self.routes)
         for failure in await asyncio.gather(*served, return_exceptions=True):
             if failure is not None:
                 raise failure
+        await asyncio.to_thread(self._state_failing)
+
+    def _state_failing(self) -> None:
+        now_s = self.monotonic()
+        failing = {name: why for name, (why, at_s) in self._failing.items() if now_s - at_s < UNTRIED_S}
+        self.alerts.state(ALERT, failing, observer=OBSERVER, at=self.clock.now())
+
+    def _take_over(self) -> None:
+        """Another process delivered before: a channel that failed then fails until a message arrives."""
+        if not self._has_taken_over:
+            now_s = self.monotonic()
+            for name, why in self.alerts.stated(ALERT, observer=OBSERVER).items():
+                self._failing.setdefault(name, (why, now_s))
+            self._has_taken_over = True
 
     async def _serve(self, route: Route, open_alerts: Sequence[Alert], now: datetime) -> None:
         name = route.channel.name
@@ -172,9 +190,10 @@ class AlertDelivery:
         await asyncio.to_thread(note, name, kind, alert_ids, at=self.clock.now(), failure=failure)
         tries = self._tries[name]
         tries.failed = 0 if failure is None else tries.failed + 1
-        if tries.failed == 0 or tries.failed >= FAILING_AFTER:
-            switch = self._switches.setdefault(name, AlertSwitch(self.alerts, self.clock, ALERT, name))
-            await switch.turn(on=failure is not None, detail=failure or "")
+        if failure is None:
+            self._failing.pop(name, None)
+        elif tries.failed >= FAILING_AFTER or name in self._failing:
+            self._failing[name] = failure, self.monotonic()
 
     def _clock_time(self, wall: timedelta) -> timedelta:
         return wall / self.clock.wall_seconds(1.0)

@@ -14,7 +14,7 @@ _HEADS: dict[MessageKind, str] = {
 
 
 def subject_of(message: AlertMessage) -> str:
-    """One line of printable characters: subjects and details may hold text of other hosts."""
+    """A line of printable characters: subjects and details may hold text of other hosts."""
     worst, others = message.alerts[0], len(message.alerts) - 1 + message.more
     more = f" and {others} more" if others else ""
     line = _line(f"{worst.name}: {worst.subject}", MOST_IN_SUBJECT)

@@ -145,27 +145,23 @@ class DecisionClock:
 
 
 class SkewAlert:
-    """Raises `clock_skewed` about this machine with each wrong measurement, and clears it with the next right one."""
+    """States `clock_skewed` about this machine with each measurement; every process of the machine does."""
 
-    def __init__(self, alerts: AlertRegistry, clock: Clock, machine: str) -> None:
+    def __init__(self, alerts: AlertRegistry, clock: Clock, machine: str, observer: str) -> None:
         self._alerts = alerts
         self._clock = clock
         self._machine = machine
-        self._is_clear = False
+        self._observer = observer
 
     def __call__(self, skew: Skew) -> None:
-        if self._is_clear and not skew.is_too_far:
-            return
+        stated = {}
+        if skew.is_too_far:
+            stated[self._machine] = (
+                f"its clock is {skew.seconds:+.1f} s from the database's: its processes decide nothing"
+            )
         try:
-            if skew.is_too_far:
-                detail = (
-                    f"its clock is {skew.seconds:+.1f} s from the database's: its processes decide nothing"
-                )
-                self._alerts.raise_alert(ALERT, self._machine, detail, at=self._database_now(skew))
-            else:
-                self._alerts.clear(ALERT, self._machine, at=self._database_now(skew))
-            self._is_clear = not skew.is_too_far
-        except Exception as error:  # noqa: BLE001 - an alert that cannot be raised must not stop the work
+            self._alerts.state(ALERT, stated, observer=self._observer, at=self._database_now(skew))
+        except Exception as error:  # noqa: BLE001 - an alert that cannot be stated must not stop the work
             _log.warning("alert not recorded", alert=ALERT, subject=self._machine, error=str(error))
 
     def _database_now(self, skew: Skew) -> datetime:

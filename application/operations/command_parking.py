@@ -22,7 +22,6 @@ from application.command_bus.bus import CommandBus
 from application.command_bus.decision_context import CommandContext, IdempotencyKey
 from application.ports.clock import Clock
 from application.ports.event_store.event_log import EventLog, LogEntry
-from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.dead_letters import (
     DeadLetter,
     DeadLetterNotFound,
@@ -35,8 +34,7 @@ from domain.event_sourcing.decoders import json_decoder
 from domain.identifiers import followed_command_id
 
 QUEUE: DeadLetterQueue = "saga_command"
-ALERT = "saga_command_parked"
-log = structlog.get_logger("relay")
+log = structlog.get_logger("decide")
 
 
 class NumberedCommand(msgspec.Struct, frozen=True):
@@ -146,7 +144,6 @@ class CommandParking:
     """The relay's view of these letters (synchronous). No other process parks commands of the saga."""
 
     dead_letters: DeadLetters
-    alerts: AlertRegistry
     clock: Clock
     _subjects: set[str] = field(default_factory=set)
     """Keys that may have an open letter; all others have none."""
@@ -159,11 +156,11 @@ class CommandParking:
         self._subjects.update(self.dead_letters.open_subjects(QUEUE))
 
     def may_be_parked(self, position: int) -> bool:
-        """Whether an earlier relay may have parked commands that follow from the domain event at that position."""
+        """True if an earlier relay may have parked commands that follow from the domain event at that position."""
         return position <= self._earlier_to
 
     def is_parked(self, *dead_letter_ids: UUID) -> bool:
-        """Whether one of these letters exists: then a person decides on its commands, and the relay does not.
+        """True if one of these letters exists: then a person decides on its commands, and the relay does not.
 
         Raises OperationsUnavailable.
         """
@@ -174,7 +171,7 @@ class CommandParking:
         return False
 
     def blocks(self, subject: str) -> bool:
-        """Whether an earlier command of that key is parked. Raises OperationsUnavailable."""
+        """True if an earlier command of that key is parked. Raises OperationsUnavailable."""
         if subject not in self._subjects:
             return False
         if self.dead_letters.open_about(subject, queue=QUEUE, limit=1):
@@ -183,7 +180,7 @@ class CommandParking:
         return False
 
     def park(self, dead_letter_id: UUID, subject: str, following: SagaCommands, reason: str) -> None:
-        """Store the letter and raise the alert. Raises OperationsUnavailable; then park it again."""
+        """Store the letter. Raises OperationsUnavailable; then park it again."""
         log.error("parked: a command of the saga", subject=subject, commands=following.names, why=reason)
         self._subjects.add(subject)
         letter = DeadLetter(
@@ -195,4 +192,3 @@ class CommandParking:
             parked_at=self.clock.now(),
         )
         self.dead_letters.park(letter)
-        self.alerts.raise_alert(ALERT, subject, f"{following.names}: {reason}", at=self.clock.now())

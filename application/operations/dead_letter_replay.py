@@ -14,17 +14,20 @@ from uuid import UUID, uuid5
 import msgspec
 import structlog
 
+from application.callback import ParkedCallback, recorded_callback
 from application.command_bus.bus import CommandBus
 from application.command_bus.decision_context import CommandContext, IdempotencyKey
 from application.command_bus.retry import TRANSIENT
 from application.commands.dispatch import ReissueBmsCommand
+from application.event_store.open_work import IntentNotRecorded
 from application.measurement.correction_parking import FacilityCorrections
 from application.operations import command_parking
-from application.operations.dead_letter_decisions import CLOCKS_DIFFER, clear_alerts_of, decision_act
+from application.operations.dead_letter_decisions import decision_act
+from application.operations.open_items import CLOCKS_DIFFER
 from application.ports.clock import Clock
-from application.ports.dispatch.work_queue import BmsWork, CallbackWork, WorkPublisher, WorkRejected
-from application.ports.event_store.event_log import EventLog
-from application.ports.operations.alerts import AlertRegistry
+from application.ports.dispatch.open_work import OpenWorkRows
+from application.ports.dispatch.requested_work import BmsWork
+from application.ports.event_store.event_log import EventLog, LogEntryUnreadable
 from application.ports.operations.dead_letters import DeadLetter, DeadLetterDecided, DeadLetters
 from application.ports.telemetry.listed_meters import ListedMeters
 from application.ports.telemetry.stream import TelemetryStream
@@ -43,8 +46,7 @@ from domain.telemetry.meter_reading import MALFORMED, OLDEST_READING, MeterReadi
 
 _PAGE = 500
 _READINGS_AT_ONCE = 2_000
-Connected = Callable[[], AbstractAsyncContextManager[WorkPublisher]]
-TWork = TypeVar("TWork", BmsWork, CallbackWork, FacilityCorrections)
+TWork = TypeVar("TWork", BmsWork, ParkedCallback, FacilityCorrections)
 MeasureAgain = Callable[[FacilityCorrections], object]
 """Measures what those corrections concern (synchronous). Raises LookupError if they are no longer stored."""
 _FAILED_AGAIN = "it failed again ({}: {}); remove the cause, or discard it"
@@ -53,7 +55,7 @@ ConnectedStream = Callable[[], AbstractAsyncContextManager[TelemetryStream]]
 
 
 class NotReplayable(ValueError):
-    """That dead letter cannot be replayed. The text says why, and what to do instead."""
+    """The dead letter cannot be replayed. The text says why, and what to do instead."""
 
 
 def _no_measuring(corrections: FacilityCorrections) -> None:
@@ -64,14 +66,13 @@ def _no_measuring(corrections: FacilityCorrections) -> None:
 class DeadLetterReplay:
     """Replays dead letters. Every step is repeatable, so an interrupted replay can be started again.
 
-    `publisher` and `stream` connect when they are needed, so that a BMS command can be replayed without them.
+    `stream` connects when it is needed, so that a BMS command or a callback can be replayed without it.
     """
 
     dead_letters: DeadLetters
     bus: CommandBus
-    alerts: AlertRegistry
     clock: Clock
-    publisher: Connected
+    open_work: OpenWorkRows
     stream: ConnectedStream
     meters: ListedMeters
     event_log: EventLog
@@ -83,7 +84,7 @@ class DeadLetterReplay:
         """Replay a letter. `by` is the actor (`operator:<key id>`).
 
         Raises DeadLetterNotFound, DeadLetterDecided, ReasonRequired, NotReplayable, the domain's refusals,
-        WorkQueueUnavailable, StreamUnavailable or ListedMetersUnavailable; the letter then stays open.
+        OpenWorkUnavailable, StreamUnavailable or ListedMetersUnavailable; the letter then stays open.
         """
         if not reason.strip():
             raise ReasonRequired("a replay needs a reason")
@@ -92,6 +93,8 @@ class DeadLetterReplay:
             raise DeadLetterDecided(f"dead letter {dead_letter_id} was already {letter.status}")
         if letter.queue == command_parking.QUEUE:
             return await asyncio.to_thread(self._give_in_order, letter, by, reason)
+        if letter.queue == "callback":
+            return await asyncio.to_thread(self._send_again, letter, by, reason)
         await self._do_again(letter, by, reason)
         return await asyncio.to_thread(self._decided, dead_letter_id, by, reason)
 
@@ -192,18 +195,14 @@ class DeadLetterReplay:
     def _decided(self, dead_letter_id: UUID, by: str, reason: str) -> DeadLetter:
         now = self.clock.now()
         act = decision_act([dead_letter_id], "replayed", by=by, at=now)
-        letter = self.dead_letters.decide(
+        return self.dead_letters.decide(
             dead_letter_id, status="replayed", by=by, reason=reason, at=now, act=act
         )
-        clear_alerts_of(letter, self.dead_letters, self.alerts, at=now)
-        return letter
 
     async def _do_again(self, letter: DeadLetter, by: str, reason: str) -> None:
         match letter.queue:
             case "bms_command":
                 await asyncio.to_thread(self._reissue, letter, by, reason)
-            case "callback":
-                await self._send_again(letter)
             case "meter_message":
                 await self._ingest_again(letter)
             case "telemetry_batch":
@@ -214,8 +213,8 @@ class DeadLetterReplay:
                 )
             case "correction":
                 await asyncio.to_thread(self._measure_again, letter)
-            case "saga_command":
-                raise AssertionError("replayed with those behind it")
+            case "saga_command" | "callback":
+                raise AssertionError("replayed and decided at once")
 
     def _reissue(self, letter: DeadLetter, by: str, reason: str) -> None:
         work = _decoded(letter, BmsWork)
@@ -237,19 +236,24 @@ class DeadLetterReplay:
         key = IdempotencyKey(scope="dead-letter", key=str(letter.dead_letter_id))
         self.bus.handle(command, context, key=key)
 
-    async def _send_again(self, letter: DeadLetter) -> None:
-        """Publish under the same callback id with this letter as the cause, by which a worker recognises a
-        replay."""
-        work = msgspec.structs.replace(_decoded(letter, CallbackWork), causation_id=letter.dead_letter_id)
-        async with self.publisher() as publisher:
-            try:
-                await publisher.publish_callback(
-                    work, message_id=f"{work.callback_id}:{letter.dead_letter_id}"
-                )
-            except WorkRejected as error:
-                raise NotReplayable(
-                    f"the queue cannot carry it ({error}); inform the utility, discard it"
-                ) from error
+    def _send_again(self, letter: DeadLetter, by: str, reason: str) -> DeadLetter:
+        """Decide the letter and put a row for its callback in the queue of its utility, both or neither. It is sent
+        under the same callback id."""
+        parked, now = _decoded(letter, ParkedCallback), self.clock.now()
+        try:
+            recorded_callback(self.event_log, parked.position)
+        except (IntentNotRecorded, LogEntryUnreadable) as error:
+            raise NotReplayable(f"it cannot be sent ({error}); inform the utility, discard it") from error
+        return self.open_work.replay(
+            letter.dead_letter_id,
+            kind="callback",
+            queue=parked.queue,
+            position=parked.position,
+            by=by,
+            reason=reason,
+            at=now,
+            act=decision_act([letter.dead_letter_id], "replayed", by=by, at=now),
+        )
 
     async def _ingest_again(self, letter: DeadLetter) -> None:
         """Parse and publish the message as ingest would now: a newer release, or a later time, may accept

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from application.ports.operations.dead_letters import DeadLetter, DeadLetterQueue, DeadLetters
 
 PAGE = 1_000
+CLOCKS_DIFFER = timedelta(days=1)
+"""The most that the clock of the process that parked a letter may be ahead of ours."""
 
 
 def open_dead_letters(

@@ -12,7 +12,7 @@ from domain.program import Program, Terms
 
 
 class MemberChange(msgspec.Struct, frozen=True, kw_only=True):
-    """One member, of terms or of a facility, by its path; null where it was, or will be, absent."""
+    """A member, of terms or of a facility, by its path; null where it was, or will be, absent."""
 
     member: str
     before: Any
@@ -42,7 +42,7 @@ class FacilityChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PortfolioDifference(msgspec.Struct, frozen=True, kw_only=True):
-    """What an import of the portfolio changes; empty where it was imported before."""
+    """The changes by an import of the portfolio; empty where it was imported before."""
 
     utilities: tuple[UtilityChange, ...] = ()
     programs: tuple[ProgramChange, ...] = ()

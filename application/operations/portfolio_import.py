@@ -5,7 +5,7 @@ utilities stand in a table, and no other domain event says who changed them.
 """
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID, uuid5
 
@@ -26,7 +26,7 @@ from application.ports.event_store.event_store import EventStreams, StreamNotFou
 from application.ports.facility import FacilityCoordinates, Utilities
 from application.ports.operations.act_log import ActLog
 from domain.administration import AdministrativeAct, UtilityChange
-from domain.facility import NOT_GIVEN, Coordinates, Facility, FacilityState
+from domain.facility import Coordinates, Facility, FacilityState
 from domain.identifiers import NAMESPACE
 from domain.program import Program
 
@@ -46,7 +46,7 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PortfolioTarget(NamedTuple):
-    """What an import changes, and where it is recorded."""
+    """The target of an import, and where it is recorded."""
 
     bus: CommandBus
     utilities: Utilities
@@ -89,14 +89,12 @@ def import_portfolio(
         if program.program_id in changed_programs:
             target.bus.handle(AgreeProgram(entry=program), context)
         progress(done)
-    records_coordinates = not target.coordinates.is_in_use()
-    if not records_coordinates:
-        target.coordinates.put(given_coordinates(portfolio.facilities))
+    target.coordinates.put(given_coordinates(portfolio.facilities))
     recorded = changes.program_events
     before += len(portfolio.programs)
     for done, facility in enumerate(portfolio.facilities, start=before + 1):
         if facility.facility_id in changed_facilities:
-            command = RegisterFacility(entry=facility, records_coordinates=records_coordinates)
+            command = RegisterFacility(entry=facility)
             recorded += target.bus.handle(command, context, reply_type=int)
         progress(done)
     if changes:
@@ -107,8 +105,8 @@ def import_portfolio(
 def rehearse_import(
     portfolio: Portfolio, target: PortfolioTarget, *, actor: str, trace_id: str
 ) -> ImportReport:
-    """What `import_portfolio` would change now. Nothing is recorded. Raises the errors of the bus and of the register
-    of utilities."""
+    """The changes that `import_portfolio` would make now. Nothing is recorded. Raises the errors of the bus and of the
+    register of utilities."""
     changes = _difference(
         portfolio, target, _context(uuid5(NAMESPACE, f"import:{trace_id}"), actor, trace_id)
     )
@@ -135,7 +133,7 @@ def given_coordinates(entries: Iterable[FacilityEntry]) -> dict[str, Coordinates
     return {
         facility_id: Coordinates(latitude, longitude)
         for facility_id, latitude, longitude in given
-        if latitude is not None and longitude is not None and Coordinates(latitude, longitude) != NOT_GIVEN
+        if latitude is not None and longitude is not None
     }
 
 
@@ -204,17 +202,14 @@ def _recorded(facility: Facility, streams: EventStreams) -> FacilityState | None
 
 def _utility_change(entry: UtilityEntry, known: UtilityEntry | None) -> UtilityChange:
     before = known or UtilityEntry(utility_id=entry.utility_id)
-    v1_until = entry.webhook_v1_until or before.webhook_v1_until  # without a date the stored one stays
-    after = msgspec.structs.replace(entry, webhook_v1_until=v1_until)
     return UtilityChange(
         utility_id=entry.utility_id,
         is_new=known is None,
         changed=tuple(
-            name for name in entry.__struct_fields__ if getattr(after, name) != getattr(before, name)
+            name for name in entry.__struct_fields__ if getattr(entry, name) != getattr(before, name)
         ),
-        webhook_secret_ref=after.webhook_secret_ref,
-        callback_secret_ref=after.callback_secret_ref,
-        webhook_v1_until=None if v1_until is None else v1_until.astimezone(UTC),
+        webhook_secret_ref=entry.webhook_secret_ref,
+        callback_secret_ref=entry.callback_secret_ref,
     )
 
 

@@ -1,11 +1,8 @@
 """Records the migrations that were applied to a running system as administrative acts (ADR 0065).
 
-Not by `gridproof migrate` itself: it runs while every process is still of the release before, which does not know these
-topics and would halt at them. The relay of this release records them when it starts and no older process runs any more
-(ADR 0009): until then every process can be rolled back.
+Not by `gridproof migrate` itself, which does not know the clock of the system: the relay records them when it starts.
 """
 
-from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
@@ -19,10 +16,8 @@ _CREATION = timedelta(hours=1)
 """Migrations within this time after the first one made the database: they changed no running system."""
 
 
-def record_migrations(log: ActLog, clock: Clock, *, writes_newer_topics: Callable[[], bool]) -> int:
+def record_migrations(log: ActLog, clock: Clock) -> int:
     """Record those that are not recorded yet, and return their number. Raises OperationsUnavailable."""
-    if not writes_newer_topics():
-        return 0
     applied = log.migrations()
     if not applied:
         return 0

@@ -7,29 +7,13 @@ from datetime import datetime
 
 import msgspec
 
+from application.operations.process_kinds import KINDS, WEB, Leads, ProcessKind
 from application.ports.operations.alerts import Alert
 from application.ports.operations.system_state import Rebuild
 
 BREAKER_ALERT = "bms_breaker_open"
-ONE_AT_A_TIME: dict[str, str] = {
-    "relay": "relay",
-    "schedule": "schedule",
-    "measure": "measure",
-    "forecast": "forecast",
-    "archive": "raw-archive",
-}
-"""Worker -> the lock that its active process holds."""
-BY_SESSION: dict[str, str] = {
-    "dispatch": "gridproof call slots",
-    "aggregate": "gridproof partitions",
-    "ingest": "turn ",
-    "project": "projection ",
-}
-"""Worker -> the prefix of the application name of its database sessions."""
-NOT_SEEN = ("notify",)
-"""Workers without a database session."""
-AT_FIRST_NEED = frozenset({"dispatch"})
-"""Workers that open their session at the first work. Without a session their state is unknown."""
+LOCKS = frozenset(lock for kind in KINDS for lock in kind.locks)
+"""The locks that active processes hold."""
 
 
 class OpenBreaker(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +26,7 @@ class OpenBreaker(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether a worker is running."""
+    """The state of a worker: whether it is running."""
 
     name: str
     running: bool | None
@@ -87,12 +71,18 @@ def open_breakers(alerts: list[Alert]) -> tuple[OpenBreaker, ...]:
 
 def worker_states(sessions: Mapping[str, int], held: frozenset[str]) -> tuple[WorkerState, ...]:
     """The states by name. A worker whose own lock is free is not running, whatever sessions exist."""
-    running: dict[str, bool | None] = {worker: lock in held for worker, lock in ONE_AT_A_TIME.items()}
-    for worker, beginning in BY_SESSION.items():
-        seen = any(name.startswith(beginning) for name, count in sessions.items() if count)
-        running[worker] = seen or (None if worker in AT_FIRST_NEED else False)
-    running.update(dict.fromkeys(NOT_SEEN))
+    running = {kind.name: _is_running(kind, sessions, held) for kind in KINDS if kind.name != WEB}
     return tuple(WorkerState(name=name, running=found) for name, found in sorted(running.items()))
+
+
+def _is_running(kind: ProcessKind, sessions: Mapping[str, int], held: frozenset[str]) -> bool | None:
+    if kind.locks:
+        return held.issuperset(kind.locks)
+    acts = kind.acts
+    if isinstance(acts, Leads) or acts.session is None:
+        return None
+    is_seen = any(name.startswith(acts.session) for name, count in sessions.items() if count)
+    return is_seen or (None if acts.at_first_work else False)
 
 
 def rebuild_state(rebuild: Rebuild) -> RebuildState:

@@ -32,7 +32,7 @@ class ClockDefinition(msgspec.Struct, frozen=True, kw_only=True):
         return self.epoch + (wall - self.started_at) * self.speed
 
     def agrees_with(self, other: ClockDefinition, *, at: datetime) -> bool:
-        """Whether both clocks have the same speed, and at the wall time `at` the same time within 5 wall seconds."""
+        """True if both clocks have the same speed, and at the wall time `at` the same time within 5 wall seconds."""
         if self.speed != other.speed:
             return False
         apart_s = abs((self.shows(at) - other.shows(at)).total_seconds())

@@ -51,10 +51,6 @@ class CallbackAddresses(Protocol):
     Synchronous. Every method raises OperationsUnavailable.
     """
 
-    def is_in_use(self) -> bool:
-        """Whether addresses are recorded by id: once no process runs that does not know the ids (ADR 0071)."""
-        ...
-
     def id_of(self, utility_id: str, url: str) -> UUID | None:
         """None: the address is not known, or was forgotten."""
         ...
@@ -78,14 +74,14 @@ class UtilityNotifier(Protocol):
     async def send(
         self, utility_id: str, url: str, body: str, callback_id: UUID, trace_id: str
     ) -> CallbackAccepted:
-        """One call to `url`. Raises CallbackRefused, CallbackAddressRefused or CallbackFailed."""
+        """Send one call to `url`. Raises CallbackRefused, CallbackAddressRefused or CallbackFailed."""
         ...
 
     async def aclose(self) -> None: ...
 
 
 def check_status(status_code: int, detail: str = "") -> CallbackAccepted:
-    """What the status code of the response means. Raises CallbackRefused or CallbackFailed.
+    """Judge the status code of the response. Raises CallbackRefused or CallbackFailed.
 
     A redirect counts as a refusal: following it would call an address that the utility did not give.
     """

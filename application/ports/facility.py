@@ -15,7 +15,7 @@ class Utilities(Protocol):
     def keep(self, entries: Sequence[UtilityEntry], *, at: datetime, act: AdministrativeAct) -> int:
         """Store utilities as `entries` state them, in one transaction with the act that records it in the log.
 
-        Returns how many were not stored like this already. Without `webhook_v1_until` the stored date stays.
+        Returns how many were not stored like this already.
         """
         ...
 
@@ -32,24 +32,14 @@ class FacilityCoordinates(Protocol):
     Synchronous. Every method raises OperationsUnavailable.
     """
 
-    def is_in_use(self) -> bool:
-        """Whether the log holds none of new facilities: once no process of an older release runs (ADR 0071)."""
-        ...
-
     def put(self, coordinates: Mapping[str, Coordinates]) -> None:
         """Store those of some facilities, by id."""
         ...
 
     def stored(self) -> dict[str, Coordinates | None]:
-        """Facility -> its coordinates; None: forgotten. Empty before they are in use.
-
-        Without those that an earlier release stored as NOT_GIVEN.
-        """
+        """Facility -> its coordinates; None: forgotten."""
         ...
 
     def forget(self, facility_id: str, act: AdministrativeAct) -> bool:
-        """Forget those of that facility and record the act. False: they were forgotten already, and none is recorded.
-
-        Those of a facility that is not stored here, but in the log, are not used any more.
-        """
+        """Forget those of that facility and record the act. False: they were forgotten already; nothing is recorded."""
         ...

@@ -65,7 +65,7 @@ class ReadingsBatch(msgspec.Struct, frozen=True, eq=False):
 
     @classmethod
     def joined(cls, parts: "Sequence[ReadingsBatch]") -> "ReadingsBatch":
-        """One batch after the other, at least one. Quality and duration only where every part has them."""
+        """The batches one after the other, at least one. Quality and duration only where every part has them."""
         quality = [part.quality for part in parts if part.quality is not None]
         duration_s = [part.duration_s for part in parts if part.duration_s is not None]
         return cls(
@@ -203,7 +203,7 @@ class OrderedReadings(Protocol):
 
 
 class ReadingsFile(Protocol):
-    """One file. Every method reads it from the start, in batches, and raises a ReadingsFileError."""
+    """A file. Every method reads it from the start, in batches, and raises a ReadingsFileError."""
 
     def batches(self, facility_ids: Collection[str] | None = None) -> Iterator[ReadingsBatch]:
         """The rows of the given facilities (None: of all) in the file's order; duplicates are not checked."""

@@ -2,7 +2,7 @@
 
 from application.ports.access.api_keys import ApiKeysUnavailable
 from application.ports.clock import ClockSkewed
-from application.ports.dispatch.work_queue import WorkQueueUnavailable
+from application.ports.dispatch.open_work import OpenWorkUnavailable
 from application.ports.event_store.event_store import EventStoreUnavailable
 from application.ports.ledger.store import LedgerUnavailable
 from application.ports.live_feed import LiveLogUnavailable
@@ -19,11 +19,11 @@ UNAVAILABLE: tuple[type[Exception], ...] = (
     LedgerUnavailable,
     ListedMetersUnavailable,
     LiveLogUnavailable,
+    OpenWorkUnavailable,
     OperationsUnavailable,
     QueuesUnavailable,
     StreamUnavailable,
     TelemetryStoreUnavailable,
-    WorkQueueUnavailable,
 )
 """A server that the process cannot work without is away or does not answer in time, or the process's clock is wrong.
 The call may be repeated.

@@ -117,7 +117,7 @@ def decode_again(
 def _differences(
     batch: ReadingBatch, selection: RestoreSelection, counts: _Counts
 ) -> dict[Place, _Difference]:
-    """What the decoder of now reads otherwise from the messages of a pack."""
+    """The differences of the decoder of now for the messages of a pack."""
     then = _by_place(selection.of(batch.readings))
     try:
         originals = originals_in(batch, selection)
@@ -221,7 +221,7 @@ def _readings_of(facility_id: str, meter_id: str, columns: ReadingColumns) -> It
 
 
 def _values(reading: MeterReading) -> tuple[object, ...]:
-    """What a decoder reads, without the revision and the mark of a correction."""
+    """The values that a decoder reads, without the revision and the mark of a correction."""
     return (
         reading.kw,
         reading.kwh_total,

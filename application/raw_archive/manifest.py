@@ -36,7 +36,7 @@ class ArchiveContradicted(Exception):
 
 
 class ManifestEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One object and its content."""
+    """An object and its content."""
 
     format: int = FORMAT
     log_id: str

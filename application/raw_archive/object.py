@@ -1,4 +1,4 @@
-"""One object of the raw archive: messages of one partition of the telemetry log, in order, gzipped.
+"""An object of the raw archive: messages of one partition of the telemetry log, in order, gzipped.
 
 Unpacked it is a sequence of MessagePack values, each after its length (4 bytes, big-endian): first an
 ObjectHeader, then one RawMessage per message. gzip is used since every tool can open it; level 1 costs 0.3 to

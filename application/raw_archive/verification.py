@@ -21,7 +21,7 @@ OnProgress = Callable[[int, int], None]
 
 
 class ArchiveFinding(msgspec.Struct, frozen=True, kw_only=True):
-    """One violation."""
+    """A violation."""
 
     where: str
     """The entry or object."""

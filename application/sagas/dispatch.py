@@ -211,4 +211,4 @@ RULES: dict[type[DomainEvent], Rule] = {
     Facility.RestoreAwaited: _close,
     Facility.RestoreConfirmed: _restored_late,
 }
-"""Deadlines (prepare, start, end, retries) are not domain events: the schedule worker issues their commands."""
+"""Deadlines (prepare, start, end, retries) are not domain events: the decide worker issues their commands."""

@@ -93,7 +93,7 @@ def settlement_document(
 
 
 def basis_of(document: SettlementDocument) -> Basis:
-    """What the document says that it follows from."""
+    """The basis that the document names."""
     return Basis(
         rule=document.inputs.program.settlement,
         dr_event=document.inputs.dr_event,

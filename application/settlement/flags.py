@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from application.settlement.shapes import EventFacilityInputs, FacilityFigures, Flag, SettlementDocument
 from domain.settlement.rounding import Exact, exact
@@ -11,11 +12,12 @@ SHIFTED_ABOVE = exact("1.1")
 FEWEST_DAYS = 5
 """Days that a baseline by days is expected to look at."""
 LEAST_COVERAGE = exact("0.9")
+OTHER_DR_EVENT = "other_dr_event_before_start"
 FEWEST_STEPS_OF_A_FLAT_METER = 2
 
 
 class FlagText(NamedTuple):
-    """What a flag means, and what to do."""
+    """The meaning of a flag, and what to do."""
 
     means: str
     do: str
@@ -53,6 +55,11 @@ FLAGS: dict[str, FlagText] = {
     "baseline_negative": FlagText(
         "The baseline was below 0 kW: the facility feeds into the grid at these hours.",
         "Check that the program is meant for facilities that export, and what its rule says of `delivered.export`.",
+    ),
+    OTHER_DR_EVENT: FlagText(
+        "The facility served another DR event on that day, and the load before the start counts in the baseline: if it "
+        "was curtailed then, the baseline is too low.",
+        "Compare the hours before the start with those of other days. If it recurs, agree a method without them.",
     ),
     "late_readings": FlagText(
         "Readings that came after the first measurement changed what was settled.",
@@ -142,6 +149,17 @@ def _baseline_negative(facility: FacilityFigures, _: EventFacilityInputs | None)
     return f"{min(below, key=exact)} kW at the least, in {len(below)} steps" if below else None
 
 
+def _other_dr_event(facility: FacilityFigures, inputs: EventFacilityInputs | None) -> str | None:
+    baseline, steps = facility.baseline, facility.steps
+    if baseline is None or inputs is None or not inputs.event_days or not steps:
+        return None
+    is_adjusted = baseline.adjustment is not None and baseline.adjustment.starts_at is not None
+    if not is_adjusted and baseline.method != "meter-before-meter-after":
+        return None
+    day = steps[0].starts_at.astimezone(ZoneInfo(inputs.tz)).date()
+    return f"another DR event on {day}" if day in inputs.event_days else None
+
+
 def _late(facility: FacilityFigures, _: EventFacilityInputs | None) -> str | None:
     baseline = facility.baseline
     return "measured again" if baseline is not None and baseline.late_readings else None
@@ -155,5 +173,6 @@ _LOOKS: dict[str, Look] = {
     "delivered_above_curtailable": _above_curtailable,
     "coverage_below_90": _coverage,
     "baseline_negative": _baseline_negative,
+    OTHER_DR_EVENT: _other_dr_event,
     "late_readings": _late,
 }

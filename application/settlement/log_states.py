@@ -1,9 +1,10 @@
-"""What a settlement follows from, folded from the log as it was at a position."""
+"""The states that a settlement follows from, folded from the log as it was at a position."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import reduce
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
@@ -13,7 +14,7 @@ from eventsourcing.utils import get_topic
 from application.settlement.settled_event import facilities_of, lacks_time_zone
 from domain.dispatch import Dispatch, DispatchState
 from domain.dr_event import DREventState
-from domain.event_sourcing.aggregate import CreationEvent, DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent, state_after
 from domain.facility import Facility
 from domain.identifiers import dispatch_id, facility_stream_id, program_stream_id
 from domain.program import Terms
@@ -157,7 +158,7 @@ class StatesInLog:
     def time_zones(
         self, dr_event: DREventState, dispatches: dict[str, DispatchState], until: int
     ) -> dict[str, str]:
-        """Of the facilities that no measurement gives a time zone of: that in force at the start."""
+        """Time zones of the facilities for which no measurement gives one: the one in force at the start."""
         unknown = {
             facility_stream_id(one): one
             for one in facilities_of(dr_event)
@@ -183,10 +184,5 @@ def _folded_as_read(
 
 def folded(entries: Sequence[LogEntry], until: int | None) -> Any:
     """The state after the entries up to that position; None before the first."""
-    state: Any = None
-    for entry in entries:
-        if until is not None and entry.position > until:
-            break
-        fact: Any = entry.domain_event
-        state = fact.initial_state() if isinstance(fact, CreationEvent) else fact.evolve(state)
-    return state
+    known = (entry.domain_event for entry in entries if until is None or entry.position <= until)
+    return reduce(state_after, known, None)

@@ -60,7 +60,7 @@ class OfflineReadings:
 
 
 def _read(file: ReadingsFile, facility_ids: Sequence[str]) -> Mapping[str, FacilityReadings]:
-    """Those that have rows in the file."""
+    """The facilities that have rows in the file."""
     try:
         return file.read(facility_ids)
     except FacilityNotInFile:
@@ -69,7 +69,7 @@ def _read(file: ReadingsFile, facility_ids: Sequence[str]) -> Mapping[str, Facil
 
 
 class OfflineSettlement(msgspec.Struct, frozen=True, eq=False, kw_only=True):
-    """What is settled, and what it is settled from."""
+    """The settlement, and what it is settled from."""
 
     program: ProgramInputs
     readings: OfflineReadings

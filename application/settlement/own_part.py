@@ -1,4 +1,4 @@
-"""What one facility may see of a settlement: its own part, and nothing of any other's."""
+"""The part of a settlement that one facility may see: its own part, and nothing of any other's."""
 
 from collections.abc import Sequence
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""What the revisions of a settlement changed for one facility."""
+"""The changes by the revisions of a settlement for one facility."""
 
 from collections.abc import Iterable, Iterator
 from decimal import Decimal

@@ -36,7 +36,7 @@ class CurrenciesDiffer(ValueError):
 
 
 class RevisionInForce(msgspec.Struct, frozen=True, kw_only=True):
-    """What the log says of a settlement. `document` None: nothing could be computed, and `reasons` say why."""
+    """The record of a settlement in the log. `document` None: nothing could be computed, and `reasons` say why."""
 
     revision: int
     status: Literal["settled", "not_settled"]
@@ -71,7 +71,7 @@ class ProgramDREvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatementRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One DR event of the period. `total` None: it is not settled yet, or cannot be."""
+    """A DR event of the period. `total` None: it is not settled yet, or cannot be."""
 
     dr_event_id: str
     utility_event_id: str
@@ -188,7 +188,7 @@ def period_figures(
 
 
 def notes_of(statement: PeriodStatement) -> list[str]:
-    """What a reader of the statement has to know beside its amounts."""
+    """Notes that a reader of the statement has to know beside its amounts."""
     notes = []
     if statement.provisional:
         because = "; ".join(PROVISIONAL[one] for one in statement.provisional_because)
@@ -214,7 +214,8 @@ def _documents(dr_events: Iterable[ProgramDREvent]) -> Iterator[SettlementDocume
 
 
 def _own(dr_events: Iterable[ProgramDREvent], facility_id: str) -> Iterator[ProgramDREvent]:
-    """Those in which the facility has a part, with that part; one without a document, if the facility was asked for."""
+    """The documents in which the facility has a part, with that part; one without a document, if the facility was asked
+    for."""
     for one in dr_events:
         found = one.settlement
         if found is None or found.document is None:

@@ -24,8 +24,8 @@ def renewed_document(
     *,
     baselines: Mapping[str, BaselineSummary],
 ) -> SettlementDocument:
-    """What `settlement_document` gives. At level `facility`, a facility whose inputs are those of `earlier` keeps its
-    figures; a portfolio is computed as a whole. Raises as `settle`."""
+    """The document that `settlement_document` gives. At level `facility`, a facility whose inputs are those of
+    `earlier` keeps its figures; a portfolio is computed as a whole. Raises as `settle`."""
     basis = msgspec.structs.replace(basis, dr_event=event_inputs(basis.dr_event))
     if not _by_facility(earlier, basis):
         return settlement_document(basis, program, baselines=baselines)
@@ -35,7 +35,7 @@ def renewed_document(
 
 
 def _by_facility(earlier: SettlementDocument, basis: Basis) -> bool:
-    """Whether each facility of the same DR event is settled by itself, by the same rule."""
+    """True if each facility of the same DR event is settled by itself, by the same rule."""
     old, new = earlier.inputs.dr_event, basis.dr_event
     return (
         basis.rule.level == "facility"
@@ -47,7 +47,7 @@ def _by_facility(earlier: SettlementDocument, basis: Basis) -> bool:
 
 
 def _same_facilities(earlier: SettlementDocument, basis: Basis) -> dict[str, FacilityFigures]:
-    """Those of `earlier` that have the same part in the DR event, and the same steps."""
+    """The facilities of `earlier` that have the same part in the DR event, and the same steps."""
     inputs = {one.facility_id: one for one in earlier.inputs.dr_event.facilities}
     figures = {one.facility_id: one for one in earlier.facilities}
     found = {}

@@ -38,7 +38,7 @@ def resettled_document(previous: SettlementDocument, new: SettlementDocument) ->
 
 
 def resettlement_figures(old: Basis, new: Basis, *, of_revision: int, of_digest: str) -> ResettlementFigures:
-    """What changed, and why. Raises CurrencyChanged."""
+    """The changes, and their reasons. Raises CurrencyChanged."""
     found = resettlement_of(old, new)
     places = max(old.rule.minor_unit, new.rule.minor_unit)
     return ResettlementFigures(
@@ -62,7 +62,7 @@ def resettlement_figures(old: Basis, new: Basis, *, of_revision: int, of_digest:
 
 
 def same_figures(one: SettlementDocument, other: SettlementDocument) -> bool:
-    """Whether both say the same of energy and money; the steps that are behind it too."""
+    """True if both say the same of energy and money; the steps that are behind it too."""
     return _figures(one) == _figures(other)
 
 

@@ -35,8 +35,8 @@ _FLOORS = {
 
 
 def words_of(rule: SettlementRule) -> list[str]:
-    """What the rule says of a DR event of kind `event`, then what is different for each other kind, and what is hardly
-    meant."""
+    """The words of the rule for a DR event of kind `event`, then what is different for each other kind, and what is
+    hardly meant."""
     remarks = [f"Probably not meant: {one.path} {one.detail}." for one in rule.remarks()]
     return [*_of_all(rule), *_of_kind(rule.of_kind("event")), *_of_others(rule), *remarks]
 

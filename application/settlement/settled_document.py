@@ -51,7 +51,7 @@ def document_of_basis(
 def figures_of(
     document: SettlementDocument, agreed: AgreedRule, *, inputs_digest: str, digest: str
 ) -> SettlementFigures:
-    """What the log records of a document with that digest."""
+    """The figures that the log records of a document with that digest."""
     return SettlementFigures(
         status=document.status,
         reasons=document.reasons,
@@ -67,7 +67,7 @@ def figures_of(
 
 
 def figures_without_document(program_id: str, version: int, reasons: tuple[str, ...]) -> SettlementFigures:
-    """Of a DR event for which nothing can be computed."""
+    """The figures of a DR event for which nothing can be computed."""
     return SettlementFigures(
         status="not_settled",
         reasons=reasons,
@@ -82,7 +82,7 @@ def figures_without_document(program_id: str, version: int, reasons: tuple[str, 
 
 
 def _holidays(terms: Terms, dispatches: Dispatches) -> tuple[date, ...]:
-    """Those of the program, else those of the facilities' regions that their baselines regarded."""
+    """The holidays of the program, else the holidays of the facilities' regions that their baselines regarded."""
     if terms.holidays is not None:
         return terms.holidays
     loads = (dispatch.measured_load for dispatch in dispatches.values())

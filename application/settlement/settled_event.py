@@ -1,4 +1,5 @@
-"""What a DR event is settled from: its state, the states of its dispatches, and the rule; pure, without telemetry.
+"""The inputs of a settlement by the log: the DR event's state, the states of its dispatches, and the rule; pure,
+without telemetry.
 
 The steps are those that the newest measurement of each facility recorded, so that a settlement follows from the log.
 """
@@ -27,9 +28,8 @@ from domain.settlement.rounding import ENERGY_PLACES, Rounding, decimal_text, ex
 from domain.telemetry.intervals import INTERVAL_S
 from domain.units import decimal_string
 
-NO_RULE, CANCELLED, MEASURED_IN_V1 = "no_rule", "cancelled_before_start", "measured_in_v1"
-"""Reasons of a DR event for which nothing can be computed: no rule was agreed, whether it took place or not; or a
-measurement is of version 1, which does not record all that its baseline was computed with."""
+NO_RULE, CANCELLED = "no_rule", "cancelled_before_start"
+"""Reasons of a DR event for which nothing can be computed: no rule was agreed, whether it took place or not."""
 _STEP = timedelta(seconds=INTERVAL_S)
 _DIGITS = Decimal("0.001")
 _STATUSES: dict[str, EventStatus] = {
@@ -91,22 +91,19 @@ def ended_event(dr_event: DREventState, dispatches: Dispatches, tz_of: Mapping[s
 
 
 def facilities_of(dr_event: DREventState) -> list[str]:
-    """Those that were asked for, or were in the plan, rising."""
+    """The facilities that were asked for, or were in the plan, rising."""
     return sorted({*dr_event.judged_notice.facility_ids, *dr_event.dispatched})
 
 
-def reasons_without_document(
-    dr_event: DREventState, rule: SettlementRule | None, dispatches: Dispatches
-) -> tuple[str, ...]:
+def reasons_without_document(dr_event: DREventState, rule: SettlementRule | None) -> tuple[str, ...]:
     """Why nothing can be computed, and there is no document; empty: the rule says what is settled."""
     if rule is None:
         return (CANCELLED if dr_event.status == "cancelled" else NO_RULE,)
-    loads = (dispatch.measured_load for dispatch in dispatches.values())
-    return (MEASURED_IN_V1,) if any(load is not None and not load.tz for load in loads) else ()
+    return ()
 
 
 def lacks_time_zone(dispatches: Dispatches, facility_id: str) -> bool:
-    """Whether no measurement gives the time zone of the facility."""
+    """True if no measurement gives the time zone of the facility."""
     dispatch = dispatches.get(facility_id)
     return dispatch is None or dispatch.measured_load is None
 
@@ -146,7 +143,7 @@ def _facility(
     powers = [(one.starts_at, _three_digits(one.kw)) for one in dispatch.promised]
     return EventFacilityInputs(
         facility_id=dispatch.facility_id,
-        tz=load.tz if load is not None and load.tz else tz,
+        tz=tz if load is None else load.tz,
         result=result,
         committed_kw=powers[-1][1] if powers else _three_digits(dispatch.target_kw),
         commitments=tuple(Commitment(from_=at, kw=kw) for at, kw in powers) if len(powers) > 1 else (),

@@ -102,7 +102,7 @@ class UnitIntervalFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UnitFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """What is settled together: a facility, or `portfolio`."""
+    """The unit that is settled together: a facility, or `portfolio`."""
 
     unit: str
     seconds: int
@@ -113,7 +113,7 @@ class UnitFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LineFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """One amount, with its formula in numbers. `quantity`, `rate` and `factor` are None where the amount is a sum over
+    """An amount, with its formula in numbers. `quantity`, `rate` and `factor` are None where the amount is a sum over
     intervals, or needs none."""
 
     unit: str
@@ -127,7 +127,7 @@ class LineFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FacilityIntervalFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """One facility's part of a settlement interval; `delivered_kw` None: left out, nothing of it is known."""
+    """A facility's part of a settlement interval; `delivered_kw` None: left out, nothing of it is known."""
 
     starts_at: datetime
     steps: int
@@ -146,7 +146,7 @@ class PartFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FacilityFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """One facility's part of the settlement."""
+    """A facility's part of the settlement."""
 
     facility_id: str
     result: str
@@ -168,7 +168,7 @@ class FacilityFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SettlementInputs(msgspec.Struct, frozen=True, kw_only=True, rename={"dr_event": "event"}):
-    """What the document follows from, with the steps of its facilities."""
+    """The inputs that the document follows from, with the steps of its facilities."""
 
     program: ProgramInputs
     dr_event: EventInputs
@@ -192,7 +192,7 @@ class ReasonFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResettlementFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """What changed since the revision before."""
+    """The changes since the revision before."""
 
     of_revision: int
     of_digest: str

@@ -145,7 +145,7 @@ def _stored(documents: SettlementDocuments, one: Recorded) -> SettlementDocument
 
 
 def _differences(states: StatesInLog, one: Recorded, stored: SettlementDocument | None) -> str:
-    """What differs; empty: the settlement follows from the log, or from it as it was shortly before."""
+    """The differences; empty: the settlement follows from the log, or from it as it was shortly before."""
     first = ""
     for until in states.moments_before(one.position, EARLIER_STATES):
         found = _difference_at(states, until, one, stored)
@@ -160,8 +160,8 @@ def _difference_at(states: StatesInLog, until: int, one: Recorded, stored: Settl
     read = None if stored is None else MeasurementsRead(measurements_of(stored), one.fact.recorded_at)
     document = document_at(states, until, figures, read)
     if document is None:
-        dr_event, terms, dispatches = states.at(until, version=figures.program_version, read=read)
-        reasons = reasons_without_document(dr_event, terms.settlement, dispatches)
+        dr_event, terms, _ = states.at(until, version=figures.program_version, read=read)
+        reasons = reasons_without_document(dr_event, terms.settlement)
         return _unlike(figures, ("not_settled", reasons, None, None))
     total = document.total if document.status == "settled" else None
     if unlike := _unlike(figures, (document.status, document.reasons, document.currency, total)):
@@ -179,7 +179,7 @@ def document_at(
     """The document, as a first revision, by the log up to a position; None: nothing can be computed."""
     dr_event, terms, dispatches = states.at(until, version=figures.program_version, read=read)
     rule = terms.settlement
-    if rule is None or reasons_without_document(dr_event, rule, dispatches):
+    if rule is None or reasons_without_document(dr_event, rule):
         return None
     basis = basis_of_dr_event(dr_event, rule, dispatches, states.time_zones(dr_event, dispatches, until))
     agreed = AgreedRule(version=figures.program_version, terms=terms, rule=rule)

@@ -31,7 +31,6 @@ from domain.settlement.settle import Steps, UnknownKind
 RefusalCode = Literal[
     "no_program",
     "no_rule",
-    "measured_in_v1",
     "unknown_facility",
     "unknown_version",
     "unknown_programme",
@@ -55,7 +54,7 @@ class WhatIfRefused(ValueError):
 
 
 class Alteration(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be different; None or empty stays."""
+    """The members to alter; None or empty stays."""
 
     rule: SettlementRule | None = None
     steps: Steps | None = None
@@ -64,7 +63,7 @@ class Alteration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FacilityAmountsFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """One facility's part of a settlement."""
+    """A facility's part of a settlement."""
 
     counted: bool
     reason: str | None
@@ -85,7 +84,7 @@ class FacilityDifference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SettlementSide(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the two settlements. Without a rule it has neither level nor total."""
+    """A side of the comparison: one of the two settlements. Without a rule it has neither level nor total."""
 
     status: Literal["settled", "not_settled"]
     reasons: tuple[str, ...]

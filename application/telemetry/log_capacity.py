@@ -17,7 +17,7 @@ READINGS_A_DAY = 86_400 // 15
 FULL_SHARE = 0.7
 """Above this share of its limit the archive worker trims what is not yet old, so the readings have to fit below it."""
 LEAST_BYTES = 1 << 30
-"""For what is not readings: malformed messages and originals take at most 870 MB in ten minutes (ADR 0049, 0079)."""
+"""For what is not readings: malformed messages and originals take at most 870 MB in ten minutes (ADR 0069 and 0025)."""
 METERS_WHERE_NONE_ARE_LISTED = 10
 STEP_BYTES = 256 << 20
 """A limit is a multiple of it, so that it does not change with each meter."""
@@ -25,7 +25,7 @@ STEP_BYTES = 256 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class LogCapacity:
-    """What `days` of `meters` that send every 15 s take."""
+    """The capacity that `days` of `meters` that send every 15 s take."""
 
     meters: int
     days: int
@@ -63,8 +63,8 @@ class LogCapacity:
         return min(float(self.days), FULL_SHARE * limit_bytes / self.bytes_a_day)
 
     def misfits(self, limit_bytes: int, free_bytes: int | None = None) -> list[str]:
-        """What does not fit, in sentences. `free_bytes`: what its disk has for the log, used by it or free; None:
-        not known."""
+        """The limits that do not fit, in sentences. `free_bytes`: what its disk has for the log, used by it or free;
+        None: not known."""
         wanted = f"{self.days} days of {self.meters:,} meters take {_gb(self.reading_bytes)}"
         found = []
         if self.days_within(limit_bytes) < self.days:

@@ -1,4 +1,4 @@
-"""Alerts for facilities that serve soon, or now, and whose meters' readings are missing: `readings_missing`.
+"""Facilities that serve soon, or now, and whose meters' readings are missing: what `readings_missing` states.
 
 Measurement compares the meters with a baseline out of their readings: what is missing then cannot be measured
 afterwards. The only state between two runs is that of the stores.
@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 
 from application.forecast.degraded_alert import RequestedFacility, Serving
 from application.ports.clock import Clock
-from application.ports.operations.alerts import AlertRegistry, every_open_alert
 from application.ports.telemetry.listed_meters import ListedMeters
 from application.ports.telemetry.store import CurrentValue, TelemetryStore
 from domain.telemetry.intervals import interval_start
@@ -30,7 +29,7 @@ _NAMED = 3
 
 
 class MissingReadings:
-    """What is missing now of facilities, from two queries of the store for all of them."""
+    """The readings of facilities that are missing now, from two queries of the store for all of them."""
 
     def __init__(self, store: TelemetryStore, meters: ListedMeters, clock: Clock) -> None:
         self._store = store
@@ -94,31 +93,23 @@ def _shortage(
     return None
 
 
-def update_missing_alerts(
+def short_facilities(
     requested: Collection[RequestedFacility],
     missing: Callable[[Collection[str]], Mapping[str, str]],
-    alerts: AlertRegistry,
     *,
     serving: Serving,
-    now: datetime,
-) -> None:
-    """Raise the alert of every facility that serves soon or now and is short; clear it once that is over.
+) -> dict[str, str]:
+    """Facility -> what is missing: each that serves soon or now and is short.
 
     `missing` is MissingReadings.of, `serving` returns those that still take part.
     """
-    known = {alert.subject: alert.detail for alert in every_open_alert(alerts) if alert.name == MISSING}
     found = missing({one.facility_id for one in requested})
     lacking = [one for one in requested if one.facility_id in found]
     lacking.sort(key=lambda one: (one.starts_at, one.utility_event_id))
-    short: set[str] = set()
+    short: dict[str, str] = {}
     for one in serving(lacking):
-        if one.facility_id in short:
-            continue
-        short.add(one.facility_id)
         detail = (
             f"{found[one.facility_id]}; {one.utility_event_id} asks for it from {one.starts_at.isoformat()}"
         )
-        if known.get(one.facility_id) != detail:
-            alerts.raise_alert(MISSING, one.facility_id, detail, at=now)
-    for facility_id in known.keys() - short:
-        alerts.clear(MISSING, facility_id, at=now)
+        short.setdefault(one.facility_id, detail)
+    return short

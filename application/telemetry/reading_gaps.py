@@ -1,4 +1,4 @@
-"""What is missing of the readings of a facility's listed meters, by hour, for display and for commands."""
+"""Gaps in the readings of a facility's listed meters, by hour, for display and for commands."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class GapsWindowTooLong(ValueError):
 
 
 class FacilityGaps(msgspec.Struct, frozen=True, kw_only=True):
-    """What is missing of the readings of a facility."""
+    """The gaps in the readings of a facility."""
 
     facility_id: str
     window: TimeWindow
@@ -61,7 +61,7 @@ class FacilityGaps(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class GapSources:
-    """What gaps are computed from; single readings older than `retained` may have been deleted."""
+    """The sources of gaps; single readings older than `retained` may have been deleted."""
 
     readings: MeterReadingsView
     clock: Clock

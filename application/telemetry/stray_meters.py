@@ -1,7 +1,7 @@
 """The meters of a facility as the portfolio and the store have them, and the removal of a stray's readings.
 
-A stray is a meter with stored readings that the portfolio does not list. Ingest has admitted none since ADR 0069, but
-those that an earlier release stored count in rollups, and are expected for a day after the last of them.
+A stray is a meter with stored readings that the portfolio does not list. Ingest admits none, but
+those that were listed when they were stored count in rollups, and are expected for a day after the last of them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from datetime import datetime
 
 import msgspec
 
-from application.event_store.newer_topics import check_writes_newer_topics
 from application.ports.operations.act_log import ActLog
 from application.ports.telemetry.listed_meters import ListedMeters
 from application.ports.telemetry.rollups import TelemetryRollups
@@ -31,7 +30,7 @@ class RemovalRefused(ValueError):
 
 
 class FacilityMeters(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a facility's meters."""
+    """The knowledge of a facility's meters."""
 
     facility_id: str
     listed: tuple[str, ...]
@@ -82,18 +81,16 @@ def remove_stray(
     facility_id: str,
     meter_id: str,
     reason: str,
-    writes_newer_topics: bool,
 ) -> RemovalReport:
     """Record the act, remove the readings, and finalize what they were part of, which records the corrections.
 
     Repeating it after an interruption does the rest. Raises RemovalRefused, UnknownFacility, RemovalNotSupported,
-    NewerTopicRefused, or that a store is unavailable.
+    or that a store is unavailable.
     """
     _check_is_stray(_listed(meters, facility_id), facility_id, meter_id)
     extent = _extent(stored, facility_id, meter_id)
     if not 1 <= len(reason.strip()) <= MAX_REASON:
         raise RemovalRefused(f"a reason has 1 to {MAX_REASON} characters")
-    check_writes_newer_topics("a removal of readings", writes_newer_topics=writes_newer_topics)
     act = AdministrativeAct.remove_meter_readings(
         provenance,
         facility_id=facility_id,

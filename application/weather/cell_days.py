@@ -15,7 +15,7 @@ DAY = timedelta(days=1)
 
 
 class CellDay(NamedTuple):
-    """One cell's UTC day."""
+    """A cell's UTC day."""
 
     temp_c: tuple[float | None, ...]
     """24 values in degrees Celsius; None where unknown."""

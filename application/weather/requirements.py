@@ -1,4 +1,4 @@
-"""What forecasts need of the weather: a service, coordinates where it asks for them, and calls within the contract;
+"""The needs of forecasts for weather: a service, coordinates where it asks for them, and calls within the contract;
 pure."""
 
 from collections.abc import Collection, Iterable, Iterator
@@ -41,7 +41,7 @@ class CallsNeeded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WeatherContract(msgspec.Struct, frozen=True, kw_only=True):
-    """What a service that asks for coordinates allows."""
+    """The contract with a service that asks for coordinates."""
 
     calls_a_month: int
     """In any 31 days."""
@@ -58,7 +58,7 @@ class WeatherContract(msgspec.Struct, frozen=True, kw_only=True):
 def problems_of_contract(
     contract: WeatherContract, cells: Collection[str], located: Collection[str]
 ) -> Iterator[str]:
-    """What is missing for the weather of `cells`, and what follows from it. `located`: those with coordinates."""
+    """Needs that are not met for the weather of `cells`, and what follows. `located`: those with coordinates."""
     unlocated = sorted(set(cells) - set(located))
     if unlocated:
         yield (

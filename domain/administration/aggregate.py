@@ -24,7 +24,7 @@ from domain.identifiers import NAMESPACE
 
 
 class AdministrativeAct(Aggregate[AdministrativeActState]):
-    """One act of a person, or of a process for the operator."""
+    """An act of a person, or of a process for the operator."""
 
     TOPIC: ClassVar[str] = "administration"
 

@@ -20,8 +20,8 @@ ACTS_ON_DR_EVENTS: tuple[type[DomainEvent], ...] = (Dispatch.ForecastOverridden,
 
 
 class UtilityChange(msgspec.Struct, frozen=True, kw_only=True):
-    """What a portfolio import changes of a utility, and by what it is authenticated afterwards. A reference names where
-    a secret is stored; the secret itself is nowhere in the log."""
+    """The change of a utility by a portfolio import, and by what it is authenticated afterwards. A reference names
+    where a secret is stored; the secret itself is nowhere in the log."""
 
     utility_id: str
     is_new: bool
@@ -29,11 +29,10 @@ class UtilityChange(msgspec.Struct, frozen=True, kw_only=True):
     """Names of fields."""
     webhook_secret_ref: str | None
     callback_secret_ref: str | None
-    webhook_v1_until: datetime | None
 
 
 class LostInterval(msgspec.Struct, frozen=True, kw_only=True):
-    """What a restore of the database lost of one log, as far as it was sealed."""
+    """The part of one log that a restore of the database lost, as far as it was sealed."""
 
     log: str
     restored_position: int
@@ -198,7 +197,7 @@ class MigrationApplied(Event, frozen=True, kw_only=True):
 
 
 class PersonalDataForgotten(Event, frozen=True, kw_only=True):
-    """What a table beside the log held about a facility or a utility was deleted."""
+    """The rows of a table beside the log about a facility or a utility were deleted."""
 
     TOPIC: ClassVar[str] = "administration.personal-data-forgotten.v1"
     kind: PersonalData

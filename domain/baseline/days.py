@@ -28,7 +28,7 @@ class Calendar(msgspec.Struct, frozen=True):
     holidays: Collection[date] = frozenset()
 
     def is_working_day(self, day: date) -> bool:
-        """Whether the day is neither a weekend day nor a holiday, as in CAISO's tariff."""
+        """True if the day is neither a weekend day nor a holiday, as in CAISO's tariff."""
         return not is_weekend(day) and day not in self.holidays
 
 

@@ -73,7 +73,7 @@ def measured_error(errors: Sequence[float], loads: Sequence[float], *, days: int
 def _baselines(
     rule: BaselineRule, metered: IntervalSeries, window: TimeWindow, calendar: Calendar
 ) -> Iterator[Baseline]:
-    """Of the earlier days of the same kind, the most recent first, until the readings begin."""
+    """The baselines of the earlier days of the same kind, the most recent first, until the readings begin."""
     duration = window.ends_at - window.starts_at
     is_working = calendar.is_working_day(local_date(window.starts_at, calendar.tz))
     for back in range(1, LOOK_BACK_DAYS + 1):

@@ -64,9 +64,7 @@ class Adjustment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BaselineInterval(msgspec.Struct, frozen=True):
-    """One step of the window, mean kW. `delivered_kw` is adjusted minus metered, not clipped; None if not
-    metered.
-    """
+    """A step of the window, mean kW. `delivered_kw` is adjusted minus metered, not clipped; None if not metered."""
 
     starts_at: datetime
     baseline_kw: float

@@ -219,6 +219,6 @@ def rule_named(method: str, parameters: BaselineParameters | None = None) -> Bas
 
 
 def is_weekdays_only(method: str) -> bool:
-    """Whether the method refuses weekend days and holidays."""
+    """True if the method refuses weekend days and holidays."""
     rule = METHODS[method](_ANY_PARAMETERS) if method in METHODS else None
     return isinstance(rule, DayAverageRule) and rule.weekend_days is None

@@ -35,7 +35,7 @@ from domain.identifiers import dispatch_id
 
 
 class Dispatch(Aggregate[DispatchState]):
-    """One facility's part in one DR event."""
+    """A facility's part in one DR event."""
 
     TOPIC: ClassVar[str] = "dispatch"
 
@@ -77,8 +77,7 @@ class Dispatch(Aggregate[DispatchState]):
     command_succeeded = timed_decision(command_outcomes.command_succeeded)
     command_refused = timed_decision(command_outcomes.command_refused)
     command_gave_up = timed_decision(command_outcomes.command_gave_up)
-    reissue = decision(command_outcomes.reissue)
-    reissue_lost = timed_decision(command_outcomes.reissue_lost)
+    reissue = timed_decision(command_outcomes.reissue)
     retry_restore = decision(command_outcomes.retry_restore)
     verify_by_bms = decision(verification.verify_by_bms)
     verify_by_meter = decision(verification.verify_by_meter)
@@ -216,8 +215,7 @@ class Dispatch(Aggregate[DispatchState]):
     ) -> tuple[str, ...]:
         """Record and correct drift, and align the building with the plan; returns the zones that drifted.
 
-        A building that was not verified after its commit, because that check was lost or not answered, is verified
-        by this one.
+        A building that was not verified after its commit, because it did not answer then, is verified by this one.
         """
         drifted = tuple(verification.drifted_zones(self.state, states))
         if not drifted and not self.state.has_open_command:

@@ -31,7 +31,7 @@ def prepare_by(state: DispatchState, now: datetime) -> datetime:
 
 
 def can_be_amended(state: DispatchState) -> bool:
-    """Whether the dispatch takes part: a new plan may include it, and it can leave.
+    """True if the dispatch takes part: a new plan may include it, and it can leave.
 
     This includes a dispatch whose preparation is being released only to be prepared again.
     """
@@ -40,21 +40,19 @@ def can_be_amended(state: DispatchState) -> bool:
 
 
 def can_rejoin(state: DispatchState) -> bool:
-    """Whether it left before anything was curtailed. A building is not curtailed twice in one DR event."""
+    """True if it left before anything was curtailed. A building is not curtailed twice in one DR event."""
     return state.status == "aborted" and state.left is not None and not state.was_committed
 
 
 def is_curtailing(state: DispatchState) -> bool:
-    """Whether it is curtailed or about to be, so that its zones are fixed."""
+    """True if it is curtailed or about to be, so that its zones are fixed."""
     return state.status in CURTAILED or state.status == "committing"
 
 
 def needs_prepare_again(
     state: DispatchState, zones: tuple[ZonePlan, ...], *, starts_at: datetime, expires_at: datetime
 ) -> bool:
-    """Whether the zones or the window changed. A changed magnitude needs no new prepare: the commit carries
-    it.
-    """
+    """True if the zones or the window changed. A changed magnitude needs no new prepare: the commit carries it."""
     if state.status not in {"preparing", "prepared"}:
         return False
     held = held_zones(state)

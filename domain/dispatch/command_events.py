@@ -29,13 +29,11 @@ class BmsCommandRequested(Event, frozen=True, kw_only=True):
             restore_steps=steps,
             prepare_again=state.prepare_again and command.phase != "prepare",
         )
-        return with_command(begun, CommandRecord(command=command, issued_at=self.recorded_at))
+        return with_command(begun, CommandRecord(command=command))
 
 
 class BmsCommandReissued(Event, frozen=True, kw_only=True):
-    """The same command is issued again under the same id, because its outcome is unknown, or because the work
-    queue has lost it.
-    """
+    """The same command is issued again under the same id, because its outcome is unknown."""
 
     TOPIC: ClassVar[str] = "dispatch.bms-command-reissued.v1"
     command_id: UUID
@@ -44,7 +42,7 @@ class BmsCommandReissued(Event, frozen=True, kw_only=True):
 
     def evolve(self, state: DispatchState) -> DispatchState:
         record = state.commands[str(self.command_id)]
-        changed = replace(record, state="requested", issue=self.issue, issued_at=self.recorded_at)
+        changed = replace(record, state="requested", issue=self.issue)
         status = status_while_open(record.command, state)
         return with_command(replace(state, status=status), changed)
 

@@ -10,7 +10,6 @@ from uuid import UUID
 from domain.dispatch import command_events
 from domain.dispatch.amendment import drop_events
 from domain.dispatch.decisions import DispatchDecision, command_requests
-from domain.dispatch.lost_commands import overdue_commands
 from domain.dispatch.phase_conclusion import phase_conclusion
 from domain.dispatch.state import FINAL, UNDOING, CommandRecord, DispatchState, Setpoint
 from domain.errors import NotAllowedNow, ReasonRequired, UnknownBmsCommand
@@ -20,8 +19,11 @@ STILL_CURTAILED = "curtailed"
 """The code with which a BMS refuses to abort a zone that is committed."""
 
 
-def reissue(state: DispatchState, *, command_id: UUID, reason: str) -> DispatchDecision:
-    """Issue a dead-lettered command again under the same id, on behalf of a person and with a reason."""
+def reissue(state: DispatchState, now: datetime, *, command_id: UUID, reason: str) -> DispatchDecision:
+    """Issue a dead-lettered command again under the same id, on behalf of a person and with a reason.
+
+    From its deadline on an abort is refused: it would not be sent any more.
+    """
     if not reason.strip():
         raise ReasonRequired("a replay needs a reason")
     record = _record_of(state, command_id)
@@ -39,20 +41,12 @@ def reissue(state: DispatchState, *, command_id: UUID, reason: str) -> DispatchD
             f"the dispatch of {state.facility_id} goes on ({state.status}); "
             "what was given up of it before is not replayed any more"
         )
+    if record.command.not_after is not None and now >= record.command.not_after:
+        raise NotAllowedNow(
+            f"the {record.command.phase} of {state.facility_id} had to be done by {record.command.not_after}, and is "
+            "not sent any more; discard the dead letter"
+        )
     yield reissued(record, reason)
-
-
-def reissue_lost(
-    state: DispatchState, now: datetime, *, reason: str
-) -> Decision[DispatchState, tuple[UUID, ...]]:
-    """Issue again the commands that have been without an outcome for too long; returns their ids.
-
-    A call that is too early, or repeated, records nothing.
-    """
-    overdue = overdue_commands(state, now=now)
-    for record in overdue:
-        yield reissued(record, reason)
-    return tuple(record.command.command_id for record in overdue)
 
 
 def attempt(state: DispatchState, *, command_id: UUID) -> Decision[DispatchState, int]:

@@ -247,7 +247,7 @@ class Failed(Event, frozen=True, kw_only=True):
 
 
 class Compensated(Event, frozen=True, kw_only=True):
-    """What a failed dispatch began is undone."""
+    """The commands that a failed dispatch began are undone."""
 
     TOPIC: ClassVar[str] = "dispatch.compensated.v1"
 

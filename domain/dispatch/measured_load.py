@@ -9,7 +9,7 @@ import msgspec
 
 
 class Interval(msgspec.Struct, frozen=True, kw_only=True):
-    """One interval of a measurement, mean kW; None where the meter or the baseline is missing."""
+    """An interval of a measurement, mean kW; None where the meter or the baseline is missing."""
 
     starts_at: datetime
     baseline_kw: float | None
@@ -19,10 +19,7 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AdjustmentFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """The same-day adjustment, as `domain.baseline.Adjustment`, with the metered load of its window.
-
-    Version 1 recorded only `kind`, `value` and `clipped`.
-    """
+    """The same-day adjustment, as `domain.baseline.Adjustment`, with the metered load of its window."""
 
     kind: str
     value: float | None = None
@@ -50,8 +47,8 @@ class MeasuredLoad(msgspec.Struct, frozen=True, kw_only=True):
     """Those that the baseline counts, the most recent first."""
     days_considered: int = 0
     adjustment: AdjustmentFigures
-    tz: str = ""
-    """IANA; empty in version 1 of a measurement, which does not record all that its baseline was computed with."""
+    tz: str
+    """IANA."""
     dr_event_days: tuple[date, ...] = ()
     holidays: tuple[date, ...] = ()
     """Those that the baseline regarded."""

@@ -46,12 +46,11 @@ def remeasure(
     figures: MeasurementFigures,
 ) -> DispatchDecision:
     """Record a measurement from corrected readings beside the earlier one. Nothing is recorded if it used the
-    same readings, or has the same figures as one that does not tell which readings it used (version 1).
+    same readings.
 
     Raises MeasurementClosed, or NotAllowedNow before the first measurement.
     """
-    same_figures = figures.figures_hash == state.figures_hash and not state.holidays_of
-    if same_figures or figures.data_hash == state.data_hash:
+    if figures.data_hash == state.data_hash:
         return
     _require_open(state, now)
     yield pending(

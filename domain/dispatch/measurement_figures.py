@@ -18,29 +18,25 @@ class MeasuredDay(msgspec.Struct, frozen=True, kw_only=True):
 
     day: str
     """Local, ISO 8601."""
-    use: str = "used"
+    use: str
     """`used`, `dropped_lowest` or `dropped_highest`."""
-    mean_kw: float | None = None
-    """Over the window's hours, by which days are ranked. None: recorded in version 1, without its load."""
-    window_kw: tuple[float, ...] = ()
+    mean_kw: float
+    """Over the window's hours, by which days are ranked."""
+    window_kw: tuple[float, ...]
     """Shape (quarter-hours of the window,)."""
     adjustment_kw: tuple[float, ...] = ()
     """Shape (quarter-hours of the adjustment window,); empty for a rule without adjustment."""
 
 
 class MeasurementFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """A measurement of one facility: baseline minus metered load over the window, mean kW.
-
-    Version 1 recorded the method, the days used (without their load), the kind, value and clipping of the
-    adjustment, the intervals, coverage, delivered power and both hashes. The other members are then empty.
-    """
+    """A measurement of one facility: baseline minus metered load over the window, mean kW."""
 
     baseline_method: str
-    parameters: BaselineParameters | None = None
-    tz: str = ""
+    parameters: BaselineParameters
+    tz: str
     """IANA; days are local to it."""
-    starts_at: datetime | None = None
-    ends_at: datetime | None = None
+    starts_at: datetime
+    ends_at: datetime
     """The measured window: the whole quarter-hours inside the dispatch's."""
     days: tuple[MeasuredDay, ...] = ()
     """The candidate days, the most recent first; those used and those dropped by their rank."""
@@ -54,15 +50,14 @@ class MeasurementFigures(msgspec.Struct, frozen=True, kw_only=True):
     """Delivery below zero counts as zero, in each quarter-hour."""
     holidays: tuple[date, ...] = ()
     """Those among the look-back and the day itself."""
-    holidays_of: str = ""
-    """`program`, a region (ISO 3166), or `none` where the time zone belongs to no country. Empty: version 1, which
-    did not regard holidays."""
+    holidays_of: str
+    """`program`, a region (ISO 3166), or `none` where the time zone belongs to no country."""
     dr_event_days: tuple[date, ...] = ()
     """The local days on which the facility served other DR events, among the look-back."""
     data_hash: str
-    """Version 2: SHA-256 (hex) of the metered quarter-hours that were used. Version 1: of the whole look-back."""
-    figures_hash: str | None = None
-    """Equal for measurements with equal figures. None: recorded before it existed."""
+    """SHA-256 (hex) of the metered quarter-hours that were used."""
+    figures_hash: str
+    """SHA-256 (hex), equal for measurements with equal figures."""
     regression: RegressionFigures | None = None
     """Of the method `regression`, from which its baseline is recomputed (ADR 0076)."""
     uncertainty: SavingsUncertainty | None = None

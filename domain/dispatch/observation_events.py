@@ -30,6 +30,12 @@ class DriftDetected(Event, frozen=True, kw_only=True):
     found: Setpoint
     curtailed: bool
 
+    def evolve(self, state: DispatchState) -> DispatchState:
+        if self.curtailed:
+            return state
+        # Its equipment ran again: it must stay off for the minimum time from now on.
+        return replace(state, curtailed_at={**state.curtailed_at, self.zone_id: self.recorded_at})
+
 
 class VerifiedByMeter(Event, frozen=True, kw_only=True):
     """The meter confirms the load reduction."""
@@ -63,7 +69,7 @@ class Remeasured(Event, frozen=True, kw_only=True):
     previous_kw: float | None
     """The delivered power by the replaced measurement; None: it was not measurable."""
     reason: str
-    """What changed: corrected readings, and holidays that the replaced measurement did not regard. Empty: version 1."""
+    """What changed."""
     figures: MeasurementFigures
 
     def evolve(self, state: DispatchState) -> DispatchState:
@@ -100,7 +106,6 @@ class MeasurementWithdrawn(Event, frozen=True, kw_only=True):
             delivered_kw=None,
             measured_load=None,
             data_hash=None,
-            figures_hash=None,
             measurements=self.revision,
             not_measurable_reason=self.reason,
         )
@@ -115,8 +120,6 @@ def _measured(state: DispatchState, measured: Measured | Remeasured) -> Dispatch
         delivered_kw=figures.delivered_kw,
         measured_load=_load(measured),
         data_hash=figures.data_hash,
-        figures_hash=figures.figures_hash,
-        holidays_of=figures.holidays_of,
         baseline_parameters=figures.parameters,
         not_measurable_reason=None,
     )

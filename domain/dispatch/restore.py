@@ -71,7 +71,7 @@ def last_ramp_at(state: DispatchState, *, released_at: datetime) -> datetime:
 
 
 def restore_events(state: DispatchState, steps: Iterable[RestoreStep], *, now: datetime) -> DispatchDecision:
-    """Request the restores that are due, and plan the others; the schedule worker proposes those when due."""
+    """Request the restores that are due, and plan the others; the decide worker proposes those when due."""
     listed = list(steps)
     due = [state.zones[step.zone_id] for step in listed if step.not_before <= now]
     yield from command_requests(state, due, "restore", not_after=None)

@@ -103,18 +103,20 @@ class CommandRecord(msgspec.Struct, frozen=True, kw_only=True):
     state: CommandState = "requested"
     attempts: int = 0
     issue: int = 1
-    """How often it was issued: a person or the schedule worker may issue the same id again."""
-    issued_at: datetime | None = None
-    """When it was issued last. None: not known, in a snapshot from before this field existed."""
+    """How often it was issued: a person or the watch worker may issue the same id again."""
+
+    def is_open_in(self, issue: int) -> bool:
+        """True if it has no outcome, and was not issued again since that issue."""
+        return self.state == "requested" and self.issue == issue
 
     @property
     def may_be_done(self) -> bool:
-        """Whether the BMS carried it out, or may have. If refused, an earlier attempt may have succeeded."""
+        """True if the BMS carried it out, or may have. If refused, an earlier attempt may have succeeded."""
         return self.state in {"succeeded", "gave_up"} or (self.state == "refused" and self.attempts > 1)
 
 
 class PromisedPower(msgspec.Struct, frozen=True):
-    """What the plan asks of the facility from that moment on, mean kW."""
+    """The power that the plan asks of the facility from that moment on, mean kW."""
 
     starts_at: datetime
     kw: float
@@ -169,14 +171,10 @@ class DispatchState(msgspec.Struct, frozen=True, kw_only=True):
     """How often a measurement was recorded, found impossible, or withdrawn."""
     data_hash: str | None = None
     """Hash of the readings behind the newest measurement; None without one."""
-    figures_hash: str | None = None
-    """Hash of the figures of that measurement."""
     measured_load: MeasuredLoad | None = None
     """Of the newest measurement; None without one."""
-    holidays_of: str = ""
-    """Whose holidays the newest measurement regarded; empty: none (version 1, or not measured)."""
     baseline_parameters: BaselineParameters | None = None
-    """Those of the newest measurement; None without one, or if it is of version 1."""
+    """Those of the newest measurement; None without one."""
     not_measurable_reason: str | None = None
     """Why it is not measured, or not any more."""
     restore_failures: int = 0
@@ -240,7 +238,7 @@ class DispatchState(msgspec.Struct, frozen=True, kw_only=True):
         return self.magnitude_of(zone) if phase == "commit" else zone.magnitude
 
     def to_undo(self) -> list[tuple[str, Literal["abort", "restore"]]]:
-        """What a failed dispatch still has to undo: (zone, how). A prepare of unknown outcome expires by
+        """The steps that a failed dispatch still has to undo: (zone, how). A prepare of unknown outcome expires by
         itself.
         """
         if self.status != "failed":
@@ -285,7 +283,7 @@ class DispatchState(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def may_have_curtailed(self) -> bool:
-        """Whether a commit reached the building, or may have, or still may."""
+        """True if a commit reached the building, or may have, or still may."""
         return any(
             record.command.phase == "commit" and (record.state == "requested" or record.may_be_done)
             for record in self.commands.values()
@@ -293,12 +291,12 @@ class DispatchState(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def remains_blocked(self) -> bool:
-        """Whether its forecast blocks it, or blocked it until the window began."""
+        """True if its forecast blocks it, or blocked it until the window began."""
         return self.blocked_by is not None and self.left is None
 
     @property
     def is_at_risk(self) -> bool:
-        """Whether it takes part, or is to, on a degraded forecast."""
+        """True if it takes part, or is to, on a degraded forecast."""
         takes_part = self.left is None and self.failure is None and self.status != "aborted"
         return takes_part and self.data_quality != "full" and not self.remains_blocked
 
@@ -311,5 +309,5 @@ class DispatchState(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more happens by itself, apart from retries of a failed restore."""
+        """True if nothing more happens by itself, apart from retries of a failed restore."""
         return self.status in FINAL and not self.to_undo()

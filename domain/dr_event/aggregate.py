@@ -182,7 +182,7 @@ class DREvent(Aggregate[DREventState]):
 
     @property
     def can_be_settled(self) -> bool:
-        """Whether it is over, and every facility is measured or not measurable."""
+        """True if it is over, and every facility is measured or not measurable."""
         return settlement.can_be_settled(self.state)
 
     def check_can_be_settled(self) -> None:

@@ -1,4 +1,5 @@
-"""What the decisions of a DR event share: pure functions of its state that yield the domain events to record."""
+"""Functions that the decisions of a DR event share: pure functions of its state that yield the domain events to
+record."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class Accepted(Event, frozen=True, kw_only=True):
     start_offset_s: int | None = None
     """Drawn once, if the notice requested a random start."""
     blocked_facilities: int | None = None
-    """How many forecasts block under the guardrail, as judged then; None: recorded before they were counted."""
+    """How many forecasts block under the guardrail, as judged then."""
     at_risk_facilities: int | None = None
     """How many others have a degraded forecast, or none where forecasts reach."""
     kind: str = ORDINARY_KIND
@@ -249,8 +249,8 @@ class Measured(Event, frozen=True, kw_only=True):
     """Of the facilities that could be measured; None: facilities were dispatched, and none could be measured."""
     measured_facilities: int
     unmeasured_facilities: tuple[str, ...]
-    unmeasured_reasons: dict[str, int] = field(default_factory=dict)
-    """Why -> how many facilities; at most MAX_UNMEASURED_REASONS. Empty in version 1."""
+    unmeasured_reasons: dict[str, int]
+    """Why -> how many facilities; at most MAX_UNMEASURED_REASONS."""
 
     def evolve(self, state: DREventState) -> DREventState:
         return _measured(state, self)
@@ -261,11 +261,11 @@ class Remeasured(Event, frozen=True, kw_only=True):
 
     TOPIC: ClassVar[str] = "dr-event.remeasured.v2"
     previous_kw: float | None
-    """None: it was not measurable (0.0 in version 1)."""
+    """None: it was not measurable."""
     delivered_kw: float | None
     measured_facilities: int
     unmeasured_facilities: tuple[str, ...]
-    unmeasured_reasons: dict[str, int] = field(default_factory=dict)
+    unmeasured_reasons: dict[str, int]
 
     def evolve(self, state: DREventState) -> DREventState:
         return _measured(state, self)

@@ -61,9 +61,7 @@ TOLERANCE_KW = 1e-6
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """One reason why a DR event is refused; `facility_id` is None for a reason that concerns the whole
-    request.
-    """
+    """A reason why a DR event is refused; `facility_id` is None for a reason that concerns the whole request."""
 
     code: RefusalCode
     detail: str
@@ -97,7 +95,7 @@ class ProgramTerms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HeldWindow(msgspec.Struct, frozen=True):
-    """An existing reservation of a facility. One that `yields` is given up for the assessed DR event."""
+    """A reservation that excludes the assessed DR event. One that `yields` is given up for it."""
 
     dr_event_id: UUID
     window: TimeWindow
@@ -124,6 +122,7 @@ class FacilityFacts(msgspec.Struct, frozen=True, kw_only=True):
     not_restored_of_others: bool = False
     """The same, of a DR event of another utility."""
     reservations: tuple[HeldWindow, ...] = ()
+    """Those that exclude the DR event."""
     dr_events_that_day: int = 0
     dr_events_that_season: int = 0
     of_others_that_day: int = 0
@@ -259,7 +258,7 @@ def _facility(facts: FacilityFacts, request: DREventRequest, now: datetime) -> I
         yield Refusal("not_restored", detail, facility_id)
     for code, detail in facts.violations.items():
         yield Refusal(code, detail, facility_id)
-    yield from _overlaps(facts, request)
+    yield from _overlaps(facts)
     yield from _limits(facts, request, now)
     if _is_taken_by_others(facts, request):
         yield Refusal(
@@ -268,37 +267,28 @@ def _facility(facts: FacilityFacts, request: DREventRequest, now: datetime) -> I
 
 
 def _is_taken_by_others(facts: FacilityFacts, request: DREventRequest) -> bool:
-    """Whether DR events of other utilities alone exclude it: neither their times nor their number is reported."""
+    """True if DR events of other utilities alone exclude it: neither their times nor their number is reported."""
     own_that_day = facts.dr_events_that_day - facts.of_others_that_day
     own_that_season = facts.dr_events_that_season - facts.of_others_that_season
     return (
         facts.not_restored_of_others
-        or any(not held.own for held in _in_the_way(facts, request))
+        or any(not held.own and not held.yields for held in facts.reservations)
         or own_that_day < facts.dr_events_per_day <= facts.dr_events_that_day
         or own_that_season < facts.dr_events_per_season <= facts.dr_events_that_season
     )
 
 
-def _in_the_way(facts: FacilityFacts, request: DREventRequest) -> Iterator[HeldWindow]:
-    """The reservations that overlap the request and do not yield to it."""
-    if request.ends_at <= request.starts_at:
-        return
-    window = TimeWindow(request.starts_at, request.ends_at)
+def _overlaps(facts: FacilityFacts) -> Iterator[Refusal]:
     for held in facts.reservations:
-        if held.dr_event_id != request.dr_event_id and not held.yields and held.window.overlaps(window):
-            yield held
-
-
-def _overlaps(facts: FacilityFacts, request: DREventRequest) -> Iterator[Refusal]:
-    for held in _in_the_way(facts, request):
-        if not held.own:
+        if held.yields or not held.own:
             continue
         if held.curtailed_until is not None:
             until = f"{held.curtailed_until.isoformat()}, by its minimum off time"
             yield Refusal("minimum_off_time", f"must stay curtailed until {until}", facts.facility_id)
             continue
         period = f"{held.window.starts_at.isoformat()} to {held.window.ends_at.isoformat()}"
-        yield Refusal("overlap", f"already serves a DR event from {period}", facts.facility_id)
+        detail = f"already serves a DR event from {period}, and is restored before it is prepared for another"
+        yield Refusal("overlap", detail, facts.facility_id)
 
 
 def _limits(facts: FacilityFacts, request: DREventRequest, now: datetime) -> Iterator[Refusal]:

@@ -16,7 +16,7 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 def outranks(claim: Claim, held: Claim) -> bool:
-    """Whether `claim` takes the facility from `held`.
+    """True if `claim` takes the facility from `held`.
 
     Within one utility the priority decides, between utilities the rank. If they are equal, the event accepted
     first keeps the facility.

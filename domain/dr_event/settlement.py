@@ -14,8 +14,8 @@ from domain.event_sourcing.aggregate import pending
 
 
 def can_be_settled(state: DREventState) -> bool:
-    """Whether it is over, and every facility is measured or not measurable. One that was cancelled before its start
-    has nothing to measure."""
+    """True if it is over, and every facility is measured or not measurable. One that was cancelled before its start has
+    nothing to measure."""
     if state.status == "cancelled":
         return state.notice is not None
     return state.status in {"completed", "cancelled_while_active"} and state.measurements > 0

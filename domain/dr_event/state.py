@@ -103,7 +103,7 @@ class EventPrice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True):
-    """One reason of a refusal; `code` is stable."""
+    """A reason of a refusal; `code` is stable."""
 
     code: str
     detail: str

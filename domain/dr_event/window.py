@@ -46,7 +46,7 @@ def with_effective_start(notice: Notice, in_force: Notice, offset_s: int | None)
 
 
 def requests_the_same(notice: Notice, other: Notice) -> bool:
-    """Whether two notices with their windows in force differ at most in ids, number and callback address."""
+    """True if two notices with their windows in force differ at most in ids, number and callback address."""
     return notice == replace(
         other,
         notification_id=notice.notification_id,

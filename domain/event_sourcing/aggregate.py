@@ -105,6 +105,16 @@ class CreationEvent(CanInitAggregate[UUID]):
         aggregate.__dict__["_state"] = self.initial_state()
 
 
+def state_after(state: Any, domain_event: Any) -> Any:
+    """The state of a stream after its next domain event; `state` is None before the first one. To be used with
+    `functools.reduce`."""
+    return (
+        domain_event.initial_state()
+        if isinstance(domain_event, CreationEvent)
+        else domain_event.evolve(state)
+    )
+
+
 class Aggregate(BaseAggregate[UUID], Generic[TState]):
     """An aggregate whose whole state is one frozen struct, `state`."""
 

@@ -48,9 +48,7 @@ class Snapshot(
 
     @property
     def is_readable(self) -> bool:
-        """Whether the state has the shape of this release; else the stream is replayed from its domain
-        events.
-        """
+        """True if the state has the shape of this release; else the stream is replayed from its domain events."""
         kind: type[Aggregate[Any]] = resolve_topic(self.topic)
         return self.state_schema == schema_of(kind)
 

@@ -22,6 +22,7 @@ from domain.facility.state import (
     Enrolment,
     FacilityState,
     Limits,
+    Reservation,
     Zone,
 )
 from domain.identifiers import facility_stream_id
@@ -233,22 +234,22 @@ class Facility(Aggregate[FacilityState]):
         if self.state.status == "deactivated":
             self.record(self.Reactivated, provenance, reason=reason)
 
-    def reserve(
-        self, provenance: Provenance, *, dr_event_id: UUID, starts_at: datetime, ends_at: datetime
-    ) -> None:
-        """Reserve the facility. Raises FacilityNotAvailable; an identical reservation records nothing."""
+    def reserve(self, provenance: Provenance, wanted: Reservation) -> None:
+        """Reserve the facility. Raises FacilityNotAvailable; the same window again records nothing."""
         if self.state.status != "active":
             raise FacilityNotAvailable(f"{self.state.facility_id} is {self.state.status}")
-        existing = self.state.reservations.get(str(dr_event_id))
-        if existing is not None and (existing.starts_at, existing.ends_at) == (starts_at, ends_at):
+        existing = self.state.reservations.get(str(wanted.dr_event_id))
+        if existing is not None and (existing.starts_at, existing.ends_at) == (
+            wanted.starts_at,
+            wanted.ends_at,
+        ):
             return
         for other in self.state.reservations.values():
-            # The window is compared first: it excludes nearly all, and is cheaper than comparing ids.
-            if other.starts_at < ends_at and starts_at < other.ends_at and other.dr_event_id != dr_event_id:
+            if other.excludes(wanted):
                 raise FacilityNotAvailable(
                     f"{self.state.facility_id} serves DR event {other.dr_event_id} until {other.ends_at}"
                 )
-        self.record(self.Reserved, provenance, dr_event_id=dr_event_id, starts_at=starts_at, ends_at=ends_at)
+        self.record(self.Reserved, provenance, **msgspec.structs.asdict(wanted))
 
     def release(
         self, provenance: Provenance, *, dr_event_id: UUID, served: bool, reason: str | None = None

@@ -61,7 +61,7 @@ class MeterRemoved(Event, frozen=True, kw_only=True):
 
 
 class ZoneDefined(Event, frozen=True, kw_only=True):
-    """A zone was added or changed. In v1 every zone was cooled or lit: its magnitude was above 0."""
+    """A zone was added or changed."""
 
     TOPIC: ClassVar[str] = "facility.zone-defined.v2"
     zone: Zone

@@ -31,7 +31,7 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
         return self.from_day is None or local_date(moment, ZoneInfo(self.tz)) >= self.from_day
 
     def has_same_values(self, other: Location) -> bool:
-        """Whether they differ in their first day at most."""
+        """True if they differ in their first day at most."""
         mine, others = (self.tz, self.weather_cell, self.region), (other.tz, other.weather_cell, other.region)
         return mine == others
 

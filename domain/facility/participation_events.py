@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar, TypeVar
 from uuid import UUID
 
@@ -13,9 +13,13 @@ from domain.facility.state import FacilityState, Reservation
 
 TValue = TypeVar("TValue")
 
+REMEMBERED = timedelta(days=800)
+"""How long a facility's state names a DR event that is over: longer than any season of limits and any days of a
+baseline."""
 
-def _without(values: dict[str, TValue], key: str) -> dict[str, TValue]:
-    return {known: value for known, value in values.items() if known != key}
+
+def _without(values: dict[str, TValue], *keys: str) -> dict[str, TValue]:
+    return {known: value for known, value in values.items() if known not in keys}
 
 
 class Reserved(Event, frozen=True, kw_only=True):
@@ -23,20 +27,27 @@ class Reserved(Event, frozen=True, kw_only=True):
 
     TOPIC: ClassVar[str] = "facility.reserved.v1"
     dr_event_id: UUID
+    prepared_from: datetime
     starts_at: datetime
     ends_at: datetime
 
     def evolve(self, state: FacilityState) -> FacilityState:
         reservation = Reservation(
-            dr_event_id=self.dr_event_id, starts_at=self.starts_at, ends_at=self.ends_at
+            dr_event_id=self.dr_event_id,
+            prepared_from=self.prepared_from,
+            starts_at=self.starts_at,
+            ends_at=self.ends_at,
         )
         key = str(self.dr_event_id)
+        over = {old for old, end in state.served_until.items() if end < self.recorded_at - REMEMBERED}
+        over -= state.reservations.keys() | state.not_restored_from
+        utilities = state.utilities if self.tenant is None else {**state.utilities, key: self.tenant}
         return replace(
             state,
             reservations={**state.reservations, key: reservation},
-            served={**state.served, key: self.starts_at},
-            served_until={**state.served_until, key: self.ends_at},
-            utilities=state.utilities if self.tenant is None else {**state.utilities, key: self.tenant},
+            served={**_without(state.served, *over), key: self.starts_at},
+            served_until={**_without(state.served_until, *over), key: self.ends_at},
+            utilities=_without(utilities, *over),
         )
 
 

@@ -65,7 +65,7 @@ class BmsLink(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the envelopes of its calls name the trace."""
 
     def has_same_access(self, other: BmsLink | None) -> bool:
-        """Whether a call goes to the same address with the same credentials."""
+        """True if a call goes to the same address with the same credentials."""
         if other is None:
             return False
         return (self.address, self.credentials_ref) == (other.address, other.credentials_ref)
@@ -81,7 +81,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
-    """What a facility's enrolment in one program agrees on. Powers are KilowattStrings."""
+    """The agreement of a facility's enrolment in one program. Powers are KilowattStrings."""
 
     kw: str | None = None
     """The enrolled power; None: not agreed."""
@@ -89,12 +89,25 @@ class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
     """Its own firm service level; None: that of the program."""
 
 
+RESTORED_WITHIN = timedelta(minutes=5)
+"""After the end of a DR event: its building is prepared for no other one before."""
+
+
 class Reservation(msgspec.Struct, frozen=True, kw_only=True):
-    """The half-open window in which the facility serves one DR event."""
+    """The half-open window in which the facility serves one DR event, and when its building is prepared for it."""
 
     dr_event_id: UUID
+    prepared_from: datetime
     starts_at: datetime
     ends_at: datetime
+
+    def excludes(self, other: Reservation) -> bool:
+        """True if one is to be prepared before the other is restored: a building holds the setpoints of one."""
+        return (
+            self.prepared_from < other.ends_at + RESTORED_WITHIN
+            and other.prepared_from < self.ends_at + RESTORED_WITHIN
+            and self.dr_event_id != other.dr_event_id
+        )
 
 
 class Coordinates(msgspec.Struct, frozen=True):
@@ -102,10 +115,6 @@ class Coordinates(msgspec.Struct, frozen=True):
 
     latitude: float
     longitude: float
-
-
-NOT_GIVEN = Coordinates(0.0, 0.0)
-"""What releases before 0.2 recorded of a facility that names none. There is no building there."""
 
 
 class FacilityState(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,7 +179,7 @@ class FacilityState(msgspec.Struct, frozen=True, kw_only=True):
         return self.locations.on(day).region
 
     def serves(self, dr_event_id: UUID) -> bool:
-        """Whether it is reserved for that DR event, has not opted out, and no other restore is pending."""
+        """True if it is reserved for that DR event, has not opted out, and no other restore is pending."""
         reserved = str(dr_event_id) in self.reservations
         return (
             reserved
@@ -179,11 +188,11 @@ class FacilityState(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def awaits_restore_of_other(self, dr_event_id: UUID) -> bool:
-        """Whether its building is not yet restored from another DR event."""
+        """True if its building is not yet restored from another DR event."""
         return bool(self.not_restored_from - {str(dr_event_id)})
 
     def is_of(self, utility_id: str, dr_event_id: UUID | str) -> bool:
-        """Whether a DR event that it knows belongs to that utility; False where that is not recorded."""
+        """True if a DR event that it knows belongs to that utility; False where that is not recorded."""
         return self.utilities.get(str(dr_event_id)) == utility_id
 
     def event_days(self, tz: ZoneInfo, *, without: UUID) -> frozenset[date]:
@@ -204,7 +213,7 @@ class FacilityState(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def opted_out_of_this(self, dr_event_id: UUID) -> bool:
-        """Whether it has opted out of that DR event, or of all."""
+        """True if it has opted out of that DR event, or of all."""
         return self.opted_out or str(dr_event_id) in self.opted_out_of
 
 

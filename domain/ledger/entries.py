@@ -123,8 +123,15 @@ class MapHead(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     root: str
 
 
-class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="format"):
-    """The heads of all logs at one moment; `signed_bytes` are signed."""
+class Checkpoint(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="format",
+    tag="gridproof-ledger-checkpoint.v2",
+):
+    """The heads of all logs, and the last version of every stream, at one moment; `signed_bytes` are signed."""
 
     number: int
     """From 1, without gaps."""
@@ -132,6 +139,10 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     previous: str
     """SHA-256 of the signed bytes of the previous checkpoint."""
     heads: tuple[LogHead, ...]
+    stream_map: MapHead
+    complete_at: datetime | None
+    """Every domain event that both logs had at this moment is under the checkpoint, so a later one was recorded later.
+    None while the ledger has never caught up with the logs."""
 
     def signed_bytes(self) -> bytes:
         return msgspec.json.encode(self)
@@ -144,19 +155,6 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return next((head for head in self.heads if head.log == log), empty_head(log))
 
 
-class CheckpointV1(Checkpoint, frozen=True, kw_only=True, tag="gridproof-ledger-checkpoint.v1"):
-    """A checkpoint without a map of streams. None is made any more."""
-
-
-class CheckpointV2(Checkpoint, frozen=True, kw_only=True, tag="gridproof-ledger-checkpoint.v2"):
-    """A checkpoint that also seals the last version of every stream."""
-
-    stream_map: MapHead
-    complete_at: datetime | None
-    """Every domain event that both logs had at this moment is under the checkpoint, so a later one was recorded later.
-    None while the ledger has never caught up with the logs."""
-
-
 class ExtendedCheckpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A checkpoint by its number and digest; number 0 and NO_PREVIOUS_CHECKPOINT before the first one."""
 
@@ -164,7 +162,7 @@ class ExtendedCheckpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     digest: str
 
 
-class CheckpointV3(CheckpointV2, frozen=True, kw_only=True, tag="gridproof-ledger-checkpoint.v3"):
+class CheckpointAfterRestore(Checkpoint, frozen=True, kw_only=True, tag="gridproof-ledger-checkpoint.v3"):
     """The first checkpoint after the database was restored. It names two: `previous` is the newest one of the archive,
     and the heads extend those of `extends`. What the checkpoints between them sealed is lost as far as the log does
     not have it."""

@@ -61,7 +61,7 @@ def branch(children: Sequence[bytes]) -> bytes:
 
 
 def streams_of(page: bytes | None) -> list[StreamVersion]:
-    """Those of a leaf page, rising by id. Raises MapMismatch for a damaged one."""
+    """The streams of a leaf page, rising by id. Raises MapMismatch for a damaged one."""
     try:
         return [] if page is None else list(unpacked_streams(page[1:]))
     except ValueError as error:

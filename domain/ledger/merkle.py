@@ -38,7 +38,7 @@ def _level_above(packed: bytes) -> bytes:
 
 
 def _fold(peaks: Sequence[bytes]) -> bytes:
-    """One root over subtrees of descending size, as MTH splits a list."""
+    """The root over subtrees of descending size, as MTH splits a list."""
     if not peaks:
         return EMPTY_ROOT
     root = peaks[-1]
@@ -247,7 +247,7 @@ def verify_consistency(
 
 
 def _is_whole(size: int) -> bool:
-    """Whether the tree is one complete subtree, whose root the proof omits."""
+    """True if the tree is one complete subtree, whose root the proof omits."""
     return size & (size - 1) == 0
 
 

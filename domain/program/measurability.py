@@ -19,7 +19,7 @@ FIRM_LEVEL = "firm-service-level"
 
 
 def lacks_service_level(baseline: BaselineTerms, level_kw: str | None) -> bool:
-    """Whether the method needs a firm service level, and neither the facility nor the program has one."""
+    """True if the method needs a firm service level, and neither the facility nor the program has one."""
     return baseline.method == FIRM_LEVEL and level_kw is None and baseline.parameters.level_kw is None
 
 
@@ -36,7 +36,7 @@ def violations(
     public_holidays: Callable[[], Collection[date]],
     level_kw: str | None,
 ) -> dict[ViolationCode, str]:
-    """What the contract has against a DR event of `window` at a facility. Empty: it is inside, and can be measured.
+    """The objections of the contract to a DR event of `window` at a facility. Empty: it is inside, and can be measured.
 
     `public_holidays` of the facility are asked for only where they matter; `level_kw` is its own firm service level.
     """
@@ -58,7 +58,7 @@ def violations(
 
 
 def _holidays(terms: Terms, public_holidays: Callable[[], Collection[date]]) -> Collection[date]:
-    """Those of the program, else the public ones; none where it does not matter which days are holidays."""
+    """The holidays of the program, else the public ones; none where it does not matter which days are holidays."""
     leaves_out = terms.window is not None and not terms.window.on_holidays
     if not (leaves_out or is_weekdays_only(terms.baseline.method)):
         return ()

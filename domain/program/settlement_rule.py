@@ -42,7 +42,7 @@ PERIOD_UNITS = frozenset({"kw-day", "kw-month", "kw-season"})
 
 
 class Problem(NamedTuple):
-    """What is wrong with a rule, the path of the member, and what it must be."""
+    """A fault of a rule: the path of the member, and what it must be."""
 
     code: ProblemCode
     path: str
@@ -57,6 +57,7 @@ class Remark(NamedTuple):
     detail: str
 
 
+Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}(?!\n)$")]
 EventKind = Annotated[str, msgspec.Meta(min_length=1, max_length=50)]
 
 
@@ -72,7 +73,7 @@ Tiers = Annotated[tuple[Tier, ...], msgspec.Meta(min_length=1, max_length=100)]
 
 
 class Delivered(msgspec.Struct, frozen=True, kw_only=True):
-    """What counts as delivered."""
+    """The power that counts as delivered."""
 
     floor: Literal["none", "interval", "event"] = "interval"
     cap_ratio: DecimalString | None = None
@@ -81,7 +82,7 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Missing(msgspec.Struct, frozen=True, kw_only=True, rename={"as_": "as"}):
-    """What an interval without readings counts as, and the share of the steps that must be known."""
+    """The value of an interval without readings, and the share of the steps that must be known."""
 
     as_: Literal["exclude", "zero"] = "exclude"
     min_coverage: DecimalString = "0"
@@ -131,7 +132,7 @@ class Energy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Penalty(msgspec.Struct, frozen=True, kw_only=True):
-    """What is owed per kWh short of `threshold` times what was committed."""
+    """The amount that is owed per kWh short of `threshold` times the committed energy."""
 
     rate: DecimalString
     threshold: DecimalString = "1"
@@ -152,7 +153,7 @@ class Deadline(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KindOverride(msgspec.Struct, frozen=True, kw_only=True):
-    """What replaces the rule's members for one kind of event, each as a whole. Null: the member's default."""
+    """The members that replace the rule's for one kind of event, each as a whole. Null: the member's default."""
 
     delivered: Delivered | UnsetType | None = UNSET
     missing: Missing | UnsetType | None = UNSET
@@ -167,11 +168,11 @@ class KindOverride(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SettlementRule(msgspec.Struct, frozen=True, kw_only=True):
-    """One program's rule. Null for `delivered`, `missing`, `results`, `performance`, `limits` and `deadline` means
-    their defaults."""
+    """A program's rule. Null for `delivered`, `missing`, `results`, `performance`, `limits` and `deadline` means their
+    defaults."""
 
     schema: Literal["settlement-rule/1"] = "settlement-rule/1"
-    currency: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}(?!\n)$")]
+    currency: Currency
     """ISO 4217."""
     minor_unit: Annotated[int, msgspec.Meta(ge=0, le=4)] = 2
     rounding: Literal["half_up", "half_even"] = "half_up"
@@ -208,7 +209,8 @@ class SettlementRule(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(found)
 
     def remarks(self) -> tuple[Remark, ...]:
-        """What can be settled by and is hardly meant, also of the members of a kind together with those it leaves."""
+        """Terms that can be settled by and are hardly meant, also of the members of a kind together with those it
+        leaves."""
         found = list(_remarks(self, ""))
         for kind, override in self.kinds.items():
             found.extend(_remarks_of_kind(self, kind, override))

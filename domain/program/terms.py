@@ -22,7 +22,7 @@ class BaselineTerms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """One version of a program's terms; durations in seconds, rates in the contract's currency."""
+    """A version of a program's terms; durations in seconds, rates in the contract's currency."""
 
     rank: int
     """Set by the operator; decides between utilities, as the priority does within one utility."""

@@ -38,7 +38,7 @@ class Hours(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"})
     to: HourOfDay
 
     def on(self, day: date, tz: ZoneInfo) -> TimeWindow:
-        """These hours, beginning on that local day."""
+        """The window of these hours, beginning on that local day."""
         begin, end = _at(day, self.from_, tz), _at(day, self.to, tz)
         return TimeWindow(begin, end if end > begin else _at(day + timedelta(days=1), self.to, tz))
 
@@ -50,7 +50,7 @@ class Season(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}
     to: DayOfYear
 
     def contains(self, day: date) -> bool:
-        """Whether that day is in it."""
+        """True if that day is in it."""
         this = f"{day:%m-%d}"
         if self.from_ <= self.to:
             return self.from_ <= this <= self.to
@@ -58,7 +58,7 @@ class Season(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}
 
 
 class WindowTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """What a contract says about the time of a DR event; None: any."""
+    """The terms of a contract about the time of a DR event; None: any."""
 
     hours: Hours | None = None
     days: tuple[Weekday, ...] | None = None

@@ -1,4 +1,4 @@
-"""What one facility committed and delivered, from its metering steps (numbers 1 and 2 of docs/settlement.md).
+"""The committed and delivered energy of one facility, from its metering steps (numbers 1 and 2 of docs/settlement.md).
 
 Powers are whole numbers of thousandths of a kW here, since each is rounded to them: fractions took three times as long.
 """

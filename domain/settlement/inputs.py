@@ -1,4 +1,4 @@
-"""What a settlement is computed from: the DR event as it ended, and the metering steps of its facilities."""
+"""The inputs of a settlement: the DR event as it ended, and the metering steps of its facilities."""
 
 from bisect import bisect_right
 from datetime import datetime, timedelta
@@ -23,14 +23,14 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Commitment(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """What is committed from that moment on."""
+    """The power that is committed from that moment on."""
 
     from_: Moment
     kw: DecimalString
 
 
 class EventFacility(msgspec.Struct, frozen=True, kw_only=True):
-    """One facility's part of a DR event. Without `commitments`, `committed_kw` holds for the whole window."""
+    """A facility's part of a DR event. Without `commitments`, `committed_kw` holds for the whole window."""
 
     facility_id: str
     tz: str = "UTC"
@@ -60,7 +60,7 @@ class EndedEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MeteringStep(msgspec.Struct, frozen=True, kw_only=True):
-    """One metering step of a facility, kW with 3 places; None: no baseline, or not metered."""
+    """A metering step of a facility, kW with 3 places; None: no baseline, or not metered."""
 
     starts_at: Moment
     adjusted_kw: DecimalString | None

@@ -20,7 +20,7 @@ class PriceMissing(ValueError):
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """One amount, in the currency, above zero if the utility owes it. It is `rate` x `quantity` x `factor`, rounded;
+    """An amount, in the currency, above zero if the utility owes it. It is `rate` x `quantity` x `factor`, rounded;
     None where it is no such product, as a sum over intervals."""
 
     unit: str

@@ -116,7 +116,7 @@ def settle_period(
 
 
 class _Basis(msgspec.Struct, frozen=True, kw_only=True):
-    """What each unit's line is computed from. `inside`: the settlements of the period that have a capacity."""
+    """The basis of each unit's line. `inside`: the settlements of the period that have a capacity."""
 
     rule: SettlementRule
     capacity: Capacity

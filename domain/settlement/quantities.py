@@ -18,7 +18,7 @@ PORTFOLIO = "portfolio"
 
 
 class FacilityInterval(msgspec.Struct, frozen=True, kw_only=True):
-    """One facility's part of a settlement interval; `delivered_kw` None: left out, since nothing of it is known."""
+    """A facility's part of a settlement interval; `delivered_kw` None: left out, since nothing of it is known."""
 
     starts_at: datetime
     steps: int
@@ -28,7 +28,7 @@ class FacilityInterval(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FacilityQuantities(msgspec.Struct, frozen=True, kw_only=True):
-    """What one facility committed and delivered. `reason`: why it does not count; None: it counts."""
+    """The committed and delivered energy of one facility. `reason`: why it does not count; None: it counts."""
 
     facility_id: str
     result: str
@@ -52,7 +52,7 @@ class UnitInterval(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UnitQuantities(msgspec.Struct, frozen=True, kw_only=True):
-    """What is settled together: a facility, or the portfolio. `ratio` None: nothing is committed."""
+    """The unit that is settled together: a facility, or the portfolio. `ratio` None: nothing is committed."""
 
     unit: str
     intervals: tuple[UnitInterval, ...]

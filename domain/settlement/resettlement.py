@@ -83,7 +83,7 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True):
         return settle_changed(settlement, self.dr_event, self.steps, changed)
 
     def of_facilities(self, facility_ids: Collection[str]) -> Basis:
-        """That of those facilities."""
+        """The basis of those facilities."""
         part = tuple(one for one in self.dr_event.facilities if one.facility_id in facility_ids)
         return msgspec.structs.replace(
             self,
@@ -93,7 +93,8 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def changed_facilities(old: Basis, new: Basis) -> frozenset[str] | None:
-    """Those whose part of the event or whose steps differ; None: the rule, or what all have in common, does."""
+    """The facilities whose part of the event or whose steps differ; None: the rule, or what all have in common,
+    does."""
     of_old, of_new = ({one.facility_id: one for one in basis.dr_event.facilities} for basis in (old, new))
     common = [
         (basis.rule, basis.step_s, msgspec.structs.replace(basis.dr_event, facilities=()))
@@ -125,7 +126,7 @@ def check_deadline(rule: SettlementRule, dr_event: EndedEvent, at: datetime) -> 
 
 
 def resettlement_of(old: Basis, new: Basis) -> Resettlement:
-    """What changed from `old` to `new`, the difference split in the order rule, event, baseline, meter.
+    """The change from `old` to `new`, the difference split in the order rule, event, baseline, meter.
 
     A reason that cannot be settled by itself is part of the next one: the new rule may pay prices that the old event
     has not, or have an interval that the old metering steps do not fill. What a step does not affect is not computed

@@ -54,7 +54,7 @@ class LinePart(msgspec.Struct, frozen=True):
 
 
 class FacilityAmounts(msgspec.Struct, frozen=True):
-    """What one facility gets of the lines; `net` after the rule's share."""
+    """The amounts that one facility gets of the lines; `net` after the rule's share."""
 
     gross: Exact
     net: Exact
@@ -100,7 +100,8 @@ def settle(rule: SettlementRule, dr_event: EndedEvent, steps: Steps, *, step_s: 
 def settle_changed(
     earlier: Settlement, dr_event: EndedEvent, steps: Steps, changed: Collection[str]
 ) -> Settlement:
-    """What `settle` gives by the rule of `earlier`, if nothing but the `changed` facilities differs from it.
+    """The settlement that `settle` gives by the rule of `earlier`, if nothing but the `changed` facilities differs from
+    it.
 
     Only those are computed (`steps` of the others are not read), and at level `portfolio` the portfolio from the
     quantities of all. Raises PriceMissing.

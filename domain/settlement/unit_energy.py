@@ -1,4 +1,4 @@
-"""What is settled together, a facility or the portfolio: its intervals, energy and ratio (numbers 3 to 5 of
+"""The unit that is settled together, a facility or the portfolio: its intervals, energy and ratio (numbers 3 to 5 of
 docs/settlement.md).
 """
 

@@ -50,7 +50,7 @@ class FacilityValues(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def has_readings(self) -> bool:
-        """Whether a meter or a file said anything of the load."""
+        """True if a meter or a file said anything of the load."""
         return bool(np.isfinite(self.kw.values).any() or self.coverage_pct.any())
 
     def within(self, window: TimeWindow) -> FacilityValues:
@@ -64,7 +64,7 @@ class FacilityValues(msgspec.Struct, frozen=True, eq=False):
 
 
 def day_digest(values: FacilityValues) -> DayDigest:
-    """Of the quarter-hours of one whole local day."""
+    """The digest of the quarter-hours of one whole local day."""
     return DayDigest(
         quarters=len(values.kw.values),
         known=int(np.isfinite(values.kw.values).sum()),

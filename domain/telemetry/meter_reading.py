@@ -44,7 +44,7 @@ class AbsurdReading(ValueError):
 
 
 class MeterReading(msgspec.Struct, frozen=True, array_like=True):
-    """One reading of one meter. In the telemetry log it is an array: fields are only ever appended.
+    """A reading of one meter. In the telemetry log it is an array: fields are only ever appended.
 
     At least one of `kw` (mean power since the last reading, kW) and `kwh_total` (register, kWh) is present,
     unless the quality says that it is not a measurement.

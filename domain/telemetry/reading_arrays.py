@@ -55,12 +55,12 @@ class MeterReadings(msgspec.Struct, frozen=True, eq=False):
 
 
 def usable(readings: ReadingColumns) -> BoolArray:
-    """Which readings are measurements, or count as such."""
+    """The mask of readings that are measurements, or count as such."""
     return np.asarray(~_UNUSABLE[readings.trust], np.bool_)
 
 
 def replaced(readings: ReadingColumns) -> BoolArray:
-    """Which readings are estimates in place of measurements."""
+    """The mask of readings that are estimates in place of measurements."""
     return np.asarray(_REPLACED[readings.trust], np.bool_)
 
 
@@ -88,7 +88,7 @@ def winning_indices(readings: ReadingColumns) -> IntArray:
 
 
 def _repeats(readings: ReadingColumns, order: IntArray) -> BoolArray:
-    """Whether the next reading is of the same meter and moment."""
+    """True where the next reading is of the same meter and moment."""
     meter, ts_us = readings.meter[order], readings.ts_us[order]
     same = np.zeros(len(order), dtype=np.bool_)
     same[:-1] = (meter[1:] == meter[:-1]) & (ts_us[1:] == ts_us[:-1])

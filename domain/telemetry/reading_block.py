@@ -49,7 +49,7 @@ class RareColumns(msgspec.Struct, frozen=True, eq=False):
         return RareColumns(self.trust[which], self.revision[which], self.incomplete[which], extra)
 
     def unusual(self) -> BoolArray:
-        """Whether each reading differs from the defaults."""
+        """True where a reading differs from the defaults."""
         says_more = np.array([text is not None for text in self.extra], dtype=np.bool_)
         odd: BoolArray = (self.trust != MOST_TRUSTED) | (self.revision != 0) | self.incomplete | says_more
         return odd

@@ -59,7 +59,7 @@ class CounterRestart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HourCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """One UTC hour of a meter, or the sums over several."""
+    """A UTC hour of a meter, or the sums over several."""
 
     starts_at: datetime
     readings: int
@@ -72,12 +72,12 @@ class HourCounts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_short(self) -> bool:
-        """Whether a reading is missing, or is no measurement."""
+        """True if a reading is missing, or is no measurement."""
         return bool(self.missing or self.missing_seqs or self.unusable)
 
 
 class MeterGaps(msgspec.Struct, frozen=True, kw_only=True):
-    """What is missing of one meter in a window."""
+    """The gaps of one meter in a window."""
 
     meter_id: str
     cadence_s: float
@@ -95,7 +95,7 @@ class MeterGaps(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GapColumns(msgspec.Struct, frozen=True, eq=False):
-    """What gaps are computed from, of the readings of one meter in order of time: arrays of one length."""
+    """The inputs of gaps, from the readings of one meter in order of time: arrays of one length."""
 
     ts_us: IntArray
     """Microseconds after 1970, UTC."""

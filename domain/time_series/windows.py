@@ -46,14 +46,14 @@ class TimeWindow(msgspec.Struct, frozen=True):
         return (self.ends_at - self.starts_at).total_seconds()
 
     def overlaps(self, other: "TimeWindow") -> bool:
-        """Whether they share a moment; windows that only touch do not."""
+        """True if they share a moment; windows that only touch do not."""
         return self.starts_at < other.ends_at and other.starts_at < self.ends_at
 
     def contains(self, moment: datetime) -> bool:
         return self.starts_at <= moment < self.ends_at
 
     def covers(self, other: "TimeWindow") -> bool:
-        """Whether all of `other` lies inside."""
+        """True if all of `other` lies inside."""
         return self.starts_at <= other.starts_at and other.ends_at <= self.ends_at
 
     def shifted(self, by: timedelta) -> "TimeWindow":

@@ -7,7 +7,6 @@ process. Adapters are imported inside the functions, so that a process loads onl
 from interfaces.bootstrap.clock import accelerated_clock, clock_of, machine_time
 from interfaces.bootstrap.forecast import forecast_cycle
 from interfaces.bootstrap.health.web_answer import WebAnswer, ask_web
-from interfaces.bootstrap.ingest_handover import IngestHandover
 from interfaces.bootstrap.ledger import (
     ledger_status,
     prove_dr_event,
@@ -31,20 +30,19 @@ from interfaces.bootstrap.operations import (
     verify_read_models,
     verify_settlements,
 )
-from interfaces.bootstrap.processes import WORKERS, run_worker
+from interfaces.bootstrap.processes import run_worker
 from interfaces.bootstrap.raw_archive import raw_archive, raw_archive_progress
 from interfaces.bootstrap.secrets import (
-    OLD_REFERENCE_ADVICE,
+    REFUSED_ADVICE,
     UNRESOLVED_ADVICE,
-    old_references,
     portfolio_rules,
-    recorded_references,
     secret_namespace,
-    unresolved_references,
+    wrong_references,
 )
 from interfaces.bootstrap.servers import (
     NoRunningSystem,
     accept_cluster,
+    check_history,
     check_schema,
     embedded_meter_logins,
     embedded_servers,
@@ -71,10 +69,8 @@ from interfaces.bootstrap.worker_credentials import (
 )
 
 __all__ = [
-    "OLD_REFERENCE_ADVICE",
+    "REFUSED_ADVICE",
     "UNRESOLVED_ADVICE",
-    "WORKERS",
-    "IngestHandover",
     "NoRunningSystem",
     "Stores",
     "WebAnswer",
@@ -82,6 +78,7 @@ __all__ = [
     "accept_cluster",
     "ask_web",
     "check_audit_file",
+    "check_history",
     "check_schema",
     "clock_of",
     "embedded_meter_logins",
@@ -100,7 +97,6 @@ __all__ = [
     "meter_logins",
     "meter_readings",
     "migrate_database",
-    "old_references",
     "open_readings_file",
     "open_stores",
     "opened_stores",
@@ -112,7 +108,6 @@ __all__ = [
     "read_public_key",
     "read_release",
     "read_witness_checkpoint",
-    "recorded_references",
     "regression_fitter",
     "resolve_addresses",
     "rolling_forecasts",
@@ -124,7 +119,6 @@ __all__ = [
     "spawn_child",
     "stored_meters",
     "system_identity",
-    "unresolved_references",
     "verify_ledger",
     "verify_read_models",
     "verify_settlements",
@@ -135,4 +129,5 @@ __all__ = [
     "without_server_credentials",
     "worker_settings",
     "write_private",
+    "wrong_references",
 ]

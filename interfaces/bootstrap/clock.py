@@ -51,16 +51,17 @@ def wall_time_of(clock: Clock) -> Callable[[datetime], datetime] | None:
 
 
 def clock_monitor(pool: Any, clock: Clock) -> ClockMonitor:
-    """Compares the machine's clock with that of the database behind `pool`, and raises the alert."""
+    """Compares the machine's clock with that of the database behind `pool`, and states the alert."""
     from adapters.clock import SystemClock
     from adapters.postgres.operations.alerts import PostgresAlerts
     from adapters.postgres.operations.system_clock import PostgresSystemClock
     from application.operations.clock_monitor import ClockMonitor, SkewAlert, measure_skew
+    from interfaces.workers.loops.observer import this_process
 
     system_clock = PostgresSystemClock(pool)
     return ClockMonitor(
         lambda: measure_skew(system_clock.database_time, wall_now=SystemClock().now),
-        SkewAlert(PostgresAlerts(pool), clock, platform.node()),
+        SkewAlert(PostgresAlerts(pool), clock, platform.node(), this_process()),
     )
 
 

@@ -14,15 +14,12 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import REGISTRY, CollectorRegistry, Gauge
 
+from application.operations.process_kinds import EVENT_STORE, KIND_OF, POOL, WEB_POOL
+from application.operations.process_kinds import KINDS as KINDS_OF_PROCESSES
+
 if TYPE_CHECKING:
     from interfaces.settings.settings import Settings
 
-POOL_SIZE, AGGREGATE_POOL_SIZE, WEB_POOL_SIZE = 4, 8, 16
-"""Sessions of the main pool; it opens one at first, and more while they are needed. The aggregate worker writes and
-finalizes several partitions at once."""
-EVENT_STORE = 3
-"""Group commit; loads of aggregates; and one for the log, keys and snapshots. Each is opened when it is first used."""
-LIVE_LOG_POOL_SIZE = 3
 REBUILD = 3
 """The session that holds the lock of a rebuild, and the two that it folds with."""
 
@@ -40,32 +37,21 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 }
 """Kind -> the prefixes of its application names."""
 
-_STORES: dict[str, int] = {"pool": POOL_SIZE, "event_store": EVENT_STORE}
-"""What a process opens (`open_stores`) that records decisions."""
-_BY_PROCESS: dict[str, dict[str, int]] = {
-    "web": {"pool": WEB_POOL_SIZE, "listen": 1, "live_log": LIVE_LOG_POOL_SIZE + 1, "waits": 1},
-    "relay": {"locks": 1, "listen": 1},
-    "schedule": {"locks": 1},
-    "dispatch": {"locks": 1},
-    "notify": {"locks": 1},
-    "measure": {"locks": 1},
-    "project": {"event_store": 0},
-    "ingest": {"event_store": 0, "locks": 1},
-    "aggregate": {"pool": AGGREGATE_POOL_SIZE, "event_store": 0, "locks": 1},
-    "archive": {"event_store": 0, "locks": 1},
-    "forecast": {"locks": 1, "event_store": 2 * EVENT_STORE},
-    "cli": {"waits": 1},
-}
-"""`gridproof worker NAME`, and `cli` for any other command. Beside it `projections rebuild` opens one session, and two
-for each process that it folds in; commands are not held to their budget."""
-DEFAULT_PROCESSES: Mapping[str, int] = dict.fromkeys(_BY_PROCESS, 1) | {"dispatch": 2}
+COMMAND = "cli"
+"""Any command but `worker`. Beside it `projections rebuild` opens one session, and two for each process that it folds
+in; commands are not held to their budget."""
+_COMMAND_SESSIONS = {"pool": POOL, "event_store": EVENT_STORE, "waits": 1}
+DEFAULT_PROCESSES: Mapping[str, int] = {kind.name: kind.count for kind in KINDS_OF_PROCESSES} | {COMMAND: 1}
 """What `gridproof up` starts, and one command beside it."""
 
 
 def connection_budget(process: str, settings: Settings) -> dict[str, int]:
-    """Kind -> sessions at most, of one process."""
-    budget = _STORES | _BY_PROCESS[process]
-    if process == "project":
+    """Kind of session -> sessions at most, of one process of the kind `process`, or of COMMAND."""
+    if process == COMMAND:
+        return dict(_COMMAND_SESSIONS)
+    kind = KIND_OF[process]
+    budget = dict(kind.sessions)
+    if kind.folds_read_models:
         from projections.registry import PROJECTIONS
 
         budget["projections"] = len(PROJECTIONS) + 1  # and the ledger
@@ -75,7 +61,7 @@ def connection_budget(process: str, settings: Settings) -> dict[str, int]:
 
 def budget_of_worker(process: str, settings: Settings) -> int:
     """Sessions at most, of one process; 0 for one that this release does not know."""
-    return sum(connection_budget(process, settings).values()) if process in _BY_PROCESS else 0
+    return sum(connection_budget(process, settings).values()) if process in DEFAULT_PROCESSES else 0
 
 
 def total_budget(settings: Settings, processes: Mapping[str, int] = DEFAULT_PROCESSES) -> int:
@@ -95,7 +81,7 @@ def enforce_budget(process: str, settings: Settings) -> None:
     """From now on this process opens no session beyond its budget."""
     from adapters.postgres.connection.budget import BUDGET
 
-    BUDGET.set_limits(connection_budget(process, settings) | {"replica": WEB_POOL_SIZE, "survey": 1}, kind_of)
+    BUDGET.set_limits(connection_budget(process, settings) | {"replica": WEB_POOL, "survey": 1}, kind_of)
 
 
 @cache

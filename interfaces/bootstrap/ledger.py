@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from adapters.postgres.ledger.writer import LedgerWriter
     from adapters.signing import Ed25519Signer
     from application.ledger.consistency import ConsistencyDocument
-    from application.ledger.proof_document import AnyProof
+    from application.ledger.proof_document import ProofDocument
     from application.ledger.status import LedgerStatus
     from application.ledger.verification_report import LedgerReport, Span
     from application.ledger.witness import WitnessCheckpoint
@@ -148,8 +148,9 @@ def verify_ledger(
     given_key: str | None = None,
     progress: Callable[[str, int, int], None] = lambda log, done, total: None,
 ) -> LedgerReport:
-    """Verify, and raise or clear the alert `ledger_mismatch`."""
+    """Verify, and state the alert `ledger_mismatch`."""
     from application.ledger.recorded_times import TOLERANCE
+    from application.ledger.status import state_verified
     from application.ledger.verification import verify_ledger as verified
     from domain.ledger.entries import LOGS
 
@@ -164,15 +165,14 @@ def verify_ledger(
         time_tolerance=TOLERANCE / stores.clock.wall_seconds(1.0),
         progress=progress,
     )
-    alerts, now = stores.alerts(), stores.clock.now()
     if not report.verified:
         wrong = [found for found in report.findings if found.kind != "restored"]
         first = wrong[0]
         where = "" if first.position is None else f" at position {first.position}"
         detail = f"{len(wrong)} findings, the first: {first.kind}{where}: {first.detail}"
-        alerts.raise_alert("ledger_mismatch", "verification", detail[:1_000], at=now)
+        state_verified(stores.alerts(), "verification", detail, at=stores.clock.now())
     elif span is None and with_map and set(logs) == set(LOGS):
-        alerts.clear("ledger_mismatch", "verification", at=now)
+        state_verified(stores.alerts(), "verification", None, at=stores.clock.now())
     return report
 
 
@@ -182,7 +182,7 @@ def prove_dr_event(
     *,
     most_readings: int | None = None,
     most_bytes: int = MOST_DOCUMENT_BYTES,
-) -> AnyProof:
+) -> ProofDocument:
     """With the readings of at most `most_readings` facilities, and settlement documents of at most `most_bytes`: of
     more the proof says that they are left out.
 
@@ -301,7 +301,7 @@ class StoredLedger:
         with _without_paths():
             return ledger_status(self.stores)
 
-    def proof(self, dr_event_id: UUID) -> AnyProof:
+    def proof(self, dr_event_id: UUID) -> ProofDocument:
         """Raises DREventNotRecorded or NotProvable."""
         with _without_paths():
             return prove_dr_event(

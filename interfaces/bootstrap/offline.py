@@ -106,7 +106,6 @@ def estimator(settings: Settings) -> Callable[[SystemLoad], Estimate]:
     """What estimates the size of a system, with this release's connection budgets and the days of the settings."""
     from application.operations.sizing.estimate import estimate
     from application.operations.sizing.load import Retention
-    from application.ports.dispatch.work_queue import BMS_PARTITIONS
     from interfaces.bootstrap.connection_budget import DEFAULT_PROCESSES, budget_of_worker
 
     return partial(
@@ -119,5 +118,4 @@ def estimator(settings: Settings) -> Callable[[SystemLoad], Estimate]:
             telemetry_log=settings.telemetry_log_days,
             full_backups=settings.backup_keep_full,
         ),
-        bms_partitions=len(BMS_PARTITIONS),
     )

@@ -6,13 +6,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import TYPE_CHECKING
 
-from application.dispatch.time_limits import TIME_LIMITS
 from interfaces.bootstrap.servers import NoRunningSystem
-from interfaces.bootstrap.stores import Stores, replica_url
+from interfaces.bootstrap.stores import Stores
 from interfaces.bootstrap.telemetry_stream import oldest_reading, telemetry_log
+from interfaces.failpoints import failpoint
 
 if TYPE_CHECKING:
     from application.access.portfolio_ids import PortfolioIds
@@ -21,29 +20,19 @@ if TYPE_CHECKING:
     from application.measurement.regression_source import RegressionSource
     from application.operations.dead_letter_replay import DeadLetterReplay
     from application.ports.coordination.locks import Locks
-    from application.ports.dispatch.work_queue import WorkPublisher
     from application.ports.failpoints import Failpoint
     from application.ports.operations.host_tasks import HostTasks
     from application.ports.telemetry.imported_history import ImportedHistory, ImportSpan
     from application.ports.telemetry.stream import TelemetryStream
     from application.settlement.verification import SettlementReport
     from domain.event_sourcing.aggregate import Provenance
-    from interfaces.workers.loops.periodic import PeriodicCheck
-    from interfaces.workers.measure.remeasure import Remeasuring
-    from interfaces.workers.measure.settle import Settling
-    from interfaces.workers.schedule.position_monitor import PositionMonitor
-    from interfaces.workers.schedule.replication_monitor import Problems, Replicas, ReplicationMonitor
+    from interfaces.workers.compute.remeasure import Remeasuring
 
 CONNECT_WITHIN_S = 10.0
 """A worker waits for NATS without a limit; a command fails after this time."""
 REPLICA = "read replica"
 REPLICA_WITHIN_S = 2.0
 NO_NATS = "NATS does not answer: check GRIDPROOF_NATS_URL, see `gridproof doctor`; the letter stays open"
-
-
-def redelivery_s(stores: Stores) -> float:
-    """The redelivery time in wall seconds."""
-    return max(TIME_LIMITS.redelivery_least_wall_s, stores.clock.wall_seconds(TIME_LIMITS.redelivery_s))
 
 
 def portfolio_ids(stores: Stores) -> PortfolioIds:
@@ -86,6 +75,11 @@ def seal_without_import(stores: Stores, provenance: Provenance) -> tuple[Collect
     return zones, seal
 
 
+def failpoint_of(stores: Stores) -> Failpoint:
+    """What ends this process where the settings say."""
+    return failpoint(stores.settings.failpoint, stores.settings.failpoint_once_file)
+
+
 def locks_of(stores: Stores) -> Locks:
     """Made once in a process: one session holds all of its locks."""
     from adapters.postgres.coordination.named_locks import AdvisoryLocks
@@ -95,28 +89,8 @@ def locks_of(stores: Stores) -> Locks:
 
 
 def dead_letter_replay(stores: Stores) -> DeadLetterReplay:
-    """The replay connects to NATS only for dead letters that need it."""
+    """The replay connects to NATS only for dead letters of telemetry."""
     from application.operations.dead_letter_replay import DeadLetterReplay
-
-    @asynccontextmanager
-    async def publisher() -> AsyncIterator[WorkPublisher]:
-        from adapters.nats.work_queue import NatsWorkQueue
-        from application.ports.dispatch.work_queue import WorkQueueUnavailable
-
-        connecting = NatsWorkQueue.connect(
-            _nats_url(stores),
-            redelivery_s=redelivery_s(stores),
-            name="replay",
-            replicas=stores.settings.nats_replicas,
-        )
-        try:
-            queue = await asyncio.wait_for(connecting, CONNECT_WITHIN_S)
-        except TimeoutError as error:
-            raise WorkQueueUnavailable(NO_NATS) from error
-        try:
-            yield queue
-        finally:
-            await queue.aclose()
 
     @asynccontextmanager
     async def stream() -> AsyncIterator[TelemetryStream]:
@@ -138,9 +112,8 @@ def dead_letter_replay(stores: Stores) -> DeadLetterReplay:
     return DeadLetterReplay(
         dead_letters=stores.dead_letters(),
         bus=stores.bus,
-        alerts=stores.alerts(),
         clock=stores.decision_clock,
-        publisher=publisher,
+        open_work=stores.open_work(),
         stream=stream,
         meters=stores.listed_meters(),
         event_log=stores.events,
@@ -150,11 +123,11 @@ def dead_letter_replay(stores: Stores) -> DeadLetterReplay:
 
 
 def remeasuring(stores: Stores) -> Remeasuring:
-    """What measures again after corrections: the pass of the measure worker, and the replay of what it parked."""
+    """What measures again after corrections: the pass of the compute worker, and the replay of what it parked."""
     from adapters.forecasting.calendar.public_holidays import RegionalHolidays
     from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
     from application.measurement.correction_parking import CorrectionParking
-    from interfaces.workers.measure.remeasure import Remeasuring
+    from interfaces.workers.compute.remeasure import Remeasuring
 
     return Remeasuring(
         corrections=stores.rollups(),
@@ -164,28 +137,9 @@ def remeasuring(stores: Stores) -> Remeasuring:
         telemetry=stores.telemetry(),
         bus=stores.bus,
         clock=stores.decision_clock,
-        parking=CorrectionParking(stores.dead_letters(), stores.alerts(), stores.clock),
+        parking=CorrectionParking(stores.dead_letters(), stores.clock),
         regression=regression_source(stores),
         public_holidays=RegionalHolidays(),
-    )
-
-
-def settling(stores: Stores, reached: Failpoint) -> Settling:
-    """What settles DR events: a pass of the measure worker."""
-    from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
-    from interfaces.workers.measure.failing_subjects import FailingSubjects
-    from interfaces.workers.measure.settle import ALERT, RETRY_S, Settling
-
-    return Settling(
-        event_log=stores.events,
-        positions=PostgresReaderPositions(stores.pool),
-        store=stores.events,
-        row_of=stores.read_models().dr_events.get,
-        bus=stores.bus,
-        clock=stores.clock,
-        failing=FailingSubjects(stores.alerts(), stores.clock, alert=ALERT, retry_s=RETRY_S),
-        confirm_clock=stores.clock_monitor.confirm,
-        reached=reached,
     )
 
 
@@ -196,10 +150,11 @@ def verify_settlements(
     restore: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> SettlementReport:
-    """Verify that the settlements in the log follow from it, and raise or clear the alert `ledger_mismatch` of them.
+    """Verify that the settlements in the log follow from it, and state the alert `ledger_mismatch` of them.
 
     `restore`: missing documents that follow from the log are stored again before.
     """
+    from application.ledger.status import state_verified
     from application.settlement.restoration import restore_documents
     from application.settlement.verification import verify_settlements as verified
 
@@ -214,16 +169,15 @@ def verify_settlements(
     )
     if restore and restore_documents(log, stores.settlement_documents(), report.findings):
         return verify_settlements(stores, span=span, progress=progress)
-    alerts, now = stores.alerts(), stores.clock.now()
     if report.findings:
         first = report.findings[0]
         detail = (
             f"{len(report.findings)} findings, the first: {first.kind} of revision {first.revision} of DR event "
             f"{first.dr_event_id}: {first.detail}"
         )
-        alerts.raise_alert("ledger_mismatch", "settlements", detail[:1_000], at=now)
+        state_verified(stores.alerts(), "settlements", detail, at=stores.clock.now())
     elif span is None:
-        alerts.clear("ledger_mismatch", "settlements", at=now)
+        state_verified(stores.alerts(), "settlements", None, at=stores.clock.now())
     return report
 
 
@@ -234,57 +188,6 @@ def regression_source(stores: Stores) -> RegressionSource:
     from interfaces.bootstrap.weather import cell_temperatures
 
     return RegressionSource(regression_fitter(), cell_temperatures(stores))
-
-
-def position_monitor(stores: Stores) -> PositionMonitor:
-    """The monitor of the relay and of every projection."""
-    from adapters.postgres.event_store.reader_positions import PostgresReaderPositions
-    from adapters.postgres.operations.lock_sessions import PostgresLockSessions
-    from interfaces.workers.relay.relay import READER
-    from interfaces.workers.schedule.position_monitor import (
-        RELAY,
-        Position,
-        PositionMonitor,
-        alerts_of_projection,
-    )
-    from projections.registry import PROJECTIONS
-
-    relay, read_models = PostgresReaderPositions(stores.pool), stores.read_models()
-
-    def positions() -> dict[str, Position]:
-        found = {
-            f"projection {at.name}": Position(at.position, at.head, is_stopped=at.stopped_at is not None)
-            for at in read_models.positions()
-        }
-        return {RELAY.lock: Position(relay.position(READER), stores.events.head()), **found}
-
-    readers = [RELAY, *(alerts_of_projection(projection.name) for projection in PROJECTIONS)]
-    return PositionMonitor(
-        readers={reader.lock: reader for reader in readers},
-        positions=positions,
-        sessions=PostgresLockSessions(stores.pool),
-        alerts=stores.alerts(),
-        clock=stores.clock,
-    )
-
-
-def index_of_times(stores: Stores) -> PeriodicCheck:
-    """Extends the index from times to positions of the log. Every process of the worker may: one at a time does."""
-    from adapters.postgres.audit.recorded_times import RecordedTimesIndex
-    from interfaces.workers.loops.periodic import PeriodicCheck
-
-    index = RecordedTimesIndex(stores.pool)
-
-    async def extend() -> float | None:
-        return 0.0 if await asyncio.to_thread(index.extend) else None
-
-    return PeriodicCheck(
-        "index of recorded times",
-        extend,
-        every_s=2.0,
-        retry_s=10.0,
-        also=(Exception,),  # whatever it is: without the index reads by time scan more, or are refused
-    )
 
 
 def _nats_url(stores: Stores) -> str:
@@ -302,43 +205,9 @@ def verify_read_models(stores: Stores) -> list[str]:
     return [f"{report.name}: {report.first_difference}" for report in reports if not report.equal]
 
 
-def replication_monitor(stores: Stores) -> ReplicationMonitor:
-    from adapters.postgres.operations.database_server import PostgresDatabaseServer
-    from interfaces.workers.schedule.replication_monitor import ReplicationMonitor
-
-    return ReplicationMonitor(
-        server=PostgresDatabaseServer(stores.pool),
-        alerts=stores.alerts(),
-        clock=stores.clock,
-        standbys=stores.settings.database_standbys,
-        replicas=_replica_checks(stores),
-    )
-
-
 def replica_problem(url: str) -> str | None:
     """Why the replica at `url` is not read from now; None: it is."""
     from adapters.postgres.read_model import replica
 
     with replica.replica_pool(url, size=1, connect_within_s=REPLICA_WITHIN_S) as pool:
         return replica.replica_problem(pool)
-
-
-def _replica_checks(stores: Stores) -> list[Replicas]:
-    found: list[Replicas] = []
-    if (url := replica_url(stores.settings)) is not None:
-        found.append(partial(_behind_of_database, url))
-    if (nats := stores.settings.nats_url) is not None:
-        found.append(partial(_behind_of_streams, nats, stores.settings.nats_replicas))
-    return found
-
-
-async def _behind_of_database(url: str) -> Problems:
-    problem = await asyncio.to_thread(replica_problem, url)
-    return {} if problem is None else {REPLICA: problem}
-
-
-async def _behind_of_streams(nats_url: str, wished: int | None) -> Problems:
-    from adapters.nats.stream_replicas import streams_behind
-
-    found = await streams_behind(nats_url, wished=wished)
-    return {f"stream {name}": problem for name, problem in found.items()}

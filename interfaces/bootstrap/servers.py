@@ -60,7 +60,6 @@ _SAVED = frozenset(
         "CLOCK_SPEED",
         "BMS_NETWORKS",
         "SECRETS_DIR",
-        "OLD_SECRET_REFERENCES_UNTIL",
     )
 )
 
@@ -73,6 +72,7 @@ def embedded_servers(settings: Settings, *, finishes_restore: bool = False) -> E
     """The servers that the settings do not name, not started yet."""
     from adapters.embedded import EmbeddedServers
     from adapters.embedded.postgres import WalArchiving
+    from adapters.postgres.schema.migrate import shipped_digests
 
     return EmbeddedServers(
         settings.data_dir,
@@ -84,6 +84,7 @@ def embedded_servers(settings: Settings, *, finishes_restore: bool = False) -> E
         if settings.backup_dir is None
         else WalArchiving(settings.backup_dir.absolute() / "wal", settings.backup_wal_s),
         finishes_restore=finishes_restore,
+        migrations=shipped_digests(),
     )
 
 
@@ -176,12 +177,16 @@ def with_saved_choices(settings: Settings) -> Settings:
 
 
 def spawn_child(
-    argv: Sequence[str], *, output: IO[bytes], env: Mapping[str, str] | None = None
+    argv: Sequence[str],
+    *,
+    output: IO[bytes],
+    env: Mapping[str, str] | None = None,
+    most_memory: int | None = None,
 ) -> subprocess.Popen[bytes]:
     """A child process that dies with this one."""
     from adapters.embedded.child_process import spawn
 
-    return spawn(argv, output=output, env=env)
+    return spawn(argv, output=output, env=env, most_memory=most_memory)
 
 
 def migrate_database(
@@ -193,6 +198,13 @@ def migrate_database(
     done = migrate(owner_url(settings), oldest_release=oldest_release, alone=alone)
     set_up_telemetry_store(settings)
     return done
+
+
+def check_history(settings: Settings) -> None:
+    """Raises OtherMigrations where another version made the database, MigrationError where it is away."""
+    from adapters.postgres.schema import migrate
+
+    migrate.check_history(migrate.applied_digests(owner_url(settings)))
 
 
 def accept_cluster(settings: Settings, cluster: int) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from application.ports.clock import Clock
+from application.ports.operations.alerts import UNTIL_RESTATED
 from interfaces.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -59,8 +61,9 @@ def protected_snapshots(settings: Settings, pool: Any, clock: Clock) -> Snapshot
 
     def report_forged(detail: str) -> None:
         _log.error("a snapshot was not made by this system", detail=detail)
+        state = partial(alerts.state, observer=SUBJECT, holds_s=UNTIL_RESTATED)
         try:
-            alerts.raise_alert(ALERT, SUBJECT, detail, at=clock.now())
+            state(ALERT, {SUBJECT: detail}, at=clock.now())
         except Exception as error:  # noqa: BLE001 - an alert that cannot be raised must not stop the load
             _log.warning("alert not recorded", alert=ALERT, subject=SUBJECT, error=str(error))
 
@@ -73,7 +76,7 @@ def verify_snapshots(
     clock: Clock,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> SnapshotReport:
-    """Compare every snapshot with a fold of its stream, and raise or clear the alert `snapshot_forged`.
+    """Compare every snapshot with a fold of its stream, and state the alert `snapshot_forged`.
 
     Raises NoSnapshotKey, UnusableKey, SecretError or EventStoreUnavailable.
     """
@@ -90,14 +93,12 @@ def verify_snapshots(
     report = SnapshotVerification(pool, SnapshotMac(key), DemandResponse.snapshot_intervals.keys()).run(
         progress
     )
-    alerts, now = PostgresAlerts(pool), clock.now()
+    stated, alerts, now = dict[str, str](), PostgresAlerts(pool), clock.now()
     if report.findings:
         first, count = report.findings[0], len(report.findings) + report.more_findings
         where = f"version {first.version} of stream {first.stream_id}"
-        alerts.raise_alert(
-            ALERT, VERIFICATION, f"{count} snapshots, the first: {first.kind}, {where}", at=now
-        )
+        stated[VERIFICATION] = f"{count} snapshots, the first: {first.kind}, {where}"
     else:
-        alerts.clear(ALERT, VERIFICATION, at=now)
-        alerts.clear(ALERT, SUBJECT, at=now)
+        alerts.state(ALERT, {}, observer=SUBJECT, at=now)
+    alerts.state(ALERT, stated, observer=VERIFICATION, at=now, holds_s=UNTIL_RESTATED)
     return report

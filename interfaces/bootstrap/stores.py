@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from application.command_bus.bus import CommandBus
 from application.operations.clock_monitor import ClockMonitor, DecisionClock
+from application.operations.process_kinds import POOL
 from application.ports.clock import Clock
 from application.telemetry.store_health import TelemetryHealth
+from domain.identifiers import program_stream_id
+from domain.program import Program, ProgramState, Terms
 from interfaces.bootstrap.clock import check_system_clock, clock_monitor, clock_of, wall_time_of
-from interfaces.bootstrap.connection_budget import POOL_SIZE
 from interfaces.bootstrap.servers import NoRunningSystem, resolve_addresses
 from interfaces.bootstrap.snapshots import protected_snapshots
 from interfaces.settings.settings import Settings
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
     from application.ports.access.api_keys import ApiKeys
     from application.ports.access.operators import Operators
     from application.ports.access.sessions import Sessions
-    from application.ports.access.used_signatures import UsedSignatures
     from application.ports.callback import CallbackAddresses
+    from application.ports.dispatch.open_work import OpenWorkRows
     from application.ports.facility import FacilityCoordinates, Utilities
     from application.ports.forecast.forecast_book import ForecastBook
     from application.ports.forecast.past_forecasts import PastForecasts
@@ -41,7 +43,6 @@ if TYPE_CHECKING:
     from application.ports.telemetry.reading_counts import StoredReadings
     from application.ports.telemetry.rollups import TelemetryRollups
     from application.ports.telemetry.store import TelemetryStore
-    from domain.program import ProgramState, Terms
     from projections.audit.stream_log import StreamLog
     from projections.engine.maintenance import ProjectionMaintenance
     from projections.engine.waits import ProjectionWaits
@@ -88,6 +89,11 @@ class Stores:
         from adapters.postgres.operations.dead_letters import PostgresDeadLetters
 
         return PostgresDeadLetters(self.pool, wall_time_of(self.clock))
+
+    def open_work(self) -> OpenWorkRows:
+        from adapters.postgres.operations.open_work import PostgresOpenWork
+
+        return PostgresOpenWork(self.pool, wall_time_of(self.clock))
 
     def read_models(self) -> ReadModels:
         from adapters.postgres.read_model.read_models import PostgresReadModels
@@ -181,11 +187,6 @@ class Stores:
 
         return PostgresSessions(self.pool)
 
-    def used_signatures(self) -> UsedSignatures:
-        from adapters.postgres.access.used_signatures import PostgresUsedSignatures
-
-        return PostgresUsedSignatures(self.pool)
-
     def live_log(self) -> LiveLog:
         from adapters.postgres.live_feed import PostgresLiveLog
 
@@ -214,14 +215,8 @@ class Stores:
 
     def program(self, program_id: str) -> ProgramState | None:
         """None: there is none."""
-        from application.ports.event_store.event_store import StreamNotFound
-        from domain.identifiers import program_stream_id
-        from domain.program import Program
-
-        try:
-            return self.events.load(Program, program_stream_id(program_id)).state
-        except StreamNotFound:
-            return None
+        loaded = self.events.load_many(Program, [program_stream_id(program_id)])
+        return next((program.state for program in loaded.values()), None)
 
     def system_state(self) -> SystemState:
         from adapters.postgres.operations.system_state import PostgresSystemState
@@ -261,7 +256,7 @@ def open_stores(
     settings: Settings,
     *,
     clock: Clock | None = None,
-    pool_size: int = POOL_SIZE,
+    pool_size: int = POOL,
     statement_timeout_s: int | None = None,
     is_start: bool = False,
 ) -> Stores:
@@ -269,7 +264,7 @@ def open_stores(
 
     The clock is that of the settings, which must be the one that the system was started with first, unless `clock` is
     given. `is_start`: this process may be the first. `statement_timeout_s` is that of the pool, for a process whose
-    statements others cause. Raises ClockMismatch, OperationsUnavailable, or a library's error if the database is down.
+    statements others cause. Raises ClockMismatch, OtherMigrations, OperationsUnavailable, or a library's error.
     """
     from adapters.forecasting.calendar.public_holidays import RegionalHolidays
     from adapters.postgres.connection.survey import note_primaries
@@ -284,7 +279,7 @@ def open_stores(
     is_clock_given, clock = clock is not None, clock or clock_of(settings)
     if is_start:
         note_primaries(database_url(settings))
-    pool = _open_pool(settings, pool_size, statement_timeout_s)
+    pool = _open_pool(settings, pool_size, statement_timeout_s, is_start=is_start)
     try:
         events = PostgresEventStore(
             DemandResponse,
@@ -317,18 +312,20 @@ def open_stores(
     return stores
 
 
-def _open_pool(settings: Settings, size: int, statement_timeout_s: int | None) -> PostgresPool:
+def _open_pool(settings: Settings, size: int, timeout_s: int | None, *, is_start: bool) -> PostgresPool:
     from adapters.postgres.connection.pool import PostgresPool
+    from adapters.postgres.schema.migrate import check_applied
 
     pool = PostgresPool(
-        database_url(settings),
-        answer_within_s=statement_timeout_s,
-        min_size=1,
-        max_size=size,
-        open=True,
-        timeout=10,
+        database_url(settings), answer_within_s=timeout_s, min_size=1, max_size=size, open=True, timeout=10
     )
     pool.wait(CONNECT_WITHIN_S)
+    if is_start:
+        try:
+            check_applied(pool)
+        except BaseException:
+            pool.close()
+            raise
     return pool
 
 

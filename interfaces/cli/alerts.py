@@ -8,7 +8,7 @@ import click
 
 from application.operations.alert_decisions import LOOKED_AFTER, decide_alert
 from application.ports.operations.alerts import Alert, AlertDecision
-from interfaces.cli.console.printing import print_fields, print_json, print_table
+from interfaces.cli.console.printing import print_answer, print_fields, print_list
 from interfaces.cli.console.session import opened_stores, operator
 from interfaces.cli.console.tables import Column
 
@@ -36,7 +36,7 @@ If what raised it lasts, it is raised again.
 
 @click.group("alerts", epilog=LIST_EXAMPLE)
 def alerts_group() -> None:
-    """What is wrong now, and who looks after it. docs/runbooks has a page for each alert."""
+    """Alerts: faults of now, and who looks after them. docs/runbooks has a page for each alert."""
 
 
 @alerts_group.command("list", epilog=LIST_EXAMPLE)
@@ -49,23 +49,13 @@ def list_alerts(*, with_ended: bool, limit: int, as_json: bool) -> None:
     """The newest first."""
     with opened_stores() as stores:
         alerts = stores.alerts().listed(include_cleared=with_ended, limit=limit)
-    if as_json:
-        print_json({"alerts": [_document(alert) for alert in alerts]})
-    elif alerts:
-        print_table(
-            [
-                Column("id", "id"),
-                Column("alert", "id"),
-                "severity",
-                "subject",
-                "detail",
-                "state",
-                "raised at",
-            ],
-            [(x.alert_id, x.name, x.severity, x.subject, x.detail, _state(x), x.raised_at) for x in alerts],
-        )
-    else:
-        click.echo("no alerts" if with_ended else "no alert is open")
+    print_list(
+        {"alerts": [_document(alert) for alert in alerts]},
+        [Column("id", "id"), Column("alert", "id"), "severity", "subject", "detail", "state", "raised at"],
+        [(x.alert_id, x.name, x.severity, x.subject, x.detail, _state(x), x.raised_at) for x in alerts],
+        if_empty="no alerts" if with_ended else "no alert is open",
+        as_json=as_json,
+    )
 
 
 @alerts_group.command("acknowledge", epilog=ACKNOWLEDGE_EXAMPLE)
@@ -95,13 +85,15 @@ def _decide(alert_id: int, decision: AlertDecision, *, reason: str, as_json: boo
             by=operator(stores),
             reason=reason,
             at=stores.decision_clock.now(),
-            writes_newer_topics=stores.events.writes_newer_topics(),
         )
     document = _document(alert)
-    if as_json:
-        print_json(document)
-    else:
-        print_fields((name.replace("_", " "), value) for name, value in document.items() if value is not None)
+    print_answer(
+        document,
+        lambda: print_fields(
+            (name.replace("_", " "), value) for name, value in document.items() if value is not None
+        ),
+        as_json=as_json,
+    )
 
 
 def _document(alert: Alert) -> dict[str, object]:

@@ -56,7 +56,7 @@ SHOWN_LIMITS = 5
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def capacity(*, facilities: int, meters: int, dr_events_per_year: int, users: int, as_json: bool) -> None:
-    """What a system of this size needs, and which limit comes first."""
+    """The needs of a system of this size, and which limit comes first."""
     from application.operations.sizing.limits import limits_of
     from interfaces.bootstrap.offline import estimator
     from interfaces.cli.console.session import current_settings

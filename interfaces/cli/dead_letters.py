@@ -11,7 +11,7 @@ import click
 from application.operations import dead_letter_decisions as desk
 from application.ports.operations.dead_letters import DeadLetter, DeadLetterQueue, DeadLetterStatus
 from interfaces.cli.console.parameter_types import moment
-from interfaces.cli.console.printing import print_fields, print_json, print_table
+from interfaces.cli.console.printing import print_answer, print_fields, print_list
 from interfaces.cli.console.session import opened_stores, operator
 from interfaces.cli.console.tables import Column
 
@@ -70,22 +70,20 @@ def list_letters(
     wanted = next((known for known in get_args(DeadLetterStatus) if known == status), None)
     with opened_stores() as stores:
         letters = stores.dead_letters().listed(queue=queue, status=wanted, limit=limit)
-    if as_json:
-        print_json({"dead_letters": [_document(letter) for letter in letters]})
-    elif letters:
-        print_table(
-            [Column("id", "id"), "queue", "reason", "subject", "parked at", "status"],
-            [(x.dead_letter_id, x.queue, x.reason, x.subject, x.parked_at, x.status) for x in letters],
-        )
-    else:
-        click.echo("no dead letters" if wanted is None else f"no dead letters are {wanted}")
+    print_list(
+        {"dead_letters": [_document(letter) for letter in letters]},
+        [Column("id", "id"), "queue", "reason", "subject", "parked at", "status"],
+        [(x.dead_letter_id, x.queue, x.reason, x.subject, x.parked_at, x.status) for x in letters],
+        if_empty="no dead letters" if wanted is None else f"no dead letters are {wanted}",
+        as_json=as_json,
+    )
 
 
 @dead_letters_group.command("show", epilog=SHOW_EXAMPLE)
 @click.argument("dead_letter_id", type=click.UUID, metavar="ID")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def show(dead_letter_id: UUID, as_json: bool) -> None:
-    """One dead letter, with its body as text."""
+    """A dead letter, with its body as text."""
     with opened_stores() as stores:
         letter = stores.dead_letters().get(dead_letter_id)
     _print(letter, as_json=as_json, with_body=True)
@@ -111,10 +109,7 @@ def replay(dead_letter_id: UUID | None, *, listed_meters: bool, reason: str, as_
             _print(letter, as_json=as_json)
             return
         count = asyncio.run(replaying.replay_listed_meters(by=by, reason=reason))
-    if as_json:
-        print_json({"replayed": count})
-    else:
-        click.echo(f"{count} replayed")
+    print_answer({"replayed": count}, lambda: click.echo(f"{count} replayed"), as_json=as_json)
 
 
 @dead_letters_group.command("discard", epilog=DISCARD_EXAMPLE)
@@ -137,20 +132,15 @@ def discard(
     if (queue is None) == (dead_letter_id is None) or (parked_before is not None and queue is None):
         raise click.UsageError("give the ID of a dead letter, or --queue and perhaps --parked-before")
     with opened_stores() as stores:
-        letters, alerts = stores.dead_letters(), stores.alerts()
+        letters = stores.dead_letters()
         by, at = operator(stores), stores.decision_clock.now()
         if dead_letter_id is not None:
-            letter = desk.discard(dead_letter_id, letters, alerts, by=by, reason=reason, at=at)
+            letter = desk.discard(dead_letter_id, letters, by=by, reason=reason, at=at)
             _print(letter, as_json=as_json)
             return
         assert queue is not None  # noqa: S101 - as checked
-        count = desk.discard_queue(
-            queue, letters, alerts, parked_by=parked_before, by=by, reason=reason, at=at
-        )
-    if as_json:
-        print_json({"discarded": count})
-    else:
-        click.echo(f"{count} discarded")
+        count = desk.discard_queue(queue, letters, parked_by=parked_before, by=by, reason=reason, at=at)
+    print_answer({"discarded": count}, lambda: click.echo(f"{count} discarded"), as_json=as_json)
 
 
 def _document(letter: DeadLetter, *, with_body: bool = False) -> dict[str, object]:
@@ -173,7 +163,8 @@ def _text(letter: DeadLetter) -> str:
 
 def _print(letter: DeadLetter, *, as_json: bool, with_body: bool = False) -> None:
     document = _document(letter, with_body=with_body)
-    if as_json:
-        print_json(document)
-    else:
-        print_fields((name.replace("_", " "), value) for name, value in document.items())
+    print_answer(
+        document,
+        lambda: print_fields((name.replace("_", " "), value) for name, value in document.items()),
+        as_json=as_json,
+    )

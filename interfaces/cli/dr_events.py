@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from domain.dr_event import DREventStatus
 from interfaces.cli.console.parameter_types import as_of
-from interfaces.cli.console.printing import print_fields, print_json, print_table
+from interfaces.cli.console.printing import print_answer, print_fields, print_json, print_list, print_table
 from interfaces.cli.console.session import command_context, opened_stores, warn_if_behind
 from interfaces.cli.console.tables import Column
 
@@ -89,40 +89,38 @@ def list_dr_events(status: str | None, limit: int, past: "AsOf | None", as_json:
     with opened_stores() as stores:
         page = _all_of_them(stores, past).listed(filters={"status": status} if status else None, limit=limit)
         readiness = _readiness(stores, past)
-    if as_json:
-        print_json({"dr_events": page.rows, "readiness": readiness})
-    elif page.rows:
-        print_table(
-            [
-                Column("utility's id", "id"),
-                "status",
-                Column("id", "our id"),
-                "starts at",
-                "ends at",
-                "target kW",
-                "delivered kW",
-                "outcome",
-                "facilities",
-                "utility",
-            ],
-            [
-                (
-                    row.utility_event_id,
-                    row.status,
-                    row.dr_event_id,
-                    row.starts_at,
-                    row.ends_at,
-                    row.target_kw,
-                    "not measurable" if row.is_not_measurable else row.delivered_kw,
-                    row.outcome,
-                    _readiness_text(readiness.get(str(row.dr_event_id))),
-                    row.utility_id,
-                )
-                for row in page.rows
-            ],
-        )
-    else:
-        click.echo("no DR events" + (f" are {status}" if status else ""))
+    print_list(
+        {"dr_events": page.rows, "readiness": readiness},
+        [
+            Column("utility's id", "id"),
+            "status",
+            Column("id", "our id"),
+            "starts at",
+            "ends at",
+            "target kW",
+            "delivered kW",
+            "outcome",
+            "facilities",
+            "utility",
+        ],
+        [
+            (
+                row.utility_event_id,
+                row.status,
+                row.dr_event_id,
+                row.starts_at,
+                row.ends_at,
+                row.target_kw,
+                "not measurable" if row.is_not_measurable else row.delivered_kw,
+                row.outcome,
+                _readiness_text(readiness.get(str(row.dr_event_id))),
+                row.utility_id,
+            )
+            for row in page.rows
+        ],
+        if_empty="no DR events" + (f" are {status}" if status else ""),
+        as_json=as_json,
+    )
 
 
 def _all_of_them(stores: "Stores", past: "AsOf | None") -> "View[DREventRow]":
@@ -161,7 +159,7 @@ def _readiness_text(counts: "Readiness | None") -> str | None:
 @_as_of_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def show(reference: str, past: "AsOf | None", as_json: bool) -> None:
-    """One DR event and its dispatches."""
+    """A DR event and its dispatches."""
     with opened_stores() as stores:
         dr_event, dispatches = _rows(stores, reference, past)
     dr_event = replace(dr_event, missing_kw=dr_event.missing_now_kw(dispatches))
@@ -204,7 +202,7 @@ def _rows(
 
 
 def error_of(measurement: "MeasurementRow | None") -> str | None:
-    """What is known of the error of a measurement."""
+    """The known error of a measurement."""
     if measurement is None:
         return None
     if (known := measurement.uncertainty) is not None:
@@ -241,10 +239,11 @@ def override(reference: str, facility_id: str, reason: str, as_json: bool) -> No
     from application.commands.dispatch import OverrideForecast
 
     dr_event_id = _answered_for(OverrideForecast, reference, facility_id, reason)
-    if as_json:
-        print_json({"dr_event_id": dr_event_id, "facility_id": facility_id, "overridden": True})
-    else:
-        click.echo(f"{facility_id} goes on in {dr_event_id}")
+    print_answer(
+        {"dr_event_id": dr_event_id, "facility_id": facility_id, "overridden": True},
+        lambda: click.echo(f"{facility_id} goes on in {dr_event_id}"),
+        as_json=as_json,
+    )
 
 
 @dr_events_group.command("restored", epilog=RESTORED_EXAMPLE)
@@ -257,10 +256,11 @@ def restored(reference: str, facility_id: str, reason: str, as_json: bool) -> No
     from application.commands.dispatch import RestoreByHand
 
     dr_event_id = _answered_for(RestoreByHand, reference, facility_id, reason)
-    if as_json:
-        print_json({"dr_event_id": dr_event_id, "facility_id": facility_id, "restored_by_hand": True})
-    else:
-        click.echo(f"{facility_id} counts as restored in {dr_event_id}")
+    print_answer(
+        {"dr_event_id": dr_event_id, "facility_id": facility_id, "restored_by_hand": True},
+        lambda: click.echo(f"{facility_id} counts as restored in {dr_event_id}"),
+        as_json=as_json,
+    )
 
 
 def _answered_for(
@@ -289,10 +289,7 @@ def cancel(reference: str, reason: str, as_json: bool) -> None:
         done = stores.bus.handle(command, _context(stores, dr_event_id), reply_type=Cancellation)
     if done.outcome == "ended":
         raise NotAllowedNow(f"{dr_event_id} is {done.status}: its window is over, nothing is left to cancel")
-    if as_json:
-        print_json(done)
-    else:
-        click.echo(f"{done.dr_event_id} is {done.status}")
+    print_answer(done, lambda: click.echo(f"{done.dr_event_id} is {done.status}"), as_json=as_json)
 
 
 def _resolved(stores: "Stores", reference: str) -> "UUID":

@@ -18,7 +18,7 @@ Examples:
 docs/guides/first-hour.md goes on from here. Nothing is ever overwritten: the folder is new, or empty.
 """
 ENV_FILE, PORTFOLIO = "gridproof.env", "portfolio.yaml"
-WEBHOOK_SECRET, CALLBACK_SECRET = "city-power-webhook", "city-power-callbacks"
+WEBHOOK_SECRET, CALLBACK_SECRET = "webhook/city-power", "callback/city-power"
 SECRET_BYTES = 32
 FAST_CLOCK_BEGINS = datetime(2026, 7, 14, 19, 0, tzinfo=UTC)
 """A Tuesday, noon in Los Angeles, where the facilities of the portfolio are."""
@@ -70,6 +70,7 @@ def init(folder: Path, *, speed: float | None, port: int) -> None:
     names = folder / "secrets"
     names.mkdir(mode=0o700)
     for name in (WEBHOOK_SECRET, CALLBACK_SECRET):
+        (names / name).parent.mkdir(mode=0o700)
         _write(names / name, f"{secrets.token_hex(SECRET_BYTES)}\n")
     _write(folder / PORTFOLIO, _portfolio(names, bms_port=port + 2))
     _write(folder / ENV_FILE, _environ(folder, port, speed))

@@ -2,7 +2,7 @@
 
 import click
 
-from interfaces.cli.console.printing import print_json
+from interfaces.cli.console.printing import print_answer, print_json
 from interfaces.cli.console.session import running_settings
 
 EXAMPLE = """
@@ -74,10 +74,7 @@ def migrate(
         logs = accept_cluster(running_settings(), cluster)
         click.echo(f"accepted the cluster {cluster} for {logs} logs", err=True)
     done = migrate_database(running_settings(), oldest_release=oldest_release)
-    if as_json:
-        print_json(done)
-    else:
-        _tell(done.applied, done.held_back)
+    print_answer(done, lambda: _tell(done.applied, done.held_back), as_json=as_json)
 
 
 def _tell(applied: list[str], held_back: dict[str, str]) -> None:

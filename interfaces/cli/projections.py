@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from interfaces.cli.console.printing import print_json, print_table, progress_of
+from interfaces.cli.console.printing import print_answer, print_json, print_table, progress_of
 from interfaces.cli.console.session import opened_stores
 
 if TYPE_CHECKING:
@@ -49,25 +49,24 @@ def list_projections(as_json: bool) -> None:
     """How far each has come, and which one is stopped."""
     with opened_stores() as stores:
         positions = stores.read_models().positions()
-    if as_json:
-        print_json(
-            {"projections": [{**msgspec.structs.asdict(found), "lag": found.lag} for found in positions]}
-        )
-        return
-    print_table(
-        ["projection", "version", "position", "head", "lag", "moved at", "stopped"],
-        [
-            (
-                found.name,
-                found.version,
-                found.position,
-                found.head,
-                found.lag,
-                found.updated_at,
-                f"at {found.stopped_at}: {found.stopped_reason}" if found.stopped_at is not None else "",
-            )
-            for found in positions
-        ],
+    print_answer(
+        {"projections": [{**msgspec.structs.asdict(found), "lag": found.lag} for found in positions]},
+        lambda: print_table(
+            ["projection", "version", "position", "head", "lag", "moved at", "stopped"],
+            [
+                (
+                    found.name,
+                    found.version,
+                    found.position,
+                    found.head,
+                    found.lag,
+                    found.updated_at,
+                    f"at {found.stopped_at}: {found.stopped_reason}" if found.stopped_at is not None else "",
+                )
+                for found in positions
+            ],
+        ),
+        as_json=as_json,
     )
 
 
@@ -93,14 +92,12 @@ def rebuild(name: str | None, every: bool, workers: int, as_json: bool) -> None:
                     projection, workers=workers, progress=lambda done, _: tell(done)
                 )
             reports.append(report)
-    if as_json:
-        print_json({"rebuilt": reports})
-        return
-    for report in reports:
-        click.echo(
-            f"{report.name}: {report.domain_events} domain events, up to position {report.position}, "
-            f"{report.rows} rows in {report.seconds:.1f} s, swapped in {report.swap_ms:.1f} ms"
-        )
+    lines = (
+        f"{report.name}: {report.domain_events} domain events, up to position {report.position}, "
+        f"{report.rows} rows in {report.seconds:.1f} s, swapped in {report.swap_ms:.1f} ms"
+        for report in reports
+    )
+    print_answer({"rebuilt": reports}, lambda: click.echo("\n".join(lines)), as_json=as_json)
 
 
 @projections_group.command("verify", epilog=VERIFY_EXAMPLE)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from interfaces.cli.console.printing import print_json, print_table
+from interfaces.cli.console.printing import print_answer, print_table
 from interfaces.cli.console.session import current_settings
 
 if TYPE_CHECKING:
@@ -36,10 +36,11 @@ def settings_command(context: click.Context, *, changed: bool, as_json: bool) ->
     values = setting_values(current_settings(), given=given, env_file=env_file)
     if changed:
         values = tuple(one for one in values if one.origin != "default")
-    if as_json:
-        print_json({"settings": values})
-        return
-    print_table(["setting", "value", "from", "default", "what it does"], map(_cells, values))
+    print_answer(
+        {"settings": values},
+        lambda: print_table(["setting", "value", "from", "default", "what it does"], map(_cells, values)),
+        as_json=as_json,
+    )
 
 
 def _cells(one: "SettingValue") -> list[object]:

@@ -11,12 +11,11 @@ import click
 
 from application.access.api_keys import ID_BYTES, SECRET_BYTES, issue
 from interfaces.bootstrap import (
-    OLD_REFERENCE_ADVICE,
+    REFUSED_ADVICE,
     log_misfits,
-    old_references,
     open_stores,
-    unresolved_references,
     weather_problems,
+    wrong_references,
 )
 from interfaces.cli.console.printing import name_unresolved
 from interfaces.cli.console.session import current_settings
@@ -62,11 +61,11 @@ def up() -> None:
 
 def _name_references(settings: Settings) -> None:
     with closing(open_stores(settings, pool_size=1)) as stores:
-        old, unresolved = old_references(stores), unresolved_references(stores)
-    for one in old:
-        click.echo(f"outside of the namespace of secrets: {one.named}", err=True)
-    if old:
-        click.echo(OLD_REFERENCE_ADVICE, err=True)
+        refused, unresolved = wrong_references(stores)
+    for named in refused:
+        click.echo(f"a secret reference is refused: {named}", err=True)
+    if refused:
+        click.echo(REFUSED_ADVICE, err=True)
     name_unresolved(unresolved)
 
 

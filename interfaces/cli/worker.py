@@ -2,29 +2,26 @@
 
 import click
 
+from application.operations.process_kinds import NAMES
 from interfaces.cli.console.session import running_settings
 
-WORKERS = (
-    "web", "relay", "schedule", "dispatch", "notify", "measure", "project", "ingest", "aggregate", "archive",
-    "forecast",
-)  # fmt: skip
 EXAMPLE = """
 \b
 Examples:
-  gridproof worker relay
+  gridproof worker decide
   gridproof --env-file production.env worker dispatch
 
 It runs until SIGTERM or Ctrl-C. Any number of one kind may run; where only one may act, the others stand by.
 """
+HELP = f"""Run one worker in the foreground.
+
+NAME is {", ".join(NAMES[:-1])} or {NAMES[-1]}.
+"""
 
 
-@click.command("worker", epilog=EXAMPLE)
-@click.argument("name", type=click.Choice(WORKERS), metavar="NAME")
+@click.command("worker", epilog=EXAMPLE, help=HELP)
+@click.argument("name", type=click.Choice(NAMES), metavar="NAME")
 def worker(name: str) -> None:
-    """Run one worker in the foreground.
-
-    NAME is web, relay, schedule, dispatch, notify, measure, project, ingest, aggregate, archive or forecast.
-    """
     from interfaces.bootstrap import run_worker
 
     run_worker(name, running_settings())

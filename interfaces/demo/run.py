@@ -63,7 +63,7 @@ from interfaces.system.running_system import (
     RunningSystem,
 )
 
-SECRET = "GRIDPROOF_SECRET_DEMO_CALLBACKS"  # noqa: S105 - the name of a variable, not a secret
+SECRET = "GRIDPROOF_SECRET_CALLBACK_DEMO"  # noqa: S105 - the name of a variable, not a secret
 CORRECTED = timedelta(minutes=15)
 """The part of the window whose readings a meter corrects."""
 METER_CADENCE_S = 60.0
@@ -83,7 +83,7 @@ class DemoSetup:
 
 
 class Demo:
-    """One run, in its own folder."""
+    """A run, in its own folder."""
 
     def __init__(self, options: DemoOptions, report: Callable[[str], None]) -> None:
         self._options = options
@@ -227,7 +227,7 @@ class Demo:
                 clock_started_at=clock.started_at,
                 clock_speed=clock.speed,
             ),
-            without=("forecast",),
+            without=("compute",),
             environs=self._failpoints(),
         )
         system.start_process("world", ["simulate", "world", "--spec", str(spec)])
@@ -235,7 +235,7 @@ class Demo:
         self.url = system.url
         addresses = self._world_addresses()
         # Last, so that the weather service answers its first cycle.
-        system.start_process("forecast", ["worker", "forecast"])
+        system.start_process("compute", ["worker", "compute"])
         return addresses
 
     def _failpoints(self) -> dict[str, dict[str, str]]:

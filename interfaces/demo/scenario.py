@@ -160,7 +160,7 @@ class Scenario:
 
 
 def _is_settled(row: dict[str, Any]) -> bool:
-    """Whether the last callback, that of the settlement, was requested, and no callback is still pending."""
+    """True if the last callback, that of the settlement, was requested, and no callback is still pending."""
     last = {"settled": "settled", "resettled": "resettled", "not_settled": "measured"}.get(
         row["settlement_status"]
     )

@@ -44,7 +44,7 @@ def incomplete_groups(given: Collection[str], refused: Collection[str]) -> Itera
 
 
 def secrets_folder_contradictions(secrets: Path, data_dir: Path) -> Iterator[str]:
-    """What a portfolio refers to must not reach the service's own secrets."""
+    """References of a portfolio must not reach the service's own secrets."""
     data, real = data_dir.resolve(), secrets.resolve()
     if real == data or real in data.parents or (data in real.parents and real != data / "secrets"):
         yield (

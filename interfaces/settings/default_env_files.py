@@ -30,7 +30,8 @@ def read_default_env_files(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def user_env_file(environ: Mapping[str, str]) -> Path:
-    """Of the user's configuration folder. A relative XDG_CONFIG_HOME does not count, as its specification says."""
+    """The file in the user's configuration folder. A relative XDG_CONFIG_HOME does not count, as its specification
+    says."""
     named = Path(environ.get("XDG_CONFIG_HOME") or "")
     folder = named if named.is_absolute() else Path(environ.get("HOME") or "/nonexistent") / ".config"
     return folder / "gridproof" / NAME

@@ -1,4 +1,5 @@
-"""What each setting does, its default and its allowed values: `gridproof settings` and docs/guides/settings.md.
+"""Descriptions of settings: what each does, its default and its allowed values: `gridproof settings` and
+docs/guides/settings.md.
 
 Everything is read from `Settings` itself: the sentence is the docstring of the field, the values are what its parser
 says that it expects.
@@ -26,7 +27,7 @@ _HIDDEN = "***"
 
 
 class SettingDescription(msgspec.Struct, frozen=True, kw_only=True):
-    """One setting as it is without a value."""
+    """A setting as it is without a value."""
 
     name: str
     """The environment variable."""
@@ -38,7 +39,7 @@ class SettingDescription(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SettingValue(msgspec.Struct, frozen=True, kw_only=True):
-    """One setting as it is now. Passwords in addresses are left out."""
+    """A setting as it is now. Passwords in addresses are left out."""
 
     name: str
     value: str | None
@@ -117,7 +118,7 @@ def _description(spec: "dataclasses.Field[Any]", sentence: str) -> SettingDescri
 
 
 def _allowed(parser: Any) -> str:
-    """What the parser says that it expects, of a value that none takes."""
+    """The values that the parser says it expects, of a value that none takes."""
     if parser in _NOT_PARSED:
         return _NOT_PARSED[parser]
     try:

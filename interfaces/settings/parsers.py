@@ -213,7 +213,7 @@ def failpoint(value: str) -> str:
 
 
 def sends_in_clear(url: str | None) -> bool:
-    """Whether `url` is plain HTTP to another machine."""
+    """True if `url` is plain HTTP to another machine."""
     parts = urlsplit(url or "")
     return parts.scheme == "http" and parts.hostname not in {"127.0.0.1", "::1", "localhost"}
 

@@ -8,20 +8,18 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from datetime import datetime
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
 from application.facility.secret_references import PREFIX as SECRET_PREFIX
-from application.facility.secret_references import SecretNamespace
+from application.facility.secret_references import Purpose, SecretNamespace, purpose_of_variable
 
 MAX_SECRET_BYTES = 16_384
 MOST_LISTED = 500
+_OUTSIDE = "it is outside of the secrets of its purpose"
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 """Without O_NONBLOCK, the open of a named pipe would wait for a writer."""
-_LIBRARY_PREFIXES = ("AWS_", "PGPASS")
-"""Variables from which libraries take credentials of the service."""
-_KERNEL_FOLDERS = tuple(Path(name) for name in ("/proc", "/sys", "/dev"))
 
 
 class SecretError(ValueError):
@@ -68,81 +66,62 @@ def resolve_secret(ref: str, environ: Mapping[str, str] | None = None) -> bytes:
 class PortfolioSecrets:
     """Resolves the references of a portfolio.
 
-    One of the namespace is a variable `GRIDPROOF_SECRET_*`, or a regular file below the folder of which no component
-    is a symbolic link. Others were recorded by releases before 0066: they resolve until `old_until` (None: no end is
-    set yet), but never to a setting, a file of `private_folders`, or a secret that a setting refers to (`reserved`).
+    Each is a variable or a file of its purpose, a regular one of which no component below the folder is a symbolic
+    link; none is a secret that a setting refers to (`reserved`).
     """
 
     def __init__(
         self,
         namespace: SecretNamespace,
         *,
-        now: Callable[[], datetime],
-        old_until: datetime | None = None,
-        private_folders: Iterable[Path] = (),
         reserved: Iterable[str] = (),
-        settings_prefix: str = "GRIDPROOF_",
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self._namespace = namespace
-        self._now = now
-        self._old_until = old_until
-        self._private_folders = (
-            *_KERNEL_FOLDERS,
-            *(Path(os.path.realpath(path)) for path in private_folders),
-        )
         self._reserved = frozenset(reserved)
-        self._private_prefixes = (settings_prefix, *_LIBRARY_PREFIXES)
         self._environ = environ
 
-    def resolve(self, ref: str) -> bytes:
+    def resolver(self, purpose: Purpose) -> Callable[[str], bytes]:
+        return partial(self.resolve, purpose=purpose)
+
+    def resolve(self, ref: str, *, purpose: Purpose) -> bytes:
         """The secret, without a final line end. Raises a SecretError."""
         scheme, _, place = ref.partition(":")
         if ref in self._reserved:
             raise _refused(ref, "it names a secret of the service itself")
-        if not self._namespace.contains(ref):
-            self._check_old(ref)
         if scheme == "env" and place.isidentifier():
-            if not place.startswith(SECRET_PREFIX) and place.startswith(self._private_prefixes):
-                raise _refused(ref, "it names a setting, or credentials of the service itself")
+            if not self._namespace.contains(ref, purpose):
+                raise _refused(ref, _OUTSIDE)
             return _checked(ref, _from_environment(ref, place, _environment(self._environ)))
         if scheme == "file" and place.startswith("/") and "\0" not in place:
             below = self._namespace.path_below(place)
-            if below is None:
-                return _checked(ref, _read(ref, lambda: self._open_old(ref, place)))
+            if below is None or not self._namespace.contains(ref, purpose):
+                raise _refused(ref, _OUTSIDE)
             return _checked(ref, _read(ref, lambda: self._open(ref, below)))
         raise _invalid()
 
-    def listed(self) -> list[str]:
-        """The references of the namespace that resolve now, by name; of more than MOST_LISTED the first ones."""
-        variables = sorted(
-            name
-            for name in _environment(self._environ)
-            if name.startswith(SECRET_PREFIX) and name != SECRET_PREFIX and name.isidentifier()
+    def listed(self, purpose: Purpose) -> list[str]:
+        """The references of a purpose that resolve now, by name; of more than MOST_LISTED the first ones."""
+        variables = (
+            f"env:{name}"
+            for name in sorted(_environment(self._environ))
+            if purpose_of_variable(name) == purpose
         )
-        named = chain((f"env:{name}" for name in variables), map("file:{}".format, self._files()))
-        return [reference for reference in islice(named, MOST_LISTED) if self._resolves(reference)]
+        named = chain(variables, map("file:{}".format, self._files(purpose)))
+        return [reference for reference in islice(named, MOST_LISTED) if self._resolves(reference, purpose)]
 
-    def _files(self) -> Iterator[Path]:
-        """Those below the folder, without following links."""
-        for folder, folders, files in os.walk(self._namespace.folder):
+    def _files(self, purpose: Purpose) -> Iterator[Path]:
+        """The files below the folder of a purpose, without following links."""
+        for folder, folders, files in os.walk(Path(self._namespace.folder) / purpose):
             folders.sort()
             yield from (Path(folder) / name for name in sorted(files))
 
-    def _resolves(self, ref: str) -> bool:
+    def _resolves(self, ref: str, purpose: Purpose) -> bool:
         try:
-            self.resolve(ref)
+            self.resolve(ref, purpose=purpose)
         except SecretError:
             return False
         return True
-
-    def _check_old(self, ref: str) -> None:
-        if self._old_until is not None and self._now() >= self._old_until:
-            raise _refused(
-                ref,
-                f"references outside of the namespace ended at {self._old_until:%Y-%m-%d %H:%MZ} "
-                "(GRIDPROOF_OLD_SECRET_REFERENCES_UNTIL)",
-            )
 
     def _open(self, ref: str, below: tuple[str, ...]) -> int:
         """Open component by component, each relative to the folder before it: no exchange of a folder for a link
@@ -158,15 +137,6 @@ class PortfolioSecrets:
             opened = os.open(below[-1], _OPEN | os.O_NOFOLLOW, dir_fd=folder)
         finally:
             os.close(folder)
-        return self._regular(ref, opened)
-
-    def _open_old(self, ref: str, place: str) -> int:
-        opened = os.open(place, _OPEN)
-        # Of the opened file, not of the path: a link may be exchanged between two looks at it.
-        real = Path(f"/proc/self/fd/{opened}").readlink()
-        if any(folder in (real, *real.parents) for folder in self._private_folders):
-            os.close(opened)
-            raise _refused(ref, "it names a file of the service itself")
         return self._regular(ref, opened)
 
     def _regular(self, ref: str, opened: int) -> int:
@@ -241,6 +211,6 @@ def _invalid() -> SecretReferenceInvalid:
 
 def _refused(ref: str, why: str) -> SecretReferenceRefused:
     return SecretReferenceRefused(
-        f"the secret {ref} is refused: {why}; refer to a variable {SECRET_PREFIX}* or to a file in the folder of "
-        "secrets (docs/guides/operator.md, Secrets)"
+        f"the secret {ref} is refused: {why}; refer to a variable {SECRET_PREFIX}BMS_*, _WEBHOOK_* or "
+        "_CALLBACK_*, or to a file in the folder of its purpose (docs/guides/production.md, Secrets)"
     )

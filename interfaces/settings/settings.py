@@ -67,7 +67,7 @@ class Settings:
     database_replica_url: str | None = _setting(parse.database, None, secret=True)
     """A standby for the reads of users; when it is away or far behind, the primary answers."""
     database_standbys: int | None = _setting(parse.whole_number(0, 100), None)
-    """Standbys that the database should have, for alerts; None: as many as the schedule worker has seen."""
+    """Standbys that the database should have, for alerts; None: as many as the watch worker has seen."""
     migration_database_url: str | None = _setting(parse.database, None, secret=True)
     """The owner's role, only for `gridproof migrate`."""
     postgres_bindir: Path | None = _setting(parse.path, None)
@@ -238,12 +238,11 @@ class Settings:
     """Cancellations of DR events that one utility never notified, on a UTC day; above it 429."""
     idempotency_days: int = _setting(parse.whole_number(1, 3_650), 7)
     """A repeated request is answered as the first one for so many clock days."""
-    notice_most_days_ahead: int = _setting(parse.whole_number(1, 36_500), 366)
+    notice_most_days_ahead: int = _setting(parse.whole_number(1, 36_500), 90)
     """A DR event that starts later is refused as `too_far_ahead`."""
 
     secrets_dir: Path | None = _setting(parse.path, None)
     """The folder of the files that a portfolio may refer to as file:/...; None: `secrets` in the data folder."""
-    old_secret_references_until: datetime | None = _setting(parse.moment, None)
     """How long references that were recorded outside of the namespace of secrets still resolve; None: no end yet."""
 
     ledger_key: str | None = _setting(parse.text, None)

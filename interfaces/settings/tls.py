@@ -35,7 +35,7 @@ def _database(url: str, ca_file: Path) -> str:
 
 
 def _first(urls: str, scheme: str, parameter: str, ca_file: Path) -> str:
-    """What the first address of a list has after its question mark holds for all."""
+    """The parameters of the first address of a list hold for all."""
     if not urls.strip().startswith(f"{scheme}:"):
         return urls
     first, comma, others = urls.partition(",")

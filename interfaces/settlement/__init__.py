@@ -1,1 +1,1 @@
-"""What HTTP and the command line read of settlements."""
+"""Reads of settlements, for HTTP and the command line."""

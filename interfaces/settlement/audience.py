@@ -3,6 +3,7 @@
 import msgspec
 from msgspec.structs import replace
 
+from application.settlement.flags import OTHER_DR_EVENT
 from application.settlement.own_part import own_part
 from application.settlement.shapes import SettlementDocument
 
@@ -21,7 +22,7 @@ class Audience(msgspec.Struct, frozen=True):
 def seen_by(
     audience: Audience, document: SettlementDocument, previous: SettlementDocument | None = None
 ) -> SettlementDocument:
-    """What that audience may see. `previous`: the revision before. Raises FacilityNotSettled."""
+    """The part that the audience may see. `previous`: the revision before. Raises FacilityNotSettled."""
     if audience.facility_id is not None:
         document = own_part(document, audience.facility_id, previous)
     return document if audience.utility_id is None else _for_utility(document)
@@ -32,4 +33,5 @@ def _for_utility(document: SettlementDocument) -> SettlementDocument:
     dr_event = document.inputs.dr_event
     facilities = tuple(replace(one, event_days=()) for one in dr_event.facilities)
     inputs = replace(document.inputs, dr_event=replace(dr_event, facilities=facilities))
-    return replace(document, inputs=inputs)
+    flags = tuple(one for one in document.flags if one.flag != OTHER_DR_EVENT)
+    return replace(document, inputs=inputs, flags=flags)

@@ -9,8 +9,6 @@ WITHOUT_RULE = "no_rule"
 _NO_DOCUMENT = {
     WITHOUT_RULE: "the program has no settlement rule: agree one with a currency in the portfolio file, import it, and "
     "settle again by the newest version",
-    "measured_in_v1": "its measurements are of a release before 0.2, which does not record what their baselines were "
-    "computed with: measure it again",
     "cancelled_before_start": "it was cancelled before its start, and its program has no settlement rule",
 }
 
@@ -66,7 +64,7 @@ def revision_before(
 
 
 def waits_for(dr_event: DREventRow) -> str:
-    """What a DR event without a settlement waits for."""
+    """The reason why a DR event has no settlement yet."""
     match dr_event.status:
         case "rejected":
             return "it was rejected, and never will be"

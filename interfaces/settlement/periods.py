@@ -19,8 +19,8 @@ from application.settlement.shapes import ProgramInputs
 from application.settlement.without_steps import read_without_steps
 from domain.program import ProgramState, SettlementRule
 from domain.settlement.period import Period, period_named
-from interfaces.settlement.documents import stored_document, waits_for
-from projections.dr_event.projection import DREventRow, SettlementRow
+from interfaces.settlement.documents import DocumentMissing, stored_document, waits_for
+from projections.dr_event.projection import DREventRow
 from projections.facility import FacilityRow
 from projections.facility import key_of as facility_key
 from projections.queries.views import View, all_rows
@@ -73,7 +73,7 @@ def statement_of(
     now: datetime,
     facility_id: str | None = None,
 ) -> PeriodFigures:
-    """`facility_id`: its own part alone. Raises InvalidPeriod, PeriodTooLarge, CurrenciesDiffer, DocumentMissing,
+    """`facility_id`: its own part alone. Raises InvalidPeriod, PeriodTooLarge, CurrenciesDiffer,
     SettlementDocumentDamaged, ReadModelsUnavailable or OperationsUnavailable."""
     parsed = parsed_period(period)
     rules = [one.settlement for one in program.versions.values() if one.settlement is not None]
@@ -151,7 +151,7 @@ def _dr_events(sources: PeriodSources, rows: Iterable[DREventRow]) -> Iterator[P
     for row in found:
         if row.starts_at is None or row.ends_at is None:
             continue
-        settlement = row.settlement
+        settlement, waits = _in_force(sources.documents, row)
         yield ProgramDREvent(
             dr_event_id=str(row.dr_event_id),
             utility_event_id=row.utility_event_id,
@@ -160,16 +160,22 @@ def _dr_events(sources: PeriodSources, rows: Iterable[DREventRow]) -> Iterator[P
             ends_at=row.ends_at,
             tz=zones.get(_first_facility(row), "UTC"),
             facility_ids=row.facility_ids,
-            waits_for="" if settlement is not None else waits_for(row),
-            settlement=None if settlement is None else _in_force(sources.documents, row, settlement),
+            waits_for=waits,
+            settlement=settlement,
         )
 
 
-def _in_force(documents: SettlementDocuments, row: DREventRow, settlement: SettlementRow) -> RevisionInForce:
-    document = None
+def _in_force(documents: SettlementDocuments, row: DREventRow) -> tuple[RevisionInForce | None, str]:
+    """The revision in force, or why the statement is without it: one missing document takes no other from it."""
+    settlement, document = row.settlement, None
+    if settlement is None:
+        return None, waits_for(row)
     if settlement.digest is not None:
-        document = read_without_steps(stored_document(documents, row, settlement))
-    return RevisionInForce(
+        try:
+            document = read_without_steps(stored_document(documents, row, settlement))
+        except DocumentMissing as error:
+            return None, str(error)
+    in_force = RevisionInForce(
         revision=settlement.revision,
         status=settlement.status,
         reasons=settlement.reasons,
@@ -179,6 +185,7 @@ def _in_force(documents: SettlementDocuments, row: DREventRow, settlement: Settl
         final_at=settlement.final_at,
         document=document,
     )
+    return in_force, ""
 
 
 def _first_facility(row: DREventRow) -> str:
@@ -186,8 +193,8 @@ def _first_facility(row: DREventRow) -> str:
 
 
 def _time_zones(facilities: View[FacilityRow], rows: Iterable[DREventRow]) -> Mapping[str, str]:
-    """Facility -> time zone, of the first facility of each DR event without a document."""
-    wanted = {_first_facility(row) for row in rows if row.settlement is None or row.settlement.digest is None}
+    """Facility -> time zone, of the first facility of each DR event."""
+    wanted = {_first_facility(row) for row in rows}
     found = facilities.by_key([facility_key(name) for name in sorted(wanted - {""})])
     return {row.facility_id: row.tz for row in found.values()}
 

@@ -9,7 +9,7 @@ WEATHER_JOURNAL, METER_JOURNAL = "weather-calls.jsonl", "meter-turns.jsonl"
 
 
 class WeatherCall(msgspec.Struct, frozen=True, kw_only=True):
-    """One call of the weather service, in clock time."""
+    """A call of the weather service, in clock time."""
 
     at: datetime
     cell: str

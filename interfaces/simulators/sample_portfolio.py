@@ -118,7 +118,7 @@ def _profile(facility_id: str, without_dedup: Collection[str], single_phase: Col
 
 
 def _zones(sample: SampleFacility) -> tuple[ZoneEntry, ...]:
-    """One to three zones that together can shed 12 to 22 % of the typical load."""
+    """The one to three zones that together can shed 12 to 22 % of the typical load."""
     seed = seed_of("zones", sample.facility_id)
     count = 1 + seed % 3
     curtailable_kw = sample.typical_kw * (0.12 + (seed // 3 % 100) / 1000)

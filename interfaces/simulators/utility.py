@@ -9,7 +9,7 @@ from litestar import Litestar, Request, post
 from litestar.datastructures import State
 from litestar.response import Response
 
-from application.access.signature import BadSignature, SignedRequest, valid_signature
+from application.access.signature import BadSignature, body_signed_at
 from application.ports.clock import Clock
 from interfaces.simulators.journal import Journal
 
@@ -27,7 +27,7 @@ class UtilityFaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class ReceivedCallback(msgspec.Struct, frozen=True, kw_only=True):
-    """One call as it arrived, with the status of its answer."""
+    """A call as it arrived, with the status of its answer."""
 
     received_at: datetime
     kind: str | None
@@ -41,10 +41,9 @@ class ReceivedCallback(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def signature_time(header: str, body: bytes, secret: bytes) -> int | None:
-    """The Unix time of a valid v1 signature of the body, else None."""
+    """The Unix time of a valid signature of the body, else None."""
     try:
-        request = SignedRequest("POST", b"", b"", body)
-        return valid_signature(header, request, secret=secret, accepts_v1=lambda: True).signed_at
+        return body_signed_at(header, body, secret=secret)
     except BadSignature:
         return None
 

@@ -41,8 +41,10 @@ KEPT_FOR = timedelta(days=30)
 MOST_ATTEMPTS = 3
 """Of a task whose process ends before it says what came of it."""
 HISTORY_WITHIN_S = 3_600.0
+HISTORY_MOST_MEMORY = 4 << 30
+"""Bytes of address space of its process: a small file can stand for any number of them."""
 _STOP_WITHIN_S = 10.0
-_AS_WORKER = "measure"
+_AS_WORKER = "compute"
 """Whose secrets the process of a history task inherits: it reads and writes telemetry too."""
 log = structlog.get_logger("host")
 
@@ -135,7 +137,7 @@ class HostWorker:
     def _change_login(
         self, stores: Stores, users: MeterLoginUsers | None, task: HostTask, work: LoginWork
     ) -> bool:
-        """Whether it was carried out. One that cannot be delays no other task.
+        """True if it was carried out. One that cannot be delays no other task.
 
         Raises OperationsUnavailable.
         """
@@ -196,7 +198,9 @@ class HostWorker:
         folder = self._settings.data_dir / "logs"
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "host-task.log").open("ab") as output:
-            process = spawn_child([*self._program, *arguments], output=output, env=environ)
+            process = spawn_child(
+                [*self._program, *arguments], output=output, env=environ, most_memory=HISTORY_MOST_MEMORY
+            )
         self._child = _Child(task.task_id, process, time.monotonic() + HISTORY_WITHIN_S)
 
 

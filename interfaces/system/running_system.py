@@ -7,16 +7,18 @@ import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing, suppress
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 import structlog
 
+from application.operations.process_kinds import KINDS
 from application.ports.event_store.event_store import EventStoreUnavailable
 from application.ports.operations.unavailable import OperationsUnavailable
 from interfaces.bootstrap import (
-    IngestHandover,
     ask_web,
+    check_history,
     embedded_servers,
     inherited_environ,
     machine_time,
@@ -39,25 +41,17 @@ from interfaces.system.private_files import make_private_folder
 from interfaces.system.supervisor import RestartPolicy, Supervisor
 
 PROCESSES: dict[str, str] = {
-    "web": "web",
-    "relay": "relay",
-    "schedule": "schedule",
-    "dispatch-1": "dispatch",
-    "dispatch-2": "dispatch",
-    "notify": "notify",
-    "measure": "measure",
-    "project": "project",
-    "ingest": "ingest",
-    "aggregate": "aggregate",
-    "archive": "archive",
-    "forecast": "forecast",
+    kind.name if kind.count == 1 else f"{kind.name}-{number}": kind.name
+    for kind in KINDS
+    for number in range(1, kind.count + 1)
 }
 """Process -> worker: two dispatch workers, so that the other continues when one dies."""
 GRIDPROOF = (sys.executable, "-m", "interfaces.cli", "--env-file", os.devnull)
 """The program of the worker processes. Their environment is complete: no default file adds what they were not given.
 A test may start another one, which plants a fault."""
+RESTARTED, RESTARTED_FOR_S = "worker_restarted", 900.0
 READY_WITHIN_S = 240.0
-"""Twelve processes start at once: on a machine that much else uses they took longer than a minute."""
+"""All processes start at once: on a machine that much else uses they took longer than a minute."""
 ANSWER_WITHIN_S = 2.0
 NEVER_GIVE_UP = RestartPolicy(most_in_a_row=1_000_000)
 """A worker that cannot work yet, because its database is away, must come back by itself."""
@@ -79,14 +73,13 @@ class RunningSystem:
         self._servers = embedded_servers(settings)
         self._supervisor: Supervisor | None = None
         self._identity = ""
-        self._handover: IngestHandover | None = None
         self._log_rotation: LogRotation | None = None
         self._host: HostWorker | None = None
 
     def start_servers(self) -> Settings:
         """Start the embedded servers and migrate; returns the settings with every address.
 
-        Raises AddressTaken or ExtraMissing before anything starts.
+        Raises AddressTaken, ExtraMissing or OtherMigrations before anything starts.
         """
         require_extras_of(PROCESSES.values())
         from interfaces.workers.web.server import listening  # with it comes the whole of web
@@ -94,6 +87,8 @@ class RunningSystem:
         listening(self.settings.http_host, self.settings.http_port).close()
         # No other process uses an embedded database yet; another database may be used by older releases.
         is_unshared = self.settings.database_url is None
+        if not is_unshared:
+            check_history(self.settings)  # before a server starts in the folder
         self._servers.start()
         self._log_rotation = LogRotation(self._log_files())
         if self._servers.rights_report:
@@ -108,8 +103,6 @@ class RunningSystem:
         migrate_database(self.settings, alone=is_unshared)
         if is_unshared:
             make_snapshot_key(self.settings)
-        self._handover = IngestHandover(self.settings, self._servers)
-        self._handover.start()
         self._servers.watch(self._server_restarted, self._server_failed)
         return self.settings
 
@@ -178,11 +171,10 @@ class RunningSystem:
         log.warning("restarted", process=name, detail=detail)
         try:
             with closing(open_stores(self.settings, pool_size=1)) as stores:
-                stores.alerts().raise_alert("worker_restarted", name, detail, at=stores.clock.now())
+                state = partial(stores.alerts().state, RESTARTED, observer=f"supervisor of {name}")
+                state({name: detail}, at=stores.clock.now(), holds_s=RESTARTED_FOR_S)
         except (EventStoreUnavailable, OperationsUnavailable) as error:
-            log.warning(
-                "the alert could not be raised", alert="worker_restarted", subject=name, why=str(error)
-            )
+            log.warning("the alert could not be stated", alert=RESTARTED, subject=name, why=str(error))
 
     def restarts(self) -> dict[str, int]:
         """The number of restarts by process name."""
@@ -230,8 +222,6 @@ class RunningSystem:
         if self._host is not None:
             self._host.stop()
             self._host = None
-        if self._handover is not None:
-            self._handover.stop()
         if self._supervisor is not None:
             self._supervisor.stop()
             self._supervisor = None

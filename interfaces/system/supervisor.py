@@ -199,7 +199,7 @@ class Supervisor:
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Whether the process has ended. It is not reaped, so that its process group id is not reused."""
+    """True if the process has ended. It is not reaped, so that its process group id is not reused."""
     if process.returncode is not None:
         return True
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None

@@ -1,4 +1,4 @@
-"""What the HTTP edge works with: what interfaces.bootstrap gives it, and the state that it keeps in memory."""
+"""The parts of the HTTP edge: what interfaces.bootstrap gives it, and the state that it keeps in memory."""
 
 from __future__ import annotations
 
@@ -19,14 +19,12 @@ from application.access.token_bucket import PerKeyRateLimiter
 from application.bounded_cache import BoundedCache
 from application.command_bus.decision_context import CommandContext, IdempotencyKey
 from application.facility.portfolio_validation import STRICTEST_RULES, PortfolioRules
-from application.facility.secret_references import RecordedReference
 from application.ledger.consistency import ConsistencyDocument
-from application.ledger.proof_document import AnyProof
+from application.ledger.proof_document import ProofDocument
 from application.ledger.status import LedgerStatus
 from application.ports.access.api_keys import ApiKeys
 from application.ports.access.rate_limit import RateLimiter
 from application.ports.access.sessions import Sessions
-from application.ports.access.used_signatures import UsedSignatures
 from application.ports.clock import Clock
 from application.ports.facility import FacilityCoordinates
 from application.ports.forecast.past_forecasts import PastForecasts
@@ -103,8 +101,8 @@ class DeadLetterReplayer(Protocol):
 class CallbackIdSource(Protocol):
     """Ids of callback addresses; `interfaces.web.api.webhook.callback_ids.CallbackIds` implements it."""
 
-    def of(self, utility_id: str, url: str, *, admit: Callable[[], None]) -> UUID | None:
-        """None: the address is recorded as it is given. `admit` refuses a new one."""
+    def of(self, utility_id: str, url: str, *, admit: Callable[[], None]) -> UUID:
+        """The id of that address. `admit` refuses a new one."""
         ...
 
 
@@ -113,12 +111,12 @@ class Ledger(Protocol):
 
     def status(self) -> LedgerStatus: ...
 
-    def proof(self, dr_event_id: UUID) -> AnyProof:
+    def proof(self, dr_event_id: UUID) -> ProofDocument:
         """Raises DREventNotRecorded too."""
         ...
 
     def consistency(self, since: int) -> ConsistencyDocument:
-        """That the newest checkpoint extends checkpoint `since`. Raises CheckpointNotFound too."""
+        """The proof that the newest checkpoint extends checkpoint `since`. Raises CheckpointNotFound too."""
         ...
 
 
@@ -167,11 +165,6 @@ class WebDependencies:
     """For what is recorded: raises ClockSkewed while it is wrong."""
     webhook_secret: Callable[[str], bytes | None] = field(repr=False)
     """The HMAC secret of a utility; None: it does not sign. Raises ValueError if it cannot be resolved."""
-    used_signatures: UsedSignatures
-    writes_newer_topics: Callable[[], bool] = lambda: True
-    """Whether topics may be recorded that the release before this one cannot read."""
-    accepts_v1: Callable[[str], bool] = lambda _: False
-    """Whether a utility may still sign with v1. Raises ValueError as `webhook_secret` does."""
     known_programs: Callable[[Collection[str]], Mapping[str, Terms | None]] = lambda _: {}
     """Those of the named programs that exist in the log, with their newest terms."""
     program: Callable[[str], ProgramState | None] = lambda _: None
@@ -180,8 +173,6 @@ class WebDependencies:
     host: HostSources | None = None
     """What is asked of the process of `gridproof up`; None: nothing can be."""
     portfolio_rules: PortfolioRules = STRICTEST_RULES
-    recorded_references: Callable[[str], Collection[RecordedReference]] = lambda _: ()
-    """The secret references of a facility as they are recorded now."""
     queues: Queues | None = None
     """None: the depths of queues are not available."""
     system_state: SystemState | None = None

@@ -1,4 +1,4 @@
-"""What the edge asks of the process of `gridproof up`, and what it knows of it. All calls are synchronous."""
+"""Requests of the edge to the process of `gridproof up`, and what it knows of it. All calls are synchronous."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +21,8 @@ class HostSources:
     """Of a meter's login."""
 
     def running(self) -> HostState | None:
-        """What the host said last; None where it does not run, or said it in the future of a clock that was put right.
+        """The state that the host reported last; None where it does not run, or said it in the future of a clock that
+        was put right.
 
         Raises OperationsUnavailable.
         """

@@ -1,12 +1,11 @@
-"""What the edge knows of the portfolio as it is recorded. All calls are synchronous."""
+"""The portfolio as it is recorded, for the edge. All calls are synchronous."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from application.access.portfolio_ids import PortfolioIds
 from application.facility.portfolio_entries import UtilityEntry
-from application.facility.secret_references import RecordedReference
 from application.operations.portfolio_import import PortfolioTarget
 from domain.facility import FacilityState
 
@@ -24,10 +23,6 @@ class PortfolioSources:
     utilities: UtilityList = lambda *, after="", limit=None: ()
     secret_references: Callable[[], Sequence[str]] = lambda: ()
     """The references that this process can resolve, by name."""
-    recorded_references: Callable[[Collection[str], Collection[str]], Collection[RecordedReference]] = (
-        lambda _utilities, _facilities: ()
-    )
-    """The secret references of these utilities and facilities as they are recorded now."""
     ids: PortfolioIds | None = None
     """The facilities and utilities that a key may name; None: any."""
     target: PortfolioTarget | None = None

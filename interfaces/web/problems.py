@@ -41,9 +41,6 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
         "The signature is missing or wrong",
         "Sign method, path, idempotency key and body with HMAC-SHA256: `X-Signature: t=<unix>,v2=<hex>`.",
     ),
-    "used-signature": ProblemType(
-        401, "The signature was used for another request", "Sign each request by itself, with v2."
-    ),
     "stale-signature": ProblemType(
         401, "The signature's time is too far from now", "Sign again with the present time; check your clock."
     ),
@@ -114,7 +111,7 @@ PROBLEM_TYPES: dict[str, ProblemType] = {
 
 
 class ProblemReason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One reason; `code` is stable. `field` names a wrong field, `facility_id` the facility it is about."""
+    """A reason; `code` is stable. `field` names a wrong field, `facility_id` the facility it is about."""
 
     code: str
     detail: str

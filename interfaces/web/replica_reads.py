@@ -1,4 +1,4 @@
-"""Reads of the replica beside its read models: forecasts, and past states of the log that it has in full (ADR 0040)."""
+"""Reads of the replica beside its read models: forecasts, and past states of the log that it has in full (ADR 0047)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _log = structlog.get_logger("replica")
 
 @dataclass(frozen=True)
 class ReplicaReads:
-    """What a web process reads from the replica. Calls are synchronous."""
+    """The reads of a web process from the replica. Calls are synchronous."""
 
     models: ReplicatedReadModels
     """They check the replica, and say whether it is used now."""
@@ -32,7 +32,7 @@ class ReplicaReads:
     forecast_scores: ForecastScores
 
     def read(self, of_replica: Callable[[], TResult | None], of_primary: Callable[[], TResult]) -> TResult:
-        """Of the replica; of the primary if the replica is not used, does not answer, or gives None."""
+        """The value of the replica; of the primary if the replica is not used, does not answer, or gives None."""
         self.models.check_replica()
         if self.models.source().name == "replica":
             try:
@@ -53,6 +53,6 @@ class ReplicaReads:
 
 
 def has_state(log: StreamLog, as_of: AsOf) -> bool:
-    """Whether that state lies in this log in full. One by time does once something is recorded behind it."""
+    """True if that state lies in this log in full. One by time does once something is recorded behind it."""
     head = log.head()  # read first: what is replayed meanwhile may belong to the state
     return log.prefix_end(as_of) < head if isinstance(as_of, datetime) else as_of <= head

@@ -62,6 +62,8 @@ class RoutePolicy:
     """Whether it can do nothing while PostgreSQL is down: it is refused at once then."""
     has_etag: bool = True
     """Whether a GET has an `ETag` and answers 304 to a matching `If-None-Match`."""
+    is_constant: bool = False
+    """Its whole response is the same as long as the process runs: compressed once."""
     reads_json: bool = False
     """Whether it decodes its body itself, which must be declared as JSON; of a body that Litestar decodes it is known.
     """

@@ -1,4 +1,4 @@
-"""What a web process answers until PostgreSQL has answered it: it lives, and what it waits for."""
+"""The answers of a web process until PostgreSQL has answered it: it lives, and what it waits for."""
 
 from typing import Any, Literal
 

@@ -6,11 +6,9 @@ from uuid import UUID
 
 from application.settlement.log_states import StatesInLog, folded
 from application.settlement.settled_event import (
-    MEASURED_IN_V1,
     Dispatches,
     basis_of_dr_event,
     inputs_digest,
-    reasons_without_document,
 )
 from application.settlement.verification import EARLIER_STATES
 from application.settlement.what_if import WhatIfRefused
@@ -20,8 +18,6 @@ from domain.program import ProgramState, SettlementRule, Terms
 from domain.settlement.resettlement import Basis
 from projections.audit.replay import AuditDocument, history_as_of, replay
 from projections.audit.stream_log import AsOf, StreamEntry, StreamLog
-
-_ANY_RULE = SettlementRule(currency="XXX")
 
 
 class SettlementInForce(NamedTuple):
@@ -44,18 +40,18 @@ class SettlementInForce(NamedTuple):
         return self.program.versions[self.version]
 
     def is_of(self, digest: str) -> bool:
-        """Whether a settlement with these inputs was computed from this state."""
+        """True if a settlement with these inputs was computed from this state."""
         rule = self.terms.settlement
         return rule is not None and inputs_digest(self.basis(rule)) == digest
 
     def basis(self, rule: SettlementRule) -> Basis:
-        """What a settlement by `rule` follows from."""
+        """The basis of a settlement by `rule`."""
         return basis_of_dr_event(self.dr_event, rule, self.dispatches, self.tz_of)
 
 
 def settlement_in_force(log: StreamLog, dr_event_id: UUID, as_of: AsOf | None) -> SettlementInForce:
     """Raises NotAllowedNow before every facility is measured, DREventNotRecorded, PositionAhead,
-    StreamLogUnavailable, and WhatIfRefused where the measurements are of version 1."""
+    StreamLogUnavailable, and WhatIfRefused where the log lacks the version of the program."""
     position, history = history_as_of(log, dr_event_id, as_of)
     entries = _until_settled([entry for entry in history.entries if entry.position <= position])
     _check_can_be_settled(entries, dr_event_id)
@@ -72,12 +68,6 @@ def settlement_in_force(log: StreamLog, dr_event_id: UUID, as_of: AsOf | None) -
     moments = iter([until]) if recorded is None else states.moments_before(until, EARLIER_STATES)
     candidates = (_state_at(states, moment, document, program, version) for moment in moments)
     newest = next(candidates)
-    if MEASURED_IN_V1 in reasons_without_document(newest.dr_event, _ANY_RULE, newest.dispatches):
-        raise WhatIfRefused(
-            "measured_in_v1",
-            "a facility was measured by a release before 0.2, whose record does not hold all that an amount needs; "
-            "a measurement that is corrected meanwhile holds it",
-        )
     if recorded is None or newest.is_of(recorded.figures.inputs_digest):
         return newest
     return next((one for one in candidates if one.is_of(recorded.figures.inputs_digest)), newest)

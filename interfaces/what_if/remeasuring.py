@@ -1,32 +1,32 @@
 """Measures a DR event again with another baseline, on the present readings; nothing is recorded.
 
 A measurement records the load that its own method used and its digest; another method needs other days and hours. When
-the digest differs, readings were added or corrected since. One that is recorded in version 1 has the digest of the
-whole look-back, or of what was used (from this release, before `migrate --contract 0.2`), and does not say which.
+the digest differs, readings were added or corrected since.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from application.commands.dispatch import RecordMeasurement, RecordNotMeasurable
 from application.measurement.agreed_baseline import AgreedBaseline
-from application.measurement.basis import LOOK_BACK_DAYS, MeasuringBasis, basis_of, recorded_basis
+from application.measurement.basis import MeasuringBasis, basis_of, recorded_basis
 from application.measurement.measure import (
     TEMPERATURES_UNTIL,
     Measurement,
     measured_window,
     measurement_of,
     readings_window,
-    whole_data_hash,
 )
 from application.measurement.regression_source import RegressionSource, inputs_of
 from application.ports.public_holidays import PublicHolidays
 from application.ports.telemetry.store import TelemetryStore
 from domain.dispatch import DispatchState, MeasurementFigures
-from domain.facility import Facility, FacilityState
+from domain.event_sourcing.aggregate import state_after
+from domain.facility import FacilityState
 from domain.identifiers import dispatch_id, facility_stream_id
 from domain.program import BaselineTerms, with_own_level
 from projections.as_of.measurement_history import measurement_in_force
@@ -37,7 +37,7 @@ from projections.audit.stream_log import StreamLog
 
 @dataclass(frozen=True)
 class MeasuringSources:
-    """What a measurement is computed from, besides the log."""
+    """The sources of a measurement, besides the log."""
 
     telemetry: TelemetryStore
     public_holidays: PublicHolidays
@@ -87,7 +87,7 @@ def measured_again(
 
 
 def was_curtailed(dispatch: DispatchState) -> bool:
-    """Whether there is, or might be, a measurement of it."""
+    """True if there is, or might be, a measurement of it."""
     return dispatch.was_committed and (dispatch.failure is None or dispatch.measured_load is not None)
 
 
@@ -126,7 +126,7 @@ def _measured_again(
     basis = _basis_by(
         agreed, recorded or basis_of(facility, agreed, dispatch, sources.public_holidays), facility
     )
-    same, is_gone = _recorded_readings(dispatch, figures, recorded, again, sources)
+    same, is_gone = _recorded_readings(figures, again, sources)
     measured = again(basis)
     if measured is None or isinstance(measured, RecordNotMeasurable):
         return MeasuredAgain(None, measured.reason if measured else None, same, is_gone)
@@ -142,31 +142,22 @@ def _basis_by(agreed: AgreedBaseline, basis: MeasuringBasis, facility: FacilityS
 
 
 def _recorded_readings(
-    dispatch: DispatchState,
     figures: MeasurementFigures | None,
-    recorded: MeasuringBasis | None,
     again: Callable[[MeasuringBasis], Measurement | None],
     sources: MeasuringSources,
 ) -> tuple[bool | None, bool]:
-    """Whether the recorded measurement used these readings (None: nothing is recorded, or it cannot be told), and
+    """True if the recorded measurement used these readings (None: nothing is recorded, or it cannot be told), and
     whether some of them are gone."""
-    window = measured_window(dispatch.starts_at, dispatch.ends_at)
-    if dispatch.data_hash is None or window is None:
+    if figures is None or (figures.baseline_method == "regression" and sources.regression is None):
         return None, False
-    if recorded is None:
-        used = readings_window(window, LOOK_BACK_DAYS)
-        metered = sources.telemetry.interval_series(dispatch.facility_id, used)
-        return (True if dispatch.data_hash == whole_data_hash(metered) else None), False
-    if recorded.baseline_method == "regression" and sources.regression is None:
-        return None, False
-    found = again(recorded)
+    found = again(recorded_basis(figures))
     if not isinstance(found, RecordMeasurement):
         return False, True
-    return found.figures.data_hash == dispatch.data_hash, _lost_steps(figures, found.figures)
+    return found.figures.data_hash == figures.data_hash, _lost_steps(figures, found.figures)
 
 
 def _lost_steps(recorded: MeasurementFigures | None, now: MeasurementFigures) -> bool:
-    """Whether an interval of the window was metered then, and is not now."""
+    """True if an interval of the window was metered then, and is not now."""
     if recorded is None:
         return False
     unknown = {one.starts_at for one in now.intervals if one.metered_kw is None}
@@ -175,16 +166,9 @@ def _lost_steps(recorded: MeasurementFigures | None, now: MeasurementFigures) ->
 
 def _facility(facility_id: str, document: AuditDocument, log: StreamLog) -> FacilityState:
     """The state of the facility at the position of the document."""
-    state: FacilityState | None = None
-    for entry in log.entries_of([facility_stream_id(facility_id)]):
-        happened = entry.domain_event
-        if entry.position > document.position:
-            break
-        match happened:
-            case Facility.Registered():
-                state = happened.initial_state()
-            case _:
-                state = happened.evolve(state)
+    entries = log.entries_of([facility_stream_id(facility_id)])
+    known = (entry.domain_event for entry in entries if entry.position <= document.position)
+    state: FacilityState | None = reduce(state_after, known, None)
     if state is None:
         raise LookupError(f"facility {facility_id} of a dispatch is not in the log")
     return state

@@ -50,7 +50,7 @@ class RuleQuestion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SettlementQuestion(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be different."""
+    """The alterations that are asked about."""
 
     rule: RuleQuestion = RuleQuestion()
     baseline: BaselineTerms | None = None
@@ -65,7 +65,7 @@ class MostCompared(NamedTuple):
 
 
 class AlterationSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for, as the answer repeats it."""
+    """The alteration that was asked for, as the answer repeats it."""
 
     rule: str | None
     """`given`, `version N`, or the name of a programme."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from math import ceil
 
 import structlog
 
-from application.operations.alert_switch import AlertSwitch
 from application.ports.archive import Archive, ArchiveUnavailable, NotArchived
 from application.ports.clock import Clock
 from application.ports.coordination.locks import Locks
@@ -28,6 +27,7 @@ from interfaces.workers.loops.periodic import PeriodicCheck
 
 log = structlog.get_logger("archive")
 
+BEHIND, LOG = "raw_archive_behind", "telemetry log"
 ROUND_EVERY_WALL_S = 10.0
 MARGIN_WALL_S = 2.0
 """A period counts as over so much later: the clocks of NATS and of this machine may differ."""
@@ -67,7 +67,7 @@ class ArchiveWorker:
         self._reached = reached
         self._log_retention = timedelta(days=log_days)
         self._round_every_s = round_every_s
-        self._behind = AlertSwitch(alerts, clock, "raw_archive_behind", "telemetry log")
+        self._alerts = alerts
         second = clock.wall_seconds(1.0)
         self._period = HOUR * ceil(LEAST_PERIOD_WALL_S / clock.wall_seconds(HOUR.total_seconds()))
         self._margin = timedelta(seconds=MARGIN_WALL_S / second)
@@ -91,24 +91,31 @@ class ArchiveWorker:
         self._archivers.clear()
 
     async def round(self) -> None:
-        """Archive what is due, and trim. A failure that lasts longer than allowed raises the alert."""
+        """Archive what is due, and trim. A failure that lasts longer than allowed is an alert."""
         began_at = self._clock.now()
         try:
             await self._archive_due()
         except ArchiveContradicted as error:
             log.exception("the raw archive contradicts itself")
             self._archivers.clear()
-            await self._behind.turn(on=True, detail=str(error)[:500])
+            await self._state({LOG: str(error)[:500]})
         except (StreamUnavailable, ArchiveUnavailable, NotArchived) as error:
             log.warning("telemetry is archived later", why=str(error))
             self._archivers.clear()
             late = self._clock.now() - self._succeeded_at
             if late > self._allowed:
                 detail = f"nothing was archived since {self._succeeded_at:%Y-%m-%d %H:%M}Z: {error}"
-                await self._behind.turn(on=True, detail=detail[:500])
+                await self._state({LOG: detail[:500]})
         else:
             self._succeeded_at = began_at
-            await self._behind.turn(on=False)
+            await self._state({})
+
+    async def _state(self, behind: Mapping[str, str]) -> None:
+        at = self._clock.now()
+        try:
+            await asyncio.to_thread(self._alerts.state, BEHIND, behind, observer="archive", at=at)
+        except OperationsUnavailable as error:
+            log.warning("alert not recorded", alert=BEHIND, why=str(error))
 
     async def _archive_due(self) -> None:
         fill = await self._stream.fill()

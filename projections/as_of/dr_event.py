@@ -32,7 +32,7 @@ class HistoricalDREvent(msgspec.Struct, frozen=True):
 
 
 def dr_event_as_of(log: StreamLog, dr_event_id: UUID, as_of: AsOf) -> HistoricalDREvent:
-    """One DR event and its dispatches as of a position or moment.
+    """The DR event and its dispatches as of a position or moment.
 
     Raises DREventNotRecorded if it did not exist then, PositionAhead, FoldFailed or StreamLogUnavailable.
     """
@@ -46,7 +46,7 @@ def dr_event_as_of(log: StreamLog, dr_event_id: UUID, as_of: AsOf) -> Historical
 
 
 def facility_as_of(log: StreamLog, facility_id: str, as_of: AsOf) -> FacilityRow | None:
-    """One facility as of a position or moment; None if it did not exist then. Raises as `dr_event_as_of`."""
+    """The facility as of a position or moment; None if it did not exist then. Raises as `dr_event_as_of`."""
     position = position_as_of(log, as_of)
     own = log.entries_of([facility_stream_id(facility_id)])
     served = {

@@ -34,7 +34,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class HistoryStillLoading(Exception):
-    """One call folded as much of the log as it may; the next call continues from there."""
+    """The call folded as much of the log as it may; the next call continues from there."""
 
 
 class PastTooLarge(Exception):
@@ -124,7 +124,7 @@ class _CountedRows(MemoryRows[Any]):
         self._counted.clear()
 
     def copy(self) -> _CountedRows:
-        """Of measured rows."""
+        """A copy of measured rows."""
         copied = _CountedRows(self.projection)
         copied.by_key, copied.position, copied.size = dict(self.by_key), self.position, self.size
         return copied

@@ -26,7 +26,7 @@ MEASUREMENT_TOPICS = tuple(
 
 
 class MeasurementRevision(msgspec.Struct, frozen=True, kw_only=True):
-    """One measurement; the last one is in force."""
+    """A measurement; the last one is in force."""
 
     revision: int
     delivered_kw: float | None

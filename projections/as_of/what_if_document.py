@@ -40,12 +40,12 @@ class RemeasuredResult(msgspec.Struct, frozen=True, kw_only=True):
     delivered_kw: float | None
     why: str | None = None
     same_readings: bool | None = None
-    """Whether the readings are still those of the recorded measurement; None: nothing was measured, or it was
-    recorded in version 1 and cannot be told."""
+    """Whether the readings are still those of the recorded measurement; None: nothing was measured, or it
+    cannot be told here."""
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """One facility's part; kW are means over the window, None if unknown."""
+    """A facility's part; kW are means over the window, None if unknown."""
 
     outcome: PartOutcome
     target_kw: float
@@ -54,7 +54,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FacilityComparison(msgspec.Struct, frozen=True, kw_only=True):
-    """One facility's recorded and hypothetical part."""
+    """A facility's recorded and hypothetical part."""
 
     facility_id: str
     headroom_kw: float | None

@@ -12,7 +12,7 @@ from projections.audit.description_parts import moment_text
 
 
 def act_text(act: DomainEvent) -> str:
-    """What was done."""
+    """The act in words."""
     described = ACT_DESCRIPTIONS.get(type(act))
     return type(act).__qualname__ if described is None else described(act)
 
@@ -133,11 +133,9 @@ def _portfolio(utilities: int, programs: int, facilities: int) -> str:
 
 def _utility(one: UtilityChange) -> str:
     """The utility with what changed of it, and the new references to its secrets."""
-    until = one.webhook_v1_until
     values = {
         "webhook_secret_ref": one.webhook_secret_ref or "none",
         "callback_secret_ref": one.callback_secret_ref or "none",
-        "webhook_v1_until": "none" if until is None else moment_text(until),
     }
     changed = ", ".join(f"{name} {values[name]}" if name in values else name for name in one.changed)
     return f"{'new utility' if one.is_new else 'utility'} {one.utility_id}{f': {changed}' if changed else ''}"

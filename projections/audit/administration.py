@@ -1,4 +1,4 @@
-"""What people change beside DR events, as the audit shows it: administrative acts, facilities and programs."""
+"""The changes of people beside DR events, as the audit shows them: administrative acts, facilities and programs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from eventsourcing.utils import get_topic, resolve_topic
 from domain.administration import AdministrativeAct
 from domain.aggregates import LISTED_TOPICS
 from domain.dispatch import Dispatch
-from domain.event_sourcing.aggregate import CreationEvent, DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent, state_after
 from domain.facility import Facility, FacilityState
 from domain.identifiers import facility_stream_id, program_stream_id
 from domain.program import Program, ProgramState
@@ -62,7 +62,7 @@ MOST_READ = 5_000
 
 
 class Act(msgspec.Struct, frozen=True, kw_only=True):
-    """One administrative act, or one change of a facility or a program."""
+    """An administrative act, or one change of a facility or a program."""
 
     position: int
     domain_event_id: UUID
@@ -95,7 +95,7 @@ class Acts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ActFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which acts are wanted."""
+    """The acts that are wanted."""
 
     kind: ActKind | None = None
     facility_id: str | None = None
@@ -160,7 +160,7 @@ def described_acts(log: StreamLog, entries: Iterable[StreamEntry]) -> list[Act]:
 
 
 def subjects_of(log: StreamLog, entries: Iterable[StreamEntry]) -> SubjectHistory:
-    """Of the facilities and programs in whose streams `entries` are. Raises StreamLogUnavailable."""
+    """The subjects of the facilities and programs in whose streams `entries` are. Raises StreamLogUnavailable."""
     streams = {
         entry.domain_event.originator_id
         for entry in entries
@@ -185,9 +185,7 @@ class SubjectHistory(msgspec.Struct, frozen=True):
         for entry in history:
             happened = entry.domain_event
             known = before[entry.position] = states.get(happened.originator_id)
-            states[happened.originator_id] = (
-                happened.initial_state() if isinstance(happened, CreationEvent) else happened.evolve(known)
-            )
+            states[happened.originator_id] = state_after(known, happened)
         return cls({stream: _name_of(state) for stream, state in states.items()}, before)
 
     def act_of(self, entry: StreamEntry) -> Act:
@@ -210,7 +208,7 @@ class SubjectHistory(msgspec.Struct, frozen=True):
         )
 
     def facilities_of(self, act: DomainEvent) -> tuple[str, ...]:
-        """Those that it names, or whose stream it is of."""
+        """The facilities that it names, or whose stream it is of."""
         return (self._name_of(act),) if isinstance(act, Facility.Event) else _facilities_in(act)
 
     def program_of(self, act: DomainEvent) -> str | None:

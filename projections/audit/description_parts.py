@@ -23,6 +23,6 @@ def setpoint_text(setpoint: Setpoint) -> str:
 
 
 def count_text(facilities: Sized | int) -> str:
-    """Of facilities, or of what there is one of for each."""
+    """The number of facilities, or of things of which each has one."""
     count = facilities if isinstance(facilities, int) else len(facilities)
     return f"{count} facilit{'y' if count == 1 else 'ies'}"

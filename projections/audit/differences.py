@@ -1,4 +1,4 @@
-"""What differs between two values of the domain, field by field, in words."""
+"""The differences between two values of the domain, field by field, in words."""
 
 from __future__ import annotations
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -17,7 +16,7 @@ from eventsourcing.utils import get_topic
 
 from domain.dispatch import Dispatch, DispatchState
 from domain.dr_event import DREvent, DREventState
-from domain.event_sourcing.aggregate import CreationEvent, DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent, state_after
 from domain.facility import OF_DR_EVENT, Facility
 from domain.identifiers import dispatch_id, facility_stream_id
 from projections.audit.steps import AuditTrailRow, step_of
@@ -146,7 +145,7 @@ def read_history(
 
 
 def _is_of(domain_event: DomainEvent, dr_event_id: UUID) -> bool:
-    """Whether a domain event concerns the DR event, and does not only contain its id in another role."""
+    """True if a domain event concerns the DR event, and does not only contain its id in another role."""
     if isinstance(domain_event, OF_DR_EVENT):
         return domain_event.dr_event_id == dr_event_id
     return isinstance(domain_event, DREvent.Event | Dispatch.Event)
@@ -186,10 +185,10 @@ def replay(
         domain_event = entry.domain_event
         facility_id: str | None = None
         if isinstance(domain_event, DREvent.Event):
-            state = _evolved(domain_event, state)
+            state = state_after(state, domain_event)
         elif isinstance(domain_event, Dispatch.Event):
             facility_id = domain_event.facility_id
-            dispatches[facility_id] = _evolved(domain_event, dispatches.get(facility_id))
+            dispatches[facility_id] = state_after(dispatches.get(facility_id), domain_event)
         else:
             facility_id = names[domain_event.originator_id]
             if isinstance(domain_event, Facility.Reserved):
@@ -211,12 +210,4 @@ def replay(
         dr_event=state,
         dispatches=dict(sorted(dispatches.items())),
         reserved_facilities=tuple(sorted(reserved)),
-    )
-
-
-def _evolved(domain_event: DomainEvent, state: msgspec.Struct | None) -> Any:
-    return (
-        domain_event.initial_state()
-        if isinstance(domain_event, CreationEvent)
-        else domain_event.evolve(state)
     )

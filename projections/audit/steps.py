@@ -26,7 +26,7 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuditTrailRow(msgspec.Struct, frozen=True, kw_only=True, tag="step"):
-    """One step of a DR event."""
+    """A step of a DR event."""
 
     position: int
     domain_event_id: UUID

@@ -6,12 +6,13 @@ As of a moment or a position means the same as for a DR event (`projections.audi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
-from domain.event_sourcing.aggregate import CreationEvent
+from domain.event_sourcing.aggregate import state_after
 from domain.facility import Facility, FacilityState
 from domain.identifiers import facility_stream_id, program_stream_id
 from domain.program import Program, ProgramState
@@ -95,11 +96,7 @@ def _own(log: StreamLog, stream_id: Any, position: int, name: str) -> list[Strea
 
 
 def _state_after(own: Sequence[StreamEntry]) -> Any:
-    state: Any = None
-    for entry in own:
-        happened = entry.domain_event
-        state = happened.initial_state() if isinstance(happened, CreationEvent) else happened.evolve(state)
-    return state
+    return reduce(state_after, (entry.domain_event for entry in own), None)
 
 
 def _acts_about(log: StreamLog, wanted: ActFilter, position: int, own: set[int]) -> list[StreamEntry]:

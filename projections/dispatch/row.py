@@ -51,17 +51,17 @@ class MeasurementRow(msgspec.Struct, frozen=True, kw_only=True):
 
     baseline_method: str
     days: tuple[str, ...]
-    skipped_days: int = 0
+    skipped_days: int
     """Without those on which the facility served another DR event."""
     adjustment_kind: str
     adjustment_value: float | None
-    adjustment_raw: float | None = None
-    """Before clipping; null: none, or recorded before it was kept."""
+    adjustment_raw: float | None
+    """Before clipping; null: none."""
     adjustment_clipped: bool
-    holidays: tuple[date, ...] = ()
+    holidays: tuple[date, ...]
     """Those that were regarded, in the look-back and on the day itself."""
-    holidays_of: str = ""
-    """`program`, a region, `none`, or empty: no holidays were regarded."""
+    holidays_of: str
+    """`program`, a region, or `none`."""
     coverage_pct: float
     intervals: int
     missing_intervals: int
@@ -84,7 +84,7 @@ class MeasurementRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DispatchRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One facility's dispatch in one DR event."""
+    """A facility's dispatch in one DR event."""
 
     dispatch_id: UUID
     dr_event_id: UUID
@@ -140,7 +140,7 @@ class DispatchRow(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def has_dropped_out(self) -> bool:
-        """Whether its share is lost to the DR event: it failed, or left while the DR event goes on."""
+        """True if its share is lost to the DR event: it failed, or left while the DR event goes on."""
         return self.failure is not None or self.left not in {None, "cancelled"}
 
     @property

@@ -25,7 +25,7 @@ from projections.dispatch.row import DispatchRow
 
 
 class CallbackRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One callback to the utility."""
+    """A callback to the utility."""
 
     kind: CallbackKind
     state: Literal["requested", "delivered", "undeliverable"]
@@ -36,7 +36,7 @@ class CallbackRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SettlementRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One revision of the settlement; 0 is the first."""
+    """A revision of the settlement; 0 is the first."""
 
     revision: int
     status: Literal["settled", "not_settled"]
@@ -58,7 +58,7 @@ class SettlementRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DREventRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One DR event. kW are means over the window; times are UTC; a time is None until it is reached."""
+    """A DR event. kW are means over the window; times are UTC; a time is None until it is reached."""
 
     dr_event_id: UUID
     utility_id: str
@@ -145,11 +145,11 @@ class DREventRow(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_not_measurable(self) -> bool:
-        """Whether facilities were curtailed, and none of them could be measured."""
+        """True if facilities were curtailed, and none of them could be measured."""
         return self.delivered_kw is None and bool(self.unmeasured_facilities)
 
     def missing_now_kw(self, dispatches: Iterable[DispatchRow]) -> float:
-        """What is missing of the target: what the plan lacks, and the planned shares of facilities that have dropped
-        out since."""
+        """The power that is missing of the target: what the plan lacks, and the planned shares of facilities that have
+        dropped out since."""
         dropped_out = {row.facility_id for row in dispatches if row.has_dropped_out}
         return self.missing_kw + fsum(t.target_kw for t in self.targets if t.facility_id in dropped_out)

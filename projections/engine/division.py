@@ -22,7 +22,7 @@ class Shard(msgspec.Struct, frozen=True):
 
 
 class LogPart(msgspec.Struct, frozen=True):
-    """What one process folds: the domain events of a shard that concern the projection."""
+    """The part that one process folds: the domain events of a shard that concern the projection."""
 
     projection: Any
     """The read model's own projection, or one that folds a part of it."""
@@ -32,7 +32,7 @@ class LogPart(msgspec.Struct, frozen=True):
 
 
 class StreamDivision:
-    """Of a projection in which no stream's domain events read or write a row of another stream."""
+    """The division of a projection in which no stream's domain events read or write a row of another stream."""
 
     def divided(self, count: int) -> Sequence[LogPart]:
         return [LogPart(self, Shard(number, count)) for number in range(count)]
@@ -42,7 +42,7 @@ class StreamDivision:
 
 
 class FacilityDivision(StreamDivision):
-    """Of a projection whose rows join the streams of a facility and of its dispatches."""
+    """The division of a projection whose rows join the streams of a facility and of its dispatches."""
 
     def divided(self, count: int) -> Sequence[LogPart]:
         return [LogPart(self, Shard(number, count, "facility")) for number in range(count)]

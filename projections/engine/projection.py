@@ -71,7 +71,7 @@ class Projection(Protocol[TRow]):
 
     @property
     def newest_first(self) -> bool:
-        """Whether lists are in descending order of `sort_key`."""
+        """True if lists are in descending order of `sort_key`."""
         ...
 
     @property

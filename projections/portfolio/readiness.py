@@ -1,4 +1,5 @@
-"""Which facilities of an open DR event are blocked, at risk, or have dropped out, by its dispatches' domain events."""
+"""The facilities of an open DR event that are blocked, at risk, or have dropped out, by its dispatches' domain
+events."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ _NO_NUL = "\ufffd"  # Stored texts contain no NUL, see projections.engine.stored
 
 
 class MemoryView(Generic[Row]):
-    """One read model with rows of type `Row`."""
+    """A read model with rows of type `Row`."""
 
     def __init__(self, rows: MemoryRows[Any], *, unchanging: bool = False) -> None:
         """`unchanging`: nothing is folded into `rows` any more, so they are sorted once for all pages."""

@@ -40,7 +40,7 @@ class RowsVersion(msgspec.Struct, frozen=True):
 
 
 class View(Protocol[Row]):
-    """One read model."""
+    """A read model."""
 
     def get(self, key: str, *, tenant: str | None = None) -> Row | None:
         """The row of that key, if that tenant may see it."""
@@ -70,7 +70,7 @@ class View(Protocol[Row]):
 
 
 class DeadlinesView(View[DeadlineRow], Protocol):
-    """The deadlines; the schedule worker reads those that are due."""
+    """The deadlines; the decide worker reads those that are due."""
 
     def due(
         self, now: datetime, *, limit: int = 500, kinds: Collection[DeadlineKind] | None = None
@@ -146,7 +146,7 @@ class ReadModels(Protocol):
     def deadlines(self) -> DeadlinesView: ...
 
     def planning_queue(self, *, tenant: str | None, limit: int) -> PlanningQueue:
-        """Of one utility, or of all (None); counted up to `limit`."""
+        """The queue of one utility, or of all (None); counted up to `limit`."""
         ...
 
     def positions(self) -> list[ProjectionPosition]:

@@ -18,11 +18,10 @@ _READ_BEFORE = [
     "adapters.mqtt",
     "adapters.nats.queue_depths",
     "adapters.nats.telemetry_stream",
-    "adapters.nats.work_queue",
     "adapters.postgres.read_model.projector",
     "adapters.postgres.read_model.read_models",
     "adapters.redis.rate_limit",
-    "interfaces.bootstrap.dispatch",
+    "interfaces.bootstrap.kinds.dispatch",
     "interfaces.bootstrap.processes",
     "interfaces.cli.serve",
     "interfaces.cli.worker",
@@ -43,9 +42,8 @@ class ForkedCommand:
 
     def start(self) -> None:
         told = {"ARGUMENTS": self._arguments, "ENVIRON": self._environ, "LOG": self._log, "TEST": os.getpid()}
-        self._process = self._context.Process(
-            target=runpy.run_path, args=(str(_PROCESS), told, "__main__"), daemon=True
-        )
+        # No daemon: the command may have children. Whoever starts it kills it.
+        self._process = self._context.Process(target=runpy.run_path, args=(str(_PROCESS), told, "__main__"))
         self._process.start()
 
     def kill(self) -> None:

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from application.operations.process_kinds import NAMES
+
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "docs" / "prometheus" / "gridproof.rules.yml"
 METRIC = "gridproof_alerts_open"
@@ -22,19 +24,7 @@ HEAD = """\
 # `python tests/architecture/prometheus_rules.py --write`; a test checks it, and promtool tests each rule. All web
 # processes report the same open alerts, so the rules use the maximum.
 """
-WORKERS = (
-    "aggregate",
-    "archive",
-    "dispatch",
-    "forecast",
-    "ingest",
-    "measure",
-    "notify",
-    "project",
-    "relay",
-    "schedule",
-    "web",
-)
+WORKERS = tuple(sorted(NAMES))
 ALIVE = "gridproof_worker_alive_timestamp_seconds"
 CERTIFICATE_ENDS = "gridproof_certificate_ends_timestamp_seconds"
 SCENARIOS = "docs/failure-scenarios.md"
@@ -118,7 +108,7 @@ GAUGE_RULES = (
         "no process reaches PostgreSQL: nothing is decided",
         "docs/runbooks/database_failover.md",
         {
-            'gridproof_dependency_up{dependency="postgresql", worker="relay", instance="a"}': "1 0x12 1x20",
+            'gridproof_dependency_up{dependency="postgresql", worker="decide", instance="a"}': "1 0x12 1x20",
             'gridproof_dependency_up{dependency="postgresql", worker="web", instance="b"}': "1 1 0x11 1x20",
         },
         {},
@@ -145,8 +135,8 @@ GAUGE_RULES = (
         "critical",
         "no process of a worker can reach all that it needs",
         SCENARIOS,
-        {'gridproof_worker_ready{worker="relay", instance="a"}': "1 0x12 1x20"},
-        {"worker": "relay"},
+        {'gridproof_worker_ready{worker="decide", instance="a"}': "1 0x12 1x20"},
+        {"worker": "decide"},
         150,
         240,
         for_s=120,
@@ -157,8 +147,8 @@ GAUGE_RULES = (
         "critical",
         "the event loop of no process of a worker has turned for a minute",
         SILENT,
-        {f'{ALIVE}{{worker="relay", instance="a"}}': "0 15x8 150 165 180"},
-        {"worker": "relay"},
+        {f'{ALIVE}{{worker="decide", instance="a"}}': "0 15x8 150 165 180"},
+        {"worker": "decide"},
         120,
         150,
     ),
@@ -172,11 +162,11 @@ GAUGE_RULES = (
             **{
                 f'{ALIVE}{{worker="{worker}", instance="a"}}': "0x30"
                 for worker in WORKERS
-                if worker != "relay"
+                if worker != "decide"
             },
-            f'{ALIVE}{{worker="relay", instance="a"}}': "0 _x30 0x30",
+            f'{ALIVE}{{worker="decide", instance="a"}}': "0 _x30 0x30",
         },
-        {"worker": "relay"},
+        {"worker": "decide"},
         450,
         500,
         for_s=120,

@@ -21,38 +21,36 @@ ROOT = Path(__file__).parents[2]
 STORED = Path(__file__).with_name("stored_names.json")
 PACKAGES = ("domain", "application", "projections", "adapters", "interfaces")
 
-SCHEDULE = "interfaces/workers/schedule/"
+WATCH = "interfaces/workers/watch/"
 READ_MODEL = "adapters/postgres/read_model/"
 EVENT_STORE = "adapters/postgres/event_store/"
 COORDINATION = "adapters/postgres/coordination/"
 DEFINED_IN: dict[str, dict[str, tuple[str | int, ...]]] = {
     "lock_names": {
         "domain/identifiers.py": ("bms:",),
-        SCHEDULE + "schedule.py": ("schedule",),
-        SCHEDULE + "alert_expiry.py": ("alert-expiry",),
-        SCHEDULE + "batch_monitor.py": ("batch-watch",),
-        SCHEDULE + "heartbeat_monitor.py": ("heartbeat-watch",),
-        SCHEDULE + "dead_letter_monitor.py": ("dead-letter-sla",),
-        SCHEDULE + "queue_monitor.py": ("door-watch",),
-        SCHEDULE + "failover_monitor.py": ("failover-watch",),
-        SCHEDULE + "forecast_monitor.py": ("forecast-watch",),
-        SCHEDULE + "telemetry_lag_monitor.py": ("lag-watch",),
-        SCHEDULE + "rollup_monitor.py": ("settling-watch",),
-        SCHEDULE + "position_monitor.py": ("position-watch",),
-        SCHEDULE + "retention.py": ("telemetry-retention",),
-        SCHEDULE + "lost_callback_sweeper.py": ("lost-callbacks",),
-        SCHEDULE + "lost_work_sweeper.py": ("lost-work",),
-        SCHEDULE + "recovery_monitor.py": ("recovery-watch",),
-        "interfaces/workers/forecast/forecast.py": ("forecast",),
-        "interfaces/workers/forecast/scoring.py": ("forecast-scoring",),
+        "interfaces/workers/decide/deadlines.py": ("deadlines",),
+        WATCH + "alert_expiry.py": ("alert-expiry",),
+        WATCH + "batch_monitor.py": ("batch-watch",),
+        WATCH + "heartbeat_monitor.py": ("heartbeat-watch",),
+        WATCH + "dead_letter_monitor.py": ("dead-letter-sla",),
+        WATCH + "queue_monitor.py": ("door-watch",),
+        WATCH + "failover_monitor.py": ("failover-watch",),
+        WATCH + "forecast_monitor.py": ("forecast-watch",),
+        WATCH + "telemetry_lag_monitor.py": ("lag-watch",),
+        WATCH + "rollup_monitor.py": ("settling-watch",),
+        WATCH + "position_monitor.py": ("position-watch",),
+        "interfaces/workers/aggregate/retention.py": ("telemetry-retention",),
+        WATCH + "recovery_monitor.py": ("recovery-watch",),
+        "interfaces/workers/compute/forecast.py": ("forecast",),
+        "interfaces/workers/compute/scoring.py": ("forecast-scoring",),
         "interfaces/workers/archive.py": ("raw-archive",),
-        "interfaces/workers/measure/measure.py": ("measure",),
-        "interfaces/workers/measure/remeasure.py": ("measure-again",),
-        "interfaces/workers/measure/sealing.py": ("seal-again", "seal-days"),
-        "interfaces/workers/relay/relay.py": ("relay",),
+        "interfaces/workers/compute/measure.py": ("measure",),
+        "interfaces/workers/compute/remeasure.py": ("measure-again",),
+        "interfaces/workers/compute/sealing.py": ("seal-again", "seal-days"),
+        "interfaces/workers/decide/relay.py": ("relay",),
         "interfaces/workers/dispatch/reconcile.py": ("reconcile",),
         "interfaces/bootstrap/health/alerts.py": ("alert-delivery",),
-        "interfaces/bootstrap/telemetry.py": ("ingest", "ingest "),
+        "interfaces/bootstrap/kinds/ingest.py": ("ingest", "ingest "),
         "adapters/postgres/ledger/writer.py": ("ledger",),
         READ_MODEL + "projector.py": ("projection ",),
         READ_MODEL + "rebuild/lock.py": ("rebuild of ", "parts of the rebuild of "),
@@ -61,8 +59,9 @@ DEFINED_IN: dict[str, dict[str, tuple[str | int, ...]]] = {
         "adapters/postgres/telemetry/transaction.py": (0x7E1E,),
         "adapters/postgres/telemetry/dirty_intervals.py": (0x7E1F,),
         "adapters/postgres/telemetry/import_layers.py": (0x7E21,),
-        COORDINATION + "partition_assignment.py": (0x7E20, 0x626D70),
+        COORDINATION + "partition_assignment.py": (0x7E20,),
         COORDINATION + "call_slots.py": (0x626D73,),
+        COORDINATION + "work_holder.py": (0x776F726B,),
         "adapters/postgres/schema/migrate.py": (7_214_001,),
     },
     "application_names": {
@@ -82,10 +81,6 @@ DEFINED_IN: dict[str, dict[str, tuple[str | int, ...]]] = {
     "jetstream": {
         "adapters/nats/telemetry_stream.py": ("TELEMETRY", "telemetry.", "malformed", "aggregate-", "traceparent"),
         "adapters/nats/raw_log.py": ("traceparent",),
-        "adapters/nats/bms_work.py": (
-            "BMS_WORK", "bms.work", "p", "bms_partition_", "bms-", "gridproof-bms-work", "partitions",
-        ),
-        "adapters/nats/work_queue.py": ("CALLBACK_WORK", "callback.work", "notify", "Nats-Msg-Id"),
     },
     "cache_keys": {
         "adapters/redis/shared_cache.py": ("gridproof", ":answers:", ":turns:"),
@@ -98,7 +93,7 @@ DEFINED_IN: dict[str, dict[str, tuple[str | int, ...]]] = {
     "notify_channels": {
         "adapters/postgres/ledger/stream_map_tables.py": ("demand_response_events",),
         READ_MODEL + "projector.py": ("demand_response_events",),
-        "interfaces/bootstrap/processes.py": ("demand_response_events",),
+        "interfaces/bootstrap/kinds/decide.py": ("demand_response_events",),
         "adapters/postgres/live_feed.py": ("projection_positions",),
         READ_MODEL + "waits.py": ("projection_positions",),
     },

@@ -58,3 +58,9 @@ def missing_tests(text: str) -> list[str]:
 def is_run_by_ci(cell: str) -> bool:
     """Whether one of the tests that `cell` names has no marker that CI leaves out."""
     return any(name not in left_out_of_ci(path) for path, name in TEST.findall(cell))
+
+
+def heading_anchors(text: str) -> set[str]:
+    """The fragments of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

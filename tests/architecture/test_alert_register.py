@@ -1,12 +1,13 @@
 """The register of alerts: each alert ends, says what a person does about it, and has a game-day case."""
 
+import ast
 import re
 
 import pytest
 
 from application.operations.alert_catalogue import ALERTS
 from application.operations.alert_catalogue.game_day import GAME_DAY_CASES
-from tests.architecture.source_tree import ROOT
+from tests.architecture.source_tree import PACKAGES, ROOT, python_files
 from tests.architecture.table_pages import functions_in, left_out_of_ci
 
 UNIT = "tests/unit/interfaces/workers"
@@ -16,7 +17,7 @@ SHOWN_ENDED_BY: dict[str, tuple[str, str]] = {
         "test_a_certificate_that_ends_soon_is_an_alert_until_it_is_renewed",
     ),
     "connections_short": (
-        f"{UNIT}/schedule/test_heartbeat_monitor.py",
+        f"{UNIT}/watch/test_heartbeat_monitor.py",
         "test_connections_that_run_short_are_an_alert_until_they_do_not",
     ),
     "process_refused": (
@@ -24,11 +25,11 @@ SHOWN_ENDED_BY: dict[str, tuple[str, str]] = {
         "test_a_worker_for_which_no_connections_are_left_refuses_to_start",
     ),
     "turn_held_by_dead": (
-        f"{UNIT}/schedule/test_heartbeat_monitor.py",
+        f"{UNIT}/watch/test_heartbeat_monitor.py",
         "test_locks_of_a_silent_process_are_an_alert_until_they_are_free",
     ),
     "worker_silent": (
-        f"{UNIT}/schedule/test_heartbeat_monitor.py",
+        f"{UNIT}/watch/test_heartbeat_monitor.py",
         "test_a_worker_of_which_no_process_reports_is_an_alert_until_one_does",
     ),
     "alert_undeliverable": (
@@ -40,24 +41,27 @@ SHOWN_ENDED_BY: dict[str, tuple[str, str]] = {
         "test_an_address_over_the_limit_raises_an_alert_until_it_is_quiet",
     ),
     "backup_too_old": (
-        f"{UNIT}/schedule/test_backup_monitor.py",
+        f"{UNIT}/watch/test_backup_monitor.py",
         "test_a_backup_older_than_a_day_is_alerted_until_there_is_a_newer_one",
     ),
     "batch_below_80_percent": (
-        f"{UNIT}/schedule/test_batch_monitor.py",
+        f"{UNIT}/watch/test_batch_monitor.py",
         "test_it_ends_an_hour_after_the_dr_event",
     ),
     "bms_breaker_open": (
         f"{UNIT}/dispatch/test_breaker_alerts.py",
         "test_an_open_breaker_is_alerted_until_the_bms_answers_again",
     ),
-    "bms_drift": (f"{UNIT}/schedule/test_alert_expiry.py", "test_drift_ends_with_the_dispatch"),
+    "bms_drift": (
+        "tests/unit/application/dispatch/test_executor.py",
+        "test_drift_ends_when_a_poll_finds_the_building_as_commanded",
+    ),
     "bms_slow": (
         f"{UNIT}/dispatch/test_metrics.py",
         "test_the_alert_clears_once_the_window_has_only_fast_calls_or_none",
     ),
     "callback_undeliverable": (
-        "tests/unit/application/operations/test_dead_letter_sla.py",
+        "tests/unit/application/operations/test_dead_letter_alerts.py",
         "test_a_decided_callback_and_a_decided_command_leave_no_alert",
     ),
     "clock_skewed": (
@@ -65,7 +69,7 @@ SHOWN_ENDED_BY: dict[str, tuple[str, str]] = {
         "test_a_process_whose_clock_is_wrong_decides_nothing_until_it_is_right",
     ),
     "command_dead_lettered": (
-        "tests/unit/application/operations/test_dead_letter_sla.py",
+        "tests/unit/application/operations/test_dead_letter_alerts.py",
         "test_a_decided_callback_and_a_decided_command_leave_no_alert",
     ),
     "curtailed_without_record": (
@@ -73,11 +77,11 @@ SHOWN_ENDED_BY: dict[str, tuple[str, str]] = {
         "test_the_alert_ends_when_the_building_is_not_curtailed_any_more",
     ),
     "database_failover": (
-        f"{UNIT}/schedule/test_failover_monitor.py",
+        f"{UNIT}/watch/test_failover_monitor.py",
         "test_the_alert_clears_once_no_dr_event_is_under_way",
     ),
     "dead_letter_overdue": (
-        "tests/unit/application/operations/test_dead_letter_sla.py",
+        "tests/unit/application/operations/test_dead_letter_alerts.py",
         "test_a_late_decision_clears_the_alert_at_once",
     ),
     "deadline_failing": (
@@ -85,7 +89,7 @@ SHOWN_ENDED_BY: dict[str, tuple[str, str]] = {
         "test_the_alert_ends_when_the_deadline_is_no_longer_due_also_after_a_restart",
     ),
     "degraded_forecast": (
-        f"{UNIT}/schedule/test_forecast_monitor.py",
+        f"{UNIT}/watch/test_forecast_monitor.py",
         "test_a_degraded_forecast_is_alerted_from_four_hours_before_the_start",
     ),
     "disk_filling": (
@@ -101,8 +105,8 @@ SHOWN_ENDED_BY: dict[str, tuple[str, str]] = {
         "test_a_process_without_a_full_cycle_neither_raises_nor_clears_conflicts",
     ),
     "forecast_drift": (
-        f"{UNIT}/forecast/test_scoring.py",
-        "test_a_facility_that_drifts_is_alerted_once_a_day_and_cleared_afterwards",
+        f"{UNIT}/compute/test_scoring.py",
+        "test_a_facility_that_drifts_is_alerted_until_a_day_ends_without_drift",
     ),
     "ledger_mismatch": (
         "tests/integration/settlement/test_recorded_settlements.py",
@@ -117,15 +121,15 @@ SHOWN_ENDED_BY: dict[str, tuple[str, str]] = {
         "test_a_facility_with_malformed_messages_is_alerted_until_they_stop",
     ),
     "no_synchronous_standby": (
-        f"{UNIT}/schedule/test_replication_monitor.py",
+        f"{UNIT}/watch/test_replication_monitor.py",
         "test_standbys_for_which_no_commit_waits_are_alerted_until_one_does",
     ),
     "older_timeline": (
-        f"{UNIT}/schedule/test_replication_monitor.py",
+        f"{UNIT}/watch/test_replication_monitor.py",
         "test_a_replaced_server_that_takes_writes_is_alerted_until_it_is_stopped",
     ),
     "poison_batch": (
-        "tests/unit/application/operations/test_dead_letter_sla.py",
+        "tests/unit/application/operations/test_dead_letter_alerts.py",
         "test_the_alert_of_a_poison_batch_ends_with_the_last_letter_of_its_partition",
     ),
     "projection_lag": (
@@ -137,7 +141,7 @@ SHOWN_ENDED_BY: dict[str, tuple[str, str]] = {
         "test_an_error_outside_the_fold_stops_only_its_projection",
     ),
     "queue_full": (
-        f"{UNIT}/schedule/test_queue_monitor.py",
+        f"{UNIT}/watch/test_queue_monitor.py",
         "test_the_webhook_is_alerted_as_full_at_the_depth_until_a_dr_event_is_planned",
     ),
     "raw_archive_behind": (
@@ -145,7 +149,7 @@ SHOWN_ENDED_BY: dict[str, tuple[str, str]] = {
         "test_an_unreachable_archive_is_alerted_after_a_while_and_filled_afterwards",
     ),
     "readings_missing": (
-        f"{UNIT}/schedule/test_reading_monitor.py",
+        f"{UNIT}/watch/test_reading_monitor.py",
         "test_a_silent_meter_is_alerted_from_four_hours_before_the_start",
     ),
     "relay_stalled": (
@@ -157,7 +161,7 @@ SHOWN_ENDED_BY: dict[str, tuple[str, str]] = {
         "test_a_relay_that_does_not_run_is_reported_as_stopped",
     ),
     "replica_not_current": (
-        f"{UNIT}/schedule/test_replication_monitor.py",
+        f"{UNIT}/watch/test_replication_monitor.py",
         "test_a_replica_that_is_not_current_is_alerted_until_it_is",
     ),
     "restore_failing": (
@@ -173,11 +177,11 @@ SHOWN_ENDED_BY: dict[str, tuple[str, str]] = {
         "test_a_replay_goes_on_with_those_behind_it_in_order_and_ends_the_alert",
     ),
     "sealing_failing": (
-        f"{UNIT}/measure/test_sealing.py",
+        f"{UNIT}/compute/test_sealing.py",
         "test_a_facility_that_fails_has_an_alert_and_delays_no_other",
     ),
     "settlement_failing": (
-        f"{UNIT}/measure/test_settle.py",
+        f"{UNIT}/compute/test_settle.py",
         "test_a_dr_event_that_cannot_be_settled_is_settled_after_a_new_rule_and_its_alert_clears",
     ),
     "settling_behind": (
@@ -193,7 +197,7 @@ SHOWN_ENDED_BY: dict[str, tuple[str, str]] = {
         "test_a_snapshot_that_differs_from_a_fold_of_its_stream_is_reported",
     ),
     "standby_lost": (
-        f"{UNIT}/schedule/test_replication_monitor.py",
+        f"{UNIT}/watch/test_replication_monitor.py",
         "test_a_lost_standby_is_alerted_until_as_many_are_attached_as_were",
     ),
     "telemetry_backpressure": (
@@ -209,7 +213,7 @@ SHOWN_ENDED_BY: dict[str, tuple[str, str]] = {
         "test_each_level_is_raised_above_its_lag_and_cleared_below_it",
     ),
     "telemetry_lag_rising": (
-        f"{UNIT}/schedule/test_telemetry_lag_monitor.py",
+        f"{UNIT}/watch/test_telemetry_lag_monitor.py",
         "test_a_monitor_that_takes_over_clears_the_alerts_of_a_dead_one",
     ),
     "telemetry_lag_severe": (
@@ -232,13 +236,9 @@ SHOWN_ENDED_BY: dict[str, tuple[str, str]] = {
         "tests/integration/forecast/test_forecast_conflicts.py",
         "test_restored_weather_gives_a_better_forecast_for_the_same_cycle",
     ),
-    "work_reissued": (
-        "tests/security/test_lost_work.py",
-        "test_lost_work_raises_an_alert_that_ends_after_a_while",
-    ),
     "worker_restarted": (
-        f"{UNIT}/schedule/test_alert_expiry.py",
-        "test_an_alert_that_nothing_raises_again_ends",
+        f"{UNIT}/watch/test_alert_expiry.py",
+        "test_a_process_that_was_restarted_is_alerted_for_a_quarter_of_an_hour",
     ),
 }
 """Alert -> a test of CI in which it is raised and ends."""
@@ -271,3 +271,50 @@ def test_an_alert_names_its_game_day_case(alert: str) -> None:
 
 def test_every_game_day_case_causes_an_alert() -> None:
     assert {definition.case for definition in ALERTS.values()} == GAME_DAY_CASES.keys()
+
+
+def test_nothing_but_the_register_begins_or_ends_an_alert() -> None:
+    """Observers state. `decide` is a person's act, and `end_unseen` is called by one monitor."""
+    allowed = {"end_unseen": {"interfaces/workers/watch/alert_expiry.py"}}
+    calls = [
+        (str(file.relative_to(ROOT)), call)
+        for file in python_files(*PACKAGES)
+        for call in calls_on_alerts(file.read_text())
+    ]
+    assert {file for file, call in calls if call == "state"} >= {"interfaces/workers/archive.py"}
+    forbidden = [
+        (file, call)
+        for file, call in calls
+        if call not in {"state", "stated", "decide", "listed", "open_about", "open_by_name"}
+        and file not in allowed.get(call, set())
+    ]
+    assert forbidden == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'self.alerts.raise_alert("bms_slow", "all", "x", at=now)',
+        'stores.alerts().clear("bms_slow", "all", at=now)',
+        "await asyncio.to_thread(self._alerts.clear, ALERT, subject, at=now)",
+        "alerts.end_unseen(at=now)",
+        "partial(web.alerts.raise_alert, ALERT)",
+    ],
+)
+def test_a_planted_call_that_begins_or_ends_an_alert_is_refused(line: str) -> None:
+    assert calls_on_alerts(f"async def act():\n    {line}\n")[0] in {"raise_alert", "clear", "end_unseen"}
+
+
+REGISTER = re.compile(r"_?alerts")
+
+
+def calls_on_alerts(source: str) -> list[str]:
+    """The methods of a register of alerts that the source names: of `alerts`, `x.alerts`, `x._alerts`, `x.alerts()`."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute):
+            owner = node.value.func if isinstance(node.value, ast.Call) else node.value
+            name = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")
+            if REGISTER.fullmatch(name):
+                found.append(node.attr)
+    return found

@@ -1,4 +1,4 @@
-"""The table of caches in the operator's guide: each with its file, size and lifetime, as the code has them."""
+"""docs/guides/caches.md: each with its file, size and lifetime, as the code has them."""
 
 import ast
 import re
@@ -9,7 +9,7 @@ from importlib import import_module
 from tests.architecture.source_tree import PACKAGES, ROOT, class_name, parsed, python_files
 from tests.architecture.table_pages import table_rows
 
-GUIDE = ROOT / "docs/guides/operator.md"
+GUIDE = ROOT / "docs/guides/caches.md"
 HEADING = ("cache", "in", "at most", "lifetime")
 CONSTANT = re.compile(r"`(\w+)` = ([\d,]+)")
 UNTIL_EVICTED = "until evicted"

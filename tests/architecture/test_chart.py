@@ -13,13 +13,14 @@ import yaml
 
 from adapters.embedded import EmbeddedServers
 from adapters.embedded.loopback import free_port
+from adapters.postgres.schema.worker_roles import WORKER_ROLES
 from application.facility.secret_references import PREFIX as SECRET_PREFIX
-from application.ports.dispatch.work_queue import BMS_PARTITIONS
+from application.facility.secret_references import PURPOSES
+from application.operations.process_kinds import EXTRAS_OF_WORKERS, KINDS
+from application.operations.process_kinds import NAMES as WORKERS
 from domain.telemetry.meter_reading import PARTITIONS
 from interfaces.bootstrap import worker_credentials
 from interfaces.bootstrap.connection_budget import connection_budget
-from interfaces.cli.worker import WORKERS
-from interfaces.extras import EXTRAS_OF_WORKERS
 from interfaces.settings.settings import PREFIX, Settings
 from interfaces.workers.loops.probe_server import ProbeServer
 from projections.registry import PROJECTIONS
@@ -36,15 +37,10 @@ SETTINGS = {PREFIX + field.name.upper() for field in fields(Settings)}
 SECRET_SETTINGS = {PREFIX + field.name.upper() for field in fields(Settings) if not field.repr}
 DATABASE = {"GRIDPROOF_DATABASE_URL", "GRIDPROOF_MIGRATION_DATABASE_URL"}
 READERS = {
-    PREFIX + name.upper(): readers
-    for name, readers in {
-        **worker_credentials._SECRET_SETTINGS,
-        "snapshot_key": frozenset(WORKERS),
-    }.items()
+    PREFIX + name.upper(): {kind.name for kind in KINDS if name in {*kind.secrets, "snapshot_key"}}
+    for name in {"snapshot_key"}.union(*(kind.secrets for kind in KINDS))
 }
 """Setting that refers to a secret -> the workers that read it."""
-STAND_BY = {"relay", "schedule", "measure", "archive", "forecast"}
-"""One acts: more than one in each of three zones are of no use."""
 
 
 def workers_that(attribute: str, value: str) -> set[str]:
@@ -69,8 +65,6 @@ def test_the_sessions_of_each_process_are_its_connection_budget() -> None:
 
 def test_no_more_processes_are_accepted_than_have_something_to_do() -> None:
     useful = {name: about["useful"] for name, about in PROCESSES.items()}
-    assert {name: useful[name] for name in STAND_BY} == dict.fromkeys(STAND_BY, 3)
-    assert useful["dispatch"] == len(BMS_PARTITIONS)
     assert useful["aggregate"] == PARTITIONS
     assert useful["project"] == len(PROJECTIONS) + 1  # and the ledger
     assert useful["ingest"] == SCHEMA["mqtt"]["properties"]["sessions"]["maximum"]
@@ -84,8 +78,8 @@ def test_the_processes_that_need_an_extra_have_the_image_with_all_of_them() -> N
 
 
 def test_each_process_has_the_role_of_its_kind_at_postgresql() -> None:
-    roles = {name: f"gridproof_{about['role']}" for name, about in PROCESSES.items()}
-    assert roles == {name: worker_credentials._database_role(name) for name in WORKERS}
+    roles = {f"gridproof_{about['role']}" for about in PROCESSES.values()}
+    assert roles == set(WORKER_ROLES)
     assert set(VALUES["secrets"]["database"]["keys"]) == {
         *(about["role"] for about in PROCESSES.values()),
         ABOUT["commands"]["migrate"]["role"],
@@ -127,8 +121,9 @@ def test_each_secret_reaches_only_the_processes_that_read_it() -> None:
     assert {setting: workers_that("reads", setting) for setting in READERS} == {
         setting: set(readers) for setting, readers in READERS.items()
     }
-    with_portfolio = {name for name, about in PROCESSES.items() if about.get("portfolioSecrets")}
-    assert with_portfolio == worker_credentials._PORTFOLIO_SECRETS
+    of_portfolio = {name: about.get("portfolioSecrets") for name, about in PROCESSES.items()}
+    assert of_portfolio == {kind.name: kind.portfolio_secrets for kind in KINDS}
+    assert set(VALUES["secrets"]["portfolio"]) == set(PURPOSES)
 
 
 def test_every_secret_setting_can_be_given_by_reference_and_in_no_other_way() -> None:
@@ -161,7 +156,9 @@ def test_the_probed_paths_exist() -> None:
     port = server.serve(f"127.0.0.1:{free_port()}")
     try:
         for path in paths:
-            assert httpx.get(f"http://127.0.0.1:{port}{path}").status_code != httpx.codes.NOT_FOUND
+            assert (
+                httpx.get(f"http://127.0.0.1:{port}{path}", timeout=30).status_code != httpx.codes.NOT_FOUND
+            )
     finally:
         server.close()
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from application.operations.process_kinds import EXTRAS_OF_WORKERS
+from application.operations.process_kinds import NAMES as WORKERS
 from interfaces.cli import COMMANDS
-from interfaces.cli.worker import WORKERS
-from interfaces.extras import EXTRAS_OF_WORKERS
 from interfaces.settings.description import setting_descriptions
 from tests.architecture.source_tree import ROOT
 
@@ -96,7 +96,7 @@ def test_systemd_accepts_the_units(debian_command: Callable[[str], Path], tmp_pa
 @pytest.mark.parametrize(
     ("file", "line"),
     [
-        ("gridproof-relay@.service", "RestartSecs=5"),
+        ("gridproof-decide@.service", "RestartSecs=5"),
         (
             "gridproof-.service.d/common.conf",
             "ProtectSystems=strict",
@@ -109,7 +109,7 @@ def test_systemd_refuses_a_misspelt_option(
     folder = shutil.copytree(UNITS, tmp_path / "units")
     changed = folder / file
     changed.write_text(changed.read_text().replace("[Service]\n", f"[Service]\n{line}\n"))
-    verdict = verified(folder, "gridproof-relay@1.service", verifier=debian_command("systemd-analyze"))
+    verdict = verified(folder, "gridproof-decide@1.service", verifier=debian_command("systemd-analyze"))
     assert line.partition("=")[0] in verdict
 
 

@@ -8,8 +8,9 @@ from importlib.metadata import packages_distributions
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from interfaces.cli.worker import WORKERS
-from interfaces.extras import EXTRAS, EXTRAS_OF_WORKERS
+from application.operations.process_kinds import EXTRAS_OF_WORKERS
+from application.operations.process_kinds import NAMES as WORKERS
+from interfaces.extras import EXTRAS
 from tests.architecture.source_tree import PACKAGES, ROOT, imported_modules, parsed, python_files
 from tests.base_install import absent_modules, distributions_of
 

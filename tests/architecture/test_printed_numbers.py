@@ -11,7 +11,7 @@ from tests.architecture.source_tree import ROOT
 
 PACKAGES = ("domain", "application", "projections", "adapters", "interfaces")
 UNITS = ("kW", "%", "°C")
-EXACT_DECIMALS = ("application/settlement/",)
+EXACT_DECIMALS = ("application/settlement/", "interfaces/settlement/statement/")
 """There numbers are texts already: exact decimals."""
 FORMATTERS = {"_kw"}
 """Functions that return a text."""

@@ -10,7 +10,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from application.operations.alert_catalogue import ALERTS
 from interfaces.bootstrap.health.readiness import DISK_FULL_SHARE
-from interfaces.bootstrap.processes import WORKERS as BOOTSTRAPPED
 from interfaces.web.middleware.metrics import WebMetrics
 from interfaces.workers.loops import process_monitor
 from interfaces.workers.loops.process_monitor import NEAR
@@ -75,7 +74,6 @@ def test_the_rules_have_the_bounds_of_the_processes() -> None:
 
 
 def test_the_rule_of_absent_workers_names_every_worker() -> None:
-    assert set(WORKERS) == {*BOOTSTRAPPED, "web"}
     named = re.findall(r'"worker", "(\w+)"', rules()["gridproof_worker_absent"]["expr"])
     assert sorted(named) == sorted(WORKERS)
 

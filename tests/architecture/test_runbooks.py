@@ -24,7 +24,7 @@ def test_every_runbook_belongs_to_an_alert() -> None:
 
 
 def test_every_raised_alert_is_in_the_catalogue() -> None:
-    raised = re.compile(r"""\b(?:raise_alert|\.clear)\(\s*["']([a-z0-9_]+)["']""")
+    raised = re.compile(r"""\b(?:alerts|alerts\(\))\.state\(\s*["']([a-z0-9_]+)["']""")
     unknown = {
         f"{file.relative_to(ROOT)}: {name}"
         for file in python_files(*PACKAGES)

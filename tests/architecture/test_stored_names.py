@@ -21,5 +21,5 @@ def test_a_name_that_exists_only_in_another_file_is_missing(tmp_path: Path) -> N
     elsewhere.parent.mkdir(parents=True)
     elsewhere.write_text('KINDS = ("relay", "schedule")\n')
     missing = missing_definitions(tmp_path)
-    assert "interfaces/workers/relay/relay.py: relay" in missing
+    assert "interfaces/workers/decide/relay.py: relay" in missing
     assert names_of(tmp_path)["lock_names"] == []

@@ -17,16 +17,14 @@ import orjson
 
 from tests.bench.registry import REGISTRY
 
-EARLIER_NAMES = {"webhook": "door"}
-"""Names of benchmarks in release 4cd57d2."""
 TOLERATED = 0.10
 TIMES = {"s", "ms", "us", "ns"}
 """Units of which less is better; the others are rates."""
 EXAMPLE = """
 \b
 Examples:
-  make bench-compare BASE=../gridproof-4cd57d2
-  make bench-compare BASE=../gridproof-4cd57d2 NAME="append dispatch" ROUNDS=3
+  make bench-compare BASE=../gridproof-before
+  make bench-compare BASE=../gridproof-before NAME="append dispatch" ROUNDS=3
 """
 
 
@@ -52,10 +50,7 @@ def compare(names: tuple[str, ...], base: Path, rounds: int, scale: float, folde
 def run_once(checkout: Path, name: str, scale: float) -> bytes:
     """The JSON document that a checkout's benchmark prints. Raises CalledProcessError."""
     python = checkout.resolve() / ".venv/bin/python"
-    if (checkout / "tests/bench/run.py").exists():
-        command = [python, "-m", "tests.bench.run", name]
-    else:
-        command = [python, "-m", "interfaces.cli", "bench", EARLIER_NAMES.get(name, name)]
+    command = [python, "-m", "tests.bench.run", name]
     return subprocess.run(
         [*map(str, command), "--json", "--scale", str(scale)],
         cwd=checkout.resolve(),

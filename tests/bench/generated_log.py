@@ -20,7 +20,7 @@ from application.event_store.event_mapper import encode_state
 from domain.dispatch import Dispatch, Setpoint, ZonePlan
 from domain.dr_event import Batch, DREvent, FacilityTarget, Notice
 from domain.event_sourcing.aggregate import Aggregate, DomainEvent, Provenance, domain_event_id
-from domain.facility import BmsLink, Enrolment, Facility, Limits, Zone
+from domain.facility import BmsLink, Enrolment, Facility, Limits, Reservation, Zone
 
 STARTS_AT = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)
 FACILITIES = tuple(f"fac-{number:03}" for number in range(1, 4))
@@ -180,7 +180,12 @@ class _DREventTemplate:
             shortfall_kw=0.0,
         )
         for facility in self.facilities:
-            facility.reserve(provenance, dr_event_id=dr_event.id, starts_at=STARTS_AT, ends_at=ends_at)
+            facility.reserve(
+                provenance,
+                Reservation(
+                    dr_event_id=dr_event.id, starts_at=STARTS_AT, ends_at=ends_at, prepared_from=STARTS_AT
+                ),
+            )
         self._keep(dr_event, *self.facilities)
 
     def _scheduled(self, dr_event: DREvent) -> list[Dispatch]:

@@ -13,6 +13,7 @@ REGISTRY: dict[str, str] = {
     "api": "tests.bench.api.benchmark:api",
     "append": "tests.bench.event_store.append:append",
     "append-batch": "tests.bench.event_store.append:append_batch",
+    "append-with-work": "tests.bench.event_store.append:append_with_work",
     "capacity-run": "tests.bench.capacity.benchmark:capacity_run",
     "command": "tests.bench.event_store.command:command",
     "dispatch": "tests.bench.dispatch.benchmark:dispatch",

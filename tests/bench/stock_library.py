@@ -102,9 +102,6 @@ class StockStore:
     def save_each(self, savings: Sequence[SaveRequest]) -> list[Exception | None]:
         return saved_one_by_one(self, savings)
 
-    def writes_newer_topics(self) -> bool:
-        return True
-
     def find_replies(self, keys: Sequence[ScopedKey]) -> Mapping[ScopedKey, IdempotencyRecord]:
         found = {key: self.find_reply(*key) for key in keys}
         return {key: reply for key, reply in found.items() if reply is not None}

@@ -200,21 +200,21 @@ MEASUREMENTS = """(async () => {
   const { Measured } = await import("/static/views/dr_event_measurement.js");
   const origin = { topic: "dispatch.measured.v2", position: 7, recorded_at: "2026-07-14T21:00:00Z" };
   const revisions = [{ revision: 1, delivered_kw: 9.5, reason: "", corrected_at: null, origin }];
-  const before = {
-    baseline_method: "caiso-10-in-10", parameters: null, tz: "", starts_at: null, ends_at: null, skipped: [],
-    days: [{ day: "2026-07-13", use: "used", mean_kw: null, window_kw: [], adjustment_kw: [] }],
-    adjustment: { kind: "multiplicative", value: 1.2, raw: null, clipped: true, starts_at: null, ends_at: null,
-      baseline_kw: null, metered_kw: null, values_kw: [], missing: [], note: "" },
+  const ordinary = {
+    baseline_method: "caiso-10-in-10", parameters: { x: 10, y: 10, pick: "recent", adjustment: "multiplicative" },
+    tz: "America/Los_Angeles", starts_at: "2026-07-14T18:30:00Z", ends_at: "2026-07-14T18:45:00Z", skipped: [],
+    days: [{ day: "2026-07-13", use: "used", mean_kw: 110, window_kw: [110], adjustment_kw: [98] }],
+    adjustment: { kind: "multiplicative", value: 1.2, raw: 1.3, clipped: true, starts_at: "2026-07-14T14:30:00Z",
+      ends_at: "2026-07-14T14:45:00Z", baseline_kw: 98, metered_kw: 127.4, values_kw: [127.4], missing: [], note: "" },
     intervals: [{ starts_at: "2026-07-14T18:30:00Z", baseline_kw: 110, adjusted_kw: 112, metered_kw: 102.5,
       delivered_kw: 9.5 }],
-    coverage_pct: 100, delivered_kw: 9.5, clip_delivery: false, holidays: [], holidays_of: "", dr_event_days: [],
+    coverage_pct: 100, delivered_kw: 9.5, clip_delivery: false, holidays: [], holidays_of: "none", dr_event_days: [],
     data_hash: "0".repeat(64), regression: null, uncertainty: null, expected_error: null,
   };
   const regression = {
-    ...before, baseline_method: "regression", tz: "America/Los_Angeles", parameters: { lookback_days: 70 },
-    starts_at: "2026-07-14T18:30:00Z", ends_at: "2026-07-14T18:45:00Z", days: [],
+    ...ordinary, baseline_method: "regression", parameters: { lookback_days: 70 }, days: [],
     skipped: [{ day: "2026-07-13", why: "dr_event_day" }],
-    adjustment: { ...before.adjustment, kind: "none", value: null },
+    adjustment: { ...ordinary.adjustment, kind: "none", value: null },
     holidays: ["2026-07-03"], holidays_of: "US-CA",
     uncertainty: { kw_80: 5.04, kw_90: 6.5, share_80: 0.53, share_90: 0.68, observations: 1680,
       effective_observations: 140, autocorrelation: 0.85 },
@@ -225,8 +225,7 @@ MEASUREMENTS = """(async () => {
       training_ends_at: "2026-07-14T07:00:00Z", training_hours: 1680, degrees_of_freedom: 1505, temperatures_c: [24.5],
     },
   };
-  const shown = { before: { figures: before, is_whole: false }, regression: { figures: regression, is_whole: true },
-    nothing: { figures: null, is_whole: false } };
+  const shown = { ordinary: { figures: ordinary }, regression: { figures: regression }, nothing: { figures: null } };
   for (const [id, found] of Object.entries(shown)) {
     const main = document.body.appendChild(document.createElement("main"));
     main.id = id;
@@ -235,4 +234,4 @@ MEASUREMENTS = """(async () => {
     render(html`<${Measured} id="1" found=${answer} />`, main);
   }
 })()"""
-"""A measurement of a release before 0.2, one by regression, and one that was withdrawn."""
+"""A measurement by days, one by regression, and one that was withdrawn."""

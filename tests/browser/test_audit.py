@@ -48,9 +48,14 @@ async def saved_file(page: Page, folder: Path, button: str, ending: str) -> Path
     await page.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
     await page.click("main button", button)
     async with asyncio.timeout(30):
-        while not (found := await asyncio.to_thread(lambda: list(folder.glob(f"*{ending}")))):  # noqa: ASYNC110
+        while not (found := await asyncio.to_thread(complete_files, folder, ending)):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     return found[0]
+
+
+def complete_files(folder: Path, ending: str) -> list[Path]:
+    """The saved files of that ending. Chromium reserves the name by an empty file, writes beside it, and renames."""
+    return [path for path in folder.glob(f"*{ending}") if path.stat().st_size > 0]
 
 
 def test_an_address_opens_a_point_in_time_and_a_cause_links_to_its_step(
@@ -68,6 +73,10 @@ def test_an_address_opens_a_point_in_time_and_a_cause_links_to_its_step(
             await page.shows("accepted", "#state-then")
             await page.go(f"#/audit/{dr_event}?as_of={effect['position']}")
             await page.shows(f"position {effect['position']}", ".slider")
+            await page.go("#/constructor")
+            await page.shows("No such view", "main h1")
+            await page.go(f"#/audit/{dr_event}?as_of=99999")
+            await page.shows("Position 99999 is beyond the last step", "main .wrong")
 
     with running_door(database) as door:
         dr_event = cancelled_dr_event(door)

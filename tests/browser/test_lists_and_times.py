@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from tests.browser.conftest import RunInPage
 from tests.browser.demanding_answers import DR_EVENT, EVENT, FACILITIES, PROGRAM, answers_for
 from tests.browser.whole_page import whole_page
@@ -106,6 +108,34 @@ def test_a_facility_shows_its_own_clocks_and_no_contradictions(run_in_page: RunI
         await page.shows("11:40 – 12:25 in Los Angeles", "[aria-labelledby=panel-particulars]")
 
     run_in_page(page_with({at: {"dr_events_served": 1, "reservations": reserved}}), scenario)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "delivered_kw", "tone", "words"),
+    [("full", -37.0, "bad", "every facility served"), ("partial", 59.8, "ok", "not every facility served")],
+)
+def test_the_tone_of_a_dr_event_follows_the_kw_and_not_the_outcome(
+    run_in_page: RunInPage, outcome: str, delivered_kw: float, tone: str, words: str
+) -> None:
+    figure = (
+        "[...document.querySelectorAll('.figure')].find((one) => one.innerText.startsWith('Of the target'))"
+    )
+    changes = {
+        "status": "completed",
+        "outcome": outcome,
+        "target_kw": 60.0,
+        "delivered_kw": delivered_kw,
+        "measured_at": "2026-07-14T23:03:00Z",
+        "unmeasured_facilities": [],
+    }
+
+    async def scenario(page: Page) -> None:
+        await page.go(f"#/dr-events/{DR_EVENT}")
+        await page.until(f"{figure}?.dataset.tone === {tone!r}")
+        chip = f"{figure}.querySelector('.chip')"
+        assert await page.value(f"[{chip}.innerText, {chip}.dataset.tone]") == [words, "idle"]
+
+    run_in_page(page_with({f"/api/dr-events/{DR_EVENT}": changes}), scenario)
 
 
 def test_a_moment_within_a_reason_keeps_its_year_and_names_its_zone(run_in_page: RunInPage) -> None:

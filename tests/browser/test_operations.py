@@ -13,6 +13,7 @@ from adapters.postgres.operations.dead_letters import PostgresDeadLetters
 from application.ports.operations.dead_letters import DeadLetter
 from tests.acceptance.api.running_api import CLOCK, Door, running_door
 from tests.chromium import Page, opened_page
+from tests.open_alerts import begin_alert
 from tests.servers import Database
 
 LETTER = UUID(int=7)
@@ -96,7 +97,7 @@ def test_an_alert_is_acknowledged_and_ended_by_hand_with_a_reason(
             await page.shows("No alert is open.", "main")
 
     with running_door(database) as door:
-        PostgresAlerts(door.pool).raise_alert("bms_drift", "fac-001", "not as commanded", at=CLOCK.now())
+        begin_alert(PostgresAlerts(door.pool), "bms_drift", "fac-001", "not as commanded", at=CLOCK.now())
         asyncio.run(scenario(door.url, door.key("operator")))
         [alert] = door.get("/api/alerts?include_cleared=true", "operator").json()["items"]
         assert (alert["acknowledgement"], alert["clear_reason"]) == (

@@ -211,7 +211,7 @@ def test_a_new_dr_event_appears_and_an_operator_approves_a_blocked_facility(
             await page.shows("overridden: the meter is back", "main table")
             return dr_event
 
-    with demo.held("forecast"):
+    with demo.held("compute"):
         # The newest forecast is over two cycles old, so planning counts it as stale.
         until(
             lambda: demo.get(f"/api/facilities/{FACILITY}/forecast")["counts_as"] != "full",

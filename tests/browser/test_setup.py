@@ -199,10 +199,9 @@ def test_a_facility_is_edited_from_what_is_recorded_and_refused_beside_the_field
 
 def test_an_admin_sets_address_and_credentials_from_the_names_that_exist(run_in_page: RunInPage) -> None:
     async def scenario(page: Page) -> None:
-        await page.until("document.querySelectorAll('#field-bms-credentials_ref option').length === 3")
-        names = "[...document.querySelectorAll('#field-bms-credentials_ref option')].map(one => one.value)"
+        await page.until("document.querySelectorAll('#bms-secrets option').length === 2")
+        names = "[...document.querySelectorAll('#bms-secrets option')].map(one => one.value)"
         assert await page.value(names) == [
-            "",
             "env:GRIDPROOF_SECRET_BMS_WEST",
             "env:GRIDPROOF_SECRET_BMS_NORTH",
         ]

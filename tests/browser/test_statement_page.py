@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from application.settlement.resettled import resettled_document
-from application.settlement.statement.event_page import statement_html
-from application.settlement.statement.month_page import month_html
+from interfaces.settlement.statement.event_page import statement_html
+from interfaces.settlement.statement.month_page import month_html
 from tests.browser.views import THEMES
 from tests.chromium import Page, opened_page
 from tests.settlement_cases import ended_event, facility, steps_of

@@ -20,16 +20,14 @@ from tests.demo_runs import DemoRun, children_of, run_demo_with_listener
 SERVERS = ("postgres", "nats-server", "valkey-server")
 WORKERS = (
     "web",
-    "relay",
-    "schedule",
+    "decide",
     "dispatch",
-    "notify",
-    "measure",
+    "watch",
     "project",
     "ingest",
     "aggregate",
     "archive",
-    "forecast",
+    "compute",
 )
 PATIENCE_S = 60.0
 COMMITS_ARE_OVER = timedelta(minutes=10)

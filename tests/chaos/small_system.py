@@ -1,7 +1,7 @@
-"""A small real system: PostgreSQL, NATS, two buildings over SOAP, and the processes relay, dispatch and project.
+"""A small real system: PostgreSQL, NATS, two buildings over SOAP, and the processes decide, dispatch and project.
 
-The test replaces web and schedule: it submits a DR event and triggers its times. Killed processes are restarted, as a
-supervisor does.
+The test replaces web: it submits a DR event, and triggers its times before they are due. Killed processes are
+restarted, as a supervisor does.
 """
 
 from __future__ import annotations
@@ -75,10 +75,10 @@ class SmallSystem:
     failpoint: str
     """A failpoint such as `dispatch.before_call`: that process is killed there once. Empty: no kill."""
     planted_fault: Fault | None = None
-    also: tuple[str, ...] = ()
-    """Further workers."""
     window: tuple[datetime, datetime] | None = None
-    """Of the DR event, if the schedule worker runs and keeps its times."""
+    """Of the DR event; None: a later one, whose times the test triggers."""
+    is_traced: bool = False
+    """Each process writes the calls between files of the product into `<name>.calls`."""
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     journal: list[JournalEntry] = field(default_factory=list)
     killed: list[str] = field(default_factory=list)
@@ -142,8 +142,12 @@ class SmallSystem:
 
     def prepare(self) -> None:
         """Trigger the preparation; returns when both are prepared."""
-        self._propose(timedelta(hours=2), StartPreparation(dr_event_id=self.dr_event_id))
+        self.propose_preparation()
         self.until("prepared", lambda: all(d.was_prepared for d in self.dispatches()))
+
+    def propose_preparation(self) -> None:
+        """Trigger the preparation; returns while prepares are in progress."""
+        self._propose(timedelta(hours=2), StartPreparation(dr_event_id=self.dr_event_id))
 
     def start(self) -> None:
         self.propose_start()
@@ -188,7 +192,7 @@ class SmallSystem:
         self._supervise()
 
     def start_processes(self) -> None:
-        for name in ("project", "relay", "dispatch", *self.also):
+        for name in ("project", "decide", "dispatch"):
             self._start(name)
 
     @contextlib.contextmanager
@@ -216,14 +220,26 @@ class SmallSystem:
         """A new process of that worker; the caller ends it."""
         with (self.folder / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", *self._program(), "worker", name],
+                [sys.executable, "-m", *self._program(name), "worker", name],
                 cwd=ROOT,
                 env=self._environment(name),
                 stdout=log,
                 stderr=log,
             )
 
-    def _program(self) -> list[str]:
+    def begin_traces(self) -> None:
+        """Returns once each process writes its calls."""
+        files = [self._calls(name) for name in self._processes]
+        for file in files:
+            Path(f"{file}.begin").touch()
+        self.until("traces", lambda: all(file.exists() and file.stat().st_size for file in files))
+
+    def _calls(self, name: str) -> Path:
+        return self.folder / f"{name}.calls"
+
+    def _program(self, name: str) -> list[str]:
+        if self.is_traced:
+            return ["tests.traced_worker", "--calls", str(self._calls(name))]
         if self.planted_fault is None:
             return ["interfaces.cli"]
         return ["tests.planted_worker", "--fault", self.planted_fault]
@@ -303,9 +319,7 @@ def small_system(
     planted_fault: Fault | None = None,
     window: tuple[datetime, datetime] | None = None,
 ) -> Iterator[SmallSystem]:
-    """With a `window` the schedule worker runs as well."""
-    also = () if window is None else ("schedule",)
-    system = SmallSystem(database, nats_url, folder, failpoint, planted_fault, also, window)
+    system = SmallSystem(database, nats_url, folder, failpoint, planted_fault, window)
     with contextlib.closing(system), served_buildings(system) as bms_url:
         system.accept(bms_url)
         system.start_processes()

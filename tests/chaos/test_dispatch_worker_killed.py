@@ -21,9 +21,9 @@ SHORT = [
     "dispatch.after_call_commit",
     "dispatch.after_call_restore",
     "dispatch.after_record_restore",
-    "relay.before_publish",
-    "relay.after_publish",
-    "relay.after_command_CommitDispatch",
+    "dispatch.after_take",
+    "dispatch.before_finish",
+    "decide.after_command_CommitDispatch",
 ]
 LONG = [
     *(
@@ -32,18 +32,18 @@ LONG = [
         for phase in ("prepare", "commit", "restore")
     ),
     *("dispatch.after_call", "dispatch.before_call"),
-    *("relay.before_publish", "relay.after_publish"),
+    *("dispatch.after_take", "dispatch.before_finish"),
     *(
-        f"relay.{place}_command_{command}"
+        f"decide.{place}_command_{command}"
         for place in ("before", "after")
         for command in ("PlanDREvent", "PrepareDispatch", "RestoreDispatch")
     ),
-    "relay.after_command_CompleteDREvent",
+    "decide.after_command_CompleteDREvent",
 ]
 IN_FLIGHT = re.compile(
     r"dispatch\.\w+ (prepare|commit|restore) (?P<facility>fac-[0-9a-f]{8}-[12])/hall (?P<command>[0-9a-f-]{36})"
-    r"|relay\.\w+_publish (?P<message>[0-9a-f-]{36}:1|verify:[0-9a-f-]{36})"
-    r"|relay\.\w+_command (?P<followed>\w+)"
+    r"|dispatch\.(after_take|before_finish) fac-[0-9a-f]{8}-[12] \d+"
+    r"|decide\.\w+_command (?P<followed>\w+)"
 )
 
 

@@ -241,11 +241,14 @@ def test_a_watched_server_that_is_killed_is_restarted_at_the_same_address(tmp_pa
         assert failed.empty()
 
 
-def test_a_watched_server_that_cannot_start_is_given_up_with_a_reason(tmp_path: Path) -> None:
+def test_a_watched_server_that_cannot_start_is_given_up_with_a_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     failed: queue.Queue[EmbeddedServerError] = queue.Queue()
     with EmbeddedServers(tmp_path, postgres=False, nats=False) as servers:
-        (servers.valkey.working_folder() / "appendonlydir").rename(tmp_path / "away")
-        (servers.valkey.working_folder() / "appendonlydir").write_text("not a folder")
+        monkeypatch.setattr(
+            servers.valkey, "command", lambda: [sys.executable, "-c", "raise SystemExit('no')"]
+        )
         servers.watch(lambda server, returncode: None, failed.put)
         assert servers.valkey.pid is not None
         os.kill(servers.valkey.pid, signal.SIGKILL)

@@ -19,14 +19,14 @@ from tests.chaos.phases import (
 from tests.chaos.test_killed_workers import were_reached
 from tests.demo_runs import DemoRun
 
-FAILPOINTS = ("notify.after_call", "dispatch.after_record_prepare")
+FAILPOINTS = ("watch.after_call", "dispatch.after_record_prepare")
 """None in the commit phase, which has a deadline."""
 SHORT = ("--facilities", "8", "--speed", "30", *(word for one in FAILPOINTS for word in ("--failpoint", one)))
 LONG = ("--facilities", "50", "--speed", "30")
 """A slow clock, as of `KILLED`. With 50 buildings also because a call has 30 seconds of the clock."""
 ANOTHER_IN_EACH = {
     "accepted": "valkey-server",
-    "preparing": "schedule",
+    "preparing": "decide",
     "committing": "nats-server",
     "active": "postgres",
     "recovering": "dispatch",

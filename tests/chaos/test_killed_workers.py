@@ -13,28 +13,28 @@ ALL = {
     "dispatch.before_call_commit": r"commit fac-\d+/zone-\d+ [0-9a-f-]{36}",
     "dispatch.after_call_restore": r"restore fac-\d+/zone-\d+ [0-9a-f-]{36}",
     "dispatch.after_record_prepare": r"prepare fac-\d+/zone-\d+ [0-9a-f-]{36}",
-    "relay.after_publish": r"[0-9a-f-]{36}",
-    "schedule.after_command_StartDREvent": r"StartDREvent of [0-9a-f-]{36}",
-    "notify.after_call": r"\w+ [0-9a-f-]{36}",
+    "dispatch.after_take": r"fac-\d+ \d+",
+    "decide.after_proposal_StartDREvent": r"StartDREvent of [0-9a-f-]{36}",
+    "watch.after_call": r"\w+ [0-9a-f-]{36}",
     "dispatch.before_call_prepare": r"prepare ",
     "dispatch.before_call_restore": r"restore ",
     "dispatch.after_call_prepare": r"prepare ",
     "dispatch.after_call_commit": r"commit ",
     "dispatch.after_record_commit": r"commit ",
     "dispatch.after_record_restore": r"restore ",
-    "relay.before_publish": r"[0-9a-f-]{36}",
-    "relay.before_command_CommitDispatch": r"CommitDispatch",
-    "relay.after_command_PrepareDispatch": r"PrepareDispatch",
-    "relay.after_command_RestoreDispatch": r"RestoreDispatch",
-    "schedule.before_command_StartPreparation": r"StartPreparation of ",
-    "schedule.before_command_EndDREvent": r"EndDREvent of ",
-    "notify.before_call": r"\w+ [0-9a-f-]{36}",
-    "notify.after_record": r"\w+ [0-9a-f-]{36}",
+    "dispatch.before_finish": r"fac-\d+ \d+",
+    "decide.before_command_CommitDispatch": r"CommitDispatch",
+    "decide.after_command_PrepareDispatch": r"PrepareDispatch",
+    "decide.after_command_RestoreDispatch": r"RestoreDispatch",
+    "decide.before_proposal_StartPreparation": r"StartPreparation of ",
+    "decide.before_proposal_EndDREvent": r"EndDREvent of ",
+    "watch.before_call": r"\w+ [0-9a-f-]{36}",
+    "watch.after_record": r"\w+ [0-9a-f-]{36}",
 }
 """Failpoint -> the work in flight."""
 
 
-TOGETHER = (("dispatch.before_call_commit", "schedule.after_command_StartDREvent"),)
+TOGETHER = (("dispatch.before_call_commit", "decide.after_proposal_StartDREvent"),)
 """Two kills in one run; `make chaos` has a separate run for each. Two more are in `test_killed_in_each_phase`, and
 seven, with two buildings, in `test_dispatch_worker_killed`."""
 

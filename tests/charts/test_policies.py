@@ -17,7 +17,7 @@ Breakage = Callable[[list[Manifest]], object]
 
 def notify(manifests: list[Manifest]) -> Manifest:
     (found,) = [
-        one for one in of_kind(manifests, "Deployment") if one["metadata"]["name"] == "gridproof-notify"
+        one for one in of_kind(manifests, "Deployment") if one["metadata"]["name"] == "gridproof-watch"
     ]
     return found
 
@@ -47,7 +47,7 @@ def remove(manifests: list[Manifest], kind: str, name: str) -> None:
 
 def open_rule(manifests: list[Manifest], direction: str, rule: dict[str, Any]) -> None:
     (policy,) = [
-        one for one in of_kind(manifests, "NetworkPolicy") if one["metadata"]["name"] == "gridproof-notify"
+        one for one in of_kind(manifests, "NetworkPolicy") if one["metadata"]["name"] == "gridproof-watch"
     ]
     policy["spec"][direction].append(rule)
 
@@ -139,7 +139,7 @@ BREAKAGES: list[tuple[Policy, str, Breakage]] = [
     (
         policies.survives_a_drain,
         "one disruption budget",
-        lambda m: remove(m, "PodDisruptionBudget", "gridproof-notify"),
+        lambda m: remove(m, "PodDisruptionBudget", "gridproof-watch"),
     ),
     (
         policies.network_is_closed,

@@ -156,7 +156,7 @@ def test_each_process_becomes_ready_where_its_manifest_probes_it(
                 f"http://127.0.0.1:{ports[declared[probe['port']]]}{probe['path']}"
                 for probe in (container[kind]["httpGet"] for kind in ("startupProbe", "readinessProbe"))
             }
-        assert len(processes) == 11
+        assert len(processes) == 9
         deadline = time.monotonic() + READY_WITHIN_S
         while waiting:
             for name, urls in list(waiting.items()):

@@ -92,7 +92,7 @@ def test_the_file_for_cloudnativepg_contains_one_cluster_with_durable_commits() 
     ("options", "said"),
     [
         (["--set", "procesess.web.replicas=1"], "procesess"),
-        (["--set", "processes.relay.replicas=4"], "maximum: got 4, want 3"),
+        (["--set", "processes.decide.replicas=4"], "maximum: got 4, want 3"),
         (["--set", "processes.aggregate.maxReplicas=9"], "maximum: got 9, want 8"),
         (["--set", "processes.web.resources.limits=null"], "limits"),
         (["--set", "images.lean.tag=latest"], "/images/lean/tag"),
@@ -107,7 +107,7 @@ def test_the_file_for_cloudnativepg_contains_one_cluster_with_durable_commits() 
         (["--set", "migrations.contract=newest"], "/migrations/contract"),
         (
             ["--set", "processes.web.replicas=16"],
-            "may open 765 sessions of PostgreSQL, and connections.maxConnections is 600: run fewer, or raise",
+            "may open 730 sessions of PostgreSQL, and connections.maxConnections is 600: run fewer, or raise",
         ),
         (["--set", "mqtt.sessions=3"], "raise processes.ingest.replicas"),
         (["--set", "processes.web.maxReplicas=2"], "processes.web.maxReplicas is below its replicas"),
@@ -152,21 +152,25 @@ def test_a_secret_is_a_variable_of_only_the_processes_that_read_it() -> None:
             readers.setdefault(name, set()).add(container["name"])
     assert readers["VALUE_OF_LEDGER_KEY"] == {"project"}
     assert readers["VALUE_OF_ARCHIVE_S3_SECRET"] == {"project", "archive"}
-    assert readers["VALUE_OF_WEATHER_KEY"] == {"forecast"}
-    assert readers["VALUE_OF_ALERT_WEBHOOK_SECRET"] == {"notify"}
+    assert readers["VALUE_OF_WEATHER_KEY"] == {"compute"}
+    assert readers["VALUE_OF_ALERT_WEBHOOK_SECRET"] == {"watch"}
     assert readers["GRIDPROOF_MQTT_URL"] == {"ingest"}
-    assert readers["GRIDPROOF_REDIS_URL"] == {"web", "aggregate", "forecast"}
+    assert readers["GRIDPROOF_REDIS_URL"] == {"web", "aggregate", "compute"}
     assert readers["GRIDPROOF_LEDGER_KEY"] == readers["GRIDPROOF_DATABASE_URL"]
 
 
 def test_secrets_of_the_portfolio_reach_only_the_processes_that_use_them() -> None:
-    with_portfolio = {
-        container["name"]
+    of_portfolio = {
+        container["name"]: [one["secretRef"]["name"] for one in container["envFrom"]]
         for workload in of_kind(rendered("production"), "Deployment")
         for container in containers(workload)
         if container.get("envFrom")
     }
-    assert with_portfolio == {"web", "dispatch", "notify"}
+    assert of_portfolio == {
+        "web": ["gridproof-webhooks"],
+        "dispatch": ["gridproof-buildings"],
+        "watch": ["gridproof-callbacks"],
+    }
 
 
 def test_the_schema_is_expanded_before_an_upgrade_and_contracted_only_by_hand() -> None:

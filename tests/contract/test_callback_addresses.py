@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
-import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
@@ -64,16 +63,3 @@ def test_forgetting_is_recorded_as_an_act(database: Database) -> None:
         addresses.forget("util-1", act)
         [recorded] = read_acts(PostgresStreamLog(pool), before=None, limit=10).acts
     assert recorded.what == "1 callback address of utility util-1 forgotten"
-
-
-def test_they_are_in_use_once_the_contracting_migration_was_applied(database: Database) -> None:
-    rename = "ALTER TABLE gridproof.{} RENAME TO {}"
-    with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=2) as pool:
-        addresses = PostgresCallbackAddresses(pool)
-        assert addresses.is_in_use()
-        with psycopg.connect(database.owner_dsn, autocommit=True) as owner:
-            owner.execute(rename.format("callback_addresses", "not_there_yet").encode())
-            try:
-                assert not addresses.is_in_use()
-            finally:
-                owner.execute(rename.format("not_there_yet", "callback_addresses").encode())

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.utilities import PostgresUtilities
-from application.facility.portfolio_entries import NO_DATE_YET, UtilityEntry
+from application.facility.portfolio_entries import UtilityEntry
 from application.ports.facility import Utilities
 from tests.fakes.facility import FakeUtilities
 from tests.sample_values import portfolio_act
@@ -18,7 +18,7 @@ T0 = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)
 CITY = UtilityEntry(
     utility_id="city-power",
     name="City Power",
-    webhook_secret_ref="env:GRIDPROOF_SECRET_CITY",
+    webhook_secret_ref="env:GRIDPROOF_SECRET_WEBHOOK_CITY",
     callback_secret_ref="file:/run/secrets/city",
 )
 
@@ -61,13 +61,3 @@ def test_utilities_are_listed_by_id(utilities: Utilities) -> None:
     assert stored(utilities, *(UtilityEntry(utility_id=utility_id) for utility_id in ("b", "a", "c"))) == 3
 
     assert [entry.utility_id for entry in utilities.listed()] == ["a", "b", "c"]
-
-
-def test_the_date_of_v1_signatures_stays_until_another_is_given(utilities: Utilities) -> None:
-    dated = replace(CITY, webhook_v1_until=T0)
-    stored(utilities, dated)
-    assert stored(utilities, CITY) == 0
-    assert utilities.find("city-power") == dated
-    later = replace(CITY, webhook_v1_until=NO_DATE_YET)
-    assert stored(utilities, later) == 1
-    assert utilities.listed() == [later]

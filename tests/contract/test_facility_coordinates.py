@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
-import psycopg
 import pytest
 from msgspec.structs import replace
 from psycopg_pool import ConnectionPool
@@ -12,7 +11,7 @@ from psycopg_pool import ConnectionPool
 from adapters.postgres.facility_coordinates import PostgresFacilityCoordinates
 from application.ports.facility import FacilityCoordinates
 from domain.administration import AdministrativeAct
-from domain.facility import NOT_GIVEN, Coordinates
+from domain.facility import Coordinates
 from tests.fakes.facility import FakeFacilityCoordinates
 from tests.sample_values import provenance
 from tests.servers import Database
@@ -43,13 +42,6 @@ def test_coordinates_are_stored_and_replaced(coordinates: FacilityCoordinates) -
     assert coordinates.stored() == {"fac-001": HOME, "fac-002": HOME}
 
 
-def test_those_that_an_earlier_release_stored_without_being_given_any_do_not_count(
-    coordinates: FacilityCoordinates,
-) -> None:
-    coordinates.put({"fac-001": NOT_GIVEN, "fac-002": HOME})
-    assert coordinates.stored() == {"fac-002": HOME}
-
-
 def test_forgotten_coordinates_come_back_only_if_they_are_given_again(
     coordinates: FacilityCoordinates,
 ) -> None:
@@ -65,17 +57,3 @@ def test_forgotten_coordinates_come_back_only_if_they_are_given_again(
 def test_those_of_a_facility_of_before_can_be_forgotten(coordinates: FacilityCoordinates) -> None:
     assert coordinates.forget("fac-001", act(1))
     assert coordinates.stored() == {"fac-001": None}
-
-
-def test_they_are_in_use_once_the_contracting_migration_was_applied(database: Database) -> None:
-    rename = "ALTER TABLE gridproof.{} RENAME TO {}"
-    with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=2) as pool:
-        coordinates = PostgresFacilityCoordinates(pool)
-        assert coordinates.is_in_use()
-        with psycopg.connect(database.owner_dsn, autocommit=True) as owner:
-            owner.execute(rename.format("facility_coordinates", "not_there_yet").encode())
-            try:
-                assert not coordinates.is_in_use()
-                assert coordinates.stored() == {}
-            finally:
-                owner.execute(rename.format("not_there_yet", "facility_coordinates").encode())

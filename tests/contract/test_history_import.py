@@ -1,5 +1,7 @@
 """The contract of ReadingsFile: the same rows as CSV and as Parquet give the same results."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -235,3 +237,30 @@ def test_the_time_zones_are_read_from_the_facilities_file_beside_it(open_rows: O
     facilities.write_text("facility,zone\na,Europe/London\n")
     with pytest.raises(MissingColumn, match="no column tz"):
         open_rows(ROWS).time_zones()
+
+
+@pytest.mark.parametrize("column", ["facility", "timestamp", "load_kwh"])
+def test_a_long_text_that_stands_once_in_a_file_is_not_copied_for_each_row(
+    tmp_path: Path, column: str
+) -> None:
+    """2 MB in 20,000 rows would be 40 GB."""
+    rows = 20_000
+    texts = {
+        name: pa.array([value] * rows) for name, value in zip(HEADER[:3], ("hall", "?", "1"), strict=True)
+    }
+    texts[column] = pa.DictionaryArray.from_arrays(pa.array([0] * rows), pa.array(["x" * 2_000_000])).cast(
+        pa.dictionary(pa.int32(), pa.string())
+    )
+    table = pa.table(texts).replace_schema_metadata(None)
+    pq.write_table(table, tmp_path / "load.parquet", store_schema=False)
+    code = (
+        "import sys; from pathlib import Path; from adapters.readings_file import ParquetReadingsFile as File; "
+        "list(File(Path(sys.argv[1])).batches())"
+    )
+    result = subprocess.run(
+        ["prlimit", f"--as={4 << 30}", sys.executable, "-c", code, str(tmp_path / "load.parquet")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert f"the {column} has over 200 characters" in result.stderr.splitlines()[-1]

@@ -18,7 +18,7 @@ from application.commands.dr_event import JudgeNotification, PlanDREvent
 from application.commands.facility import RegisterFacility
 from application.commands.program import AgreeProgram
 from application.ports.event_store.event_log import LogEntry
-from domain.dispatch import Dispatch
+from domain.dr_event import DREvent
 from domain.facility import Facility
 from domain.identifiers import dr_event_id
 from projections import deadlines
@@ -34,7 +34,6 @@ from projections.engine.cursors import InvalidCursor, UnknownFilter
 from projections.portfolio import projection as portfolio
 from projections.queries.views import MAX_PAGE_ROWS, ReadModels, RowsVersion
 from projections.registry import PROJECTIONS
-from tests.fakes.event_store.event_store import FakeEventStore
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.read_models import FakeReadModels
 from tests.fakes.stream_log import FakeStreamLog
@@ -44,12 +43,10 @@ from tests.property.projections.projected_logs import UTILITY, PortfolioWalk
 from tests.sample_values import (
     CONTEXT,
     ENDS_AT,
-    NOW,
     facility_entry,
     judge,
     portfolio_commands,
     program_entry,
-    requested_callback,
 )
 from tests.sample_values import UTILITY as OWN
 from tests.servers import Database
@@ -238,12 +235,12 @@ def test_filter_values_are_never_interpreted_as_a_query(opened: Opened, walk: Po
 
 
 def test_open_work_is_listed_apart_from_deadlines(opened: Opened, walk: PortfolioWalk) -> None:
-    requests = [e.position for e in walk.entries if isinstance(e.domain_event, Dispatch.BmsCommandRequested)]
-    entries = [entry for entry in walk.entries if entry.position <= requests[-1]]
+    ended = next(e.position for e in walk.entries if isinstance(e.domain_event, DREvent.Ended))
+    entries = [entry for entry in walk.entries if entry.position <= ended]
     models, _ = opened(entries)
     far = walk.now + timedelta(days=99)
     memory = FakeReadModels(entries)
-    assert memory.deadlines.overdue_work("bms_command", far)
+    assert memory.deadlines.overdue_work("recovery", far)
     for kind in sorted(OPEN_WORK):
         rows = models.deadlines.overdue_work(kind, far)
         assert rows == memory.deadlines.overdue_work(kind, far)
@@ -251,17 +248,6 @@ def test_open_work_is_listed_apart_from_deadlines(opened: Opened, walk: Portfoli
         assert models.deadlines.overdue_work(kind, far, limit=1) == rows[:1]
         assert models.deadlines.overdue_work(kind, walk.now - timedelta(days=99)) == []
     assert not OPEN_WORK & {row.kind for row in models.deadlines.due(far)}
-
-
-def test_open_work_alternates_between_utilities(opened: Opened) -> None:
-    """However much of one is overdue for longer, it does not fill the list."""
-    store = FakeEventStore()
-    for minute, utility_id in enumerate((OWN, OWN, OWN, "util-2")):
-        store.save([requested_callback(utility_id, NOW + timedelta(minutes=minute))[0]])
-    models, _ = opened(store.read_after(0, 1_000))
-    requested = models.deadlines.overdue_work("callback", ENDS_AT)
-    assert [row.tenant for row in requested] == [OWN, "util-2", OWN, OWN]
-    assert models.deadlines.overdue_work("callback", ENDS_AT, limit=2) == requested[:2]
 
 
 def test_due_deadlines_are_listed_longest_overdue_first(opened: Opened, walk: PortfolioWalk) -> None:

@@ -17,15 +17,11 @@ from tests.webhook_signature import sign_v1
 class FakeCallbackAddresses:
     """CallbackAddresses in memory."""
 
-    def __init__(self, *, in_use: bool = True) -> None:
-        self.in_use = in_use
+    def __init__(self) -> None:
         self.reads = 0
         """Look-ups of ids and URLs so far."""
         self.acts: list[AdministrativeAct] = []
         self._by_id: dict[UUID, tuple[str, str]] = {}
-
-    def is_in_use(self) -> bool:
-        return self.in_use
 
     def id_of(self, utility_id: str, url: str) -> UUID | None:
         self.reads += 1

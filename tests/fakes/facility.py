@@ -4,11 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from msgspec.structs import replace
-
 from application.facility.portfolio_entries import UtilityEntry
 from domain.administration import AdministrativeAct
-from domain.facility import NOT_GIVEN, Coordinates
+from domain.facility import Coordinates
 
 
 class FakeUtilities:
@@ -23,8 +21,6 @@ class FakeUtilities:
 
     def _keep(self, entry: UtilityEntry) -> bool:
         known = self._entries.get(entry.utility_id)
-        if known is not None and entry.webhook_v1_until is None:
-            entry = replace(entry, webhook_v1_until=known.webhook_v1_until)
         self._entries[entry.utility_id] = entry
         return known != entry
 
@@ -37,22 +33,18 @@ class FakeUtilities:
 
 
 class FakeFacilityCoordinates:
-    def __init__(self, *, in_use: bool = True) -> None:
-        self.in_use = in_use
+    def __init__(self) -> None:
         self.acts: list[AdministrativeAct] = []
         self._stored: dict[str, Coordinates | None] = {}
-
-    def is_in_use(self) -> bool:
-        return self.in_use
 
     def put(self, coordinates: Mapping[str, Coordinates]) -> None:
         self._stored.update(coordinates)
 
     def stored(self) -> dict[str, Coordinates | None]:
-        return {one: place for one, place in self._stored.items() if place != NOT_GIVEN}
+        return dict(self._stored)
 
     def forget(self, facility_id: str, act: AdministrativeAct) -> bool:
-        if self._stored.get(facility_id, NOT_GIVEN) is None:
+        if facility_id in self._stored and self._stored[facility_id] is None:
             return False
         self._stored[facility_id] = None
         self.acts.append(act)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from adapters.nats.bms_work import BMS_STREAM
-from adapters.nats.connection import connect
 from domain.dispatch.state import CURTAILED as CURTAILED_STATUSES
 from tests.gameday.drill import Drill
 from tests.gameday.registry import case
@@ -108,34 +105,6 @@ def slow_bms(drill: Drill) -> None:
     drill.began = drill.undone = datetime.fromisoformat(dr_event["starts_at"])
     drill.look_at("bms_slow")
     drill.ends(drill.fires("bms_slow"))
-
-
-@case("purge_work_queue", "work_reissued", round=2)
-def purge_work_queue(drill: Drill) -> None:
-    forecast = f"/api/facilities/{CURTAILED}/forecast"  # a degraded one would block its dispatch
-    drill.until(lambda: drill.demo.get(forecast)["data_quality"] == "full", "its forecast is full again")
-    with drill.demo.held("dispatch"):
-        dr_event_id = drill.request(CURTAILED)
-        drill.until(lambda: asyncio.run(_purge(drill.address("NATS_URL"))), "the work queue holds commands")
-        drill.begin()
-        reissued = drill.fires("work_reissued", "BMS commands")
-    drill.undo()
-    drill.do("work_reissued", "gridproof audit replay ID", ID=dr_event_id)
-    drill.ends(reissued)
-    drill.cancel(dr_event_id)
-
-
-async def _purge(nats_url: str) -> int:
-    """Purge the stream of BMS work; returns how many messages it held."""
-    client = await connect(nats_url, name="game-day")
-    try:
-        js = client.jetstream()
-        held = (await js.stream_info(BMS_STREAM)).state.messages
-        if held:
-            await js.purge_stream(BMS_STREAM)
-        return held
-    finally:
-        await client.close()
 
 
 @contextmanager

@@ -31,14 +31,14 @@ VALUES (%s, %s, 1, 2, %s)
 def deploy_faulty_release(drill: Drill) -> None:
     """One DR event meets a defect at its end, at its completion, and when it is settled."""
     dr_event_id = drill.request(ASKED, ahead=AHEAD)
-    with _failing(drill, "measure", "SettleDREvent", dr_event_id):
-        with _failing(drill, "relay", "CompleteDREvent", dr_event_id):
-            with _failing(drill, "schedule", "EndDREvent", dr_event_id):
-                drill.until(lambda: _status(drill, dr_event_id) == "active", "the DR event is active")
-                drill.begin()
-                deadline = drill.fires("deadline_failing", f"end/{dr_event_id}")
-                drill.look_at("deadline_failing", ID=dr_event_id)
-                drill.begin()
+    with _failing(drill, "compute", "SettleDREvent", dr_event_id):
+        with _failing(drill, "decide", "EndDREvent", dr_event_id):
+            drill.until(lambda: _status(drill, dr_event_id) == "active", "the DR event is active")
+            drill.begin()
+            deadline = drill.fires("deadline_failing", f"end/{dr_event_id}")
+            drill.look_at("deadline_failing", ID=dr_event_id)
+            drill.begin()
+        with _failing(drill, "decide", "CompleteDREvent", dr_event_id):
             drill.ends(deadline)
             parked = drill.fires("saga_command_parked")
             recovering = drill.fires("dr_event_recovering_too_long", dr_event_id)
@@ -72,7 +72,7 @@ def break_sealing(drill: Drill) -> None:
     """Readings of yesterday were corrected, and the day is to be sealed again."""
     now = drill.demo.clock.now()
     program = ("tests.planted_worker", "--failing-seal", CORRECTED)
-    with in_place_of(drill, "measure", program=program):
+    with in_place_of(drill, "compute", program=program):
         drill.as_owner(CORRECTION, CORRECTED, interval_start(now - YESTERDAY), now - RIPE)
         failing = drill.fires("sealing_failing", CORRECTED)
         day = {"DAY": (now - YESTERDAY).isoformat(), "DAY_AFTER": now.isoformat()}

@@ -77,7 +77,10 @@ def in_place_of(
     environ: Mapping[str, str] | None = None,
     program: Sequence[str] = GRIDPROOF,
 ) -> Iterator[None]:
-    """The same where only one may act: the demo's own process is killed once, and stands by when it is back."""
+    """The same where only one may act: the demo's own process is killed once, and stands by when it is back.
+
+    One case of a round at most does so with a worker, since a second process would stand by as well.
+    """
     with beside(drill, worker, settings, environ=environ, program=program):
         drill.demo.kill(worker)
         yield

@@ -1,4 +1,4 @@
-"""Cases of forecasts: a rival of the forecast worker, and a facility of which the forecasts became wrong."""
+"""Cases of forecasts: a rival of the compute worker, and a facility of which the forecasts became wrong."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def disturb_forecasts(drill: Drill) -> None:
     first = yesterday - timedelta(days=DAYS - 1)
     drill.as_owner(_ADD_SCORES, DRIFTED, MIN_RECENT, MIN_RECENT // 2, first, yesterday)
     log = PostgresEventStore(Forecasts, drill.stores.database_url, wall_time=wall_time_of(drill.demo.clock))
-    with closing(log), in_place_of(drill, "forecast", {"WEATHER_URL": ""}):
+    with closing(log), in_place_of(drill, "compute", {"WEATHER_URL": ""}):
         began, rivals = drill.demo.clock.now(), set[UUID]()
 
         def record_rival() -> None:
@@ -77,7 +77,7 @@ def _record_rival(log: PostgresEventStore, rivals: set[UUID], *, since: datetime
         Provenance(
             correlation_id=UUID(int=1),
             causation_id=UUID(int=2),
-            actor="worker:forecast",
+            actor="worker:compute",
             tenant=None,
             trace_id="0" * 32,
             recorded_at=now,

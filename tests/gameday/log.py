@@ -83,7 +83,7 @@ def hold_back_retention(drill: Drill) -> None:
     with ExitStack() as archive_away:
         archive_away.enter_context(_unusable(drill.demo.folder / "archive" / "telemetry"))
         set_progress_back()
-        with in_place_of(drill, "schedule", kept):
+        with in_place_of(drill, "aggregate", kept):
             held_back = drill.fires("retention_held_back", meanwhile=set_progress_back)
             drill.look_at("retention_held_back")
             archive_away.close()

@@ -35,7 +35,7 @@ def refuse_alert_messages(drill: Drill) -> None:
             "ALERT_WEBHOOK_SECRET": "env:GAME_DAY_SECRET",
             "ALERT_LEAST_SEVERITY": "warning",
         }
-        with beside(drill, "notify", settings, environ={"GAME_DAY_SECRET": "a game day"}):
+        with beside(drill, "watch", settings, environ={"GAME_DAY_SECRET": "a game day"}):
             undeliverable = drill.fires("alert_undeliverable", "webhook")
             drill.look_at("alert_undeliverable")
             drill.undo(listen)
@@ -82,16 +82,16 @@ def present_old_certificate(drill: Drill) -> None:
         "ALERT_EMAIL_FROM": "alerts@example.test",
         "ALERT_SMTP_CA_FILE": str(files.certificate),
     }
-    with beside(drill, "notify", settings):
+    with beside(drill, "watch", settings):
         expiring = drill.fires("certificate_expiring", "alert_smtp_ca_file")
         drill.look_at("certificate_expiring")
     Authority(folder).server(valid_for=LASTS)  # into the same file
     drill.undo()
-    with beside(drill, "notify", settings):  # it was restarted, as the runbook says
+    with beside(drill, "watch", settings):  # it was restarted, as the runbook says
         drill.ends(expiring)
 
 
-@case("use_up_weather_quota", "weather_quota", round=2)
+@case("use_up_weather_quota", "weather_quota", round=4)
 def use_up_weather_quota(drill: Drill) -> None:
     cache = redis.Redis.from_url(drill.address("REDIS_URL"))
     key = f"{cache_namespace(drill.stores.settings, drill.stores.pool)}:weather-quota"
@@ -100,11 +100,11 @@ def use_up_weather_quota(drill: Drill) -> None:
     environ = {"GAME_DAY_KEY": "simulated"}
     try:
         cache.hset(key, mapping={"month": f"{now:%Y-%m}", "used": "900"})
-        with in_place_of(drill, "forecast", contract, environ=environ):
+        with in_place_of(drill, "compute", contract, environ=environ):
             used_up = drill.fires("weather_quota")
             drill.look_at("weather_quota")
         drill.undo()  # the contract is extended
-        with in_place_of(drill, "forecast", contract | {"WEATHER_QUOTA_PER_MONTH": "2000"}, environ=environ):
+        with in_place_of(drill, "compute", contract | {"WEATHER_QUOTA_PER_MONTH": "2000"}, environ=environ):
             drill.ends(used_up)
     finally:
         cache.delete(key)
@@ -117,7 +117,7 @@ def fill_disk(drill: Drill) -> None:
     with _small_disk(drill.demo.folder / "small-disk") as disk:
         rubbish = disk / "rubbish"
         rubbish.write_bytes(bytes(DISK_BYTES * 9 // 10))
-        with beside(drill, "notify", {"DATA_DIR": str(disk)}, program=ON_OTHER_MACHINE):
+        with beside(drill, "watch", {"DATA_DIR": str(disk)}, program=ON_OTHER_MACHINE):
             filling = drill.fires("disk_filling", OTHER_MACHINE)
             drill.look_at("disk_filling")
             drill.undo(rubbish.unlink)

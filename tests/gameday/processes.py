@@ -31,8 +31,8 @@ QUEUE_DEPTH = Settings().queue_depth
 
 @case("kill_worker", "worker_restarted")
 def kill_worker(drill: Drill) -> None:
-    drill.demo.kill("measure")
-    restarted = drill.fires("worker_restarted", "measure")
+    drill.demo.kill("compute")
+    restarted = drill.fires("worker_restarted", "compute")
     drill.look_at("worker_restarted")
     drill.undo()
     drill.do("worker_restarted", CLEAR, ID=str(restarted.alert_id))
@@ -68,7 +68,7 @@ def send_wrong_keys(drill: Drill) -> None:
 @case("freeze_relay", "relay_stalled", "queue_full", round=3)
 def freeze_relay(drill: Drill) -> None:
     """Meanwhile the utility sends as many DR events as may wait, of which none is planned."""
-    with drill.demo.held("relay"):
+    with drill.demo.held("decide"):
         for number in range(QUEUE_DEPTH):
             drill.request(FLOODED, ahead=FAR + number * QUARTER)
         stalled = drill.fires("relay_stalled")
@@ -114,7 +114,7 @@ def stop_aggregate(drill: Drill) -> None:
 
 @case("kill_relay_repeatedly", "relay_stopped", round=4)
 def kill_relay_repeatedly(drill: Drill) -> None:
-    with _killed_repeatedly(drill, "relay"):
+    with _killed_repeatedly(drill, "decide"):
         _grow_log(drill, "fac-003")
         stopped = drill.fires("relay_stopped", "relay process")
         drill.look_at("relay_stopped", ID=drill.demo.dr_event)

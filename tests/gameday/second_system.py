@@ -37,6 +37,7 @@ class SecondSystem(RestoredSystem):
     """Two buildings, PostgreSQL with backups and later with a standby from which people read, NATS and the workers."""
 
     pair: PostgresPair | None = None
+    workers = (*RestoredSystem.workers, "watch")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -64,7 +64,7 @@ DYNAMIC = {
         },
     },
 }
-"""The settings of docs/guides/operator.md."""
+"""The settings of docs/guides/servers.md."""
 
 
 def needed_patroni() -> Path:

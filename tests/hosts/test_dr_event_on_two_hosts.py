@@ -24,7 +24,7 @@ from tests.hosts.network import NETWORKS, Host, Network, network
 from tests.servers import Database
 
 pytestmark = pytest.mark.hosts
-WORKERS = ("project", "relay", "dispatch")
+WORKERS = ("project", "decide", "dispatch")
 _caller: ContextVar[str] = ContextVar("caller", default="")
 
 

@@ -1,4 +1,4 @@
-"""The operator's guide names the settings with which the tests run Patroni."""
+"""docs/guides/servers.md names the settings with which the tests run Patroni."""
 
 import re
 
@@ -9,7 +9,7 @@ from tests.hosts.database_cluster import DYNAMIC
 
 
 def test_the_guide_has_the_settings_of_the_tests() -> None:
-    guide = (ROOT / "docs/guides/operator.md").read_text()
+    guide = (ROOT / "docs/guides/servers.md").read_text()
     section = guide.partition("### PostgreSQL on several hosts")[2]
     block = re.search(r"```yaml\n(.*?)```", section, re.DOTALL)
     assert block is not None

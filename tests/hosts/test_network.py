@@ -213,7 +213,10 @@ def test_the_next_run_removes_what_a_killed_one_left() -> None:
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
         name = run.stdout.readline().strip()
+        deadline = time.monotonic() + WITHIN_S
+        while not pids(name):  # a process begins outside
+            assert time.monotonic() < deadline, "no process on the host"
+            time.sleep(0.05)
         os.kill(run.pid, signal.SIGKILL)
-    assert pids(name) != []
     remove_leftovers()
     assert [left for left in namespaces() if left.startswith(f"gp{run.pid}-")] == []

@@ -15,9 +15,9 @@ import httpx
 import pytest
 
 from application.facility.portfolio_entries import Portfolio
+from application.operations.process_kinds import NAMES as WORKERS
 from domain.dr_event import DREvent
 from interfaces.bootstrap import Stores, open_stores, verify_read_models
-from interfaces.cli.worker import WORKERS
 from interfaces.demo.setup import issue_key, portfolio_of, register
 from interfaces.settings.settings import read_settings
 from interfaces.simulators.sample_portfolio import PROGRAM_ID, UTILITY_ID, modelled_facilities
@@ -72,7 +72,7 @@ def sample_portfolio() -> Portfolio:
         bms_url="http://198.18.0.10:1",
         without_dedup="",
         single_phase=(),
-        secret_ref="env:GRIDPROOF_SECRET_CALLBACKS",
+        secret_ref="env:GRIDPROOF_SECRET_CALLBACK_CITY",
     )
 
 

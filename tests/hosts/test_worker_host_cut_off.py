@@ -16,7 +16,7 @@ from tests.hosts.network import Host, Network, network
 from tests.hosts.workers import STARTED_WITHIN_S, TURNS_WITHIN_S, WorkerHosts, worker_hosts
 from tests.hosts.writers import CommandWriter
 
-WORKERS = ("project", "relay", "aggregate")
+WORKERS = ("project", "decide", "aggregate")
 SAVES = 20
 
 
@@ -56,7 +56,7 @@ def test_the_other_host_takes_everything_over_within_a_minute(lan: Network, work
 
 
 def unequal_read_models(client: Host, database: DatabaseCluster) -> tuple[str, ...]:
-    """Those that differ from a fresh fold of the log."""
+    """The read models that differ from a fresh fold of the log."""
 
     def compare() -> tuple[str, ...]:
         settings = read_settings({"GRIDPROOF_DATABASE_URL": database.app_dsn})

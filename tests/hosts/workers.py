@@ -27,6 +27,7 @@ LOCKS = b"""
 SELECT host(a.client_addr), split_part(a.application_name, '/', 1), l.classid::bigint, l.objid::bigint
 FROM pg_locks l JOIN pg_stat_activity a USING (pid)
 WHERE l.locktype = 'advisory' AND l.granted AND l.mode = 'ExclusiveLock' AND a.datname = 'gridproof'
+  AND NOT starts_with(a.application_name, 'gridproof pool')  -- locks of a transaction, which end with it
 """
 
 

@@ -14,13 +14,14 @@ import httpx
 import pytest
 
 from adapters.embedded.loopback import free_port
-from interfaces.extras import EXTRAS, EXTRAS_OF_WORKERS
+from application.operations.process_kinds import EXTRAS_OF_WORKERS
+from interfaces.extras import EXTRAS
 from tests.image.engine import Engine, make_base, require_engine, run
 from tests.servers import Database
 
 pytestmark = pytest.mark.slow
 BASE_MB = 400
-IN_THE_BASE_IMAGE = ("web", "relay", "schedule", "dispatch", "notify", "project")
+IN_THE_BASE_IMAGE = ("web", "decide", "dispatch", "watch", "project")
 BASE_IMAGE, FULL_IMAGE = "localhost/gridproof:base", "localhost/gridproof:full"
 ALL_EXTRAS = ",".join(EXTRAS)
 WITHIN_S = 600.0

@@ -20,8 +20,8 @@ from adapters.postgres.audit.stream_log import (
     SURROUNDING,
     PostgresStreamLog,
 )
+from interfaces.bootstrap.kinds.web import STATEMENT_TIMEOUT_S
 from interfaces.bootstrap.stores import open_stores
-from interfaces.bootstrap.web import STATEMENT_TIMEOUT_S
 from interfaces.settings.settings import Settings
 from interfaces.web.authentication.concurrency_limit import MAX_WAITING, TenantConcurrencyLimit
 from interfaces.web.problems import Problem

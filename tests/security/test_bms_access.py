@@ -23,7 +23,7 @@ from tests.unit.interfaces.web.edge import Edge, problem_of
 
 HALL = replace(
     facility_entry(),
-    bms=BmsEntry(address="https://bms.example/1", credentials_ref="env:GRIDPROOF_SECRET_HALL"),
+    bms=BmsEntry(address="https://bms.example/1", credentials_ref="env:GRIDPROOF_SECRET_BMS_HALL"),
 )
 DEFAULT = BmsNetworks.of(None)
 LIMITS = CallLimits(connect_s=5.0, total_s=10.0, answer_bytes=1_000)
@@ -40,7 +40,7 @@ def test_only_an_admin_sets_address_and_credentials_of_a_bms() -> None:
     ).then(fact(Facility.MeterInstalled, meter_id="roof"))
     for change in (
         {"address": "https://attacker.example/1"},
-        {"credentials_ref": "env:GRIDPROOF_SECRET_OTHER"},
+        {"credentials_ref": "env:GRIDPROOF_SECRET_BMS_OTHER"},
         {"address": "https://attacker.example/1", "credentials_ref": None},
     ):
         story.when(by_operator(replace(HALL, bms=replace(HALL.bms, **change)))).refused(BmsAccessDenied)

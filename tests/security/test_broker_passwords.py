@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-import bcrypt
 import msgspec
 
 from adapters.embedded import EmbeddedServers
 from adapters.embedded.data_folder import ServerState
 from adapters.embedded.meter_logins import (
-    LOGINS_FILE,
     SERVER_USERS,
-    USERS_FILE,
     MeterLogins,
-    logins_in,
-    write_users,
 )
 
 HASH = re.compile(r'password"?: "(\$2a\$04\$[./A-Za-z0-9]{53})"')
@@ -36,14 +30,3 @@ def test_the_brokers_files_have_hashes_and_no_password(nats_server: EmbeddedServ
         assert "Plaintext passwords detected" not in log.read_text()
     finally:
         logins.revoke("fac-pw")
-
-
-def test_passwords_that_an_earlier_release_stored_are_replaced_by_their_hashes(tmp_path: Path) -> None:
-    (tmp_path / LOGINS_FILE).write_bytes(msgspec.json.encode({"fac-001": "drawn-before"}))
-    for _ in range(2):
-        write_users(tmp_path, dict.fromkeys(SERVER_USERS, "of-the-server"))
-        assert bcrypt.checkpw(b"drawn-before", logins_in(tmp_path)["fac-001"].encode())
-    for name in (LOGINS_FILE, USERS_FILE):
-        written = (tmp_path / name).read_text()
-        assert "drawn-before" not in written
-        assert "of-the-server" not in written

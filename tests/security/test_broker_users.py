@@ -10,17 +10,15 @@ from uuid import uuid4
 import nats.errors
 import pytest
 from nats.aio.client import Client
+from nats.js.api import ConsumerInfo
+from nats.js.errors import NotFoundError
 
 from adapters.embedded import EmbeddedServers
 from adapters.embedded.broker_users import BROKER_USERS, user_of
 from adapters.embedded.meter_logins import MeterLogins, logins_in
-from adapters.mqtt import TOPIC_FILTER, MqttMeterFeed
+from adapters.mqtt import MqttMeterFeed
 from adapters.nats.connection import connect
-from adapters.nats.mqtt_sessions import MqttSessions
-from adapters.nats.work_queue import NatsWorkQueue
 from application.ports.access.meter_logins import MeterLoginRefused
-from application.ports.dispatch.work_queue import BMS_PARTITIONS, WorkQueueUnavailable
-from tests.bms_reader import BmsReader
 from tests.integration.telemetry.feed_reader import Taken, eventually, publish, reading
 
 WORKERS = [user.removeprefix("gridproof.") for user in BROKER_USERS]
@@ -61,16 +59,11 @@ def as_worker(servers: EmbeddedServers, worker: str, scenario: Callable[[Client]
 
 def test_each_worker_reaches_its_own_streams_only(nats_server: EmbeddedServers) -> None:
     expected = {
-        "bms.work.fac-001": {"relay", "dispatch"},
-        "bms.work.p.3.fac-001": {"relay", "dispatch"},
-        "callback.work.util-1": {"web", "relay", "schedule", "notify"},
         "telemetry.0": {"web", "ingest", "aggregate"},
-        "$JS.API.CONSUMER.MSG.NEXT.BMS_WORK.bms-fac-001": {"dispatch"},
-        "$JS.API.CONSUMER.MSG.NEXT.BMS_WORK.bms_partition_3": {"dispatch"},
-        "$JS.API.CONSUMER.DELETE.BMS_WORK.bms-fac-001": {"dispatch"},
-        "$JS.API.CONSUMER.MSG.NEXT.CALLBACK_WORK.notify": {"notify"},
-        "$JS.API.STREAM.PURGE.BMS_WORK": {"dispatch"},
-        "$JS.API.STREAM.DELETE.BMS_WORK": set(),
+        "$JS.API.CONSUMER.MSG.NEXT.TELEMETRY.aggregate-0": {"aggregate", "archive"},
+        "$JS.API.STREAM.PURGE.TELEMETRY": {"aggregate", "archive"},
+        "$JS.API.STREAM.DELETE.TELEMETRY": set(),
+        "$JS.API.STREAM.INFO.WORK": set(),
         "$JS.API.STREAM.INFO.$MQTT_msgs": set(),
         "$JS.API.CONSUMER.DELETE.$MQTT_msgs.x": set(),
         "meters.fac-001.main.readings": set(),
@@ -96,7 +89,7 @@ def test_a_worker_reads_neither_the_answers_to_others_nor_any_subject(nats_serve
             refused.set()
 
         client._error_cb = note
-        for subject in (">", "_INBOX.>", "_INBOX.dispatch.>", "bms.work.>", "meters.>", "$MQTT.>"):
+        for subject in (">", "_INBOX.>", "_INBOX.aggregate.>", "telemetry.>", "meters.>", "$MQTT.>"):
             refused.clear()
             await client.subscribe(subject)
             await asyncio.wait_for(refused.wait(), 20)
@@ -104,27 +97,18 @@ def test_a_worker_reads_neither_the_answers_to_others_nor_any_subject(nats_serve
     as_worker(nats_server, "web", scenario)
 
 
-def test_the_work_queue_works_with_the_rights_of_its_workers(nats_server: EmbeddedServers) -> None:
-    async def scenario() -> None:
-        for worker in ("web", "relay", "schedule", "dispatch", "notify"):
-            url = nats_server.nats.url("nats", "nats", user_of(worker))
-            queue = await NatsWorkQueue.connect(url, redelivery_s=30.0, name=worker)
-            if worker == "dispatch":
-                assert await BmsReader(queue).next("fac-nobody", wait_s=0.1) is None
-                assert await queue.next_former_bms(BMS_PARTITIONS) == []
-            if worker == "schedule":
-                assert await queue.callbacks_held("utility-nobody") == frozenset()
-                assert "fac-nobody" not in await queue.facilities_with_work()
-            if worker == "notify":
-                await queue.next_callback("utility-nobody", wait_s=0.1)
-            await queue.aclose()
-
-    asyncio.run(scenario())
+async def subscriptions(client: Client) -> list[ConsumerInfo]:
+    """The consumers of all MQTT sessions; none where no MQTT client ever connected."""
+    try:
+        return await client.jetstream().consumers_info("$MQTT_msgs")
+    except NotFoundError:
+        return []
 
 
 def test_ingest_reads_the_meters_with_its_own_login(nats_server: EmbeddedServers) -> None:
     parts = urlsplit(nats_server.meters_mqtt_url)
-    feed = MqttMeterFeed(nats_server.ingest_mqtt_url, client_id=f"ingest-{uuid4().hex}")
+    client_id = f"ingest-{uuid4().hex}"
+    feed = MqttMeterFeed(nats_server.ingest_mqtt_url, client_id=client_id)
 
     async def publish_one(payload: bytes) -> None:
         port, meter = parts.port or 0, f"meter-{uuid4().hex}"
@@ -132,17 +116,21 @@ def test_ingest_reads_the_meters_with_its_own_login(nats_server: EmbeddedServers
 
     async def scenario() -> None:
         client = await connect(nats_server.nats_url, name="test")
-        sessions = MqttSessions(client, TOPIC_FILTER)
-        others = await sessions.consumers()
-        await feed.create_session()
-        own = await sessions.consumers() - others
+        others = {info.name for info in await subscriptions(client)}
+        async with reading(MqttMeterFeed(nats_server.ingest_mqtt_url, client_id=client_id), Taken()):
+            pass  # creates the session
+        own = {info.name for info in await subscriptions(client)} - others
         await publish_one(b"1")
         taken = Taken()
         async with reading(feed, taken):
             await publish_one(b"2")
             await eventually(lambda: set(taken.payloads) >= {b"1", b"2"})
             async with asyncio.timeout(20):  # its acknowledgements arrive
-                while not await sessions.are_drained(own, await sessions.end()):  # noqa: ASYNC110
+                while any(  # noqa: ASYNC110 - the broker raises no event
+                    info.num_pending or info.num_ack_pending
+                    for info in await subscriptions(client)
+                    if info.name in own
+                ):
                     await asyncio.sleep(0.02)
         await client.close()
 
@@ -178,7 +166,7 @@ def test_what_is_no_hash_of_ours_reaches_no_configuration_of_the_broker(tmp_path
 def test_a_wrong_password_of_a_worker_is_refused(nats_server: EmbeddedServers) -> None:
     async def scenario() -> None:
         url = f"nats://{user_of('web')}:wrong@127.0.0.1:{nats_server.nats.ports['nats']}"
-        with pytest.raises((nats.errors.Error, WorkQueueUnavailable)):
+        with pytest.raises(nats.errors.Error):
             await connect(url, name="intruder", keep_trying=False)
 
     asyncio.run(scenario())

@@ -10,17 +10,17 @@ from adapters.embedded.valkey import cache_user
 from adapters.redis.rate_limit import CachedRateLimiter
 from adapters.redis.shared_cache import RedisSharedCache
 
-WORKERS = ("web", "aggregate", "forecast")
+WORKERS = ("web", "aggregate", "compute")
 
 
 def test_each_worker_uses_its_own_keys_and_administers_nothing(valkey_server: EmbeddedServers) -> None:
     expected = {
-        ("SET", "gridproof:answers:x", "1"): {"web", "aggregate", "forecast"},
-        ("SET", "gridproof:s1:answers:x", "1"): {"web", "aggregate", "forecast"},
-        ("SET", "gridproof:s1:weather-quota", "1"): {"web", "forecast"},
+        ("SET", "gridproof:answers:x", "1"): {"web", "aggregate", "compute"},
+        ("SET", "gridproof:s1:answers:x", "1"): {"web", "aggregate", "compute"},
+        ("SET", "gridproof:s1:weather-quota", "1"): {"web", "compute"},
         ("SET", "gridproof:s1:turns:x", "1"): {"web"},
         ("SET", "gridproof:turns:x", "1"): {"web"},
-        ("SET", "gridproof:weather-quota:x", "1"): {"web", "forecast"},
+        ("SET", "gridproof:weather-quota:x", "1"): {"web", "compute"},
         ("FLUSHALL",): set(),
         ("CONFIG", "GET", "*"): set(),
         ("ACL", "LIST"): set(),

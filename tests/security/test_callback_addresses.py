@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from adapters.callback import HttpUtilityNotifier, check_public
 from application.callback import CallbackCalls
 from application.ports.callback import CallbackAddressRefused, CallbackFailed, CallbackRefused, check_status
+from application.ports.dispatch.open_work import OpenWork
 from application.public_address import is_public
 from interfaces.web.api.dr_event.documents import callback_document
 from interfaces.web.api.webhook.callback_address import refusal_of
@@ -86,29 +87,27 @@ SECRET = "root:x:0:0"
 )
 def test_the_text_of_an_answer_reaches_operators_and_is_not_recorded(error: Any, recorded: str) -> None:
     given: list[Any] = []
-    letters = SimpleNamespace(park=lambda letter: given.append(letter.reason))
-    alerts = SimpleNamespace(raise_alert=lambda name, subject, detail, at: given.append(detail))
+    rows = SimpleNamespace(park=lambda row, letters: given.append(letters[0].reason))
     bus = SimpleNamespace(handle=lambda command, context: given.append(command.reason))
     calls = CallbackCalls(
         store=cast("Any", None),
+        event_log=cast("Any", None),
+        rows=cast("Any", rows),
         bus=cast("Any", bus),
         notifier=cast("Any", SimpleNamespace(send=_raising(error))),
         addresses=FakeCallbackAddresses(),
         clock=cast("Any", SimpleNamespace(now=lambda: datetime.now(UTC))),
-        dead_letters=cast("Any", letters),
-        alerts=cast("Any", alerts),
         reached=lambda place, in_flight: None,
     )
     work = SimpleNamespace(
         dr_event_id=uuid4(), callback_id=uuid4(), causation_id=uuid4(), correlation_id=uuid4(), kind="started",
         url="https://u.example/", address_id=None, body="{}", trace_id="0" * 32,
     )  # fmt: skip
-    item = SimpleNamespace(deliveries=200, body=b"", done=_done)
+    row = OpenWork(number=1, kind="callback", queue="util-1", position=1, tries=200, holder=1)
     dr_event = cast("Any", SimpleNamespace(utility_id="util-1"))
-    asyncio.run(calls._send(cast("Any", work), dr_event, cast("Any", item)))
-    letter, alert, recorded_reason = given
+    asyncio.run(calls._send(cast("Any", work), dr_event, row))
+    recorded_reason, letter = given
     assert SECRET in letter
-    assert SECRET in alert
     assert recorded_reason == recorded
 
 
@@ -117,10 +116,6 @@ def _raising(error: Exception) -> Any:
         raise error
 
     return send
-
-
-async def _done() -> None:
-    return
 
 
 def test_the_reason_of_a_refusal_is_its_status() -> None:

@@ -1,28 +1,18 @@
-"""What a utility can make a callback grow by fits into one message of the work queue, or is not recorded (C1)."""
+"""What a utility can make a callback grow by is bounded (C1)."""
 
 import json
 from typing import Any
-from uuid import UUID
 
-import msgspec
 import pytest
 
-from application.commands.dr_event import RequestCallback
 from application.handlers.callback import body as callback_body
-from application.handlers.callback import callback as callback_handlers
-from application.ports.dispatch.work_queue import (
-    MAX_WORK_BYTES,
-    BmsWork,
-    CallbackWork,
-    WorkTooLarge,
-    encode_work,
-)
-from application.ports.event_store.event_store import ONE_DECISION
+from application.ports.dispatch.requested_work import CallbackWork
 from domain.dr_event import DREvent
 from interfaces.web.api.webhook.body import MOST_FACILITIES, MOST_ID_CHARACTERS
 from tests.in_process_system import InProcessSystem
 from tests.sample_values import DR_EVENT_ID, judge
 
+MOST_BYTES = 128 * 1024
 ESCAPED_SIX_FOLD = "\N{LATIN SMALL LETTER E WITH ACUTE}"
 
 
@@ -45,7 +35,7 @@ def test_the_refusal_of_2000_facilities_is_cut_and_says_so() -> None:
     ids = tuple(f"{number}-{ESCAPED_SIX_FOLD * 60}" for number in range(MOST_FACILITIES))
     [work] = callbacks(refused(ids))
     body: dict[str, Any] = json.loads(work.body)
-    assert len(encode_work(work)) < MAX_WORK_BYTES / 4
+    assert len(work.body.encode()) < MOST_BYTES
     assert 0 < len(body["reasons"]) <= 100
     assert body["reasons_complete"] is False
     assert body["reasons_count"] >= len(body["reasons"])
@@ -53,11 +43,10 @@ def test_the_refusal_of_2000_facilities_is_cut_and_says_so() -> None:
 
 
 @pytest.mark.parametrize("character", [ESCAPED_SIX_FOLD, '"', "\\", "\N{GRINNING FACE}"])
-def test_the_worst_ids_and_address_that_the_webhook_takes_fit_into_one_message(character: str) -> None:
+def test_the_worst_ids_that_the_webhook_takes_make_a_small_body(character: str) -> None:
     ids = tuple(f"{number}{character * MOST_ID_CHARACTERS}"[:MOST_ID_CHARACTERS] for number in range(500))
     [work] = callbacks(refused(ids))
-    longest = msgspec.structs.replace(work, url="http://utility.example/" + character * 2_000)
-    assert len(encode_work(longest)) < MAX_WORK_BYTES / 4
+    assert len(work.body.encode()) < MOST_BYTES
 
 
 def test_the_results_of_all_facilities_are_cut_by_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,28 +63,3 @@ def test_few_reasons_are_complete() -> None:
     [work] = callbacks(refused(("fac-404",)))
     body = json.loads(work.body)
     assert (len(body["reasons"]), body["reasons_count"], body["reasons_complete"]) == (1, 1, True)
-
-
-def test_a_callback_that_the_queue_cannot_carry_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The body is built so that it cannot happen; a mistake there must not reach the log."""
-    monkeypatch.setattr(callback_handlers, "callback_body", lambda *_: "\\" * (MAX_WORK_BYTES // 2))
-    world = InProcessSystem.accepted("fac-001")
-    head = world.scenario.store.head()
-    with pytest.raises(WorkTooLarge, match=f"at most {MAX_WORK_BYTES} fit"):
-        world.scenario.after(RequestCallback(dr_event_id=DR_EVENT_ID, kind="accepted"))
-    assert world.scenario.store.head() == head
-
-
-def test_the_largest_bms_work_that_one_save_can_request_fits_into_one_message() -> None:
-    work = BmsWork(
-        task="command",
-        dr_event_id=DR_EVENT_ID,
-        facility_id="f" * 63,
-        command_id=UUID(int=1),
-        more=tuple(map(UUID, (f"{number:032}" for number in range(ONE_DECISION.domain_events)))),
-        correlation_id=UUID(int=3),
-        causation_id=UUID(int=4),
-        tenant="u" * 63,
-        trace_id="0" * 32,
-    )
-    assert len(encode_work(work)) < MAX_WORK_BYTES / 8

@@ -167,7 +167,9 @@ class Measured:
 def test_a_process_whose_clock_is_wrong_decides_nothing_until_it_is_right(seconds: float) -> None:
     measured, store, alerts = Measured(seconds), FakeEventStore(), FakeAlertRegistry()
     clock = FakeClock()
-    monitor = ClockMonitor(measured, SkewAlert(alerts, clock, "host-1"), monotonic=measured.monotonic)
+    monitor = ClockMonitor(
+        measured, SkewAlert(alerts, clock, "host-1", "a process"), monotonic=measured.monotonic
+    )
     bus = CommandBus(store, DecisionClock(clock, monitor), HANDLERS, forecasts=FakeForecastBook())
     command = RegisterFacility(entry=facility_entry())
     with pytest.raises(ClockSkewed, match="decides nothing"):

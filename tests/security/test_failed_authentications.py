@@ -10,9 +10,9 @@ from structlog.testing import capture_logs
 from interfaces.web.authentication import failures as rules
 from interfaces.web.authentication.failures import MAX_ENTRIES, MOST_IN_WINDOW, AuthenticationFailures
 from interfaces.web.log_limiter import MOST_LINES
-from interfaces.workers.web.monitor import FAILURES, MOST_SUBJECTS, UNSEEN_S, WebMonitor
+from interfaces.workers.web.monitor import FAILURES, MOST_SUBJECTS, WebMonitor
 from tests.fakes.operations.alerts import FakeAlertRegistry
-from tests.unit.interfaces.web.edge import NOW, WEBHOOK, Edge, RecordedCommands, SettableClock, accepting
+from tests.unit.interfaces.web.edge import WEBHOOK, Edge, RecordedCommands, SettableClock, accepting
 
 WRONG = "gp_abcdef012345_wrong"
 
@@ -81,7 +81,6 @@ def test_an_address_over_the_limit_raises_an_alert_until_it_is_quiet() -> None:
     asyncio.run(monitor.check())
     assert [(alert.name, alert.subject) for alert in alerts.listed()] == [(FAILURES, "192.0.2.1")]
     now[0] += rules.REPORTED_FOR_S + 1
-    clock.moment += timedelta(seconds=UNSEEN_S + 1)
     asyncio.run(monitor.check())
     assert alerts.open_by_name() == {}
 
@@ -89,7 +88,7 @@ def test_an_address_over_the_limit_raises_an_alert_until_it_is_quiet() -> None:
 def test_a_process_keeps_the_alert_of_what_another_one_still_sees() -> None:
     now, alerts, clock = [0.0], FakeAlertRegistry(), SettableClock()
     counts = [AuthenticationFailures(monotonic=lambda: now[0]) for _ in range(2)]
-    monitors = [WebMonitor(failures, alerts, clock) for failures in counts]
+    monitors = [WebMonitor(one, alerts, clock, f"web {number}") for number, one in enumerate(counts)]
     for failures, at_s in zip(counts, (0.0, rules.REPORTED_FOR_S / 2), strict=True):
         now[0] = at_s
         for _ in range(MOST_IN_WINDOW + 1):
@@ -110,24 +109,3 @@ def test_many_addresses_raise_a_bounded_number_of_alerts() -> None:
             failures.record(f"192.0.2.{network}", "api_key")
     asyncio.run(WebMonitor(failures, alerts, SettableClock()).check())
     assert alerts.open_by_name() == {FAILURES: MOST_SUBJECTS}
-
-
-def test_the_alert_of_a_process_that_ended_is_cleared_by_another() -> None:
-    alerts, clock = FakeAlertRegistry(), SettableClock()
-    alerts.raise_alert(FAILURES, "192.0.2.1", "x", at=NOW)
-    other = WebMonitor(AuthenticationFailures(), alerts, clock)
-    asyncio.run(other.check())
-    assert alerts.open_by_name() == {FAILURES: 1}
-    clock.moment = NOW + timedelta(seconds=UNSEEN_S + 1)
-    asyncio.run(other.check())
-    assert alerts.open_by_name() == {}
-
-
-def test_an_alert_below_many_others_is_cleared_too() -> None:
-    alerts, clock = FakeAlertRegistry(), SettableClock()
-    alerts.raise_alert(FAILURES, "192.0.2.1", "x", at=NOW)
-    for number in range(300):
-        alerts.raise_alert("bms_breaker_open", f"fac-{number:05}", "x", at=NOW + timedelta(seconds=1))
-    clock.moment = NOW + timedelta(seconds=UNSEEN_S + 1)
-    asyncio.run(WebMonitor(AuthenticationFailures(), alerts, clock).check())
-    assert alerts.open_by_name() == {"bms_breaker_open": 300}

@@ -15,16 +15,17 @@ from structlog.testing import capture_logs
 from application.commands.dr_event import PlanDREvent
 from application.ports.event_store.event_store import SaveTooLarge
 from application.ports.operations.alerts import AlertRegistry
+from interfaces.workers.compute import measure
+from interfaces.workers.compute.measure import Measuring
+from interfaces.workers.decide.deadlines import KINDS, MOST_PLANS, PLANS, Schedule
 from interfaces.workers.loops.failing_deadlines import ALERT, RETRY_S, FailingDeadlines, subject_of
-from interfaces.workers.measure import measure
-from interfaces.workers.measure.measure import Measuring
-from interfaces.workers.schedule.schedule import KINDS, MOST_PLANS, PLANS, Schedule
 from projections.deadlines import DeadlineKind, DeadlineRow
 from tests.fakes.clock import FakeClock
 from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.public_holidays import FakePublicHolidays
 from tests.fakes.read_models import FakeReadModels
+from tests.open_alerts import begin_alert
 from tests.sample_values import CONTEXT, NOW, TRACE, UTILITY
 
 
@@ -177,7 +178,7 @@ def test_the_alert_ends_when_the_deadline_is_no_longer_due_also_after_a_restart(
     rig, row = Rig(), deadline()
     measured = replace(deadline("measure"))
     rig.fails(row)
-    rig.alerts.raise_alert(ALERT, subject_of(measured), "of the other worker", at=NOW)
+    begin_alert(rig.alerts, ALERT, subject_of(measured), "of the other worker", at=NOW)
     successor = Rig(rig.alerts)
     assert successor.failing.to_try([row]) == [row]
     assert len(subjects(rig.alerts)) == 2

@@ -197,16 +197,16 @@ def test_however_many_ask_a_check_runs_once_in_a_while() -> None:
 def test_a_disk_that_fills_raises_an_alert_until_there_is_room() -> None:
     used, alerts = [0.81], FakeAlertRegistry()
     monitor = DiskMonitor(alerts, SettableClock(), lambda: used[0])
-    asyncio.run(monitor.check())
+    monitor.check()
     assert alerts.open_by_name() == {DISK: 1}
     used[0] = 0.8
-    asyncio.run(monitor.check())
+    monitor.check()
     assert alerts.open_by_name() == {}
 
 
 def test_the_metric_of_the_disk_is_measured_in_a_thread_and_needs_no_database() -> None:
     class Away(FakeAlertRegistry):
-        def raise_alert(self, *_: object, **__: object) -> None:
+        def state(self, *_: object, **__: object) -> None:
             raise OperationsUnavailable("no route to host")
 
     threads = list[threading.Thread]()
@@ -215,7 +215,16 @@ def test_the_metric_of_the_disk_is_measured_in_a_thread_and_needs_no_database() 
         threads.append(threading.current_thread())
         return 0.95
 
-    asyncio.run(DiskMonitor(Away(), SettableClock(), used).check())
+    stop = asyncio.Event()
+
+    async def scenario() -> None:
+        running = asyncio.create_task(DiskMonitor(Away(), SettableClock(), used).periodic.run(stop))
+        while not threads:  # noqa: ASYNC110 - another thread changes it
+            await asyncio.sleep(0.005)
+        stop.set()
+        await running
+
+    asyncio.run(scenario())
     assert REGISTRY.get_sample_value(DISK_USED._name) == 0.95
     assert len(threads) == 1
     assert threads[0] is not threading.main_thread()

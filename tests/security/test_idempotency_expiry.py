@@ -6,8 +6,8 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from interfaces.workers.schedule import idempotency_expiry
-from interfaces.workers.schedule.idempotency_expiry import IdempotencyKeyExpiry
+from interfaces.workers.watch import idempotency_expiry
+from interfaces.workers.watch.idempotency_expiry import IdempotencyKeyExpiry
 from tests.fakes.clock import FakeClock
 from tests.fakes.event_store.idempotency_retention import FakeIdempotencyRetention
 from tests.servers import Database

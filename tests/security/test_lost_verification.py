@@ -2,34 +2,17 @@
 
 import asyncio
 
-from application.ports.dispatch.work_queue import BmsWork
+from application.dispatch.execution.taken_work import check_work
 from tests.in_process_system import InProcessSystem
-from tests.sample_values import DR_EVENT_ID
 
 
 def poll(there: InProcessSystem) -> None:
-    work = BmsWork(
-        task="reconcile",
-        dr_event_id=DR_EVENT_ID,
-        facility_id="fac-001",
-        command_id=None,
-        correlation_id=there.recorded()[0].correlation_id,
-        causation_id=DR_EVENT_ID,
-        tenant="util-1",
-        trace_id="0" * 32,
-    )
-    asyncio.run(there.calls.do(work))
+    asyncio.run(there.calls.do(check_work("fac-001", 1)))
 
 
 def with_lost_verification() -> InProcessSystem:
     there = InProcessSystem.accepted("fac-001")
-    publish = there.queue.publish_bms
-
-    async def lose_checks(work: BmsWork, *, message_id: str) -> None:
-        if work.task != "verify":
-            await publish(work, message_id=message_id)
-
-    there.queue.publish_bms = lose_checks  # type: ignore[method-assign]
+    there.loses = lambda work: work.task == "verify"
     there.until("active")
     assert there.dispatch().status == "committed"
     return there

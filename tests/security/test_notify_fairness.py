@@ -9,24 +9,26 @@ from uuid import UUID
 import pytest
 from structlog.testing import capture_logs
 
-from application.callback import CallbackCalls, backoff_s, dead_letter_id
+from application.callback import CallbackCalls, recorded_callback
 from application.command_bus import retry
 from application.command_bus.bus import CommandBus
 from application.handlers import HANDLERS
+from application.operations.dead_letter_alerts import waiting_letters
 from application.ports.callback import CallbackAccepted
-from application.ports.dispatch.work_queue import CallbackWork
+from application.ports.dispatch.requested_work import CallbackWork
 from application.ports.failpoints import no_failpoint
 from domain.dr_event import DREvent
-from interfaces.workers.notify import AT_ONCE, AT_ONCE_OF_ONE, NotifyWorker
+from interfaces.workers.watch.notify import AT_ONCE, AT_ONCE_OF_ONE, NotifyWorker
 from tests.fakes.callback import FakeCallbackAddresses
-from tests.fakes.dispatch.work_queue import FakeWorkQueue
+from tests.fakes.dispatch.open_work import FakeOpenWork, FakeWorkHolder, Row
 from tests.fakes.event_store.event_store import FakeEventStore
-from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.dead_letters import FakeDeadLetters
 from tests.given_when_then import Scenario
+from tests.in_process_system import NoSignal
 from tests.sample_values import requested_callback
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
+PILE = 3_000
 HOSTILE = [f"hostile-{number}" for number in range(40)]
 HONEST = "util-1"
 
@@ -53,33 +55,36 @@ class Utilities:
 
 class Rig:
     def __init__(self, notifier: Any) -> None:
-        self.scenario, self.queue = Scenario(), FakeWorkQueue()
-        self.letters, self.alerts = FakeDeadLetters(), FakeAlertRegistry()
+        self.scenario = Scenario()
+        self.letters = FakeDeadLetters()
+        self.rows = self.scenario.store.open_work = FakeOpenWork(self.letters)
         self.bus = CommandBus(
             self.scenario.store, self.scenario.clock, HANDLERS, forecasts=self.scenario.forecasts
         )
         self.calls = CallbackCalls(
             store=self.scenario.store,
+            event_log=self.scenario.store,
+            rows=self.rows,
             bus=self.bus,
             notifier=notifier,
             addresses=FakeCallbackAddresses(),
             clock=self.scenario.clock,
-            dead_letters=self.letters,
-            alerts=self.alerts,
             reached=no_failpoint,
         )
 
-    async def requested(self, utility_id: str) -> CallbackWork:
-        """A recorded callback of that utility, on the queue."""
-        dr_event, intent = requested_callback(utility_id)
+    def requested(self, utility_id: str) -> CallbackWork:
+        """A recorded callback of that utility."""
+        dr_event, _ = requested_callback(utility_id)
         self.scenario.store.save([dr_event])
-        work = CallbackWork.of(intent)
-        await self.queue.publish_callback(work, message_id=str(work.callback_id))
-        return work
+        return recorded_callback(self.scenario.store, self.scenario.store.head())
+
+    def waiting(self, utility_id: str = HONEST) -> list[Row]:
+        return [row for row in self.rows.rows.values() if row.queue == utility_id]
 
     async def run_until(self, holds: Any) -> None:
-        stop = asyncio.Event()
-        running = asyncio.create_task(NotifyWorker(self.queue, self.calls).run(stop))
+        stop, holder = asyncio.Event(), FakeWorkHolder(self.rows)
+        worker = NotifyWorker(self.rows, holder, NoSignal(), self.calls.event_log, self.calls)
+        running = asyncio.create_task(worker.run(stop))
         async with asyncio.timeout(PATIENCE_S):
             while not holds() and not running.done():  # noqa: ASYNC110 - the worker changes the condition
                 await asyncio.sleep(0.005)
@@ -90,22 +95,23 @@ class Rig:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(retry, "LIMITED_PAUSES", retry.Pauses(0.0, 0.0))
-    monkeypatch.setattr("interfaces.workers.notify.FINISH_WITHIN_S", 0.1)
-    monkeypatch.setattr("interfaces.workers.notify.DISCOVER_S", 0.01)
+    monkeypatch.setattr("interfaces.workers.watch.notify.FINISH_WITHIN_S", 0.1)
     with capture_logs():  # the traces are slow to print
         yield
 
 
 def test_each_utility_that_never_answers_takes_at_most_its_share_of_calls() -> None:
-    """Enough of them to take all 32 places of release 4cd57d2, each with more callbacks than its own places."""
+    """Each has more callbacks than its own places, one of them thousands."""
     utilities = Utilities()
     rig = Rig(utilities)
 
     async def scenario() -> None:
         for utility_id in HOSTILE[:16]:
             for _ in range(AT_ONCE_OF_ONE + 2):
-                await rig.requested(utility_id)
-        honest = [await rig.requested(HONEST) for _ in range(20)]
+                rig.requested(utility_id)
+        for _ in range(PILE):
+            rig.requested(HOSTILE[0])
+        honest = [rig.requested(HONEST) for _ in range(20)]
         await rig.run_until(lambda: len(utilities.delivered) == len(honest))
         assert set(utilities.delivered) == {work.callback_id for work in honest}
 
@@ -130,19 +136,18 @@ def test_a_callback_that_fails_with_any_error_is_parked_and_the_next_is_sent(err
     rig = Rig(utilities)
 
     async def scenario() -> CallbackWork:
-        poison, healthy = await rig.requested(HONEST), await rig.requested(HONEST)
+        poison, healthy = rig.requested(HONEST), rig.requested(HONEST)
         utilities.poison = poison.callback_id
-        await rig.run_until(lambda: not rig.queue.waiting.get(f"callbacks {HONEST}"))
+        await rig.run_until(lambda: not rig.waiting())
         assert utilities.delivered == [healthy.callback_id]
         return poison
 
     poison = asyncio.run(scenario())
     assert utilities.tries == retry.MAX_TRIES
-    letter = rig.letters.get(dead_letter_id(poison))
+    [letter] = rig.letters.listed()
     assert letter.reason == f"{type(error).__name__}: {error}"
-    assert [(alert.name, alert.subject) for alert in rig.alerts.listed()] == [
-        ("callback_undeliverable", letter.subject)
-    ]
+    [alert] = waiting_letters(rig.letters, now=rig.scenario.clock.now())
+    assert (alert.name, alert.subject) == ("callback_undeliverable", letter.subject)
     state = rig.scenario.store.load(DREvent, poison.dr_event_id).state
     assert state.callbacks[str(poison.callback_id)] == "undeliverable"
 
@@ -153,24 +158,23 @@ def test_a_callback_of_a_dr_event_that_a_newer_release_wrote_to_is_not_parked() 
     rig = Rig(utilities)
 
     async def scenario() -> None:
-        unreadable, readable = await rig.requested(HONEST), await rig.requested(HONEST)
+        unreadable, readable = rig.requested(HONEST), rig.requested(HONEST)
         newer = FakeEventStore()
         newer.append(rig.scenario.store.domain_events)
         rig.scenario.store.append_unknown_topic(unreadable.dr_event_id)
-        [message, _] = rig.queue.waiting[f"callbacks {HONEST}"]
+        [row, _] = rig.waiting()
         await rig.run_until(lambda: len(utilities.delivered) == 1)
         assert utilities.delivered == [readable.callback_id]
-        assert rig.queue.waiting[f"callbacks {HONEST}"] == [message]
-        pause_s = message.lent_until - asyncio.get_running_loop().time()
-        assert backoff_s(1) / 2 < pause_s < 2 * backoff_s(1)
+        assert rig.waiting() == [row]
+        assert (row.holder, row.due_at > 0) == (None, True)
         bus = CommandBus(newer, rig.scenario.clock, HANDLERS, forecasts=rig.scenario.forecasts)
-        rig.calls = changed(rig.calls, store=newer, bus=bus)
-        message.lent_until = 0.0
-        await rig.run_until(lambda: not rig.queue.waiting[f"callbacks {HONEST}"])
+        rig.calls = changed(rig.calls, store=newer, event_log=newer, bus=bus)
+        row.due_at = float("-inf")
+        await rig.run_until(lambda: not rig.waiting())
         assert utilities.delivered == [readable.callback_id, unreadable.callback_id]
 
     asyncio.run(scenario())
-    assert (rig.letters.listed(), rig.alerts.listed()) == ([], [])
+    assert rig.letters.listed() == []
 
 
 def test_a_callback_whose_outcome_cannot_be_recorded_is_parked_all_the_same() -> None:
@@ -182,13 +186,12 @@ def test_a_callback_whose_outcome_cannot_be_recorded_is_parked_all_the_same() ->
 
     rig.calls = changed(rig.calls, bus=cast("Any", type("Bus", (), {"handle": broken})()))
 
-    async def scenario() -> CallbackWork:
-        work = await rig.requested(HONEST)
-        await rig.run_until(lambda: not rig.queue.waiting.get(f"callbacks {HONEST}"))
-        return work
+    async def scenario() -> None:
+        rig.requested(HONEST)
+        await rig.run_until(lambda: not rig.waiting())
 
-    work = asyncio.run(scenario())
-    assert rig.letters.get(dead_letter_id(work)).reason == "TypeError: a defect of the handler"
+    asyncio.run(scenario())
+    assert [letter.reason for letter in rig.letters.listed()] == ["TypeError: a defect of the handler"]
 
 
 def changed(calls: CallbackCalls, **changes: Any) -> CallbackCalls:

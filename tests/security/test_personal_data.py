@@ -6,7 +6,6 @@ from typing import Any, cast
 from uuid import UUID
 
 import pytest
-from msgspec.structs import replace
 
 from adapters.callback import BREAKER_FAILURES, HttpUtilityNotifier
 from application.callback import FORGOTTEN, CallbackCalls
@@ -15,12 +14,13 @@ from application.facility.portfolio_entries import FacilityEntry, Portfolio
 from application.facility.portfolio_validation import STRICTEST_RULES, PortfolioInvalid, check_references
 from application.operations.portfolio_import import PortfolioTarget, import_portfolio
 from application.ports.callback import CallbackAccepted, CallbackFailed
-from application.ports.dispatch.work_queue import CallbackWork, encode_work
+from application.ports.dispatch.open_work import OpenWork
+from application.ports.dispatch.requested_work import CallbackWork
 from application.ports.failpoints import no_failpoint
 from application.weather.cell_location import WeatherPlace, places_of
 from domain.administration import AdministrativeAct
 from domain.dr_event import DREvent
-from domain.facility import NOT_GIVEN, Coordinates
+from domain.facility import Coordinates
 from interfaces.bootstrap.weather import places_of_cells
 from interfaces.web.api.webhook.callback_ids import CACHED_S, CallbackIds
 from interfaces.web.caching.coordinates import REFRESH_S, CoordinatesCache, StoredCoordinates
@@ -53,18 +53,8 @@ class Notifier:
         self.called = []
 
 
-class Item:
-    """A delivery of a callback."""
-
-    def __init__(self, work: CallbackWork) -> None:
-        self.body, self.deliveries, self.finished = encode_work(work), 1, 0
-
-    async def done(self) -> None:
-        self.finished += 1
-
-
 class Rig:
-    """A system whose webhook records the ids of callback addresses, and the end of the notify worker."""
+    """A system whose webhook records the ids of callback addresses, and the end of the watch worker."""
 
     def __init__(self) -> None:
         self.addresses, self.notifier = FakeCallbackAddresses(), Notifier()
@@ -73,12 +63,12 @@ class Rig:
         self.system.edge.others["callback_ids"] = CallbackIds(self.addresses)
         self.calls = CallbackCalls(
             store=self.system.scenario.store,
+            event_log=self.system.scenario.store,
+            rows=self.system.scenario.store.open_work,
             bus=self.system.scenario.bus,
             notifier=self.notifier,
             addresses=self.addresses,
             clock=self.system.clock,
-            dead_letters=self.letters,
-            alerts=self.alerts,
             reached=no_failpoint,
         )
 
@@ -90,10 +80,10 @@ class Rig:
         recorded = self.system.scenario.store.domain_events
         return [one for one in recorded if isinstance(one, DREvent.CallbackRequested)]
 
-    def deliver(self, work: CallbackWork) -> Item:
-        item = Item(work)
-        asyncio.run(self.calls.carry_out(work, cast("Any", item)))
-        return item
+    def is_over(self, work: CallbackWork) -> bool:
+        """Carry it out once; whether it need not be tried again."""
+        row = OpenWork(number=1, kind="callback", queue=OWN, position=1, tries=1, holder=1)
+        return asyncio.run(self.calls.carry_out(work, row)) is None
 
     def outcomes(self, work: CallbackWork) -> list[str]:
         recorded = self.system.scenario.store.domain_events
@@ -114,10 +104,10 @@ def test_no_recorded_event_of_a_notification_holds_its_callback_address() -> Non
     assert TOKEN not in recorded
     works = [CallbackWork.of(intent) for intent in rig.intents()]
     assert {work.kind for work in works} >= {"accepted", "rejected", "modified"}
-    assert TOKEN not in "".join(encode_work(work).decode() for work in works)
+    assert TOKEN not in "".join(work.body for work in works)
     # And each of them goes where the utility wants it.
-    delivered = [rig.deliver(work).finished for work in works]
-    assert (delivered, rig.notifier.called) == ([1] * len(works), [URL] * len(works))
+    assert all(rig.is_over(work) for work in works)
+    assert rig.notifier.called == [URL] * len(works)
 
 
 def test_the_callback_of_a_forgotten_address_is_recorded_as_undeliverable() -> None:
@@ -127,8 +117,8 @@ def test_the_callback_of_a_forgotten_address_is_recorded_as_undeliverable() -> N
         system.settle()
     work = CallbackWork.of(rig.intents()[0])
     assert rig.addresses.forget(OWN, act) == 1
-    assert rig.deliver(work).finished == 1
-    assert rig.deliver(work).finished == 1  # a second delivery records nothing more
+    assert rig.is_over(work)
+    assert rig.is_over(work)  # a second try records nothing more
     assert rig.outcomes(work) == [FORGOTTEN]
     assert (rig.notifier.called, rig.letters.listed(), rig.alerts.listed()) == ([], [], [])
 
@@ -137,18 +127,6 @@ def act(count: int) -> AdministrativeAct:
     return AdministrativeAct.forget_personal_data(
         provenance(), kind="callback_addresses", subject_id=OWN, count=count
     )
-
-
-def test_an_address_of_before_stands_in_its_intent_and_is_called() -> None:
-    rig = Rig()
-    rig.addresses.in_use = False  # a process of the release before may be running
-    with rig.system as system:
-        system.post(OWN, callback_url=URL)
-        system.settle()
-    work = CallbackWork.of(rig.intents()[0])
-    assert (work.url, work.address_id) == (URL, None)
-    assert rig.deliver(work).finished == 1
-    assert rig.notifier.called == [URL]
 
 
 def test_an_address_that_was_given_before_costs_no_look_up() -> None:
@@ -248,37 +226,15 @@ def place_of(entry: FacilityEntry) -> WeatherPlace:
     return WeatherPlace(latitude=entry.latitude, longitude=entry.longitude, tz=entry.tz)
 
 
-def test_coordinates_that_were_recorded_before_count_until_they_are_forgotten() -> None:
-    register = Register()
-    register.coordinates.in_use = False  # a process of the release before may be running
-    assert register.import_portfolio() > 0
-    assert "37.77" in register.recorded()
-    before = register.cells()
-    register.coordinates.in_use = True
-    assert register.import_portfolio() == 0  # nothing new; they stand beside the log as well
-    assert register.cells() == before
-    register.forget("fac-001")
-    assert register.cells() == {"default": place_of(PORTFOLIO.facilities[1])}
-
-
 def test_a_facility_that_names_no_coordinates_has_none_and_neither_has_its_cell() -> None:
-    """Releases before 0.2 recorded 0 and 0 of such a facility, in the log or in the table."""
     entry = facility_entry("fac-001")
-    for recorded in (0.0, None):
-        register = Register(Portfolio(programs=(program_entry(),), facilities=(entry,)))
-        register.coordinates.in_use = False
-        old = Portfolio(
-            programs=(program_entry(),),
-            facilities=(replace(entry, latitude=recorded, longitude=recorded),),
-        )
-        assert register.import_portfolio(old) > 0
-        register.coordinates.put({} if recorded is None else {"fac-001": NOT_GIVEN})
-        register.coordinates.in_use = True
-        assert register.import_portfolio() == 0
-        assert register.cells() == {}
-        (row,) = all_rows(register.models.facilities)
-        shown = with_coordinates(row, register.coordinates.stored())
-        assert (shown.latitude, shown.longitude) == (None, None)
+    register = Register(Portfolio(programs=(program_entry(),), facilities=(entry,)))
+    assert register.import_portfolio() > 0
+    assert register.import_portfolio() == 0
+    assert register.cells() == {}
+    (row,) = all_rows(register.models.facilities)
+    shown = with_coordinates(row, register.coordinates.stored())
+    assert (shown.latitude, shown.longitude) == (None, None)
 
 
 def test_coordinates_are_named_both_or_neither() -> None:

@@ -9,7 +9,7 @@ from application.commands.dr_event import PlanDREvent
 from application.handlers import HANDLERS
 from domain.dr_event import DREvent
 from interfaces.web.authentication.planning_queue import PlanningQueueLimit
-from interfaces.workers.schedule.schedule import PLAN_AGAIN_S, next_plans
+from interfaces.workers.decide.deadlines import PLAN_AGAIN_S, next_plans
 from projections.deadlines import DeadlineRow
 from projections.queries.views import PlanningQueue
 from tests.fakes.read_models import FakeReadModels

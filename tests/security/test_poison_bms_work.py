@@ -6,7 +6,6 @@ Its commands have an outcome then, so that a person can replay or discard them, 
 import asyncio
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from functools import partial
 from typing import Any, Never
 
 import pytest
@@ -19,16 +18,12 @@ from application.commands.dr_event import EndDREvent, StartPreparation
 from application.operations.dead_letter_decisions import discard
 from application.operations.dead_letter_replay import DeadLetterReplay
 from application.ports.dispatch.building_control import BmsConnection
-from application.ports.dispatch.work_queue import BMS_PARTITIONS, BmsWork, WorkRejected
 from application.ports.operations.dead_letters import DeadLetter
 from domain.dispatch import Dispatch, Phase
 from interfaces.workers.dispatch.dispatch import DispatchWorker
-from interfaces.workers.relay.relay import READER
-from interfaces.workers.schedule.lost_work_sweeper import LostWorkSweeper
+from interfaces.workers.loops import open_work
 from tests.fakes.coordination.locks import FakeLocks
-from tests.fakes.coordination.partition_assignment import FakePartitionAssignment
-from tests.fakes.event_store.reader_positions import FakeReaderPositions
-from tests.fakes.read_models import FakeReadModels
+from tests.fakes.dispatch.open_work import FakeWorkHolder
 from tests.fakes.telemetry.listed_meters import FakeListedMeters
 from tests.in_process_system import PREPARE_AT, InProcessSystem
 from tests.sample_values import DR_EVENT_ID, ENDS_AT
@@ -41,6 +36,8 @@ RETRY = RetryRestore(dr_event_id=DR_EVENT_ID, facility_id=POISON, reason="its re
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("interfaces.workers.dispatch.dispatch.TIME_LIMITS", _quick())
+    monkeypatch.setattr("interfaces.workers.dispatch.dispatch.PARK_AGAIN_S", 0.01)
+    monkeypatch.setattr(open_work, "LOOK_EVERY_S", 0.01)
     monkeypatch.setattr(retry, "LIMITED_PAUSES", retry.Pauses(0.0, 0.0))
     with capture_logs():
         yield
@@ -71,42 +68,34 @@ def relayed(world: InProcessSystem) -> InProcessSystem:
 
 
 def work_off(world: InProcessSystem) -> None:
-    """Relay, and run a dispatch worker until nothing waits."""
+    """Run a dispatch worker until nothing waits, and relay."""
+    rows = world.scenario.store.open_work
     worker = DispatchWorker(
-        source=world.queue,
+        rows=rows,
+        holder=FakeWorkHolder(rows),
+        signal=NoSignal(),
+        event_log=world.scenario.store,
         calls=world.calls,
         locks=FakeLocks(),
-        shares=FakePartitionAssignment(BMS_PARTITIONS),
     )
 
     async def scenario() -> None:
-        running = asyncio.create_task(worker.run(asyncio.Event()))
+        stop = asyncio.Event()
+        running = asyncio.create_task(worker.run(stop))
         async with asyncio.timeout(PATIENCE_S):
-            while any(world.queue.waiting.get(f"bms {one}") for one in (POISON, HEALTHY)):
+            while any(row.kind == "bms" for row in rows.rows.values()):
                 assert not running.done(), running.result()
                 await asyncio.sleep(0.005)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        stop.set()
+        await running
 
     asyncio.run(scenario())
     relayed(world)
 
 
-def sweep(world: InProcessSystem, after: timedelta) -> dict[str, int]:
-    world.scenario.at(world.scenario.clock.now() + after)
-    models = FakeReadModels(world.scenario.store.read_after(0, 10_000))
-    positions = FakeReaderPositions()
-    positions.move(READER, world.position)
-    sweeper = LostWorkSweeper(
-        overdue=partial(models.deadlines.overdue_work, "bms_command"),
-        inventory=world.queue,
-        positions=positions,
-        bus=world.scenario.bus,
-        dead_letters=world.dead_letters,
-        alerts=world.alerts,
-        clock=world.scenario.clock,
-    )
-    return asyncio.run(sweeper.sweep())
+class NoSignal:
+    async def wait(self, heartbeat_s: float) -> None:
+        await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("error", [TypeError("a defect"), AttributeError("x"), RuntimeError("x")])
@@ -120,7 +109,7 @@ def test_work_that_fails_with_any_error_is_parked_after_some_tries(error: Except
     [letter] = world.dead_letters.listed(queue="bms_command")
     assert (letter.subject, letter.reason) == (POISON, f"{type(error).__name__}: {error}")
     assert 1 <= fault.tries <= MAX_TRIES
-    assert ("command_dead_lettered", f"{POISON}/message") in {
+    assert ("command_dead_lettered", POISON) in {
         (alert.name, alert.subject) for alert in world.alerts.listed()
     }
     assert outcomes(world, "prepare") == ["gave_up"]
@@ -150,9 +139,8 @@ def test_a_parked_restore_is_replayed_once_the_defect_is_mended() -> None:
     replay = DeadLetterReplay(
         dead_letters=world.dead_letters,
         bus=world.scenario.bus,
-        alerts=world.alerts,
         clock=world.scenario.clock,
-        publisher=_unused,
+        open_work=world.scenario.store.open_work,
         stream=_unused,
         meters=FakeListedMeters(),
         event_log=world.scenario.store,
@@ -169,12 +157,10 @@ def test_a_parked_restore_that_is_discarded_is_not_issued_again() -> None:
     discard(
         letter.dead_letter_id,
         world.dead_letters,
-        world.alerts,
         by="operator:1",
         reason="known",
         at=world.scenario.clock.now(),
     )
-    assert sweep(world, timedelta(hours=1)) == {}
     assert world.recorded(Dispatch.BmsCommandReissued) == []
     fault.error = None
     world.scenario.after(RETRY)
@@ -192,49 +178,27 @@ def test_a_restore_that_is_parked_again_and_again_has_one_open_letter() -> None:
     assert world.dispatch(POISON).status == "restore_failed"
 
 
-def _rejects(world: InProcessSystem, phase: Phase) -> None:
-    """The queue takes no command of that phase for POISON."""
-    publish = world.queue.publish_bms
-
-    async def reject(work: BmsWork, *, message_id: str) -> None:
-        record = world.dispatch(work.facility_id).commands.get(str(work.command_id))
-        if work.facility_id == POISON and record is not None and record.command.phase == phase:
-            raise WorkRejected("bad subject")
-        await publish(work, message_id=message_id)
-
-    world.queue.publish_bms = reject  # type: ignore[method-assign]
-
-
-def test_a_commit_that_the_queue_rejects_fails_its_facility_which_is_compensated() -> None:
-    world = InProcessSystem.accepted(POISON, HEALTHY)
-    _rejects(world, "commit")
-    world.until("active")
-    assert (world.dispatch(POISON).status, world.dispatch(HEALTHY).status) == (
-        "compensated",
-        "verified_by_bms",
-    )
-    [letter] = world.dead_letters.listed(queue="bms_command")
-    assert (letter.subject, letter.reason) == (POISON, "WorkRejected: bad subject")
-    assert sweep(world, timedelta(minutes=5)) == {}
-
-
-def test_parked_work_whose_outcome_cannot_be_recorded_keeps_its_letter() -> None:
-    """Until that is decided, its commands are not issued again."""
+def test_parked_work_whose_outcome_cannot_be_recorded_stays_open() -> None:
+    """Its letter is there at once, and the outcome follows once it can be recorded."""
     world = InProcessSystem.accepted(POISON).until("scheduled")
     world.scenario.at(PREPARE_AT).after(StartPreparation(dr_event_id=DR_EVENT_ID))
-    _rejects(world, "prepare")
-    handle: Callable[..., Any] = world.relay.commands.handle
+    relayed(world)
+    Fault(world, TypeError("a defect"))
+    handle: Callable[..., Any] = world.calls.commands.handle
+    failures = iter([TypeError("another")] * (2 * MAX_TRIES))
 
     async def failing(command: Any, *arguments: Any, **options: Any) -> Any:
-        if type(command).__name__ == "RecordBmsGivenUp":
-            raise TypeError("a defect")
+        if type(command).__name__ == "RecordBmsGivenUp" and (failure := next(failures, None)) is not None:
+            assert [letter.subject for letter in world.dead_letters.listed(queue="bms_command")] == [POISON]
+            assert outcomes(world, "prepare") == ["requested"]
+            raise failure
         return await handle(command, *arguments, **options)
 
-    world.relay.commands.handle = failing  # type: ignore[method-assign]
-    relayed(world)
-    assert [letter.subject for letter in world.dead_letters.listed(queue="bms_command")] == [POISON]
-    assert outcomes(world, "prepare") == ["requested"]
-    assert sweep(world, timedelta(hours=1)) == {}
+    world.calls.commands.handle = failing  # type: ignore[method-assign]
+    work_off(world)
+    assert next(failures, None) is None
+    assert outcomes(world, "prepare") == ["gave_up"]
+    assert len(world.dead_letters.listed(queue="bms_command")) == 1
 
 
 def _unused() -> Never:

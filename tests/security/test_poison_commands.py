@@ -18,7 +18,7 @@ from application.commands.dispatch import CommitDispatch, PrepareDispatch
 from application.commands.dr_event import CancelDREvent, RequestCallback, StartDREvent, StartPreparation
 from application.event_store.event_mapper import UnknownTopic
 from application.handlers import HANDLERS
-from application.operations.command_parking import ALERT, QUEUE, decode
+from application.operations.command_parking import QUEUE, decode
 from application.operations.dead_letter_decisions import discard
 from application.operations.dead_letter_replay import DeadLetterReplay, NotReplayable
 from application.ports.event_store.event_log import LogEntryUnreadable
@@ -28,8 +28,10 @@ from application.sagas.dispatch import DispatchSaga
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import DomainEvent
-from interfaces.workers.relay.relay import READER, Relay
+from interfaces.workers.decide.guarded_log import HaltAtUnreadable
+from interfaces.workers.decide.relay import READER, Relay
 from tests.fakes.event_store.reader_positions import FakeReaderPositions
+from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.telemetry.listed_meters import FakeListedMeters
 from tests.in_process_system import PREPARE_AT, InProcessSystem
 from tests.sample_values import CONTEXT, DR_EVENT_ID, STARTS_AT
@@ -122,9 +124,8 @@ def replay_of(world: InProcessSystem, bus: CommandBus) -> DeadLetterReplay:
     return DeadLetterReplay(
         world.dead_letters,
         bus,
-        world.alerts,
         world.scenario.clock,
-        never,
+        world.scenario.store.open_work,
         never,
         FakeListedMeters(),
         world.scenario.store,
@@ -156,7 +157,7 @@ def test_whatever_the_error_the_command_is_parked_and_other_buildings_are_prepar
     assert (letter.subject, letter.status) == (POISON, "open")
     assert letter.reason == f"{type(error).__name__}: {error}"
     assert [command.name for command in decode(letter).commands] == [PrepareDispatch.__name__]
-    assert open_alerts(world) == [(ALERT, POISON)]
+    assert open_alerts(world) == [("saga_command_parked", POISON)]
     assert bus.tries >= retry.MAX_TRIES
 
 
@@ -182,7 +183,7 @@ def test_later_commands_of_the_key_wait_behind_it_also_after_a_restart() -> None
     assert (commit.subject, commit.reason) == (POISON, "it waits behind an earlier one")
     assert bus.tries == 0
     assert decode(prepare).position < decode(commit).position
-    assert open_alerts(world) == [(ALERT, POISON)]
+    assert open_alerts(world) == [("saga_command_parked", POISON)]
 
 
 def test_a_replay_goes_on_with_those_behind_it_in_order_and_ends_the_alert() -> None:
@@ -208,17 +209,18 @@ def test_a_replay_that_fails_again_leaves_the_letters_open() -> None:
     with pytest.raises(NotReplayable, match=r"failed again .Defect: still there"):
         replay(world, bus, first)
     assert len(letters(world)) == 2
-    assert open_alerts(world) == [(ALERT, POISON)]
+    assert open_alerts(world) == [("saga_command_parked", POISON)]
 
 
 def test_after_a_discard_the_next_one_can_be_replayed_and_later_ones_are_carried_out() -> None:
     world, bus = with_two_letters()
     first, second = letters(world)
     at = world.scenario.clock.now()
-    discard(first.dead_letter_id, world.dead_letters, world.alerts, by="operator:1", reason="too late", at=at)
-    assert open_alerts(world) == [(ALERT, POISON)]
+    discard(first.dead_letter_id, world.dead_letters, by="operator:1", reason="too late", at=at)
+    assert open_alerts(world) == [("saga_command_parked", POISON)]
     replay(world, bus, second)
-    assert open_alerts(world) == []
+    # Its building was never prepared, so it falls out: one of two serves.
+    assert open_alerts(world) == [("batch_below_80_percent", str(DR_EVENT_ID))]
 
     world.scenario.after(CancelDREvent(dr_event_id=DR_EVENT_ID, reason="the storm is over"))
     relay, _ = poisoned(world, None)
@@ -232,7 +234,7 @@ def test_a_relay_that_starts_over_leaves_what_was_parked_to_the_person() -> None
     run_to_head(poisoned(world, Defect("x"))[0], world)
     [letter] = letters(world)
     at = world.scenario.clock.now()
-    discard(letter.dead_letter_id, world.dead_letters, world.alerts, by="operator:1", reason="no", at=at)
+    discard(letter.dead_letter_id, world.dead_letters, by="operator:1", reason="no", at=at)
 
     relay, bus = poisoned(world, Defect("x"))
     run_to_head(replace(relay, positions=FakeReaderPositions()), world)
@@ -245,7 +247,7 @@ def test_the_number_of_dead_letters_does_not_matter_to_that() -> None:
     run_to_head(poisoned(world, Defect("x"))[0], world)
     [letter] = letters(world)
     at = world.scenario.clock.now()
-    discard(letter.dead_letter_id, world.dead_letters, world.alerts, by="operator:1", reason="no", at=at)
+    discard(letter.dead_letter_id, world.dead_letters, by="operator:1", reason="no", at=at)
     for number in range(2_001):
         newer = {
             "dead_letter_id": UUID(int=number),
@@ -270,7 +272,7 @@ def test_a_rule_that_fails_for_one_dispatch_parks_it_with_what_follows_and_delay
     assert (rule.subject, rule.reason, decode(rule).commands) == (POISON, "Defect: x", ())
     assert [command.name for command in decode(commit).commands] == [CommitDispatch.__name__]
     assert (commit.subject, commit.reason) == (POISON, "it waits behind an earlier one")
-    assert open_alerts(world) == [(ALERT, POISON)]
+    assert open_alerts(world) == [("saga_command_parked", POISON)]
 
     world.relay = sound
     assert replay(world, world.scenario.bus, rule).status == "replayed"
@@ -294,14 +296,14 @@ def test_what_follows_for_a_dr_event_waits_behind_a_rule_that_failed() -> None:
     assert first == rule
     assert {letter.subject for letter in behind} == {str(DR_EVENT_ID)}
     assert RequestCallback.__name__ in {one.name for letter in behind for one in decode(letter).commands}
-    assert open_alerts(world) == [(ALERT, str(DR_EVENT_ID))]
+    assert open_alerts(world) == [("saga_command_parked", str(DR_EVENT_ID))]
 
 
 def test_a_relay_that_starts_over_leaves_a_parked_rule_to_the_person() -> None:
     """Also one of a release in which the rule works, and whatever the keys of its commands."""
     world, rule = with_parked_rule()
     at = world.scenario.clock.now()
-    discard(rule.dead_letter_id, world.dead_letters, world.alerts, by="operator:1", reason="no", at=at)
+    discard(rule.dead_letter_id, world.dead_letters, by="operator:1", reason="no", at=at)
     run_to_head(replace(world.relay, positions=FakeReaderPositions()), world)
     assert not world.dispatch(HEALTHY).commands
     assert (letters(world), open_alerts(world)) == ([], [])
@@ -318,10 +320,13 @@ def test_a_replay_of_a_rule_that_fails_again_leaves_the_letter_open(monkeypatch:
 def test_a_domain_event_of_a_newer_release_halts_the_relay_and_is_not_parked() -> None:
     world = preparing()
     relay, _ = poisoned(world, UnknownTopic("dispatch.moon-phase-noted.v1: upgrade this process"))
-    with pytest.raises(LogEntryUnreadable, match="upgrade this process"):
-        run_to_head(relay, world)
+    alerts, clock = FakeAlertRegistry(), world.scenario.clock
+    log = HaltAtUnreadable(world.scenario.store, READER, relay.positions, alerts, clock)
+    with pytest.raises(LogEntryUnreadable, match="upgrade this process") as halted:
+        run_to_head(replace(relay, event_log=log), world)
+    log.halt(halted.value)
     assert letters(world) == []
-    assert open_alerts(world) == [("relay_stopped", READER)]
+    assert [(alert.name, alert.subject) for alert in alerts.listed()] == [("relay_stopped", READER)]
     assert relay.positions.position(READER) < world.scenario.store.head()
 
 

@@ -25,15 +25,16 @@ from application.ports.telemetry.store import TelemetryStoreUnavailable
 from domain.dispatch import REMEASURED_FOR, Dispatch
 from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import Aggregate
-from domain.facility import Facility
+from domain.facility import Facility, Reservation
 from domain.identifiers import dispatch_id, facility_stream_id
 from domain.telemetry.intervals import INTERVAL_S
 from domain.time_series.interval_block import IntervalBlock
 from domain.time_series.windows import TimeWindow
-from interfaces.workers.measure.remeasure import MARGIN, READER, RIPE_AFTER, Remeasuring
+from interfaces.workers.compute.remeasure import MARGIN, READER, RIPE_AFTER, Remeasuring
 from projections.dispatch.changes import planned_row
 from projections.dispatch.projection import DispatchRow, key_of
 from tests.fakes.clock import FakeClock
+from tests.fakes.dispatch.open_work import FakeOpenWork
 from tests.fakes.event_store.event_store import FakeEventStore
 from tests.fakes.event_store.reader_positions import FakeReaderPositions
 from tests.fakes.forecast.forecast_book import FakeForecastBook
@@ -42,6 +43,7 @@ from tests.fakes.operations.dead_letters import FakeDeadLetters
 from tests.fakes.public_holidays import FakePublicHolidays
 from tests.fakes.telemetry.listed_meters import FakeListedMeters
 from tests.measured_figures import figures
+from tests.open_alerts import look_at_letters
 from tests.sample_values import (
     BMS,
     CONTEXT,
@@ -156,7 +158,7 @@ class World:
             telemetry=cast("Any", self.telemetry),
             bus=self.bus,
             clock=self.clock,
-            parking=CorrectionParking(self.letters, self.alerts, self.clock),
+            parking=CorrectionParking(self.letters, self.clock),
         )
 
     def passes(self, count: int = 1) -> None:
@@ -176,6 +178,7 @@ class World:
         return [(letter.queue, letter.subject) for letter in self.letters.listed()]
 
     def open_alerts(self) -> list[tuple[str, str]]:
+        look_at_letters(self.letters, self.alerts, at=NOW)
         return [(alert.name, alert.subject) for alert in self.alerts.listed()]
 
     def replay(self) -> DeadLetter:
@@ -185,9 +188,8 @@ class World:
         replay = DeadLetterReplay(
             self.letters,
             self.bus,
-            self.alerts,
             self.clock,
-            never,
+            FakeOpenWork(self.letters),
             never,
             FakeListedMeters(),
             self.store,
@@ -216,7 +218,12 @@ class World:
         dispatch.record(Dispatch.Committed, provenance(STARTS_AT))
         dispatch.measure(provenance(ENDS_AT), figures=figures())
         facility = self.store.load(Facility, facility_stream_id(facility_id))
-        facility.reserve(provenance(), dr_event_id=DR_EVENT_ID, starts_at=STARTS_AT, ends_at=ENDS_AT)
+        facility.reserve(
+            provenance(),
+            Reservation(
+                dr_event_id=DR_EVENT_ID, starts_at=STARTS_AT, ends_at=ENDS_AT, prepared_from=STARTS_AT
+            ),
+        )
         return dispatch, facility
 
 
@@ -270,7 +277,6 @@ def test_corrections_that_are_no_longer_stored_can_only_be_discarded(world: Worl
     discard(
         letter.dead_letter_id,
         world.letters,
-        world.alerts,
         by="operator:1",
         reason="old",
         at=world.clock.now(),

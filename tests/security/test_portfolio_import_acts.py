@@ -1,7 +1,6 @@
 """A portfolio import is recorded before it changes anything, with what decides who is believed (principle 8)."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -25,7 +24,7 @@ from tests.sample_values import facility_entry
 from tests.servers import Database
 
 DIGEST = "5f" * 32
-UTILITY = UtilityEntry(utility_id="util-1", webhook_secret_ref="env:GRIDPROOF_SECRET_ONE")
+UTILITY = UtilityEntry(utility_id="util-1", webhook_secret_ref="env:GRIDPROOF_SECRET_WEBHOOK_ONE")
 PORTFOLIO = Portfolio(
     utilities=(UTILITY, UtilityEntry(utility_id="util-2")),
     programs=(ProgramEntry(program_id="summer-peak", utility_id="util-1"),),
@@ -74,7 +73,7 @@ def test_an_import_is_recorded_at_its_beginning_and_at_its_end(system: System) -
     assert (begun.utilities_changed, begun.programs_changed, begun.facilities_changed) == (2, 1, 2)
     assert act_text(begun) == (
         "import of a portfolio begun: 2 utilities, 1 program, 2 facilities to change; "
-        "new utility util-1: webhook_secret_ref env:GRIDPROOF_SECRET_ONE; new utility util-2 "
+        "new utility util-1: webhook_secret_ref env:GRIDPROOF_SECRET_WEBHOOK_ONE; new utility util-2 "
         f"(SHA-256 of the file {DIGEST})"
     )
     assert isinstance(ended, AdministrativeAct.PortfolioImported)
@@ -82,20 +81,17 @@ def test_an_import_is_recorded_at_its_beginning_and_at_its_end(system: System) -
     assert {one.correlation_id for one in (*between, ended)} == {begun.correlation_id}
 
 
-def test_changed_references_and_dates_are_named_and_what_is_the_same_is_not_recorded(system: System) -> None:
+def test_changed_references_are_named_and_what_is_the_same_is_not_recorded(system: System) -> None:
     system.imports(PORTFOLIO)
     before = len(system.log)
     system.imports(PORTFOLIO)
     assert len(system.log) == before
-    until = datetime(2026, 12, 31, tzinfo=UTC)
-    changed = UtilityEntry(
-        utility_id="util-1", webhook_secret_ref="file:/run/secrets/other", webhook_v1_until=until
-    )
+    changed = UtilityEntry(utility_id="util-1", webhook_secret_ref="file:/run/secrets/other")
     system.imports(Portfolio(utilities=(changed,), facilities=PORTFOLIO.facilities))
     begun, ended = system.log[before:]
     [utility] = begun.utilities
-    assert (utility.changed, utility.is_new) == (("webhook_secret_ref", "webhook_v1_until"), False)
-    assert (utility.webhook_secret_ref, utility.webhook_v1_until) == ("file:/run/secrets/other", until)
+    assert (utility.changed, utility.is_new) == (("webhook_secret_ref",), False)
+    assert utility.webhook_secret_ref == "file:/run/secrets/other"
     assert (ended.utilities, ended.programs, ended.facilities) == (1, 0, 0)
 
 

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from application.ledger.proof_check import check_proof
-from application.ledger.proof_document import ProofBroken, ProofDocumentV3, read_proof
+from application.ledger.proof_document import ProofBroken, ProofDocument
 from application.ledger.proof_readings import TOO_MANY, ProvenReadings
 from application.ledger.recomputation.recompute import Installation, recompute
 from application.ledger.recomputation.results import Recomputation, RecomputedFacility
@@ -45,13 +45,10 @@ class Calendar:
         return frozenset(day for day in REGION_HOLIDAYS if first_year <= day.year <= last_year)
 
 
-def recomputed(document: ProofDocumentV3, portfolio: MeasuredPortfolio) -> Recomputation:
+def recomputed(document: ProofDocument, portfolio: MeasuredPortfolio) -> Recomputation:
     """As an auditor does it: from the bytes of the file, with the published key."""
-    written = document.written()
-    check_proof(written, portfolio.signer.public_key)
-    read = read_proof(written)
-    assert isinstance(read, ProofDocumentV3)
-    return recompute(read, Installation(Calendar(), FITTER))
+    proof = check_proof(document.written(), portfolio.signer.public_key)
+    return recompute(proof, Installation(Calendar(), FITTER))
 
 
 def sealed(**options: Any) -> MeasuredPortfolio:
@@ -77,7 +74,7 @@ def forged(change: Callable[[MeasurementFigures], MeasurementFigures]) -> Measur
     return sealed(forge=lambda facility_id, figures: change(figures) if facility_id == FORGED else figures)
 
 
-def with_value(document: ProofDocumentV3, starts_at: Any, kw: float | None) -> ProofDocumentV3:
+def with_value(document: ProofDocument, starts_at: Any, kw: float | None) -> ProofDocument:
     def changed(one: ProvenReadings) -> ProvenReadings:
         nth = (starts_at - one.starts_at) // timedelta(seconds=one.step_s)
         return replace(one, kw=(*one.kw[:nth], kw, *one.kw[nth + 1 :]))
@@ -94,7 +91,7 @@ def portfolio() -> MeasuredPortfolio:
 
 
 @pytest.fixture(scope="module")
-def proof(portfolio: MeasuredPortfolio) -> ProofDocumentV3:
+def proof(portfolio: MeasuredPortfolio) -> ProofDocument:
     return portfolio.prove_measured()
 
 
@@ -127,7 +124,7 @@ def test_holidays_of_the_program_are_computed_again_from_its_terms() -> None:
     assert [one.notes for one in result.facilities] == [()] * 3
 
 
-def test_a_changed_value_in_the_file_is_named(portfolio: MeasuredPortfolio, proof: ProofDocumentV3) -> None:
+def test_a_changed_value_in_the_file_is_named(portfolio: MeasuredPortfolio, proof: ProofDocument) -> None:
     one = differing(recomputed(with_value(proof, quarter_at(USED_DAY, 12, 15), 1.5), portfolio))
     assert one.facility_id == FORGED
     assert "value of 2026-07-13 12:15-0700: recorded 637.14" in named(one)
@@ -136,7 +133,7 @@ def test_a_changed_value_in_the_file_is_named(portfolio: MeasuredPortfolio, proo
 
 
 def test_a_value_that_is_taken_out_of_the_file_is_named(
-    portfolio: MeasuredPortfolio, proof: ProofDocumentV3
+    portfolio: MeasuredPortfolio, proof: ProofDocument
 ) -> None:
     one = differing(recomputed(with_value(proof, quarter_at(USED_DAY, 12, 15), None), portfolio))
     assert "value of 2026-07-13 12:15-0700" in named(one)
@@ -325,9 +322,7 @@ def test_readings_that_retention_removed_are_reported_and_the_rest_is_checked() 
     assert {one.why for one in result.facilities} == {"no readings of these days are stored any more"}
 
 
-def test_readings_that_were_left_out_are_reported(
-    portfolio: MeasuredPortfolio, proof: ProofDocumentV3
-) -> None:
+def test_readings_that_were_left_out_are_reported(portfolio: MeasuredPortfolio, proof: ProofDocument) -> None:
     left_out = tuple(replace(one, kw=(), coverage_pct=(), left_out=TOO_MANY) for one in proof.readings)
     result = recomputed(replace(proof, readings=left_out), portfolio)
     assert {one.why for one in result.facilities} == {TOO_MANY}
@@ -408,7 +403,7 @@ def test_values_that_are_gone_hide_no_day_that_is_not_what_was_sealed() -> None:
     ids=str,
 )
 def test_readings_of_another_form_are_refused(
-    portfolio: MeasuredPortfolio, proof: ProofDocumentV3, changes: dict[str, Any]
+    portfolio: MeasuredPortfolio, proof: ProofDocument, changes: dict[str, Any]
 ) -> None:
     first, *rest = proof.readings
     with pytest.raises(ProofBroken, match="readings of"):

@@ -7,7 +7,7 @@ from application.commands.dispatch import RestoreByHand
 from application.commands.dr_event import CancelDREvent, EndDREvent
 from domain.dispatch.restore import last_ramp_at
 from domain.facility import Facility
-from interfaces.workers.schedule.recovery_monitor import ALERT, RecoveryMonitor
+from interfaces.workers.watch.recovery_monitor import ALERT, RecoveryMonitor
 from tests.fakes.read_models import FakeReadModels
 from tests.in_process_system import InProcessSystem
 from tests.sample_values import DR_EVENT_ID, ENDS_AT, zone_entry
@@ -38,7 +38,7 @@ def with_lost_restores(**zone: int) -> InProcessSystem:
     there.scenario.at(ENDS_AT).after(EndDREvent(dr_event_id=DR_EVENT_ID))
     for _ in range(9):
         there.relay_all()
-    there.queue.purge_bms()
+    there.take()
     return there
 
 
@@ -69,7 +69,7 @@ def test_a_dr_event_that_was_cancelled_while_active_pages_as_well() -> None:
     there.scenario.at(ENDS_AT - 30 * MINUTE).after(CancelDREvent(dr_event_id=DR_EVENT_ID, reason="storm"))
     for _ in range(9):
         there.relay_all()
-    there.queue.purge_bms()
+    there.take()
     assert check(there, -16 * MINUTE) == []
     assert len(check(there, -15 * MINUTE)) == 1
     assert there.recorded(Facility.Released) == []

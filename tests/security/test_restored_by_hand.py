@@ -11,7 +11,7 @@ from application.commands.dispatch import AttemptBmsCommand, RecordBmsSuccess, R
 from application.commands.dr_event import EndDREvent, StartDREvent
 from application.commands.facility import OptOutFacility
 from application.ports.dispatch.building_control import ZoneCommand
-from application.ports.dispatch.work_queue import BmsWork
+from application.ports.dispatch.requested_work import BmsWork
 from domain.dispatch import DispatchStatus, Setpoint
 from domain.dr_event import DREvent
 from domain.errors import NotAllowedNow
@@ -54,26 +54,20 @@ def committing() -> InProcessSystem:
     there.scenario.after(
         AttemptBmsCommand(dr_event_id=DR_EVENT_ID, facility_id="fac-002", command_id=command_id)
     )
-    there.queue.purge_bms()
+    there.take()
     return there
 
 
 def committed() -> InProcessSystem:
     there = InProcessSystem.accepted(*BOTH)
-    publish = there.queue.publish_bms
-
-    async def without_verification(work: BmsWork, *, message_id: str) -> None:
-        if work.task != "verify":
-            await publish(work, message_id=message_id)
-
-    there.queue.publish_bms = without_verification  # type: ignore[method-assign]
+    there.loses = lambda work: work.task == "verify"
     return there.until("active")
 
 
 def restoring() -> InProcessSystem:
     """The restore was lost."""
     there = ended_without_workers(active())
-    there.queue.purge_bms()
+    there.take()
     return there
 
 
@@ -87,7 +81,7 @@ def left_early() -> InProcessSystem:
     """It opted out, and the restore that followed was lost."""
     there = active()
     there.scenario.after(OptOutFacility(facility_id="fac-002", dr_event_id=DR_EVENT_ID, reason="too warm"))
-    relayed_only(there).queue.purge_bms()
+    relayed_only(there).take()
     return there
 
 
@@ -95,16 +89,16 @@ def compensating() -> InProcessSystem:
     """Its commit was never answered, and the restore that followed was lost."""
     there = InProcessSystem.accepted(*BOTH).until("preparing")
     there.control.fail_next("fac-002", *NO_ANSWER)
-    publish, lost = there.queue.publish_bms, []
+    lost = []
 
-    async def lose_restores(work: BmsWork, *, message_id: str) -> None:
+    def lose_restores(work: BmsWork) -> bool:
         command = there.dispatch("fac-002").commands.get(str(work.command_id))
-        if command is not None and command.command.phase == "restore":
+        is_lost = work.facility_id == "fac-002" and command is not None and command.command.phase == "restore"
+        if is_lost:
             lost.append(work)
-        else:
-            await publish(work, message_id=message_id)
+        return is_lost
 
-    there.queue.publish_bms = lose_restores  # type: ignore[method-assign]
+    there.loses = lose_restores
     there.until("active")
     assert lost
     return there
@@ -152,8 +146,6 @@ def test_a_building_that_may_be_curtailed_can_be_closed(
     models = FakeReadModels(there.scenario.store.read_after(0, 10_000))
     [row] = models.dispatches.listed(filters={"facility_id": "fac-002"}).rows
     assert not any(zone.curtailed for zone in row.zones.values())
-    far = there.scenario.clock.now() + timedelta(days=2)
-    assert [r for r in models.deadlines.overdue_work("bms_command", far) if r.facility_id == "fac-002"] == []
 
 
 def test_the_dr_event_completes_after_a_lost_restore_was_done_by_hand() -> None:

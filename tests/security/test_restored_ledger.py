@@ -33,7 +33,7 @@ from application.ledger.witness import WitnessCheckpoint, witness_from_reference
 from domain.administration import AdministrativeAct
 from domain.event_sourcing.aggregate import Provenance
 from domain.identifiers import NAMESPACE
-from domain.ledger.entries import DEMAND_RESPONSE, FORECASTS, LOGS, CheckpointV2, CheckpointV3, LogRow
+from domain.ledger.entries import DEMAND_RESPONSE, FORECASTS, LOGS, Checkpoint, CheckpointAfterRestore, LogRow
 from tests.fakes.clock import FakeClock
 from tests.fakes.ledger.signer import FakeCheckpointSigner
 from tests.sealed_portfolio import SealedPortfolio, completed_dr_event
@@ -176,7 +176,7 @@ def test_a_restore_is_said_to_every_holder_of_a_lost_checkpoint_and_to_nobody_el
             by_digest = f"{number}:{ledger.signed[number - 1].checkpoint.digest()}"
             assert ledger.findings(witness_from_reference(by_digest))[0].kind == "restored"
         later = ledger.go_on()  # the ledger goes on, and says it ever after
-        assert type(later.checkpoint) is CheckpointV2
+        assert type(later.checkpoint) is Checkpoint
         assert ledger.findings(witness_of(later)) == []
 
 
@@ -185,7 +185,7 @@ def test_the_checkpoint_after_a_restore_names_both_histories_and_no_position_is_
 ) -> None:
     point, sealed = ledger.restore(2, unsealed=2)
     checkpoint = sealed.checkpoint
-    assert isinstance(checkpoint, CheckpointV3)
+    assert isinstance(checkpoint, CheckpointAfterRestore)
     assert (checkpoint.extends.number, checkpoint.extends.digest) == reference_of(ledger.signed[1])
     assert (checkpoint.number, checkpoint.previous) == (5, ledger.signed[3].checkpoint.digest())
     archived = ledger.signed[3].checkpoint.head_of(DEMAND_RESPONSE).last_position
@@ -277,7 +277,7 @@ def test_proofs_go_on_across_a_restore_and_name_it_where_they_cannot(ledger: Res
     with pytest.raises(NotProvable, match="checkpoint 4 was lost: restored to 2026-07-14T20:00:00Z by"):
         prove_consistency(store, key, 4)
     proof = ledger.portfolio.prove().written()
-    assert check_proof(proof, key).complete
+    assert check_proof(proof, key).verified.dispatches
 
 
 def test_a_log_that_is_not_what_was_sealed_is_not_recorded_as_restored(ledger: RestoredLedger) -> None:
@@ -305,7 +305,7 @@ def test_a_wrong_extension_is_reported(ledger: RestoredLedger) -> None:
     _, sealed = ledger.restore(2)
     portfolio = ledger.portfolio
     checkpoint = sealed.checkpoint
-    assert isinstance(checkpoint, CheckpointV3)
+    assert isinstance(checkpoint, CheckpointAfterRestore)
     for changed, said in (
         ({"digest": "0" * 64}, "it extends another checkpoint 2"),
         ({"number": 4}, "it extends another checkpoint 4"),

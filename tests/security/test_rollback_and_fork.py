@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import msgspec
 import pytest
 
-from application.ledger.checkpoints import SignedCheckpoint, checkpoint_name
+from application.ledger.checkpoints import (
+    CheckpointRefused,
+    SignedCheckpoint,
+    check_signature,
+    checkpoint_name,
+    sign,
+)
 from application.ledger.consistency import (
     CheckpointNotFound,
     check_consistency,
@@ -27,9 +34,10 @@ from application.ledger.witness import (
     witness_from_reference,
     witness_of,
 )
-from domain.ledger.entries import DEMAND_RESPONSE, ENTRY_BYTES, LOGS, LogRow
+from domain.ledger.entries import DEMAND_RESPONSE, ENTRY_BYTES, LOGS, LogRow, MapHead
 from domain.ledger.map_pages import MapState
 from tests.fakes.ledger.signer import FakeCheckpointSigner
+from tests.sample_values import NOW
 from tests.sealed_portfolio import SealedPortfolio, completed_dr_event
 
 
@@ -100,8 +108,6 @@ def test_a_rollback_that_forgets_the_map_of_streams_is_not_sealed_over(ledger: L
     reached, pages = dict(ledger.portfolio.store.maps), dict(ledger.portfolio.store.pages)
     ledger.rolled_back_to(1)
     ledger.portfolio.store.maps, ledger.portfolio.store.pages = reached, pages
-    ledger.portfolio.seal_map_again()
-    assert ledger.portfolio.store.maps == reached
     ledger.portfolio.record()
     with pytest.raises(LedgerContradicted, match="the map of streams covers"):
         ledger.portfolio.seal()
@@ -224,6 +230,73 @@ def test_a_proof_older_than_the_given_checkpoint_is_refused(ledger: Ledger) -> N
     forked = WitnessCheckpoint(number=2, digest="0" * 64)
     with pytest.raises(ProofBroken, match="two histories were signed"):
         check_proof(proof, older.signer.public_key, forked)
+
+
+ANOTHER = "names another checkpoint before it"
+FEWER = "fewer leaves of demand-response than checkpoint 2"
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"previous": "0" * 64}, ANOTHER),
+        ({"at": NOW - timedelta(days=400)}, "sealed before that"),
+        ({"number": 4, "stream_map": MapHead(streams=1, root="0" * 64)}, "its map has fewer streams"),
+        ({"number": 4, "heads": 0}, FEWER),
+    ],
+)
+def test_a_higher_number_does_not_hide_a_ledger_that_was_rolled_back(
+    ledger: Ledger, changes: dict[str, object], why: str
+) -> None:
+    """The operator signs what a kept checkpoint contradicts (P2 of the review)."""
+    if "heads" in changes:
+        changes = changes | {"heads": ledger.signed[0].checkpoint.heads}
+    proof = ledger.portfolio.prove()
+    forged = sign(
+        msgspec.structs.replace(proof.signed_checkpoint.checkpoint, **changes), ledger.portfolio.signer
+    )
+    written = msgspec.structs.replace(proof, signed_checkpoint=forged).written()
+    with pytest.raises(ProofBroken, match=why):
+        check_proof(written, ledger.portfolio.signer.public_key, witness_of(ledger.signed[1]))
+    if why == ANOTHER:
+        kept = WitnessCheckpoint(number=2, digest=ledger.signed[1].checkpoint.digest())
+        with pytest.raises(ProofBroken, match=why):
+            check_proof(written, ledger.portfolio.signer.public_key, kept)
+
+
+def test_a_later_checkpoint_sealed_earlier_extends_nothing(ledger: Ledger) -> None:
+    document = prove_consistency(ledger.portfolio.store, ledger.portfolio.signer.public_key, 1)
+    backdated = msgspec.structs.replace(document.later.checkpoint, at=NOW - timedelta(days=400))
+    forged = msgspec.structs.replace(document, later=sign(backdated, ledger.portfolio.signer))
+    with pytest.raises(ProofBroken, match="sealed before that"):
+        check_consistency_document(forged)
+
+
+def test_a_consistency_proof_with_a_key_that_is_none_does_not_hold(ledger: Ledger) -> None:
+    document = prove_consistency(ledger.portfolio.store, ledger.portfolio.signer.public_key, 1)
+    keyless = msgspec.structs.replace(document.earlier, public_key="zz")
+    with pytest.raises(ProofBroken, match="does not hold"):
+        check_consistency_document(msgspec.structs.replace(document, earlier=keyless))
+
+
+def test_no_checkpoint_comes_before_the_first(ledger: Ledger) -> None:
+    zeroth = sign(msgspec.structs.replace(ledger.signed[0].checkpoint, number=0), ledger.portfolio.signer)
+    with pytest.raises(CheckpointRefused, match="has the number 1"):
+        check_signature(zeroth, ledger.portfolio.signer.public_key)
+
+
+@pytest.mark.parametrize("key", ["01" + "00" * 31, "00" * 32, "01" + "00" * 30 + "80", "ee" + "ff" * 31])
+def test_a_key_by_which_anybody_signs_is_refused(ledger: Ledger, key: str) -> None:
+    signed = msgspec.structs.replace(ledger.signed[0], public_key=key, signature="01" + "00" * 63)
+    with pytest.raises(CheckpointRefused, match="proves nothing"):
+        check_signature(signed, bytes.fromhex(key))
+
+
+@pytest.mark.parametrize("key", ["", "00", "ab" * 33])
+def test_a_key_of_another_length_is_named(ledger: Ledger, key: str) -> None:
+    signed = msgspec.structs.replace(ledger.signed[0], public_key=key)
+    with pytest.raises(CheckpointRefused, match="its signature does not hold"):
+        check_signature(signed, bytes.fromhex(key))
 
 
 def test_a_checkpoint_is_read_from_what_auditors_and_utilities_have(ledger: Ledger) -> None:

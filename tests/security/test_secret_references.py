@@ -2,16 +2,14 @@
 
 import os
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from application.facility.bms_networks import BmsNetworks
 from application.facility.portfolio_entries import BmsEntry, FacilityEntry, Portfolio, UtilityEntry
 from application.facility.portfolio_validation import PortfolioInvalid, PortfolioRules, check_references
-from application.facility.secret_references import SecretNamespace, bms_reference
+from application.facility.secret_references import PURPOSES, Purpose, SecretNamespace
 from interfaces.settings.secrets import (
     MAX_SECRET_BYTES,
     PortfolioSecrets,
@@ -25,13 +23,14 @@ from interfaces.settings.settings import SettingsError, read_settings
 from tests.sample_values import facility_entry
 from tests.unit.interfaces.web.edge import Edge, problem_of
 
-NOW = datetime(2026, 7, 14, tzinfo=UTC)
 SETTING = "GRIDPROOF_MIGRATION_DATABASE_URL"
 ENVIRON = {
-    "GRIDPROOF_SECRET_CITY": "s3cret",
+    "GRIDPROOF_SECRET_BMS_CITY": "s3cret",
+    "GRIDPROOF_SECRET_CALLBACK_CITY": "signs",
+    "GRIDPROOF_SECRET_OTHER": "of no purpose",
     SETTING: "postgresql://gridproof_owner:password@127.0.0.1/gridproof",
     "AWS_SECRET_ACCESS_KEY": "cloud",
-    "CITY": "of before",
+    "CITY": "another secret",
 }
 
 
@@ -44,22 +43,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "data" / "secrets"
 
 
-def secrets(
-    folder: Path, *, until: datetime | None = None, reserved: Iterable[str] = (), now: datetime = NOW
-) -> PortfolioSecrets:
-    return PortfolioSecrets(
-        SecretNamespace(folder=str(folder)),
-        now=lambda: now,
-        old_until=until,
-        private_folders=(folder.parent,),
-        reserved=reserved,
-        environ=ENVIRON,
-    )
+def secrets(folder: Path, *, reserved: Iterable[str] = ()) -> PortfolioSecrets:
+    return PortfolioSecrets(SecretNamespace(folder=str(folder)), reserved=reserved, environ=ENVIRON)
 
 
 def test_what_is_in_the_namespace_resolves(folder: Path) -> None:
-    resolve = secrets(folder).resolve
-    assert resolve("env:GRIDPROOF_SECRET_CITY") == b"s3cret"
+    resolve = secrets(folder).resolver("bms")
+    assert resolve("env:GRIDPROOF_SECRET_BMS_CITY") == b"s3cret"
     assert resolve(f"file:{folder}/bms/fac-001") == b"sesame"
     with pytest.raises(SecretNotFound):
         resolve(f"file:{folder}/bms/fac-002")
@@ -79,73 +69,83 @@ def test_no_reference_reaches_a_setting_or_a_file_of_the_service(folder: Path) -
         "file:/dev/null",
     ):
         with pytest.raises(SecretReferenceRefused, match="refused"):
-            secrets(folder).resolve(reference)
+            secrets(folder).resolve(reference, purpose="bms")
 
 
 def test_no_reference_reaches_a_secret_that_a_setting_refers_to(folder: Path) -> None:
     ledger = folder / "ledger"
     ledger.write_text("PEM", encoding="utf-8")
     os.link(ledger, folder / "bms" / "again")
-    reserved = (f"file:{ledger}", "env:GRIDPROOF_SECRET_CITY")
+    reserved = (f"file:{ledger}", "env:GRIDPROOF_SECRET_BMS_CITY")
     for reference in (*reserved, f"file:{folder}/bms/again"):
         with pytest.raises(SecretReferenceRefused):
-            secrets(folder, reserved=reserved).resolve(reference)
+            secrets(folder, reserved=reserved).resolve(reference, purpose="bms")
+
+
+@pytest.mark.parametrize("purpose", PURPOSES)
+def test_a_secret_of_another_purpose_is_refused(folder: Path, purpose: Purpose) -> None:
+    """The password of a building goes to an address that whoever names it chose."""
+    for other in set(PURPOSES) - {purpose}:
+        for reference in (f"env:GRIDPROOF_SECRET_{other.upper()}_CITY", f"file:{folder}/{other}/fac-001"):
+            assert SecretNamespace(folder=str(folder)).problem(reference, purpose) is not None
+            with pytest.raises(SecretReferenceRefused, match="purpose"):
+                secrets(folder).resolve(reference, purpose=purpose)
 
 
 def test_no_symbolic_link_below_the_folder_is_followed(folder: Path) -> None:
-    (folder / "file").symlink_to(folder.parent / "ledger.key")
-    (folder / "inner").symlink_to(folder.parent)
+    (folder / "bms" / "file").symlink_to(folder.parent / "ledger.key")
+    (folder / "bms" / "inner").symlink_to(folder.parent)
     for name in ("file", "inner/ledger.key"):
         with pytest.raises(SecretUnreadable):
-            secrets(folder).resolve(f"file:{folder}/{name}")
+            secrets(folder).resolve(f"file:{folder}/bms/{name}", purpose="bms")
 
 
 def test_the_list_has_the_names_that_resolve_and_no_secret_of_the_service(folder: Path) -> None:
-    (folder / "ledger").write_text("PEM", encoding="utf-8")
-    (folder / "link").symlink_to(folder.parent / "ledger.key")
-    (folder / "inner").symlink_to(folder.parent)
-    (folder / "empty").touch()
-    listed = secrets(folder, reserved=[f"file:{folder}/ledger"]).listed()
-    assert listed == ["env:GRIDPROOF_SECRET_CITY", f"file:{folder}/bms/fac-001"]
+    bms = folder / "bms"
+    (bms / "ledger").write_text("PEM", encoding="utf-8")
+    (bms / "link").symlink_to(folder.parent / "ledger.key")
+    (bms / "inner").symlink_to(folder.parent)
+    (bms / "empty").touch()
+    listed = secrets(folder, reserved=[f"file:{bms}/ledger"]).listed("bms")
+    assert listed == ["env:GRIDPROOF_SECRET_BMS_CITY", f"file:{folder}/bms/fac-001"]
 
 
 def test_only_a_regular_file_of_bounded_size_is_a_secret(folder: Path) -> None:
-    os.mkfifo(folder / "pipe")
-    (folder / "large").write_bytes(b"x" * (MAX_SECRET_BYTES + 1))
-    for name, error in (("pipe", SecretUnreadable), ("bms", SecretUnreadable), ("large", SecretTooLarge)):
+    (folder / "bms" / "folder").mkdir()
+    os.mkfifo(folder / "bms" / "pipe")
+    (folder / "bms" / "large").write_bytes(b"x" * (MAX_SECRET_BYTES + 1))
+    for name, error in (("pipe", SecretUnreadable), ("folder", SecretUnreadable), ("large", SecretTooLarge)):
         with pytest.raises(error):
-            secrets(folder).resolve(f"file:{folder}/{name}")
+            secrets(folder).resolve(f"file:{folder}/bms/{name}", purpose="bms")
 
 
-def test_an_old_reference_resolves_until_the_date_that_the_operator_sets(folder: Path) -> None:
-    old_file = folder.parent.parent / "city"
-    old_file.write_bytes(b"of before\n")
-    for reference in ("env:CITY", f"file:{old_file}"):
-        assert secrets(folder).resolve(reference) == b"of before"
-        assert secrets(folder, until=NOW + timedelta(days=1)).resolve(reference) == b"of before"
-        with pytest.raises(SecretReferenceRefused, match="GRIDPROOF_OLD_SECRET_REFERENCES_UNTIL"):
-            secrets(folder, until=NOW).resolve(reference)
-    assert secrets(folder, until=NOW).resolve("env:GRIDPROOF_SECRET_CITY") == b"s3cret"
+def test_a_reference_outside_of_the_namespace_is_refused_with_what_to_do(folder: Path) -> None:
+    file = folder.parent.parent / "city"
+    file.write_bytes(b"another secret\n")
+    for reference in ("env:CITY", f"file:{file}"):
+        with pytest.raises(
+            SecretReferenceRefused, match=r"outside .* refer to a variable GRIDPROOF_SECRET_BMS_\*"
+        ):
+            secrets(folder).resolve(reference, purpose="bms")
 
 
 def test_what_is_no_reference_is_refused_and_never_repeated(folder: Path) -> None:
     for text in ("hunter2", "env:", "file:relative", "vault:hunter2", ""):
         with pytest.raises(SecretReferenceInvalid) as refusal:
-            secrets(folder).resolve(text)
+            secrets(folder).resolve(text, purpose="bms")
         assert "hunter2" not in str(refusal.value)
     with pytest.raises(SecretReferenceInvalid):
-        secrets(folder).resolve("file:/tmp/\0")
+        secrets(folder).resolve("file:/tmp/\0", purpose="bms")
 
 
-def test_an_import_refuses_a_new_reference_outside_and_takes_one_that_is_recorded(folder: Path) -> None:
-    def check(portfolio: Portfolio, *recorded: Any) -> None:
+def test_an_import_refuses_a_reference_outside(folder: Path) -> None:
+    def check(portfolio: Portfolio) -> None:
         rules = PortfolioRules(SecretNamespace(folder=str(folder)), BmsNetworks.of("127.0.0.0/8"))
         check_references(
             portfolio,
             known_utilities=("util-1",),
             known_programs={"summer-peak": None},
             rules=rules,
-            recorded=recorded,
         )
 
     def facility(reference: str, facility_id: str = "fac-001") -> FacilityEntry:
@@ -154,7 +154,10 @@ def test_an_import_refuses_a_new_reference_outside_and_takes_one_that_is_recorde
 
     check(
         Portfolio(
-            facilities=(facility("env:GRIDPROOF_SECRET_HALL"), facility(f"file:{folder}/a/b", "fac-002"))
+            facilities=(
+                facility("env:GRIDPROOF_SECRET_BMS_HALL"),
+                facility(f"file:{folder}/bms/b", "fac-002"),
+            )
         )
     )
     with pytest.raises(PortfolioInvalid) as refusal:
@@ -171,12 +174,8 @@ def test_an_import_refuses_a_new_reference_outside_and_takes_one_that_is_recorde
         "facilities[0].bms.credentials_ref",
         "facilities[1].bms.credentials_ref",
     ]
-    assert "env:GRIDPROOF_SECRET_NAME" in str(refusal.value)
+    assert "env:GRIDPROOF_SECRET_BMS_NAME" in str(refusal.value)
     assert "hunter2" not in str(refusal.value)
-    old = bms_reference("fac-001", "env:CITY")
-    check(Portfolio(facilities=(facility("env:CITY"),)), old)
-    with pytest.raises(PortfolioInvalid):
-        check(Portfolio(facilities=(facility("env:CITY", "fac-002"),)), old)
 
 
 def test_a_reference_outside_is_refused_over_http_for_every_role() -> None:
@@ -192,6 +191,7 @@ def test_a_reference_outside_is_refused_over_http_for_every_role() -> None:
         with edge.client() as client:
             for reference in (
                 f"env:{SETTING}",
+                "env:GRIDPROOF_SECRET_CALLBACK_CITY",
                 "file:/var/lib/gridproof/ledger.key",
                 "file:/proc/self/environ",
             ):

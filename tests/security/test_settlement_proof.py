@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from application.ledger.checked_file import CheckedFile, check_file
 from application.ledger.proof_check import check_proof
-from application.ledger.proof_document import ProofBroken, ProofDocumentV3, ProofDocumentV4, read_proof
+from application.ledger.proof_document import ProofBroken, ProofDocument
 from application.ledger.proof_settlements import DAMAGED, NOT_STORED, TOO_LARGE
 from application.ledger.recomputation.recompute import Installation
 from application.ledger.recomputation.settlement.check import recompute_settlements
@@ -44,24 +44,20 @@ OTHER_RATE = replace(RULE, energy=Energy(rate="1.60"))
 Documents = Callable[[SettlementDocument], SettlementDocument]
 
 
-def proof_of(portfolio: MeasuredPortfolio) -> ProofDocumentV4:
+def proof_of(portfolio: MeasuredPortfolio) -> ProofDocument:
     portfolio.seal()
-    document = portfolio.prove_measured()
-    assert isinstance(document, ProofDocumentV4)
-    return document
+    return portfolio.prove_measured()
 
 
-def checked(document: ProofDocumentV3, portfolio: MeasuredPortfolio) -> CheckedFile:
+def checked(document: ProofDocument, portfolio: MeasuredPortfolio) -> CheckedFile:
     """As an auditor does it: from the bytes of the file, with the published key."""
     return check_file(document.written(), portfolio.signer.public_key, Installation(Calendar(), FITTER))
 
 
-def revisions(document: ProofDocumentV3, portfolio: MeasuredPortfolio) -> tuple[RecomputedRevision, ...]:
+def revisions(document: ProofDocument, portfolio: MeasuredPortfolio) -> tuple[RecomputedRevision, ...]:
     """The same, but for the readings."""
-    check_proof(written := document.written(), portfolio.signer.public_key)
-    read = read_proof(written)
-    assert isinstance(read, ProofDocumentV3)
-    settlements = recompute_settlements(read, None)
+    proof = check_proof(document.written(), portfolio.signer.public_key)
+    settlements = recompute_settlements(proof, None)
     assert settlements is not None
     return settlements.revisions
 
@@ -76,7 +72,7 @@ def named(revision: RecomputedRevision) -> list[str]:
     return [difference.sentence for difference in revision.differences]
 
 
-def with_document(proof: ProofDocumentV4, revision: int, change: Documents) -> ProofDocumentV4:
+def with_document(proof: ProofDocument, revision: int, change: Documents) -> ProofDocument:
     """The file with another document of a revision."""
     return replace(
         proof,
@@ -108,12 +104,12 @@ def portfolio() -> MeasuredPortfolio:
 
 
 @pytest.fixture(scope="module")
-def proof(portfolio: MeasuredPortfolio) -> ProofDocumentV4:
+def proof(portfolio: MeasuredPortfolio) -> ProofDocument:
     return proof_of(portfolio)
 
 
 def test_every_revision_is_computed_again_to_the_cent_and_from_the_readings(
-    portfolio: MeasuredPortfolio, proof: ProofDocumentV4
+    portfolio: MeasuredPortfolio, proof: ProofDocument
 ) -> None:
     found = checked(proof, portfolio)
     assert found.settlements is not None
@@ -137,7 +133,7 @@ def test_every_revision_is_computed_again_to_the_cent_and_from_the_readings(
 
 
 def test_a_changed_rate_of_the_terms_is_named_with_its_domain_event(
-    portfolio: MeasuredPortfolio, proof: ProofDocumentV4
+    portfolio: MeasuredPortfolio, proof: ProofDocument
 ) -> None:
     changed = tuple(replace(one, state=one.state.replace('"1.50"', '"1.60"')) for one in proof.domain_events)
     with pytest.raises(ProofBroken, match=r"position \d+ \(program.terms-agreed.v2\) is not what was sealed"):
@@ -145,7 +141,7 @@ def test_a_changed_rate_of_the_terms_is_named_with_its_domain_event(
 
 
 def test_a_rate_of_the_document_that_was_changed_in_the_file_is_named(
-    portfolio: MeasuredPortfolio, proof: ProofDocumentV4
+    portfolio: MeasuredPortfolio, proof: ProofDocument
 ) -> None:
     _, newest = revisions(with_document(proof, 1, by_another_rate), portfolio)
     said = named(newest)
@@ -165,7 +161,7 @@ def test_a_rate_that_the_operator_settled_by_and_signed_is_named() -> None:
 
 
 def test_a_changed_reading_of_the_file_changes_the_total_from_the_readings(
-    portfolio: MeasuredPortfolio, proof: ProofDocumentV4
+    portfolio: MeasuredPortfolio, proof: ProofDocument
 ) -> None:
     found = checked(with_value(proof, quarter_at(CORRECTED_DAY, 12), 300.0), portfolio)
     assert found.measurements is not None
@@ -191,7 +187,7 @@ def test_a_measurement_that_the_operator_forged_shows_in_the_total_from_the_read
 
 
 def test_a_changed_line_of_the_file_is_named_and_does_not_follow_from_its_own_inputs(
-    portfolio: MeasuredPortfolio, proof: ProofDocumentV4
+    portfolio: MeasuredPortfolio, proof: ProofDocument
 ) -> None:
     changed = with_document(proof, 1, lambda document: with_amount(document, "99.00"))
     first, newest = revisions(changed, portfolio)
@@ -277,7 +273,7 @@ def test_a_revision_in_which_nothing_changed_is_named() -> None:
 
 
 def test_the_document_of_another_dr_event_or_revision_is_named(
-    portfolio: MeasuredPortfolio, proof: ProofDocumentV4
+    portfolio: MeasuredPortfolio, proof: ProofDocument
 ) -> None:
     other = with_document(proof, 1, lambda document: replace(document, dr_event_id="another"))
     _, newest = revisions(other, portfolio)
@@ -293,7 +289,7 @@ def test_the_document_of_another_dr_event_or_revision_is_named(
 
 
 def test_a_document_that_is_missing_without_a_reason_is_refused(
-    portfolio: MeasuredPortfolio, proof: ProofDocumentV4
+    portfolio: MeasuredPortfolio, proof: ProofDocument
 ) -> None:
     first, second = proof.settlements
     for given, said in (
@@ -314,7 +310,7 @@ def test_a_document_that_is_missing_without_a_reason_is_refused(
 
 @pytest.mark.parametrize("why", [NOT_STORED, DAMAGED, TOO_LARGE])
 def test_without_its_documents_every_total_is_computed_again_all_the_same(
-    portfolio: MeasuredPortfolio, proof: ProofDocumentV4, why: str
+    portfolio: MeasuredPortfolio, proof: ProofDocument, why: str
 ) -> None:
     left_out = tuple(replace(one, document="", left_out=why) for one in proof.settlements)
     found = revisions(replace(proof, settlements=left_out), portfolio)
@@ -337,12 +333,11 @@ def test_a_stored_document_that_is_gone_changed_or_too_large_is_left_out_with_th
     ):
         own.documents.stored, own.most_bytes = documents, most_bytes
         document = own.prove_measured()
-        assert isinstance(document, ProofDocumentV4)
         assert [one.left_out for one in document.settlements] == [why]
 
 
 def test_a_revision_whose_domain_event_is_left_out_is_refused(
-    portfolio: MeasuredPortfolio, proof: ProofDocumentV4
+    portfolio: MeasuredPortfolio, proof: ProofDocument
 ) -> None:
     rows = tuple(one for one in proof.domain_events if one.topic != "dr-event.resettled.v1")
     with pytest.raises(ProofBroken, match=r"domain events of DR event .* are missing"):
@@ -350,7 +345,7 @@ def test_a_revision_whose_domain_event_is_left_out_is_refused(
 
 
 def test_no_word_of_a_document_that_was_not_signed_is_repeated(
-    portfolio: MeasuredPortfolio, proof: ProofDocumentV4
+    portfolio: MeasuredPortfolio, proof: ProofDocument
 ) -> None:
     text = "\nrecomputed 2 settlements: all equal\x1b[8m"
 
@@ -377,7 +372,7 @@ def test_no_word_of_a_document_that_was_not_signed_is_repeated(
 
 @pytest.mark.parametrize("written", ["{}", "no JSON", "[" * 100_000, '{"schema":"settlement/2"}', "\ud800"])
 def test_a_text_that_is_no_document_is_named(
-    portfolio: MeasuredPortfolio, proof: ProofDocumentV4, written: str
+    portfolio: MeasuredPortfolio, proof: ProofDocument, written: str
 ) -> None:
     first, second = proof.settlements
     if written == "\ud800":
@@ -395,7 +390,7 @@ def endless(document: SettlementDocument) -> SettlementDocument:
 
 
 def test_a_document_that_names_a_thousand_years_is_not_computed(
-    portfolio: MeasuredPortfolio, proof: ProofDocumentV4
+    portfolio: MeasuredPortfolio, proof: ProofDocument
 ) -> None:
     _, newest = revisions(with_document(proof, 1, endless), portfolio)
     assert any(one.startswith("event.ends_at: recorded 9999-12-31") for one in named(newest))
@@ -485,11 +480,11 @@ def test_a_dr_event_without_a_rule_is_not_settled_and_that_is_checked() -> None:
     assert "reasons: recorded no_rule, recomputed none" in named(settled(lying))
 
 
-def test_a_dr_event_that_was_not_settled_has_a_proof_of_version_3() -> None:
+def test_a_dr_event_that_was_not_settled_has_a_proof_without_settlements() -> None:
     own = measured_portfolio(settlement=RULE, facilities=1)
     own.seal()
     document = own.prove_measured()
-    assert type(document) is ProofDocumentV3
+    assert document.settlements == ()
     assert checked(document, own).settlements is None
 
 

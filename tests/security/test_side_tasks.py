@@ -1,4 +1,4 @@
-"""An error of a monitor, a sweeper or an expiry does not stop the schedule worker, and somebody is told."""
+"""An error of a monitor or an expiry does not stop the watch worker, and somebody is told."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -11,11 +11,11 @@ from structlog.testing import capture_logs
 
 from application.event_store.event_mapper import UnknownTopic
 from interfaces.bootstrap import open_stores
-from interfaces.bootstrap.processes import WORKERS
+from interfaces.bootstrap.kinds import watch
 from interfaces.settings.settings import read_settings
 from interfaces.workers.loops import side_task
 from interfaces.workers.loops.side_task import ALERT, run_side_task
-from interfaces.workers.schedule.recovery_monitor import RecoveryMonitor
+from interfaces.workers.watch.recovery_monitor import RecoveryMonitor
 from tests.fakes.clock import FakeClock
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.sample_values import NOW
@@ -64,23 +64,6 @@ def test_a_side_task_that_fails_starts_over_and_its_alert_ends_once_it_runs() ->
     assert errors == []
 
 
-def test_an_alert_of_an_earlier_process_ends_once_the_task_runs() -> None:
-    alerts, stop = FakeAlertRegistry(), asyncio.Event()
-    alerts.raise_alert(ALERT, "a monitor", "of an older release", at=NOW)
-
-    async def run(stop: asyncio.Event) -> None:
-        await stop.wait()
-
-    async def scenario() -> None:
-        guarded = run_side_task(run, stop, name="a monitor", alerts=alerts, clock=FakeClock(NOW))
-        running = asyncio.create_task(guarded)
-        await until(lambda: not alerts.listed())
-        stop.set()
-        await running
-
-    asyncio.run(scenario())
-
-
 def test_the_alert_of_a_task_that_is_done_ends() -> None:
     alerts = FakeAlertRegistry()
     errors: list[Exception] = [TypeError("a defect")]
@@ -96,7 +79,7 @@ def test_the_alert_of_a_task_that_is_done_ends() -> None:
     assert (errors, alerts.listed()) == ([], [])
 
 
-def test_the_schedule_worker_goes_on_while_a_monitor_fails(
+def test_the_watch_worker_goes_on_while_a_monitor_fails(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checks = 0
@@ -112,7 +95,7 @@ def test_the_schedule_worker_goes_on_while_a_monitor_fails(
 
     async def scenario() -> None:
         stop = asyncio.Event()
-        running = asyncio.ensure_future(WORKERS["schedule"](stores, stop))
+        running = asyncio.ensure_future(watch.run(stores, stop))
         await until(lambda: checks >= 2 or running.done())
         assert not running.done(), running.exception()
         opened = {(alert.name, alert.subject) for alert in stores.alerts().listed()}

@@ -7,11 +7,12 @@ from datetime import timedelta
 from typing import Any
 
 from application.commands.program import AgreeProgram
-from interfaces.bootstrap.operations import position_monitor
+from interfaces.bootstrap.monitors import position_monitor
 from interfaces.bootstrap.stores import open_stores
 from interfaces.settings.settings import Settings
-from interfaces.workers.schedule.position_monitor import (
+from interfaces.workers.watch.position_monitor import (
     LEAST_STILL_WALL_S,
+    OBSERVER,
     RELAY,
     STILL_S,
     Position,
@@ -154,7 +155,7 @@ def test_on_a_fast_clock_a_position_may_stand_still_for_some_real_seconds() -> N
 
 def test_a_monitor_clears_what_an_earlier_one_raised() -> None:
     r = Rig()
-    r.alerts.raise_alert("relay_stalled", "relay", "before", at=NOW)
+    r.alerts.state("relay_stalled", {"relay": "before"}, observer=OBSERVER, at=NOW)
     r.at(RELAY.lock, 905, 905, holder="a")
     assert r.checks(1) == []
 

@@ -20,7 +20,7 @@ from tests.servers import Database
 
 
 class Defective(DREventsProjection):
-    """Fails outside `fold`, where release 4cd57d2 let the error end the process and with it all projections."""
+    """Fails outside `fold`, where an error could end the process and with it all projections."""
 
     is_mended = False
 

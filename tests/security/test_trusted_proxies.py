@@ -34,7 +34,7 @@ async def seen(**options: Any) -> tuple[str, str]:
     serving = asyncio.create_task(
         server.run(app, listener=listener, stop=stop, started=started.set_result, **options)
     )
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=30) as client:
         client_host, _, scheme = (await client.get(await started, headers=FORWARDED)).text.partition(" ")
     stop.set()
     await serving

@@ -81,6 +81,9 @@ class Ingest:
     async def reload(self) -> None:
         await self._admission.reload()
 
+    def knows(self, facility_id: str) -> bool:
+        return facility_id in self._admission.listing
+
     @property
     def of_deactivated(self) -> int:
         return self._ingest.counts.of_deactivated
@@ -226,6 +229,23 @@ def test_a_meter_that_was_just_listed_is_accepted(monkeypatch: pytest.MonkeyPatc
 
     ingest.run(scenario)
     assert ingest.meters_counted == ["m2"]
+
+
+def test_a_listed_meter_is_recognized_soon_after_a_slow_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(message_hold_queue, "_RELOAD_S", 0.01)
+    monkeypatch.setattr(message_hold_queue, "_RELOAD_SHARE", 0.001)
+    ingest = Ingest({"fac-001": {"m1"}})
+    ingest.listed.answers_after_s = 0.2
+
+    async def scenario() -> None:
+        await asyncio.sleep(0.1)  # the read has begun
+        ingest.listed.answers_after_s = 0.0
+        await asyncio.sleep(0.4)  # it is over
+        ingest.listed.put("fac-002", {"m2"})
+        while not ingest.knows("fac-002"):  # noqa: ASYNC110 - a listing has no event to wait for
+            await asyncio.sleep(0.005)
+
+    ingest.run(scenario)
 
 
 def test_while_the_portfolio_cannot_be_read_what_was_read_last_decides() -> None:

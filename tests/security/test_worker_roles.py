@@ -67,22 +67,38 @@ def test_each_role_can_write_what_its_workers_write_and_nothing_else(connect: Co
         f"INSERT INTO gridproof.demand_response_snapshots {EVENT}": {COMMANDS, WEB},
         "INSERT INTO gridproof.reader_positions VALUES ('x', 1)": {COMMANDS, WEB},
         "UPDATE gridproof.api_keys SET revoked_at = now()": {COMMANDS, WEB},
-        "DELETE FROM gridproof.sessions": {COMMANDS, WEB},
+        "DELETE FROM gridproof.sessions": {WEB},
+        "INSERT INTO gridproof.sessions (token_hash, key_id, expires_at) SELECT '', 'x', now() WHERE false": {
+            WEB
+        },
+        "DELETE FROM gridproof.operators": {WEB},
+        "UPDATE gridproof.utilities SET changed_at = now()": {WEB},
+        "DELETE FROM gridproof.callback_addresses": {WEB},
+        "SELECT url FROM gridproof.callback_addresses": {COMMANDS, WEB},
         "DELETE FROM gridproof.rm_facilities": {PROJECTIONS},
         "UPDATE gridproof.projection_positions SET position = 0": {PROJECTIONS},
         "UPDATE gridproof.ledger_heads SET size = 0": {PROJECTIONS},
         "DELETE FROM gridproof.reading_chunks": {TELEMETRY},
         "DELETE FROM gridproof.current_values": {TELEMETRY},
         "UPDATE gridproof.telemetry_positions SET stream_seq = 0": {TELEMETRY},
-        "DELETE FROM gridproof.rollups": {TELEMETRY, COMMANDS, WEB},
+        "DELETE FROM gridproof.rollups": {TELEMETRY},
+        "DELETE FROM gridproof.interval_readings": {TELEMETRY},
+        "DELETE FROM gridproof.meter_days": {TELEMETRY},
+        "DELETE FROM gridproof.telemetry_corrections": {TELEMETRY},
+        "SELECT gridproof.drop_readings_day('2000-01-01', '1 day')": {TELEMETRY},
         "SELECT gridproof.prepare_readings_day('2026-07-14')": {TELEMETRY},
         "SELECT gridproof.create_generation('nothing', 1)": {PROJECTIONS},
         "INSERT INTO gridproof.dead_letters (dead_letter_id, queue, subject, reason, body, parked_at) "
         "SELECT gen_random_uuid(), 'x', 'x', 'x', '', now() WHERE false": set(WORKER_ROLES),
         "INSERT INTO gridproof.system_clock (epoch, started_at, speed) "
         "SELECT NULL, NULL, NULL WHERE false": set(WORKER_ROLES),
+        "INSERT INTO gridproof.open_work (kind, queue, position) VALUES ('bms', 'x', 1)": {COMMANDS, WEB},
+        "INSERT INTO gridproof.open_work (kind, queue, position, holder) VALUES ('bms', 'x', 1, 1)": set(),
+        "UPDATE gridproof.open_work SET holder = 1": {COMMANDS},
+        "UPDATE gridproof.open_work SET position = 1": set(),
+        "DELETE FROM gridproof.open_work": {COMMANDS},
         "SELECT gridproof.extend_recorded_times(1)": {PROJECTIONS},
-        "SELECT login FROM gridproof.operators": {COMMANDS, WEB},
+        "SELECT login FROM gridproof.operators": {WEB},
         "SELECT secret_hash FROM gridproof.api_keys": {COMMANDS, WEB},
         "SELECT * FROM gridproof.utilities": {COMMANDS, WEB},
         "SELECT * FROM gridproof.demand_response_events": set(WORKER_ROLES),
@@ -173,7 +189,7 @@ def test_a_database_of_before_gets_the_rights_at_the_next_migration(
 
 
 CREDENTIALS = (
-    *("nats-password", "mqtt-password", "cache-password", "drawn", "=city"),
+    *("nats-password", "mqtt-password", "cache-password", "drawn", "=hall", "=asks", "=city"),
     *("=pem", "=s3-secret", "=weather-secret", "=influx-secret"),
 )
 
@@ -199,7 +215,9 @@ def test_the_environment_of_each_worker_holds_its_own_credentials_only(
     )
     inherited = {
         "PATH": "/bin",
-        "GRIDPROOF_SECRET_CITY": "city",
+        "GRIDPROOF_SECRET_BMS_HALL": "hall",
+        "GRIDPROOF_SECRET_WEBHOOK_CITY": "asks",
+        "GRIDPROOF_SECRET_CALLBACK_CITY": "city",
         "GRIDPROOF_SECRET_LEDGER": "pem",
         "GRIDPROOF_SECRET_WEATHER": "weather-secret",
         "S3_SECRET": "s3-secret",
@@ -230,16 +248,18 @@ def test_the_environment_of_each_worker_holds_its_own_credentials_only(
             if postgres_server.embedded.data.password(role) in whole:
                 holders.setdefault(role, set()).add(worker)
     assert holders == {
-        "nats-password": {"web", "relay", "schedule", "dispatch", "notify", "ingest", "aggregate", "archive"},
+        "nats-password": {"web", "watch", "ingest", "aggregate", "archive"},
         "mqtt-password": {"ingest"},
         "drawn": {"ingest"},
-        "cache-password": {"web", "aggregate", "forecast"},
-        "=city": {"web", "dispatch", "notify", "world"},
+        "cache-password": {"web", "aggregate", "compute"},
+        "=hall": {"dispatch", "world"},
+        "=asks": {"web", "world"},
+        "=city": {"watch", "world"},
         "=pem": {"project"},
         "=s3-secret": {"project", "archive"},
-        "=weather-secret": {"forecast"},
-        "=influx-secret": {"web", "schedule", "aggregate", "measure", "forecast"},
-        COMMANDS: {"relay", "schedule", "dispatch", "notify", "measure", "forecast"},
+        "=weather-secret": {"compute"},
+        "=influx-secret": {"web", "watch", "aggregate", "compute"},
+        COMMANDS: {"decide", "dispatch", "watch", "compute"},
         WEB: {"web"},
         TELEMETRY: {"ingest", "aggregate", "archive"},
         PROJECTIONS: {"project"},

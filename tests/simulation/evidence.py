@@ -63,8 +63,6 @@ class Evidence:
     moved: Sequence[MovedPosition]
     errors: Sequence[str]
     """Unexpected errors that ended a worker."""
-    queue_lost_work: bool
-    """Whether the queue lost BMS work that it had accepted."""
     locks_were_lost: bool
     faults_end_at: datetime
     ended_at: datetime

@@ -16,18 +16,15 @@ from application.command_bus.bus import CommandBus
 from application.command_bus.decision_context import CommandContext
 from application.commands.facility import RegisterFacility
 from application.commands.program import AgreeProgram
-from application.dispatch.time_limits import TIME_LIMITS
 from application.handlers import HANDLERS
 from application.ports.dispatch.call_slots import CallSlots
-from application.ports.dispatch.work_queue import MAX_WORK_BYTES, WorkQueueUnavailable
+from application.ports.dispatch.open_work import OpenWorkUnavailable
 from application.ports.event_store.event_store import EventStoreUnavailable
 from application.ports.operations.unavailable import OperationsUnavailable
 from domain.dispatch import Dispatch
 from interfaces.simulators.bms.building import Building
 from interfaces.simulators.bms.journal import JournalEntry
 from projections.queries.views import ReadModelsUnavailable
-from tests.fakes.dispatch import work_queue
-from tests.fakes.dispatch.work_queue import FakeWorkQueue
 from tests.simulation.doubles.bms_network import BmsNetwork, GuardedNetwork, SimulatedBms
 from tests.simulation.doubles.building_control import SimulatedBuildingControl
 from tests.simulation.doubles.clock import VirtualClock
@@ -35,19 +32,18 @@ from tests.simulation.doubles.database import Database
 from tests.simulation.doubles.defects import Defects
 from tests.simulation.doubles.forecasts import SimulatedForecasts
 from tests.simulation.doubles.meters import SimulatedMeters
-from tests.simulation.doubles.simulated_queue import SimulatedWorkQueue
 from tests.simulation.doubles.utility_notifier import SimulatedUtilityNotifier
 from tests.simulation.event_trace import EventTrace
 from tests.simulation.evidence import Evidence
 from tests.simulation.isolation import logs_to_trace, seeded_random
-from tests.simulation.planted.bugs import NoBug
+from tests.simulation.planted.no_bug import NoBug
 from tests.simulation.runtime.processes import Process, Supervisor
 from tests.simulation.runtime.virtual_loop import VirtualLoop
 from tests.simulation.scenario.actors import OutsideActors
 from tests.simulation.scenario.dead_letter_operator import DeadLetterOperator
 from tests.simulation.scenario.fault_injection import FaultInjector
 from tests.simulation.scenario.fault_schedule import FaultSchedule
-from tests.simulation.scenario.hostile_utility import CALLBACK_SHARE, HOSTILE
+from tests.simulation.scenario.hostile_utility import HOSTILE
 from tests.simulation.scenario.plan import StormPlan
 from tests.simulation.workers import Wiring
 
@@ -55,7 +51,12 @@ POLL_S = 20.0
 """Clock seconds between two checks whether the system is idle."""
 IDLE_WITHIN_S = 2_700.0
 """Clock seconds within which the system must become idle after the last fault."""
-EXPECTED_ERRORS = (EventStoreUnavailable, OperationsUnavailable, WorkQueueUnavailable, ReadModelsUnavailable)
+EXPECTED_ERRORS = (
+    EventStoreUnavailable,
+    OpenWorkUnavailable,
+    OperationsUnavailable,
+    ReadModelsUnavailable,
+)
 """Errors that may end a worker; its supervisor restarts it."""
 SETUP_CONTEXT = CommandContext(
     correlation_id=UUID(int=1),
@@ -103,20 +104,12 @@ class Storm:
         self.buildings = {
             entry.facility_id: Building.of(entry, record=self._done) for entry in plan.facilities
         }
-        self.database = Database(self.injector, clock, bug.most_ahead_s)
+        self.database = Database(self.injector, clock, bug.most_ahead_s, bug.rows())
         load_kw = {entry.facility_id: 400.0 for entry in plan.facilities}
         self.network = BmsNetwork(self._bms(), clock, self.injector, self._rng("network"))
         self.wiring = Wiring(
             plan=plan,
             database=self.database,
-            queue=SimulatedWorkQueue(
-                FakeWorkQueue(
-                    clock.wall_seconds(TIME_LIMITS.redelivery_s),
-                    callback_share=CALLBACK_SHARE if plan.is_flooded else work_queue.CALLBACK_SHARE,
-                    most_bytes=plan.oversize.queue_bytes or MAX_WORK_BYTES,
-                ),
-                self.injector,
-            ),
             control=self._control,
             notifier=SimulatedUtilityNotifier(
                 clock, self.injector, self._rng("utility"), silent=frozenset({HOSTILE})
@@ -124,7 +117,7 @@ class Storm:
             forecasts=SimulatedForecasts(load_kw, plan.forecasts),
             meters=SimulatedMeters(load_kw, plan.epoch),
             injector=self.injector,
-            defects=Defects(plan.defects, plan.oversize, clock, self.injector),
+            defects=Defects(plan.defects, clock, self.injector),
             bug=bug,
             rng=self._rng("workers"),
         )
@@ -145,7 +138,6 @@ class Storm:
             self.clock,
             self.injector,
             self.database,
-            self.wiring.queue,
             self.wiring.notifier,
             supervisor,
             self.buildings,
@@ -156,7 +148,6 @@ class Storm:
             self.wiring.session(web_process),
             bus,
             self.clock,
-            self.wiring.queue,
             self.injector,
             self._rng("operator"),
         )
@@ -199,7 +190,7 @@ class Storm:
             and self.database.positions.position("relay") == head
             and all(rows.position == head for rows in models.values())
             and not models["deadlines"].by_key
-            and not any(self.wiring.queue.queue.waiting.values())
+            and not self.database.events.open_work.rows
             and all(
                 aggregate.state.is_final and aggregate.state.status != "restore_failed"
                 for aggregate in self.database.events.newest.values()
@@ -221,7 +212,7 @@ class Storm:
             journal=tuple(self.journal),
             calls=tuple(replace(call) for call in self.network.calls),
             received=tuple(self.wiring.notifier.received),
-            tried=tuple(self.wiring.notifier.tried),
+            tried=tuple(replace(call) for call in self.wiring.notifier.tried),
             read_models={name: dict(rows.by_key) for name, rows in self.database.read_models.rows.items()},
             forgotten=frozenset(fault_schedule.forgotten),
             failures=tuple(self.wiring.defects.failures),
@@ -229,9 +220,6 @@ class Storm:
             alerts=self.database.alerts.listed(include_cleared=True, limit=100_000),
             moved=tuple(self.database.positions.moved),
             errors=_counted([*self.errors, *map(repr, self.loop.faults)]),
-            queue_lost_work=any(
-                self.injector.struck[fault] for fault in ("queue.loses_message", "queue.purged")
-            ),
             locks_were_lost=fault_schedule.locks_were_lost,
             faults_end_at=self.plan.epoch + timedelta(seconds=self.plan.faults_end_s),
             ended_at=now,

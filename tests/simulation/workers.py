@@ -12,25 +12,20 @@ from typing import Any
 from application.callback import CallbackCalls
 from application.command_bus.batching import CommandBatcher
 from application.command_bus.bus import CommandBus
-from application.dispatch.callback_parking import CallbackParking
 from application.dispatch.execution.executor import DispatchExecutor
 from application.dispatch.time_limits import TIME_LIMITS
 from application.operations.clock_monitor import ClockMonitor, DecisionClock, SkewAlert, measure_skew
 from application.ports.clock import Clock
 from application.ports.dispatch.call_slots import CallSlots
-from application.ports.dispatch.work_queue import bms_partition_of
-from interfaces.workers.dispatch.dispatch import DispatchWorker
+from interfaces.workers.compute import measure
+from interfaces.workers.decide.deadlines import Schedule
+from interfaces.workers.dispatch.dispatch import CHECKS_IN_HAND, COMMANDS_IN_HAND
 from interfaces.workers.dispatch.reconcile import Reconciler
-from interfaces.workers.measure import measure
-from interfaces.workers.notify import NotifyWorker
-from interfaces.workers.schedule.blocked_dispatch_review import BlockedDispatchReview
-from interfaces.workers.schedule.forecast_monitor import ForecastMonitor
-from interfaces.workers.schedule.lost_callback_sweeper import LostCallbackSweeper
-from interfaces.workers.schedule.lost_work_sweeper import LostWorkSweeper
-from interfaces.workers.schedule.schedule import Schedule
+from interfaces.workers.watch.blocked_dispatch_review import BlockedDispatchReview
+from interfaces.workers.watch.forecast_monitor import ForecastMonitor
+from interfaces.workers.watch.notify import NotifyWorker
 from tests.fakes.callback import FakeCallbackAddresses
 from tests.fakes.coordination.locks import FakeLocks
-from tests.fakes.coordination.partition_assignment import FakePartitionAssignment
 from tests.fakes.dispatch.call_slots import FakeCallSlots
 from tests.fakes.public_holidays import FakePublicHolidays
 from tests.simulation.doubles.building_control import SimulatedBuildingControl
@@ -39,15 +34,16 @@ from tests.simulation.doubles.database import Database, Session
 from tests.simulation.doubles.defects import Defects
 from tests.simulation.doubles.forecasts import SimulatedForecasts
 from tests.simulation.doubles.meters import SimulatedMeters
-from tests.simulation.doubles.simulated_queue import SimulatedWorkQueue
 from tests.simulation.doubles.utility_notifier import SimulatedUtilityNotifier
-from tests.simulation.planted.bugs import NoBug
+from tests.simulation.planted.no_bug import NoBug
 from tests.simulation.runtime.processes import Process, Role
 from tests.simulation.runtime.virtual_loop import Killed
 from tests.simulation.scenario.fault_injection import FaultInjector
+from tests.simulation.scenario.few_places import Places
 from tests.simulation.scenario.plan import FREEZES_S, WORKERS, StormPlan
 
 PROJECTION_BATCH = 40
+PLACES = Places(commands=COMMANDS_IN_HAND, checks=CHECKS_IN_HAND)
 
 
 @dataclass
@@ -56,7 +52,6 @@ class Wiring:
 
     plan: StormPlan
     database: Database
-    queue: SimulatedWorkQueue
     control: Callable[[CallSlots], SimulatedBuildingControl]
     """Makes the control of one process; each has its own breakers."""
     notifier: SimulatedUtilityNotifier
@@ -105,7 +100,7 @@ class Wiring:
                 lambda: measure_skew(
                     self.database.machine_now, wall_now=clock.machine_now, monotonic=loop_time
                 ),
-                SkewAlert(self.database.alerts, clock, process.name),
+                SkewAlert(self.database.alerts, clock, process.name, process.name),
                 monotonic=loop_time,
             )
         return self._monitors[process]
@@ -116,6 +111,7 @@ class Wiring:
             self.decision_clock(process),
             self.defects.handlers(self.bug.handlers()),
             forecasts=self.forecasts,
+            command_sla_s=self.plan.command_sla_s,
             draw_s=lambda most_s: self.rng.randint(0, most_s),
         )
 
@@ -138,14 +134,11 @@ class Wiring:
         session = self.session(process)
         relay = self.bug.relay()(
             event_log=session,
-            store=session,
             positions=self.bug.positions(session.positions, session),
             commands=CommandBatcher(self.bus(process)),
-            publisher=self.bug.queue(self.queue),
             locks=self.locks(process),
             signal=self.database,
             reached=self.failpoint(process),
-            alerts=session.alerts,
             dead_letters=session.dead_letters,
             clock=self.clock(process),
             saga=self.bug.saga(),
@@ -165,8 +158,6 @@ class Wiring:
         )
         await asyncio.gather(
             schedule.run(asyncio.Event()),
-            self._lost_commands(process, session).periodic.run(asyncio.Event(), self.locks(process)),
-            self._lost_callbacks(process, session).periodic.run(asyncio.Event(), self.locks(process)),
             self._forecast_monitor(process, session).periodic.run(asyncio.Event(), self.locks(process)),
         )
 
@@ -180,32 +171,6 @@ class Wiring:
             facilities=session.view("facilities"),
             review=review,
             book=self.forecasts,
-            alerts=session.alerts,
-            clock=clock,
-        )
-
-    def _lost_commands(self, process: Process, session: Session) -> LostWorkSweeper:
-        return LostWorkSweeper(
-            overdue=self.bug.overdue(partial(session.deadlines.overdue_work, "bms_command")),
-            inventory=self.queue,
-            positions=session.positions,
-            bus=self.bus(process),
-            dead_letters=session.dead_letters,
-            alerts=session.alerts,
-            clock=self.clock(process),
-        )
-
-    def _lost_callbacks(self, process: Process, session: Session) -> LostCallbackSweeper:
-        commands, clock = CommandBatcher(self.bus(process)), self.clock(process)
-        return LostCallbackSweeper(
-            overdue=self.bug.overdue_callbacks(partial(session.deadlines.overdue_work, "callback")),
-            inventory=self.queue,
-            positions=session.positions,
-            event_log=session,
-            store=session,
-            publisher=self.bug.queue(self.queue),
-            parking=CallbackParking(session.dead_letters, session.alerts, commands, clock),
-            dead_letters=session.dead_letters,
             alerts=session.alerts,
             clock=clock,
         )
@@ -224,13 +189,18 @@ class Wiring:
             alerts=session.alerts,
             reached=self.failpoint(process),
             confirm_clock=self._monitor(process).confirm,
+            curtailed=session.curtailed,
         )
-        partitions = sorted({bms_partition_of(entry.facility_id) for entry in self.plan.facilities})
-        worker = DispatchWorker(
-            source=self.bug.queue(self.queue),
+        places = self.plan.places or PLACES
+        worker = self.bug.dispatch_worker()(
+            rows=session.open_work,
+            holder=session.work_holder(),
+            signal=self.database,
+            event_log=session,
             calls=calls,
             locks=self.locks(process),
-            shares=FakePartitionAssignment(partitions, self.database.locks, process),
+            commands_in_hand=places.commands,
+            checks_in_hand=places.checks,
         )
         await worker.run(asyncio.Event())
 
@@ -238,15 +208,22 @@ class Wiring:
         session = self.session(process)
         calls = CallbackCalls(
             store=self.bug.store(session),
+            event_log=session,
+            rows=session.open_work,
             bus=self.bus(process),
             notifier=self.bug.notifier(self.defects.notifier(self.notifier)),
             addresses=FakeCallbackAddresses(),
             clock=self.clock(process),
-            dead_letters=session.dead_letters,
-            alerts=session.alerts,
             reached=self.failpoint(process),
         )
-        await NotifyWorker(self.bug.queue(self.queue), calls).run(asyncio.Event())
+        worker = NotifyWorker(
+            rows=session.open_work,
+            holder=session.work_holder(),
+            signal=self.database,
+            event_log=session,
+            calls=calls,
+        )
+        await worker.run(asyncio.Event())
 
     async def _measure(self, process: Process) -> None:
         session = self.session(process)
@@ -262,9 +239,10 @@ class Wiring:
         await measure.run(measuring=measuring, locks=self.locks(process), stop=asyncio.Event())
 
     async def _reconcile(self, process: Process) -> None:
+        session = self.session(process)
         reconciler = Reconciler(
-            curtailed=self.session(process).curtailed,
-            publisher=self.bug.queue(self.queue),
+            curtailed=session.curtailed,
+            rows=session.open_work,
             clock=self.clock(process),
             locks=self.locks(process),
         )

@@ -23,7 +23,7 @@ SPARE_BYTES = 100_000_000
 
 
 class BackupRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One backup, as its record beside it says."""
+    """A backup, as its record beside it says."""
 
     name: str
     kind: BackupKind
@@ -105,7 +105,7 @@ class BackupFolder:
         return sorted(file for file in self.wal.iterdir() if not file.name.startswith("."))
 
     def expired(self, keep_full: int) -> list[BackupRecord]:
-        """Those that are older than the newest `keep_full` full ones."""
+        """The backups that are older than the newest `keep_full` full ones."""
         backups = self.listed()
         full = [one for one in backups if one.kind == "full"]
         if len(full) <= keep_full:
@@ -155,7 +155,7 @@ def described_backup(
 
 
 def _is_before(backup: BackupRecord, ends: Mapping[int, int] | None) -> bool:
-    """Whether the newest timeline goes on from that backup. It does not if a restore went back behind it."""
+    """True if the newest timeline goes on from that backup. It does not if a restore went back behind it."""
     if ends is None:
         return True
     end = ends.get(backup.timeline)

@@ -93,7 +93,7 @@ class BackupTaker:
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
-        """One backup at a time: the other one is refused."""
+        """Hold the folder for one backup at a time: the other one is refused."""
         lock = os.open(self._backups.path / "backup.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

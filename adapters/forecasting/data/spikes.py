@@ -59,7 +59,8 @@ def _range_of_days(values: FloatArray, a_day: int) -> tuple[float, float]:
 
 
 def spike_mask(values: FloatArray, low_kw: FloatArray, high_kw: FloatArray, step_s: int) -> NDArray[np.bool_]:
-    """Which of `values` (..., n) are outside and have been so for no more than an hour; the bounds broadcast."""
+    """The mask of `values` (..., n) that are outside and have been so for no more than an hour; the bounds
+    broadcast."""
     outside = (values < low_kw) | (values > high_kw)
     if not outside.any():
         return outside

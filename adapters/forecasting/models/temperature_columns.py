@@ -59,7 +59,7 @@ def climate_of(week: IntArray, load_kw: FloatArray, temp_c: FloatArray) -> Clima
 
 
 def has_enough_temperatures(load_kw: FloatArray, temp_c: FloatArray) -> NDArray[np.bool_]:
-    """Whether enough temperatures of a past, shapes (facilities, n), are known to use them."""
+    """True if enough temperatures of a past, shapes (facilities, n), are known to use them."""
     loaded = np.isfinite(load_kw)
     both, needed = (loaded & np.isfinite(temp_c)).sum(axis=1), LEAST_SHARE * loaded.sum(axis=1)
     result: NDArray[np.bool_] = (both > 0) & (both >= np.minimum(needed, MIN_HISTORY_H))

@@ -125,7 +125,7 @@ def _add(connection: psycopg.Connection[Any], stored: StoredApiKey) -> None:
     except psycopg.errors.InsufficientPrivilege:
         raise KeyIssueNotAllowed(
             "the database role of this process makes no keys; use `gridproof keys create` or `keys rotate` on the "
-            "machine, or give the web process the role gridproof_web (docs/guides/operator.md)"
+            "machine, or give the web process the role gridproof_web (docs/guides/production.md)"
         ) from None
     if not added:
         raise ApiKeyTaken(f"an API key {key.key_id} is there already; draw another id")

@@ -1,4 +1,4 @@
-"""What is stored for each utility in a day, in PostgreSQL."""
+"""Amounts that are stored for each utility in a day, in PostgreSQL."""
 
 from datetime import date
 from typing import Any

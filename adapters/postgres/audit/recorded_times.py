@@ -15,8 +15,8 @@ _EXTEND = "SELECT gridproof.extend_recorded_times(%s)"
 class RecordedTimesIndex:
     """Several processes may extend it: the database lets one of them work.
 
-    The function in the database computes the rows, which the application's role cannot write. A log of an older release
-    is indexed from its beginning at the first start, at some 100,000 domain events a second.
+    The function in the database computes the rows, which the application's role cannot write. A log without an
+    index is indexed from its beginning, at some 100,000 domain events a second.
     """
 
     def __init__(self, pool: ConnectionPool[Any]) -> None:

@@ -53,8 +53,6 @@ OF_LISTED_TOPICS = f"""
 {_COLUMNS} FROM gridproof.administrative_acts JOIN gridproof.demand_response_events ON notification_id = position
 WHERE topic = ANY(%s) AND position > %s AND position <= %s ORDER BY position LIMIT %s
 """
-# Processes of releases before 0.2 list no facilities and programs; migration 0037 makes up for it (ADR 0106).
-_ALL_ARE_LISTED = "SELECT EXISTS (SELECT FROM gridproof.contracted_releases WHERE release = '0.2')"
 _ACTS = f"""
 {_COLUMNS} FROM gridproof.administrative_acts JOIN gridproof.demand_response_events ON notification_id = position
 WHERE position < coalesce(%(before)s, {2**63 - 1})
@@ -126,8 +124,6 @@ class PostgresStreamLog:
     def __init__(self, pool: ConnectionPool[Connection]) -> None:
         self._pool = pool
         self._decoded = DecodedEntryCache()
-        self._all_are_listed = False
-        """Once so, for good."""
 
     def entries_of(
         self, stream_ids: Sequence[UUID], *, topics: Sequence[str] | None = None
@@ -156,7 +152,7 @@ class PostgresStreamLog:
 
     def entries_about(self, topics: Sequence[str], *, until: int, after: int = 0) -> Iterator[StreamEntry]:
         position = after
-        statement = OF_LISTED_TOPICS if self._are_listed(topics) else _OF_TOPICS
+        statement = OF_LISTED_TOPICS if LISTED_TOPICS.issuperset(topics) else _OF_TOPICS
         while True:  # in batches, so that no connection is held while the caller folds
             with autocommit_connection(self._pool, _ERRORS) as connection:
                 rows = connection.execute(
@@ -166,14 +162,6 @@ class PostgresStreamLog:
             if len(rows) < _BATCH:
                 return
             position = rows[-1][0]
-
-    def _are_listed(self, topics: Sequence[str]) -> bool:
-        if not LISTED_TOPICS.issuperset(topics):
-            return False
-        if not self._all_are_listed:
-            with autocommit_connection(self._pool, _ERRORS) as connection:
-                self._all_are_listed = connection.execute(_ALL_ARE_LISTED).fetchone() == (True,)
-        return self._all_are_listed
 
     def acts(
         self,

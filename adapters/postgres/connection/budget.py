@@ -91,7 +91,8 @@ class SessionBudget:
             raise
 
     def _in_use(self, kind: str) -> list[_Place]:
-        """Those of the kind; free ones of any kind are dropped, since without limits each name is a kind."""
+        """The connections of the kind in use; free ones of any kind are dropped, since without limits each name is a
+        kind."""
         for one, places in list(self._places.items()):
             if not (used := [place for place in places if not place.is_free]):
                 del self._places[one]

@@ -163,7 +163,7 @@ async def open_async_session(
 
 def with_release(application_name: str, release: str = RELEASE) -> str:
     """The name that the server shows. A name with a holder (`turn ingest x/HOLDER`) gets the release as a third part:
-    holders are counted by the second one, also by older releases."""
+    holders are counted by the second one."""
     separator = "/" if "/" in application_name else " "
     return f"{application_name}{separator}{release}".strip()
 

@@ -54,7 +54,7 @@ class Timeline(NamedTuple):
 
 
 class ServerState(NamedTuple):
-    """What a server says of itself when a session is opened."""
+    """The state that a server reports when a session is opened."""
 
     cluster: int
     timeline: int | None
@@ -65,9 +65,7 @@ class ServerState(NamedTuple):
     def reached(self) -> Timeline | None:
         """The timeline that the server's data have reached; None: a standby that records none. A standby has replayed
         something of the timeline that it records, and perhaps of a higher one."""
-        if self.timeline is not None:
-            return Timeline(self.cluster, self.timeline)
-        return self.recorded
+        return self.recorded if self.timeline is None else Timeline(self.cluster, self.timeline)
 
 
 def refusal(server: ServerState, known: int | None, address: str) -> psycopg.OperationalError | None:

@@ -1,4 +1,4 @@
-"""What to do where a session of PostgreSQL fails for TLS. libpq makes the handshake and gives its reason as text."""
+"""Hints where a session of PostgreSQL fails for TLS. libpq makes the handshake and gives its reason as text."""
 
 from __future__ import annotations
 

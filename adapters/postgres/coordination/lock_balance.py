@@ -21,7 +21,7 @@ UNWANTED_S = 60.0
 
 
 class LockBalance:
-    """Of one process, whose sessions are named `PREFIX.../HOLDER`. Its threads share it."""
+    """The balance of one process, whose sessions are named `PREFIX.../HOLDER`. Its threads share it."""
 
     def __init__(self, prefix: str, holder: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.holder = holder
@@ -33,7 +33,7 @@ class LockBalance:
         self._one_at_a_time = Lock()
 
     def gives_back(self, name: str, connection: psycopg.Connection[Any]) -> bool:
-        """Whether the holder of the lock `name` shall release it. Errors are those of psycopg."""
+        """True if the holder of the lock `name` shall release it. Errors are those of psycopg."""
         if self._monotonic() < self._next_at or not self._one_at_a_time.acquire(blocking=False):
             return False
         try:

@@ -23,8 +23,6 @@ _log = structlog.get_logger(__name__)
 
 LOCK_CLASS = 0x7E20
 """Of the partitions of the telemetry log."""
-BMS_LOCK_CLASS = 0x626D70
-"""Of the partitions of BMS work."""
 SESSION = "gridproof partitions"
 """Name of the aggregate worker's session, by which the operations report knows that it runs."""
 _MEMBER = 1_000_000
@@ -47,11 +45,8 @@ FROM pg_locks m WHERE m.locktype = 'advisory' AND m.classid = %s AND m.objid = %
 class PostgresPartitionAssignment:
     """Assigns `partitions` among all processes on the database of `session`."""
 
-    def __init__(
-        self, session: LockSession, partitions: Sequence[int], *, lock_class: int = LOCK_CLASS
-    ) -> None:
-        self._lock_class = lock_class
-        self._space = KeySpace.of_class(lock_class)
+    def __init__(self, session: LockSession, partitions: Sequence[int]) -> None:
+        self._space = KeySpace.of_class(LOCK_CLASS)
         self._session = session
         self._partitions = list(partitions)
         self._held: list[int] = []
@@ -94,7 +89,7 @@ class PostgresPartitionAssignment:
             self._held = await self._session.acquire(self._space, sorted(self._assigned))
             if self._held:
                 return frozenset(self._held)
-        counts = [int(count) for (count,) in await self._session.query(_OTHERS, (self._lock_class, _MEMBER))]
+        counts = [int(count) for (count,) in await self._session.query(_OTHERS, (LOCK_CLASS, _MEMBER))]
         fair_share = ceil(len(self._partitions) / (len(counts) + 1))
         least_of_others = min(counts, default=fair_share)
         self._keep_rounds = max(self._keep_rounds - 1, 0)

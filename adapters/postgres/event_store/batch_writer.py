@@ -110,7 +110,7 @@ class BatchWriter:
                 save.ids = outcome
 
     def _begin(self, session: DedicatedSession) -> tuple[Call, ...]:
-        """Of a transaction. A session's timeline never changes, so its first batch alone records it."""
+        """Begin a transaction. A session's timeline never changes, so its first batch alone records it."""
         if session.name == self._timeline_recorded_by:
             return BEGIN, LOCK
         return BEGIN, LOCK, RECORD_TIMELINE

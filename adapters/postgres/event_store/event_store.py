@@ -10,7 +10,6 @@ from uuid import UUID
 from eventsourcing.application import Application
 
 from adapters.postgres.connection.dedicated_connection import DedicatedConnection
-from adapters.postgres.event_store.contracted_releases import ContractedRelease
 from adapters.postgres.event_store.errors import to_port_error, translate_errors
 from adapters.postgres.event_store.library_factory import StoreFactory
 from adapters.postgres.event_store.loaders import (
@@ -25,7 +24,7 @@ from adapters.postgres.event_store.save_request import LONG_AGO, Save, timestamp
 from adapters.postgres.event_store.snapshot_reader import Snapshots, SnapshotVerifier
 from adapters.postgres.event_store.snapshot_writer import SnapshotWriter
 from application.event_store.event_mapper import UnreadableDomainEvent, decode_domain_event
-from application.event_store.newer_topics import NEWER_TOPICS, WRITTEN_FROM, storable
+from application.event_store.open_work import open_work_of
 from application.ports.event_store.event_log import LogEntry, LogEntryUnreadable
 from application.ports.event_store.event_store import (
     ONE_DECISION,
@@ -80,7 +79,6 @@ class PostgresEventStore:
         self._wall_time = wall_time
         self._shared = DedicatedConnection(database_url, "log")
         """For short reads of the log and of keys, and for snapshots; each call is one round trip."""
-        self._contracted = ContractedRelease(self._shared, WRITTEN_FROM)
         intervals: Mapping[type[Any], int] = getattr(application, "snapshot_intervals", {})
         tables = {
             "events_table": f"{application.name}_events",
@@ -155,10 +153,10 @@ class PostgresEventStore:
         with translate_errors():
             answers = self._recorder.saves.get_each([save for _, save, _ in pending])
         saved: _Counts = []
-        for (number, save, counts), answer in zip(pending, answers, strict=True):
+        for (number, _, counts), answer in zip(pending, answers, strict=True):
             if isinstance(answer, Exception):
                 outcomes[number] = to_port_error(answer)
-            elif not save.in_older_form:  # else the aggregate knows more than the log
+            else:
                 saved += counts
         if self._snapshots is not None:
             self._snapshots.write_due(saved)
@@ -174,18 +172,10 @@ class PostgresEventStore:
             if self._wall_time is not None:
                 latest_at = timestamp_of(self._wall_time(max(e.timestamp for e in domain_events)))
             stored_events = [to_stored_event(domain_event) for domain_event in domain_events]
-            has_newer_topics = any(stored.topic in NEWER_TOPICS for stored in stored_events)
-            in_older_form = has_newer_topics and not self._contracted.is_contracted()
-            if in_older_form:
-                stored_events = [storable(stored, with_newer_topics=False) for stored in stored_events]
-            return Save(stored_events, idempotency, bounds, latest_at, in_older_form=in_older_form)
+            return Save(stored_events, idempotency, bounds, latest_at, open_work=open_work_of(domain_events))
         if idempotency is not None:
             raise KeyWithoutDomainEvents(f"nothing to save beside the key {idempotency.key!r}")
         return None
-
-    def writes_newer_topics(self) -> bool:
-        with translate_errors():
-            return self._contracted.is_contracted()
 
     def find_reply(self, scope: str, key: str) -> IdempotencyRecord | None:
         return self.find_replies([(scope, key)]).get((scope, key))

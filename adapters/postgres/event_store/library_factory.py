@@ -17,7 +17,7 @@ SCHEMA = "gridproof"
 
 
 class StoreDatastore(PostgresDatastore):
-    """What our recorder needs to know of the database. `options` are the library's, for its own pool."""
+    """The database as our recorder needs it. `options` are the library's, for its own pool."""
 
     def __init__(self, dsn: str, *, schema: str = SCHEMA, lock_timeout_s: int = 5, **options: Any) -> None:
         parts = {name: str(value) for name, value in conninfo_to_dict(dsn).items()}

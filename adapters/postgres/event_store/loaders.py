@@ -237,7 +237,7 @@ def _rows_of(answer: PGresult) -> Iterator[_Row]:
 def _snapshots_of(answer: PGresult) -> list[StoredSnapshot]:
     value = answer.get_value
     return [
-        StoredSnapshot(*row, mac=value(number, 4), is_of_stream=value(number, 5) == TRUE)
+        StoredSnapshot(*row, mac=value(number, 4) or b"", is_of_stream=value(number, 5) == TRUE)
         for number, row in enumerate(_rows_of(answer))
     ]
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from eventsourcing.persistence import DataError, InterfaceError, StoredEvent
 
 from adapters.postgres.wire_format.binary_arrays import bigint, element
+from application.event_store.open_work import NewWork
 from application.ports.event_store.event_store import (
     EVENT_OVERHEAD_BYTES,
     ONE_DECISION,
@@ -35,11 +36,11 @@ class Save:
         "error",
         "idempotency",
         "ids",
-        "in_older_form",
         "key_row",
         "latest_at",
         "rows",
         "stored_events",
+        "work_rows",
     )
 
     def __init__(
@@ -49,17 +50,16 @@ class Save:
         bounds: SaveBounds = ONE_DECISION,
         latest_at: int = LONG_AGO,
         *,
-        in_older_form: bool = False,
+        open_work: Sequence[NewWork] = (),
     ) -> None:
         """`latest_at`: the latest wall time of a domain event, as `timestamp_of` it; it is held against the database's
-        clock. `in_older_form`: whether a domain event of a newer topic is stored in its older form.
+        clock. `open_work`: the rows for its intents.
 
         Raises SaveTooLarge, and DataError for values that PostgreSQL cannot store. Raised here, before the save can
         fail those of other callers."""
         self.stored_events = stored_events
         self.idempotency = idempotency
         self.latest_at = latest_at
-        self.in_older_form = in_older_form
         self.byte_count = sum(len(e.topic) + len(e.state) + EVENT_OVERHEAD_BYTES for e in stored_events)
         bounds.check(len(stored_events), self.byte_count)
         self.ids: list[int] | None = None
@@ -67,12 +67,13 @@ class Save:
         try:
             self.rows = [_row(stored) for stored in stored_events]
             self.key_row = None if idempotency is None else _key_row(idempotency)
+            self.work_rows = [_work_row(work) for work in open_work]
         except (UnicodeEncodeError, OverflowError) as error:
             raise DataError(f"a domain event that cannot be stored: {error}") from error
 
     @property
     def sizes(self) -> tuple[int, int]:
-        """What it adds to a shared transaction, by which SaveBounds limits it."""
+        """The sizes that it adds to a shared transaction, by which SaveBounds limits it."""
         return len(self.stored_events), self.byte_count
 
     @property
@@ -101,3 +102,8 @@ def _key_row(key: IdempotencyRecord) -> tuple[bytes, bytes, bytes, bytes]:
         element(key.body_hash.encode()),
         element(key.reply),
     )
+
+
+def _work_row(work: NewWork) -> tuple[int, bytes, bytes]:
+    """The index of the intent in the save, and the columns of its row of open work."""
+    return work.index, element(work.kind.encode()), element(work.queue.encode())

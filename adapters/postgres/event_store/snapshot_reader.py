@@ -1,8 +1,7 @@
 """Reader of snapshots: only those that this system made, of versions that their streams have.
 
-A snapshot without a MAC is of an older release and is skipped. One with a wrong MAC, or of a version that its stream
-does not have, was made up or belongs to another state of the log: it is skipped and reported. Without a usable
-snapshot a stream is folded from its beginning.
+A snapshot with a wrong MAC, or of a version that its stream does not have, was made up or belongs to another state of
+the log: it is skipped and reported. Without a usable snapshot a stream is folded from its beginning.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ MAX_REPORTED = 1_000
 _SELECT = """
 SELECT s.originator_id, s.originator_version, s.topic, s.state, s.mac, e.originator_id IS NOT NULL
 FROM unnest($1::uuid[]) AS wanted (id), LATERAL (
-    SELECT * FROM gridproof.{snapshots} WHERE originator_id = wanted.id{with_mac}
+    SELECT * FROM gridproof.{snapshots} WHERE originator_id = wanted.id
     ORDER BY originator_version DESC LIMIT {newest}
 ) s
 LEFT JOIN gridproof.{events} e
@@ -42,7 +41,7 @@ class StoredSnapshot(NamedTuple):
     version: int
     topic: str
     state: bytes
-    mac: bytes | None
+    mac: bytes
     is_of_stream: bool
     """Whether the stream has a domain event of that version."""
 
@@ -57,16 +56,12 @@ class Snapshots(NamedTuple):
 
 def select_newest_snapshots(events_table: str, snapshots_table: str) -> bytes:
     """The statement that reads the newest snapshot of each stream in `$1`."""
-    return _SELECT.format(events=events_table, snapshots=snapshots_table, with_mac="", newest=1).encode()
+    return _SELECT.format(events=events_table, snapshots=snapshots_table, newest=1).encode()
 
 
 def select_older_snapshots(events_table: str, snapshots_table: str) -> bytes:
-    """The statement that reads the newest few snapshots of each stream in `$1`, newest first; only those with a MAC,
-    since no other is used."""
-    with_mac = " AND mac IS NOT NULL"
-    return _SELECT.format(
-        events=events_table, snapshots=snapshots_table, with_mac=with_mac, newest=NEWEST
-    ).encode()
+    """The statement that reads the newest few snapshots of each stream in `$1`, newest first."""
+    return _SELECT.format(events=events_table, snapshots=snapshots_table, newest=NEWEST).encode()
 
 
 class SnapshotVerifier:
@@ -92,8 +87,6 @@ class SnapshotVerifier:
         if problem is not None:
             self._report(row.stream_id, problem)
             return None
-        if row.mac is None:
-            return None
         return readable_snapshot(row, self._kinds)
 
     def _report(self, stream_id: UUID, problem: str) -> None:
@@ -104,11 +97,11 @@ class SnapshotVerifier:
 
 
 def problem_of(mac: SnapshotMac, row: StoredSnapshot) -> str | None:
-    """What shows that the snapshot was not made by this system from this log; None if nothing does."""
+    """The reason why the snapshot was not made by this system from this log; None if nothing does."""
     where = f"version {row.version} of stream {row.stream_id}"
     if not row.is_of_stream:
         return f"a snapshot of {where}, which that stream does not have"
-    if row.mac is not None and not mac.verifies(row.mac, row.stream_id, row.version, row.topic, row.state):
+    if not mac.verifies(row.mac, row.stream_id, row.version, row.topic, row.state):
         return f"the snapshot of {where} has a wrong MAC"
     return None
 

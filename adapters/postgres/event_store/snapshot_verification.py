@@ -75,8 +75,6 @@ class SnapshotVerification:
         for row in stored:
             if not row.is_of_stream:
                 report.add("ahead", row.stream_id, row.version)
-            elif row.mac is None:
-                report.without_mac += 1
             elif not self._mac.verifies(row.mac, row.stream_id, row.version, row.topic, row.state):
                 report.add("wrong-mac", row.stream_id, row.version)
             elif (snapshot := readable_snapshot(row, self._kinds)) is None:

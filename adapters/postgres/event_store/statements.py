@@ -39,20 +39,37 @@ def in_time(latest_at: str) -> Composed:
 
 
 _LOCK = SQL("LOCK TABLE {table} IN EXCLUSIVE MODE")
-_EVENTS = SQL(
+_INSERT = SQL(
     "INSERT INTO {table} (originator_id, originator_version, topic, state)"
     " SELECT i, v, t, s FROM unnest($1::{id}[], $2::bigint[], $3::text[], $4::bytea[])"
     " WITH ORDINALITY AS u (i, v, t, s, n) WHERE {in_time} ORDER BY n RETURNING notification_id"
 )
-# Only for batches with one of these topics: the list of changes needs no index on every domain event.
-_LISTED_EVENTS = SQL(
-    "WITH inserted AS ("
-    "INSERT INTO {table} (originator_id, originator_version, topic, state)"
-    " SELECT i, v, t, s FROM unnest($1::{id}[], $2::bigint[], $3::text[], $4::bytea[])"
-    " WITH ORDINALITY AS u (i, v, t, s, n) WHERE {in_time} ORDER BY n RETURNING notification_id, topic),"
-    " listed AS (INSERT INTO {acts} (position) SELECT notification_id FROM inserted WHERE topic = ANY({listed}))"
-    " SELECT notification_id FROM inserted ORDER BY 1"
+# Only for batches with one of the listed topics: the list of changes needs no index on every domain event.
+_LISTED_ROWS = SQL(
+    ", listed AS (INSERT INTO {acts} (position) SELECT notification_id FROM inserted WHERE topic = ANY({listed}))"
 )
+# Only for batches with intents. Numbers are drawn in the order of the log, whose lock is held.
+_WORK_ROWS = SQL(
+    ", opened AS (INSERT INTO {open_work} (kind, queue, position) SELECT k, q, notification_id"
+    " FROM unnest($6::bigint[], $7::text[], $8::text[]) AS w (n, k, q)"
+    " JOIN (SELECT notification_id, row_number() OVER (ORDER BY notification_id) AS n FROM inserted) i USING (n)"
+    " ORDER BY n)"
+)
+
+
+def _with_rows(names: dict[str, Composable], *further_rows: SQL) -> Composed:
+    """The insert of domain events, with further rows that refer to them in the same statement."""
+    parts = [_INSERT, SQL(", topic)"), *further_rows, SQL(" SELECT notification_id FROM inserted ORDER BY 1")]
+    return SQL("WITH inserted AS (") + SQL("").join(part.format(**names) for part in parts)
+
+
+_EVENTS: dict[tuple[bool, bool], bytes] = {
+    (False, False): b"events",
+    (True, False): b"listed events",
+    (False, True): b"events with work",
+    (True, True): b"listed events with work",
+}
+"""(Has the batch listed topics, has it intents) -> the name of its statement."""
 _LISTED = tuple(stored_topics(sorted(LISTED_TOPICS)))
 _LISTED_ELEMENTS = frozenset(element(topic.encode()) for topic in _LISTED)
 _KEYS = SQL(
@@ -96,6 +113,7 @@ class WriteStatements:
             "keys": Identifier(datastore.schema, "idempotency_keys"),
             "channel": Identifier(channel),
             "acts": Identifier(datastore.schema, "administrative_acts"),
+            "open_work": Identifier(datastore.schema, "open_work"),
             "listed": Literal(list(_LISTED)),
             "in_time": in_time("$5"),
             "id": SQL("uuid" if is_uuid else "text"),
@@ -110,8 +128,10 @@ class WriteStatements:
             b"lock": self.lock,
             b"notify": self.notify,
             b"timeline": record_timeline(datastore.schema, table),
-            b"events": _EVENTS.format(**names),
-            b"listed events": _LISTED_EVENTS.format(**names),
+            b"events": _INSERT.format(**names),
+            b"listed events": _with_rows(names, _LISTED_ROWS),
+            b"events with work": _with_rows(names, _WORK_ROWS),
+            b"listed events with work": _with_rows(names, _LISTED_ROWS, _WORK_ROWS),
             b"keys": _KEYS.format(**names),
             b"savepoint": SQL("SAVEPOINT one"),
             b"release": SQL("RELEASE SAVEPOINT one"),
@@ -124,14 +144,17 @@ class WriteStatements:
         events; none if the batch is dated ahead of the database's clock."""
         ids, versions, topics, states = zip(*(row for save in batch for row in save.rows), strict=True)
         latest_at = bigint(max(save.latest_at for save in batch))
+        is_listed = not _LISTED_ELEMENTS.isdisjoint(topics)
+        work = _work_columns(batch)
         events: Call = (
-            b"events" if _LISTED_ELEMENTS.isdisjoint(topics) else b"listed events",
+            _EVENTS[is_listed, bool(work)],
             (
                 array(self._id_type, ids),
                 array(BIGINT, versions),
                 array(TEXT, topics),
                 array(BYTEA, states),
                 latest_at,
+                *work,
             ),
         )
         key_rows = [save.key_row for save in batch if save.key_row is not None]
@@ -152,3 +175,17 @@ class WriteStatements:
             ),
             events,
         ]
+
+
+def _work_columns(batch: Sequence[Save]) -> tuple[bytes, ...]:
+    """The rows of open work of a batch: the number of each intent among its domain events, from 1 on, the kinds and the
+    queues; empty if there are none."""
+    rows: list[tuple[bytes, bytes, bytes]] = []
+    first = 1
+    for save in batch:
+        rows += [(element(bigint(first + index)), kind, queue) for index, kind, queue in save.work_rows]
+        first += len(save.rows)
+    if not rows:
+        return ()
+    numbers, kinds, queues = zip(*rows, strict=True)
+    return array(BIGINT, numbers), array(TEXT, kinds), array(TEXT, queues)

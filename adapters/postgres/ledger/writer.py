@@ -14,14 +14,13 @@ import structlog
 from adapters.postgres.event_store.log_session import LogSession, log_session
 from adapters.postgres.ledger.store import PostgresLedgerStore
 from adapters.postgres.ledger.stream_map_tables import TABLES
-from application.command_bus.retry import Stopped
 from application.ledger.schedule import LedgerScheduler
 from application.ledger.sealing import FOLLOW_ENTRIES, LedgerContradicted, Sealer, follow
 from application.ports.archive import Archive, ArchiveUnavailable
 from application.ports.clock import Clock
 from application.ports.ledger.signer import CheckpointSigner
 from application.ports.ledger.store import LedgerMoved, LedgerUnavailable
-from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.alerts import UNTIL_RESTATED, AlertRegistry
 from application.ports.operations.unavailable import OperationsUnavailable
 from domain.ledger.entries import LOGS
 
@@ -80,18 +79,14 @@ class LedgerWriter:
         self._heartbeat_s = heartbeat_s
         self._batch = batch
         self._reached = reached
-        # A process of a release that cannot read a newer checkpoint may have raised it: the first checkpoint clears it.
-        self._has_mismatch_alert = True
-        self._has_unsealed_alert = False
 
     def fence(self, stop: threading.Event) -> AbstractContextManager[LogSession]:
         return log_session(self._dsn, self.name, TABLES.values(), stop)
 
-    def position(self, session: LogSession, stop: threading.Event) -> OpenLedger:
+    def position(self, session: LogSession, _stop: threading.Event) -> OpenLedger:
         store = PostgresLedgerStore(lambda: nullcontext(session.connection))
         sealer = Sealer(store, self._archive, self._signer, self._clock)
         _log.info("ledger active")
-        self._bring_map_up(sealer, stop)
         return OpenLedger(store, sealer)
 
     def apply(self, session: LogSession, position: OpenLedger) -> tuple[OpenLedger, float]:
@@ -112,17 +107,6 @@ class LedgerWriter:
     def failed(self, error: Exception) -> float:
         raise error
 
-    def _bring_map_up(self, sealer: Sealer, stop: threading.Event) -> None:
-        """After an upgrade, make the map of streams over what is sealed already. Raises Stopped; the next process goes
-        on from there."""
-        try:
-            while added := sealer.extend_map():
-                _log.info("the map of streams is being made", domain_events=added)
-                if stop.is_set():
-                    raise Stopped
-        except LedgerContradicted as error:
-            self._raise_mismatch(error)
-
     def _follow(self, store: PostgresLedgerStore) -> int:
         appended = sum(follow(store, log, self._batch) for log in LOGS)
         if appended:
@@ -130,38 +114,35 @@ class LedgerWriter:
         return appended
 
     def _seal(self, sealer: Sealer) -> bool:
-        """Whether to wait for the next sealing time. An unavailable archive is reported and retried at once;
-        a contradiction is reported and never signed."""
+        """True if it has to wait for the next sealing time. An unavailable archive is reported and retried at once; a
+        contradiction is reported and never signed."""
         try:
             signed = sealer.seal()
         except LedgerContradicted as error:
-            self._raise_mismatch(error)
+            self._state_mismatch(error)
             return True
         except ArchiveUnavailable as error:
-            self._raise_unsealed(error)
+            self._state_unsealed(error)
             return False
-        self._clear_alerts()
+        for name in ("ledger_mismatch", "ledger_unsealed"):
+            self._state(name, None)
         if signed is not None:
             _log.info("ledger sealed", checkpoint=signed.checkpoint.number)
             self._reached("ledger.after_seal", f"{signed.checkpoint.number} signed")
         return True
 
-    def _raise_mismatch(self, error: LedgerContradicted) -> None:
+    def _state_mismatch(self, error: LedgerContradicted) -> None:
         _log.error("ledger contradicted", error=str(error))
-        self._alerts.raise_alert("ledger_mismatch", SUBJECT, str(error)[:1_000], at=self._clock.now())
-        self._has_mismatch_alert = True
+        self._state("ledger_mismatch", str(error)[:1_000])
 
-    def _raise_unsealed(self, error: ArchiveUnavailable) -> None:
+    def _state_unsealed(self, error: ArchiveUnavailable) -> None:
         _log.warning("the ledger waits for the archive", error=str(error))
         if self._scheduler.since_sealed_s > UNSEALED_ALERT_S:
-            self._alerts.raise_alert("ledger_unsealed", SUBJECT, str(error)[:1_000], at=self._clock.now())
-            self._has_unsealed_alert = True
+            self._state("ledger_unsealed", str(error)[:1_000])
         time.sleep(_ARCHIVE_RETRY_S)
 
-    def _clear_alerts(self) -> None:
-        if self._has_mismatch_alert:
-            self._alerts.clear("ledger_mismatch", SUBJECT, at=self._clock.now())
-            self._has_mismatch_alert = False
-        if self._has_unsealed_alert:
-            self._alerts.clear("ledger_unsealed", SUBJECT, at=self._clock.now())
-            self._has_unsealed_alert = False
+    def _state(self, name: str, detail: str | None) -> None:
+        """It holds until the next try to seal, however long the database or the process is away."""
+        stated = {} if detail is None else {SUBJECT: detail}
+        now = self._clock.now()
+        self._alerts.state(name, stated, observer=SUBJECT, at=now, holds_s=UNTIL_RESTATED)

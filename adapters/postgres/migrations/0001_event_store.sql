@@ -37,6 +37,8 @@ CREATE TABLE gridproof.demand_response_snapshots (
     originator_version bigint NOT NULL,
     topic text NOT NULL,
     state bytea NOT NULL,
+    -- The MAC of (stream, version, topic, state), by a key outside of this database.
+    mac bytea NOT NULL,
     PRIMARY KEY (originator_id, originator_version)
 );
 

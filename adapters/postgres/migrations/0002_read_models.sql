@@ -40,6 +40,10 @@ CREATE INDEX rm_dispatches_dr_event
     ON gridproof.rm_dispatches (generation, (row ->> 'dr_event_id'), sort_key, key);
 CREATE INDEX rm_dispatches_facility
     ON gridproof.rm_dispatches (generation, (row ->> 'facility_id'), sort_key, key);
+-- What the workers look for again and again, of any DR event: small however many dispatches have ended.
+CREATE INDEX rm_dispatches_under_way
+    ON gridproof.rm_dispatches (generation, (row ->> 'status'), sort_key, key)
+    WHERE row ->> 'status' NOT IN ('restored', 'compensated', 'aborted', 'failed');
 
 CREATE INDEX rm_facilities_order ON gridproof.rm_facilities (generation, sort_key, key);
 

@@ -1,6 +1,5 @@
 -- expand
--- The audit trail has a row for each domain event: here in columns of fixed types instead of JSON. The older release goes
--- on with rm_audit_trail until the new one has built these rows; the rows of rm_audit_trail are dropped then.
+-- The audit trail has a row for each domain event: here in columns of fixed types instead of JSON.
 
 -- topic is null in rows that are the projection's own memory: no query sees those. There, key is a facility's stream.
 -- Keys come first in the primary key: it is built by comparing them, and all rows of a partition are of one generation.

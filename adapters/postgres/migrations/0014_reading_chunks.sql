@@ -1,7 +1,6 @@
 -- expand
 -- Readings in chunks: one row holds what came together of a facility's minute, in arrays. A row a reading cost two index entries
 -- each. Words on one moment stand side by side until settling makes one of them (domain/reading_columns.py).
--- Of an older release whoever reads sees what was there; its aggregate workers wait until they are of this one.
 
 CREATE TABLE reading_chunks (
     quarter timestamptz NOT NULL,
@@ -89,45 +88,6 @@ BEGIN
     RETURN true;
 END
 $$;
-
--- What is there moves over, a chunk a minute; when each day was made is remembered. Writers of before wait meanwhile, and
--- then meet the trigger: nothing is committed that is not copied. In the order in which days are made and dropped.
-SELECT pg_advisory_xact_lock(hashtext('gridproof.prepare_readings_day'));
-LOCK TABLE readings IN SHARE ROW EXCLUSIVE MODE;
-
-DO $$
-DECLARE
-    days record;
-BEGIN
-    FOR days IN SELECT d.day, d.prepared_at FROM gridproof.readings_days d ORDER BY d.day LOOP
-        PERFORM gridproof.prepare_readings_day(days.day);
-        UPDATE gridproof.readings_days d SET prepared_at = days.prepared_at WHERE d.day = days.day;
-    END LOOP;
-END
-$$;
-
-INSERT INTO reading_chunks
-    (quarter, facility_id, meter_ids, ts, kw, kwh_total, seq, trust, revision, incomplete, extra)
-SELECT date_bin('15 minutes', min(ts), 'epoch'), facility_id, array_agg(meter_id ORDER BY ts, meter_id),
-    array_agg(ts ORDER BY ts, meter_id), array_agg(coalesce(kw, 'NaN') ORDER BY ts, meter_id),
-    array_agg(coalesce(kwh_total, 'NaN') ORDER BY ts, meter_id), array_agg(coalesce(seq, -1) ORDER BY ts, meter_id),
-    CASE WHEN bool_or(quality <> 'measured') THEN array_agg((array_position(
-        ARRAY['missing', 'bad', 'unknown', 'estimated', 'substituted', 'measured'], quality) - 1)::smallint
-        ORDER BY ts, meter_id) END,
-    CASE WHEN bool_or(revision <> 0) THEN array_agg(revision ORDER BY ts, meter_id) END,
-    CASE WHEN bool_or(incomplete) THEN array_agg(incomplete ORDER BY ts, meter_id) END,
-    CASE WHEN bool_or(extra IS NOT NULL) THEN array_agg(extra::text ORDER BY ts, meter_id) END
-FROM readings GROUP BY facility_id, date_trunc('minute', ts, 'UTC');
-
--- An older release takes this for a store that is away: it keeps what it has in the log, and tries again.
-CREATE FUNCTION refuse_readings_by_row() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    RAISE EXCEPTION 'readings are kept in reading_chunks; start this worker in its present release'
-        USING ERRCODE = 'object_not_in_prerequisite_state';
-END
-$$;
-CREATE TRIGGER readings_are_kept_in_chunks BEFORE INSERT ON readings
-    FOR EACH STATEMENT EXECUTE FUNCTION refuse_readings_by_row();
 
 -- Reading by reading, of each moment of a meter the word that counts (domain.meter_reading.precedence). For people: ask for
 -- facilities and quarters, by which it is found.

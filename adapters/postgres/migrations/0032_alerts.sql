@@ -9,6 +9,21 @@ ALTER TABLE gridproof.alerts
 GRANT UPDATE (acknowledged_at, acknowledged_by, acknowledgement, cleared_by, clear_reason) ON gridproof.alerts
     TO gridproof_app;
 
+-- What each observer says is open. An alert is open while a statement about it counts. Times are the database's.
+CREATE TABLE gridproof.alert_statements (
+    name text NOT NULL,
+    subject text NOT NULL,
+    observer text NOT NULL,
+    detail text NOT NULL,
+    seen_at timestamptz NOT NULL,
+    counts_until timestamptz NOT NULL,
+    cleared_until timestamptz,
+    PRIMARY KEY (name, subject, observer)
+);
+COMMENT ON COLUMN gridproof.alert_statements.cleared_until IS
+    'set when a person ended the alert: only what is stated from then on counts';
+GRANT SELECT, INSERT, UPDATE, DELETE ON gridproof.alert_statements TO gridproof_app;
+
 -- The messages about alerts to people, one row for each alert, channel and kind of message.
 CREATE TABLE gridproof.alert_deliveries (
     alert_id bigint NOT NULL REFERENCES gridproof.alerts,

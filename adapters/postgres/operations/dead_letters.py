@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
 from adapters.postgres.connection.transaction import transaction
@@ -51,6 +52,9 @@ _OPEN = """
 SELECT queue, count(*), min(parked_at) FROM gridproof.dead_letters WHERE status = 'open' GROUP BY queue ORDER BY queue
 """
 _GET = f"SELECT {_COLUMNS} FROM gridproof.dead_letters WHERE dead_letter_id = %s"  # noqa: S608 - our own column names
+_DECIDED_AMONG = f"""
+SELECT {_COLUMNS} FROM gridproof.dead_letters WHERE dead_letter_id = ANY(%s) AND status <> 'open' LIMIT 1
+"""  # noqa: S608 - our own column names
 _DECIDE = f"""
 UPDATE gridproof.dead_letters SET status = %s, decided_at = %s, decided_by = %s, decision_reason = %s
 WHERE dead_letter_id = %s AND status = 'open' RETURNING {_COLUMNS}
@@ -73,18 +77,8 @@ class PostgresDeadLetters:
         self.park_all([letter])
 
     def park_all(self, letters: Sequence[DeadLetter]) -> None:
-        # Ordered by id: two workers with the same dead letters then wait for each other and cannot deadlock.
-        ordered = sorted(letters, key=lambda letter: letter.dead_letter_id)
-        columns = (
-            [letter.dead_letter_id for letter in ordered],
-            [letter.queue for letter in ordered],
-            [storable(letter.subject) for letter in ordered],
-            [storable(letter.reason) for letter in ordered],
-            [letter.body for letter in ordered],
-            [letter.parked_at for letter in ordered],
-        )
         with transaction(self._pool) as connection:
-            connection.execute(_PARK, columns)
+            park_letters(connection, letters)
 
     def listed(
         self,
@@ -141,12 +135,7 @@ class PostgresDeadLetters:
 
     def get(self, dead_letter_id: UUID) -> DeadLetter:
         with transaction(self._pool) as connection:
-            row = connection.execute(_GET, (dead_letter_id,)).fetchone()
-        if row is None:
-            raise DeadLetterNotFound(
-                f"no dead letter {dead_letter_id}; list them with `gridproof dead-letters list`"
-            )
-        return _letter(row)
+            return _get(connection, dead_letter_id)
 
     def decide(
         self,
@@ -160,15 +149,11 @@ class PostgresDeadLetters:
     ) -> DeadLetter:
         if status == "discarded" and not reason.strip():
             raise ReasonRequired("discarding a dead letter needs a reason")
-        decision = (status, at, storable(by), storable(reason), dead_letter_id)
         with transaction(self._pool) as connection:
-            row = connection.execute(_DECIDE, decision).fetchone()
-            if row is not None and act is not None:
+            letter = decide_letter(connection, dead_letter_id, status=status, by=by, reason=reason, at=at)
+            if act is not None:
                 append_acts(connection, [act], self._wall_time)
-        if row is None:
-            letter = self.get(dead_letter_id)
-            raise DeadLetterDecided(f"dead letter {dead_letter_id} was already {letter.status}")
-        return _letter(row)
+        return letter
 
     def decide_all(
         self,
@@ -186,6 +171,57 @@ class PostgresDeadLetters:
             if decided:
                 append_acts(connection, [act_of(decided)], self._wall_time)
         return decided
+
+
+def park_letters(connection: Connection[Any], letters: Sequence[DeadLetter]) -> None:
+    """Park the letters in the caller's transaction. Those whose ids are stored stay as they are."""
+    # Ordered by id: two workers with the same dead letters then wait for each other and cannot deadlock.
+    ordered = sorted(letters, key=lambda letter: letter.dead_letter_id)
+    columns = (
+        [letter.dead_letter_id for letter in ordered],
+        [letter.queue for letter in ordered],
+        [storable(letter.subject) for letter in ordered],
+        [storable(letter.reason) for letter in ordered],
+        [letter.body for letter in ordered],
+        [letter.parked_at for letter in ordered],
+    )
+    connection.execute(_PARK, columns)
+
+
+def decide_letter(
+    connection: Connection[Any],
+    dead_letter_id: UUID,
+    *,
+    status: Literal["replayed", "discarded"],
+    by: str,
+    reason: str,
+    at: datetime,
+) -> DeadLetter:
+    """Decide the letter in the caller's transaction. Raises DeadLetterNotFound or DeadLetterDecided."""
+    decision = (status, at, storable(by), storable(reason), dead_letter_id)
+    row = connection.execute(_DECIDE, decision).fetchone()
+    if row is None:
+        raise decided_already(_get(connection, dead_letter_id))
+    return _letter(row)
+
+
+def decided_already(letter: DeadLetter) -> DeadLetterDecided:
+    return DeadLetterDecided(f"dead letter {letter.dead_letter_id} was already {letter.status}")
+
+
+def decided_among(connection: Connection[Any], dead_letter_ids: Sequence[UUID]) -> DeadLetter | None:
+    """An of the letters that was decided; None: all are open."""
+    row = connection.execute(_DECIDED_AMONG, (list(dead_letter_ids),)).fetchone()
+    return None if row is None else _letter(row)
+
+
+def _get(connection: Connection[Any], dead_letter_id: UUID) -> DeadLetter:
+    row = connection.execute(_GET, (dead_letter_id,)).fetchone()
+    if row is None:
+        raise DeadLetterNotFound(
+            f"no dead letter {dead_letter_id}; list them with `gridproof dead-letters list`"
+        )
+    return _letter(row)
 
 
 def _letter(row: Any) -> DeadLetter:

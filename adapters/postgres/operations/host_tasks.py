@@ -67,7 +67,7 @@ class PostgresHostTasks:
         except psycopg.errors.InsufficientPrivilege:
             raise HostTaskNotAllowed(
                 "the database role of this process may ask nothing of `gridproof up`; use the command, or give the web "
-                "process the role gridproof_web (docs/guides/operator.md)"
+                "process the role gridproof_web (docs/guides/production.md)"
             ) from None
         except psycopg.errors.UniqueViolation:
             raise HistoryTaskOpen(

@@ -28,7 +28,7 @@ class PostgresSystemClock:
         self._pool = pool
 
     def database_time(self) -> datetime:
-        """What the database's clock shows. Raises OperationsUnavailable."""
+        """The time of the database's clock. Raises OperationsUnavailable."""
         with transaction(self._pool, within_s=WITHIN_S) as connection:
             asked = connection.execute(_TIME)
             asked.nextset()

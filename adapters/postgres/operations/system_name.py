@@ -1,4 +1,4 @@
-"""What tells two systems apart: their databases."""
+"""The name that tells two systems apart, by their databases."""
 
 from __future__ import annotations
 

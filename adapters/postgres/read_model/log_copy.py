@@ -152,7 +152,7 @@ def _rows(connection: Connection, copy: psycopg.Copy) -> Iterator[memoryview]:
 
 
 def _foreign_to(shard: Shard) -> Callable[[str, bytes, memoryview], bool] | None:
-    """Whether an entry belongs to another shard, by topic, stream and state; None: the statement has left those out.
+    """True if an entry belongs to another shard, by topic, stream and state; None: the statement has left those out.
 
     Raises MsgspecError.
     """

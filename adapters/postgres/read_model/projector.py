@@ -83,8 +83,7 @@ class Projector:
         self._heartbeat_s = heartbeat_s
         self._retry_stopped_s = retry_stopped_s
         self._balance = balance
-        self._has_lag_alert = False
-        self._may_have_stopped_alert = True
+        self._lags: str | None = None
         self._position = 0
         """The last one that this process reached."""
 
@@ -99,7 +98,6 @@ class Projector:
     def position(self, session: LogSession, stop: threading.Event) -> LivePosition:
         """Raises FoldFailed if the rows are those of a newer release, or cannot be rebuilt."""
         _log.info("projection active", projection=self.name)
-        self._may_have_stopped_alert = True
         return self._start_position(session.connection)
 
     def apply(self, session: LogSession, position: LivePosition) -> tuple[LivePosition, float]:
@@ -109,7 +107,7 @@ class Projector:
             moved = self._advance(session.connection, position)
         except PositionMoved:
             moved = live_position(session.connection, self.projection, at=self._clock.now())
-        self._clear_stopped_alert()
+        self._state("projection_stopped", None)
         return (position, self._heartbeat_s) if moved is None else (moved, 0.0)
 
     def gives_back(self, session: LogSession) -> bool:
@@ -211,33 +209,30 @@ class Projector:
         return LivePosition(live.version, live.generation, position)
 
     def _check_lag(self, batch: Batch | None) -> None:
-        """Raise an alert while full batches keep coming and their domain events are old."""
+        """State an alert while full batches keep coming and their domain events are old."""
         now = self._clock.now()
         behind = batch.entries[-1] if batch is not None and batch.is_full and batch.entries else None
         lag_s = 0.0
         if behind is not None:
             lag_s = self._clock.wall_seconds((now - behind.domain_event.recorded_at).total_seconds())
-        if lag_s > LAG_ALERT_S and not self._has_lag_alert:
-            detail = f"at position {behind.position if behind else 0}, {lag_s:.0f} s behind"
-            self._alerts.raise_alert("projection_lag", self.name, detail, at=now)
-            self._has_lag_alert = True
-        elif self._has_lag_alert and (batch is None or not batch.is_full):
-            self._alerts.clear("projection_lag", self.name, at=now)
-            self._has_lag_alert = False
+        if lag_s > LAG_ALERT_S:
+            self._lags = f"at position {behind.position if behind else 0}, {lag_s:.0f} s behind"
+        elif batch is None or not batch.is_full:
+            self._lags = None
+        self._state("projection_lag", self._lags)
 
-    def _clear_stopped_alert(self) -> None:
-        """Clear an alert from before this session, also one of another process. Done once per session."""
-        if self._may_have_stopped_alert:
-            self._alerts.clear("projection_stopped", self.name, at=self._clock.now())
-            self._may_have_stopped_alert = False
+    def _state(self, name: str, detail: str | None) -> None:
+        stated = {} if detail is None else {self.name: detail}
+        observer = f"projection {self.name}"
+        self._alerts.state(name, stated, observer=observer, at=self._clock.now())
 
     def _report_stopped(self, error: FoldFailed) -> None:
-        """Record the stop and raise the alert. If that fails, it is repeated at the next retry."""
+        """Record the stop and state the alert. If that fails, it is repeated at the next retry."""
         _log.error("projection stopped", projection=self.name, position=error.position, error=str(error))
         now = self._clock.now()
         try:
             with connect(self._dsn, self._session_name) as connection:
                 mark_stopped(connection, self.projection, error.position, str(error), at=now)
-            self._alerts.raise_alert("projection_stopped", self.name, str(error)[:1_000], at=now)
+            self._state("projection_stopped", str(error)[:1_000])
         except Exception as unreported:  # noqa: BLE001 - repeated at the next retry
             _log.warning("projection could not report that it stopped", error=str(unreported))

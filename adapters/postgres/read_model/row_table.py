@@ -52,7 +52,7 @@ def copy_blocks_in(
 
 
 class RowTable(Generic[TRow]):
-    """One generation of a read model's rows, over one connection."""
+    """A generation of a read model's rows, over one connection."""
 
     def __init__(
         self,

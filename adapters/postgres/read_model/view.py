@@ -27,7 +27,7 @@ ERRORS = PortErrors(ReadModelsUnavailable, "the read models")
 
 
 class PostgresView(Generic[Row]):
-    """One read model, with rows of type `row_type`."""
+    """A read model, with rows of type `row_type`."""
 
     def __init__(self, pool: Pool, projection: AnyProjection, row_type: type[Row]) -> None:
         self._pool = pool

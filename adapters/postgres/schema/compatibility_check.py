@@ -106,7 +106,7 @@ def file_problems(files: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def taken_away(sql: str) -> Iterator[str]:
-    """What an older release would miss, or be refused, after these statements."""
+    """The objects that an older release would miss, or be refused, after these statements."""
     statements = [" ".join(statement.split()) for statement in _code(sql).split(";")]
     new = {match[1].lower() for statement in statements if (match := _CREATED.match(statement))}
     for statement in statements:

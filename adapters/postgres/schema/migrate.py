@@ -5,18 +5,20 @@ running, and none is connected.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from importlib.resources import files
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import psycopg
+from psycopg_pool import ConnectionPool
 
 from adapters.postgres.connection.session import open_session
 from adapters.postgres.coordination.session_locks import NUMBERS, lock_session_dsn, wait_for_lock
 from adapters.postgres.schema.older_processes import SeenProcess, refusal, seen_processes
 from adapters.postgres.schema.worker_roles import grant_to_worker_roles
+from application.operations.migration_history import WHAT_TO_DO, history_difference
 from application.operations.release import release_of
 
 LOCK_KEY = 7_214_001
@@ -43,6 +45,10 @@ class ContractingMigrationDue(MigrationError):
     """This release needs a migration that comes after a contracting one, which may not be applied yet."""
 
 
+class OtherMigrations(MigrationError):
+    """Another version of Gridproof made the database. Nothing in it was changed."""
+
+
 class OlderProcessesRunning(MigrationError):
     """A contracting migration would take away what a connected process uses."""
 
@@ -62,16 +68,41 @@ def migration_files() -> list[tuple[str, str]]:
     return [(name, (folder / name).read_text(encoding="utf-8")) for name in names]
 
 
+def shipped_digests() -> dict[str, str]:
+    """Name -> SHA-256 of the migrations of this version, in order."""
+    return {name: digest_of(sql) for name, sql in migration_files()}
+
+
+def check_history(applied: Mapping[str, str]) -> None:
+    """Raises OtherMigrations where the applied migrations (name -> SHA-256) are neither a beginning of ours nor go on
+    after ours."""
+    difference = history_difference(applied, shipped_digests())
+    if difference is not None:
+        raise OtherMigrations(
+            f"another version made this database: {difference}. {WHAT_TO_DO} an empty database"
+        )
+
+
+def check_applied(pool: ConnectionPool[Any]) -> None:
+    """As `check_history`, of the database of a pool of any of our roles. One without a schema passes."""
+    with pool.connection() as connection:
+        check_history(_applied_in(connection))
+
+
 def applied_digests(owner_dsn: str) -> dict[str, str]:
     """Name -> SHA-256 of the applied migrations. Changes nothing, not even in an empty database. Raises
     MigrationError."""
     try:
         with open_session(owner_dsn, MIGRATE, connect_within_s=10) as connection:
-            if connection.execute("SELECT to_regclass('gridproof.migrations')").fetchone() == (None,):
-                return {}
-            rows = connection.execute("SELECT name, sha256 FROM gridproof.migrations").fetchall()
+            return _applied_in(connection)
     except psycopg.OperationalError as error:
         raise _unreachable(error) from error
+
+
+def _applied_in(connection: psycopg.Connection[Any]) -> dict[str, str]:
+    if connection.execute("SELECT to_regclass('gridproof.migrations')").fetchone() == (None,):
+        return {}
+    rows = connection.execute("SELECT name, sha256 FROM gridproof.migrations").fetchall()
     return {str(name): str(digest) for name, digest in rows}
 
 
@@ -94,15 +125,17 @@ def migrate(
     is the oldest release that any process runs; `alone` says that no process runs. In an empty database none
     can be running. Without either, a contracting migration is held back, and a migration after it raises
     ContractingMigrationDue. One that is not held back raises OlderProcessesRunning while an older process is connected,
-    and nothing is applied.
+    and nothing is applied. A database that other migrations made raises OtherMigrations, and is not changed.
     """
     if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", app_role):
         raise MigrationError(f"{app_role!r} is no plain role name; create one like {APP_ROLE}")
     with _connected(owner_dsn) as connection:
-        applied = _applied(connection)
+        applied = _applied_in(connection)
+        check_history(applied)
         due = [(name, sql) for name, sql in migration_files() if name not in applied]
         held_back = {} if alone or not applied else _held_back(due, oldest_release)
         due = _before(due, held_back)
+        connection.execute(_BOOKKEEPING)
         if applied and not alone:
             _check_older_processes(connection, due, app_role)
         for name, sql in due:
@@ -162,7 +195,6 @@ def _connected(owner_dsn: str) -> psycopg.Connection[tuple[object, ...]]:
     # The lock is released with the connection. It is taken before the first statement, since even CREATE ...
     # IF NOT EXISTS fails in a race.
     wait_for_lock(connection, NUMBERS, LOCK_KEY)
-    connection.execute(_BOOKKEEPING)
     return connection
 
 
@@ -170,16 +202,6 @@ def _unreachable(error: psycopg.OperationalError) -> MigrationError:
     return MigrationError(
         f"the database cannot be reached to migrate it: {error}; check GRIDPROOF_MIGRATION_DATABASE_URL"
     )
-
-
-def _applied(connection: psycopg.Connection[tuple[object, ...]]) -> set[str]:
-    rows = connection.execute("SELECT name, sha256 FROM gridproof.migrations").fetchall()
-    by_name = dict(migration_files())
-    for name, digest in rows:
-        sql = by_name.get(str(name))
-        if sql is not None and digest_of(sql) != digest:
-            raise MigrationError(f"migration {name} was changed after it was applied; add a new one instead")
-    return {str(name) for name, _ in rows}
 
 
 def _apply(connection: psycopg.Connection[tuple[object, ...]], name: str, sql: str, app_role: str) -> None:

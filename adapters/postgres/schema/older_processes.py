@@ -1,7 +1,7 @@
 """Processes of older releases that are connected: a contracting migration would take away what they use.
 
 A process says its release in the `application_name` of each of its sessions (adapters/postgres/connection/session.py).
-Releases before 0.2 say none, and neither do other programs that use the application's role: both count as older.
+Other programs that use the application's role say none, and count as older.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class SeenProcess(msgspec.Struct, frozen=True, order=True):
 
 
 def seen_processes(connection: psycopg.Connection[Any], app_role: str) -> list[SeenProcess]:
-    """What is connected to this database as the application, `app_role`, or as a worker."""
+    """The processes connected to this database as the application, `app_role`, or as a worker."""
     process_of = _process_of_backend(connection)
     found: dict[tuple[str, str | None], SeenProcess] = {}
     for backend, application_name, role in connection.execute(_SESSIONS, ([app_role, *WORKER_ROLES],)):
@@ -63,7 +63,7 @@ def seen_processes(connection: psycopg.Connection[Any], app_role: str) -> list[S
 
 
 def refusal(migration: str, needs: str, older: list[SeenProcess]) -> str:
-    """What is wrong, and the next step."""
+    """The reason of a refusal, and the next step."""
     named = "; ".join(map(str, older[:MOST_NAMED]))
     more = f"; and {len(older) - MOST_NAMED} more" if len(older) > MOST_NAMED else ""
     return (

@@ -33,7 +33,7 @@ _READINGS = (
     "telemetry_corrections",
     "raw_archive_progress",
 )
-_OF_ALL = ("alerts", "dead_letters", "process_heartbeats", "system_clock")
+_OF_ALL = ("alerts", "alert_statements", "dead_letters", "process_heartbeats", "system_clock")
 """Every process may raise an alert, park its work, say that it runs, and be the first that is started."""
 _SECRET = (
     "api_keys",
@@ -43,18 +43,20 @@ _SECRET = (
     "callback_addresses",
     "facility_coordinates",
     "idempotency_keys",
-    "used_signatures",
 )
 """Read by the commands alone."""
-_RETENTION = ("rollups", "interval_readings", "telemetry_corrections", "meter_days")
-"""The commands delete old rows of these: retention is a job of the schedule worker."""
 _OF_WEB = frozenset({("api_keys", "INSERT"), ("host_tasks", "SELECT"), ("host_tasks", "INSERT")})
 """What the web process has beyond the commands; no other worker has it."""
+_PEOPLE = ("sessions", "operators")
+"""The web process's alone: others neither read nor write them."""
+_WRITTEN_BY_WEB = ("utilities", "callback_addresses")
+"""Those that give commands read these."""
+_NOT_OF_WEB = frozenset({("open_work", "UPDATE"), ("open_work", "DELETE")})
+"""What the web process lacks of the commands: it records intents, and workers carry them out."""
 _OF_HOST = ("host_tasks", "host_state")
 """Written by the process of `gridproof up`, which has the application's role."""
 _FUNCTIONS = {
-    TELEMETRY: ("prepare_readings_day",),
-    COMMANDS: ("drop_readings_day",),
+    TELEMETRY: ("prepare_readings_day", "drop_readings_day"),
     PROJECTIONS: (
         "extend_recorded_times",
         "create_generation",
@@ -88,7 +90,7 @@ FROM pg_namespace n, aclexplode(n.nspacl) a WHERE n.nspname = 'gridproof'
 
 
 class Right(NamedTuple):
-    """One privilege on an object of the schema, or on a column of a table."""
+    """A privilege on an object of the schema, or on a column of a table."""
 
     kind: str
     object: str
@@ -129,7 +131,9 @@ def rights_of(role: str, of_app: Iterable[Right]) -> set[Right]:
 
 def _has(role: str, right: Right) -> bool:
     if role == WEB:
-        return _has(COMMANDS, right) or (right.name, right.privilege) in _OF_WEB
+        of_web = (right.name, right.privilege)
+        is_of_web = right.name in {*_PEOPLE, *_WRITTEN_BY_WEB} or of_web in _OF_WEB
+        return is_of_web or (of_web not in _NOT_OF_WEB and _has(COMMANDS, right))
     if right.kind == "schema":
         return True
     if right.kind == "function":
@@ -137,12 +141,12 @@ def _has(role: str, right: Right) -> bool:
         return role in owners or (role == COMMANDS and right.name not in _LISTED_FUNCTIONS)
     if right.name in _OF_HOST:
         return (right.name, right.privilege) == ("host_state", "SELECT")
+    if right.name in _PEOPLE or (right.name in _WRITTEN_BY_WEB and right.privilege != "SELECT"):
+        return False
     if _is_in(right.name, _SECRET):
         # No worker but the web process issues keys. People at the machine have the application's role.
         return role == COMMANDS and (right.name, right.privilege) != ("api_keys", "INSERT")
     if right.privilege == "SELECT" or _is_in(right.name, _OF_ALL):
-        return True
-    if role == COMMANDS and right.privilege == "DELETE" and right.name in _RETENTION:
         return True
     return _writer(right.name) == role
 

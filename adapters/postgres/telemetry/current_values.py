@@ -160,7 +160,7 @@ def _without_outdated(
 
 
 def _needs_full_look(candidates: Meters, new: Meters) -> bool:
-    """Whether an active meter may have readings outside the searched range."""
+    """True if an active meter may have readings outside the searched range."""
     newest_at = max(one.newest_at for one in (*candidates.values(), *new.values()))
     for meter_id in candidates.keys() | new.keys():
         before, now = candidates.get(meter_id), new.get(meter_id)

@@ -43,8 +43,7 @@ class PostgresTelemetryProgress:
 
     @contextmanager
     def moving(self, partition: int) -> Iterator[_PartitionProgress]:
-        """One transaction: if the process dies in it, the partition is released at once and nothing is
-        recorded."""
+        """A transaction: if the process dies in it, the partition is released at once and nothing is recorded."""
         with telemetry_transaction(self._pool, partitions=[partition]) as conn:
             conn.execute(_TIMEOUTS)
             yield _PartitionProgress(conn, partition, self._clock)

@@ -1,7 +1,7 @@
 """The layers of imported history, in the caller's transaction: what each import said, so that it can be taken back.
 
 An imported row of `interval_readings` has, in each column, the newest known value of the layers over its interval. What
-was stored without a layer (by an earlier release, or by no recorded import) is made one, the newest of them, before
+was stored without a layer (by no recorded import) is made one, the newest of them, before
 something is put over it or taken from below it.
 """
 

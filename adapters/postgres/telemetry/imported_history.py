@@ -131,7 +131,7 @@ class PostgresImportedHistory:
     def _remove_part(
         self, import_id: UUID, facility_id: str, corrected_from: datetime | None, at: datetime
     ) -> RowsTakenBack | None:
-        """Of one layer, with its corrections, in a transaction; None where there is none left."""
+        """Remove a part of one layer, with its corrections, in a transaction; None where there is none left."""
         with telemetry_transaction(self._pool) as conn:
             order_imports(conn)
             layer = next_layer(conn, import_id, facility_id)

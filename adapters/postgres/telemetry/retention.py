@@ -21,7 +21,7 @@ DELETE FROM {table} WHERE ctid = ANY (ARRAY(
 ))
 """
 # Facility by facility, from its oldest row on, so that only rows that are deleted are read, however large the
-# table. A BRIN index becomes useless once old pages are filled with new rows (ADR 0032).
+# table. A BRIN index becomes useless once old pages are filled with new rows (ADR 0024).
 DELETE_ROLLUPS = """
 DELETE FROM rollups WHERE ctid = ANY (ARRAY(
     WITH RECURSIVE facility AS (

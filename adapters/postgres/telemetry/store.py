@@ -31,7 +31,7 @@ from domain.telemetry.intervals import INTERVAL_S
 from domain.telemetry.meter_reading import MeterReading
 from domain.telemetry.reading_block import ReadingBlock, UnjoinableId
 from domain.time_series.interval_block import IntervalBlock, block_of, steps_in
-from domain.time_series.windows import IntervalSeries, TimeWindow
+from domain.time_series.windows import TimeWindow
 
 _OPEN = """
 SELECT min(starts_at), max(starts_at) FROM unsettled_quarters WHERE facility_id = ANY(%s)
@@ -138,14 +138,6 @@ class PostgresTelemetryStore:
         with self._query("intervals") as conn:
             stored = stored_intervals(conn, facility_ids, window)
         return block_of(facility_ids, window, step_s, stored)
-
-    def interval_series(
-        self, facility_id: str, window: TimeWindow, step_s: int = INTERVAL_S
-    ) -> IntervalSeries:
-        return self.interval_series_of([facility_id], window, step_s).series(facility_id)
-
-    def coverage(self, facility_id: str, window: TimeWindow) -> float:
-        return float(self.interval_series_of([facility_id], window).coverage_pct.mean())
 
     def import_intervals(self, intervals: ImportedIntervals, import_id: UUID | None = None) -> ImportOutcome:
         timer = self._health.timed("import intervals", is_write=True)

@@ -28,7 +28,7 @@ _UUID_LENGTH = (16).to_bytes(4, "big")
 
 
 class ArrayParam:
-    """One array parameter. `oid` is the type of the array, `element` that of its elements."""
+    """An array parameter. `oid` is the type of the array, `element` that of its elements."""
 
     __slots__ = ("data", "oid")
 

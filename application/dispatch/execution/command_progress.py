@@ -6,7 +6,7 @@ It is pure: it makes no call and reads no clock. `executor` makes the calls and 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, Self
 from uuid import uuid5
 
@@ -23,7 +23,7 @@ from application.ports.dispatch.building_control import (
     CommandReceipt,
     ZoneCommand,
 )
-from application.ports.dispatch.work_queue import BmsWork
+from application.ports.dispatch.requested_work import BmsWork
 from application.ports.operations.dead_letters import DeadLetter
 from domain.dispatch import BmsCommand, CommandRecord, DispatchState
 
@@ -33,7 +33,7 @@ Step = Literal["query", "call", "give_up"]
 
 @dataclass(kw_only=True)
 class CommandProgress:
-    """What is known of a command that has no recorded outcome, in one delivery of its work."""
+    """The progress of a command that has no recorded outcome, in one delivery of its work."""
 
     work: BmsWork
     dispatch: DispatchState
@@ -50,6 +50,8 @@ class CommandProgress:
     is_inexpressible: bool = False
     busy_wait_s: float = 0.0
     """Clock seconds that the BMS asked for."""
+    called_until: datetime | None = None
+    """Until then a call of a process that died may still arrive, at a BMS that would execute the command again."""
 
     @classmethod
     def of(
@@ -58,6 +60,7 @@ class CommandProgress:
         dispatch: DispatchState,
         record: CommandRecord,
         *,
+        now: datetime,
         is_attempted: bool,
         may_be_lost: bool = False,
     ) -> Self:
@@ -72,6 +75,9 @@ class CommandProgress:
             maybe_done=was_attempted,
             was_sent=was_attempted,
             is_attempted=is_attempted,
+            called_until=now + timedelta(seconds=TIME_LIMITS.call_s)
+            if was_attempted and dispatch.bms.profile != "two_phase"
+            else None,
         )
 
     def next_step(self, now: datetime) -> Step:
@@ -85,9 +91,12 @@ class CommandProgress:
     def is_late(self, now: datetime) -> bool:
         return self.command.not_after is not None and now >= self.command.not_after
 
-    def note_unknown(self) -> None:
-        """The BMS says that it has not executed the command."""
-        self.maybe_done = False
+    def note_unknown(self, asked_at: datetime) -> float:
+        """The BMS says that it has not executed the command. Returns the clock seconds before it is asked again,
+        because an earlier call may still arrive; 0: the command can be sent."""
+        left = timedelta() if self.called_until is None else self.called_until - asked_at
+        self.maybe_done = left > timedelta()
+        return max(0.0, left.total_seconds())
 
     def note_sent(self) -> None:
         """The command was sent, and no outcome came back. Only a connection that was never made proves that it was not

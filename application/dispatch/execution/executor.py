@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from random import uniform
 from typing import Any
-from uuid import UUID, uuid5
 
+import msgspec
 import structlog
 
 from application.command_bus.batching import CommandBatcher
@@ -23,8 +24,9 @@ from application.commands.dispatch import (
     ZoneObservation,
 )
 from application.commands.dispatch_batch import AttemptBmsCommands, BmsSuccess, RecordedAttempts
-from application.dispatch.execution.bms_work_parking import ALERT, BmsWorkParking
+from application.dispatch.execution.bms_work_parking import BmsWorkParking
 from application.dispatch.execution.command_progress import CommandProgress
+from application.dispatch.execution.curtailed import CurtailedDispatch, no_dispatch
 from application.dispatch.execution.outcome_batcher import OutcomeBatcher
 from application.dispatch.execution.reported_failures import has_open_dead_letter
 from application.dispatch.execution.restored_buildings import (
@@ -32,6 +34,7 @@ from application.dispatch.execution.restored_buildings import (
     UNEXPLAINED,
     RestoredLog,
     inspection_of,
+    state_unexplained,
     unexplained,
 )
 from application.dispatch.execution.translation import connection_of, from_bms
@@ -47,10 +50,11 @@ from application.ports.dispatch.building_control import (
     BuildingControl,
     ZoneState,
 )
-from application.ports.dispatch.work_queue import BmsWork
-from application.ports.event_store.event_store import EventStore, StreamNotFound
+from application.ports.dispatch.open_work import OpenWork
+from application.ports.dispatch.requested_work import BmsWork
+from application.ports.event_store.event_store import EventStore
 from application.ports.failpoints import Failpoint
-from application.ports.operations.alerts import AlertRegistry
+from application.ports.operations.alerts import AlertRegistry, every_open_alert
 from application.ports.operations.dead_letters import DeadLetter, DeadLetters
 from domain.dispatch import CURTAILED, Dispatch, DispatchState
 from domain.identifiers import dispatch_id
@@ -58,7 +62,7 @@ from domain.identifiers import dispatch_id
 OUTCOME_WINDOW_S = 0.5
 """Clock seconds that a learned outcome waits for those of the building's other zones: one save instead of three
 (ADR 0092 has the figures)."""
-DEAD_LETTER_IDS = UUID("5c0f9b5e-7a53-5d1f-9d0a-3f1c3f6d2b47")
+DRIFT = "bms_drift"
 log = structlog.get_logger("dispatch")
 
 
@@ -76,19 +80,18 @@ class DispatchExecutor:
     confirm_clock: Callable[[], None] = lambda: None
     """Compares the clock with the database's at once. Raises ClockSkewed if it is wrong."""
     restored: RestoredLog = NEVER_RESTORED
+    curtailed: Callable[[str], Iterable[CurtailedDispatch]] = no_dispatch
+    """The dispatches that curtail a building now, as the read model knows them."""
 
     async def do(self, work: BmsWork) -> None:
         """Do the task of `work`."""
-        if work.stale_after is not None and self.clock.now() >= work.stale_after:
-            log.info("work is obsolete", facility=work.facility_id, task=work.task)
-            return
         match work.task:
             case "command":
                 await self.carry_out(work)
             case "verify":
                 await self.verify(work)
             case "reconcile":
-                await self.reconcile(work)
+                await self.check(work)
 
     async def carry_out(self, work: BmsWork) -> None:
         """Bring the commands of `work` to a recorded outcome, in their order. Commands with an outcome are
@@ -107,12 +110,13 @@ class DispatchExecutor:
             await outcomes.recorded()
 
     async def _attempted_commands(self, work: BmsWork) -> list[CommandProgress]:
-        """The commands without an outcome. The first attempts of those that may be called now are recorded in
-        one save."""
+        """The commands that are open in the issue of `work`. The first attempts of those that may be called now are
+        recorded in one save."""
         ids = tuple(command_id for command_id in (work.command_id, *work.more) if command_id is not None)
         attempt = AttemptBmsCommands(
-            dr_event_id=work.dr_event_id, facility_id=work.facility_id, command_ids=ids
+            dr_event_id=work.dr_event_id, facility_id=work.facility_id, command_ids=ids, issue=work.issue
         )
+        now = self.clock.now()
         attempted: RecordedAttempts = await self.record(work, attempt)
         dispatch, wanted = attempted.before, list(map(str, ids))
         unknown = [command_id for command_id in wanted if command_id not in dispatch.commands]
@@ -123,11 +127,12 @@ class DispatchExecutor:
                 work,
                 dispatch,
                 record,
+                now=now,
                 is_attempted=record.command.command_id in attempted.command_ids,
                 may_be_lost=self.restored.may_have_lost(dispatch),
             )
             for command_id in wanted
-            if (record := dispatch.commands.get(command_id)) is not None and record.state == "requested"
+            if (record := dispatch.commands.get(command_id)) is not None and record.is_open_in(work.issue)
         ]
 
     async def _bring_to_outcome(self, progress: CommandProgress, outcomes: OutcomeBatcher) -> None:
@@ -156,13 +161,14 @@ class DispatchExecutor:
 
     async def _query(self, progress: CommandProgress) -> BmsSuccess | None:
         """None if the BMS says that it has not executed the command."""
+        asked_at = self.clock.now()
         try:
             status = await self.control.command_status(progress.connection, progress.request)
         except BmsRefused as refusal:
             # The status query was refused, not the command: the outcome of the command stays unknown.
             raise BmsAnswerInvalid(f"its status query was refused: {refusal.reason}") from refusal
         if status.receipt is None:
-            progress.note_unknown()
+            await asyncio.sleep(self.clock.wall_seconds(progress.note_unknown(asked_at)))
             return None
         return progress.success(status.receipt, "status_query")
 
@@ -186,24 +192,15 @@ class DispatchExecutor:
         self, progress: CommandProgress, success: BmsSuccess, outcomes: OutcomeBatcher
     ) -> None:
         outcomes.add(success, progress.in_flight)
-        if progress.command.phase == "restore":
-            at = self.clock.now()
-            await asyncio.to_thread(self.alerts.clear, "restore_failing", progress.alert_subject, at=at)
 
     async def _refused(self, progress: CommandProgress, refusal: BmsRefused) -> None:
-        if progress.command.phase == "restore":
-            detail = f"{progress.command.zone_id} refused: {refusal.reason}"
-            await self.alert("restore_failing", progress.alert_subject, detail)
         outcome = RecordBmsRefusal(**progress.subject, code=refusal.code, reason=refusal.reason)
         await self.record(progress.work, outcome)
 
     async def _give_up(self, progress: CommandProgress) -> None:
-        """Record that no outcome could be determined, park the command, and raise the alert."""
-        phase, letter = progress.command.phase, progress.dead_letter(self.clock.now())
+        """Park the command, and record that no outcome could be determined."""
+        letter = progress.dead_letter(self.clock.now())
         await asyncio.to_thread(self._park_unless_open, progress, letter)
-        name = "restore_failing" if phase == "restore" else "command_dead_lettered"
-        detail = f"{phase} of {progress.command.zone_id}: {letter.reason}"
-        await self.alert(name, progress.alert_subject, detail)
         outcome = RecordBmsGivenUp(**progress.subject, was_sent=progress.was_sent, reason=letter.reason)
         await self.record(progress.work, outcome)
 
@@ -229,19 +226,43 @@ class DispatchExecutor:
         await self.record(
             work, RecordZoneStates(dr_event_id=work.dr_event_id, facility_id=work.facility_id, zones=zones)
         )
-        for zone in zones:
-            if zone.zone_id in dispatch.curtailed_at and not zone.curtailed:
-                detail = f"zone {zone.zone_id} is not curtailed though its commit succeeded"
-                await self.alert("bms_drift", work.facility_id, detail)
+        await self._state_drift(
+            work, [one.zone_id for one in zones if one.zone_id in dispatch.curtailed_at and not one.curtailed]
+        )
+
+    async def _state_drift(self, work: BmsWork, zone_ids: Sequence[str]) -> None:
+        """State what the building does at this look; the next look, by whichever process, states it anew."""
+        stated = {work.facility_id: f"not as commanded: {', '.join(zone_ids)}"} if zone_ids else {}
+        state = partial(self.alerts.state, observer=f"poll of {work.facility_id}", at=self.clock.now())
+        await asyncio.to_thread(state, DRIFT, stated)
+
+    async def check(self, work: BmsWork) -> None:
+        """Reconcile the building with the dispatches that curtail it. One that none curtails is inspected, if the
+        database was restored."""
+        curtailed = list(await asyncio.to_thread(self.curtailed, work.facility_id))
+        for dispatch in curtailed:
+            await self.reconcile(
+                msgspec.structs.replace(
+                    work,
+                    dr_event_id=dispatch.dr_event_id,
+                    correlation_id=dispatch.correlation_id,
+                    tenant=dispatch.tenant,
+                    trace_id=dispatch.trace_id,
+                )
+            )
+        if not curtailed and await asyncio.to_thread(self._may_be_unexplained, work.facility_id):
+            await self._inspect(work)
+
+    def _may_be_unexplained(self, facility_id: str) -> bool:
+        return self.restored.at is not None or any(
+            alert.name == UNEXPLAINED and alert.subject == facility_id
+            for alert in every_open_alert(self.alerts)
+        )
 
     async def reconcile(self, work: BmsWork) -> None:
         """Compare the reported state of a curtailed building with its commands. Drift is recorded, alerted
         and corrected."""
-        try:
-            dispatch = await self._dispatch(work)
-        except StreamNotFound:
-            await self._inspect(work)
-            return
+        dispatch = await self._dispatch(work)
         if dispatch.status not in CURTAILED:
             return
         # One try only: a building that does not answer is queried again in the next round.
@@ -251,12 +272,7 @@ class DispatchExecutor:
         drifted = await self.record(
             work, ReconcileDispatch(dr_event_id=work.dr_event_id, facility_id=work.facility_id, zones=zones)
         )
-        if drifted:
-            detail = f"not as commanded, a new round was requested: {', '.join(sorted(map(str, drifted)))}"
-            await self.alert("bms_drift", work.facility_id, detail)
-        else:
-            at = self.clock.now()
-            await asyncio.to_thread(self.alerts.clear, "bms_drift", work.facility_id, at=at)
+        await self._state_drift(work, sorted(map(str, drifted)))
 
     async def _seen(
         self, work: BmsWork, dispatch: DispatchState, tries: int
@@ -283,16 +299,13 @@ class DispatchExecutor:
         return None
 
     async def _inspect(self, work: BmsWork) -> None:
-        """After a restore of the database: an alert while the building does what the log knows nothing of."""
+        """After a restore of the database: state whether the building does what the log knows nothing of."""
         wanted = await asyncio.to_thread(inspection_of, self.store, work.facility_id)
         found = None
         if wanted is not None:
             found = unexplained(await self._states(wanted.connection, wanted.zone_ids, TIME_LIMITS.max_tries))
-        if found is None:
-            at = self.clock.now()
-            await asyncio.to_thread(self.alerts.clear, UNEXPLAINED, work.facility_id, at=at)
-        else:
-            await self.alert(UNEXPLAINED, work.facility_id, found)
+        state = partial(state_unexplained, self.alerts, work.facility_id, found, at=self.clock.now())
+        await asyncio.to_thread(state)
 
     async def record(self, work: BmsWork, command: DispatchCommand) -> Any:
         context = CommandContext(
@@ -306,23 +319,15 @@ class DispatchExecutor:
 
     async def park(self, work: BmsWork, reason: str) -> None:
         """Park work that fails with an error of ours, whatever it is. It may be repeated."""
-        parking = BmsWorkParking(
-            self.store, self.dead_letters, self.alerts, self.commands, self.clock, actor="worker:dispatch"
-        )
-        await parking.park(work, reason)
+        await self._parking.park(work, reason)
 
-    async def park_poison(self, facility_id: str, body: bytes, reason: str) -> None:
-        """Park a message that is not BMS work, and raise the alert."""
-        letter = DeadLetter(
-            dead_letter_id=uuid5(DEAD_LETTER_IDS, body.hex()),
-            queue="bms_command",
-            subject=facility_id,
-            reason=reason,
-            body=body,
-            parked_at=self.clock.now(),
-        )
-        await asyncio.to_thread(self.dead_letters.park, letter)
-        await self.alert(ALERT, f"{facility_id}/message", reason)
+    async def park_row(self, row: OpenWork, reason: str) -> None:
+        """Park a row that asks for no BMS work. It may be repeated."""
+        await self._parking.park_row(row, reason)
+
+    @property
+    def _parking(self) -> BmsWorkParking:
+        return BmsWorkParking(self.store, self.dead_letters, self.commands, self.clock)
 
     async def pause(self, number: int, least_s: float = 0.0) -> None:
         """Back off with jitter before try `number` + 1, for at least `least_s` clock seconds."""
@@ -330,11 +335,6 @@ class DispatchExecutor:
         backoff_s = uniform(0.5, 1.0) * min(longest_s, first_s * 2**number)
         await asyncio.sleep(self.clock.wall_seconds(max(backoff_s, least_s)))
 
-    async def alert(self, name: str, subject: str, detail: str) -> None:
-        await asyncio.to_thread(self.alerts.raise_alert, name, subject, detail, at=self.clock.now())
-
     async def _dispatch(self, work: BmsWork) -> DispatchState:
-        return await asyncio.to_thread(self._load, work)
-
-    def _load(self, work: BmsWork) -> DispatchState:
-        return self.store.load(Dispatch, dispatch_id(work.dr_event_id, work.facility_id)).state
+        stream = dispatch_id(work.dr_event_id, work.facility_id)
+        return (await asyncio.to_thread(self.store.load, Dispatch, stream)).state

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from application.async_batcher import AsyncBatcher
 from application.commands.dispatch import DispatchCommand, RecordBmsSuccess
 from application.commands.dispatch_batch import BmsSuccess, RecordBmsSuccesses
-from application.ports.dispatch.work_queue import BmsWork
+from application.ports.dispatch.requested_work import BmsWork
 from application.ports.failpoints import Failpoint
 
 

@@ -15,8 +15,8 @@ from uuid import UUID
 import msgspec
 
 from application.ports.dispatch.building_control import BmsConnection, ZoneState
-from application.ports.dispatch.work_queue import BmsWork
 from application.ports.event_store.event_store import EventStore, StreamNotFound
+from application.ports.operations.alerts import UNTIL_RESTATED, AlertRegistry
 from domain.dispatch import Dispatch, DispatchState, DispatchStatus
 from domain.facility import Facility, FacilityState
 from domain.identifiers import dispatch_id, facility_stream_id
@@ -33,31 +33,13 @@ class RestoredLog(msgspec.Struct, frozen=True):
     at: datetime | None = None
 
     def may_have_lost(self, dispatch: DispatchState) -> bool:
-        """Whether a command of that dispatch may have been sent without a record of it."""
+        """True if a command of that dispatch may have been sent without a record of it."""
         return self.at is not None and dispatch.starts_at <= self.at + PREPARED_AHEAD
 
 
 NEVER_RESTORED = RestoredLog()
 UNEXPLAINED = "curtailed_without_record"
 """The alert, about a facility. While it is open the building is asked again and again."""
-NO_DR_EVENT = UUID(int=0)
-
-
-def inspection_work(
-    facility_id: str, *, correlation_id: UUID, stale_after: datetime | None = None
-) -> BmsWork:
-    """Have the building asked whether it does what the log knows nothing of: a poll without a dispatch."""
-    return BmsWork(
-        task="reconcile",
-        dr_event_id=NO_DR_EVENT,
-        facility_id=facility_id,
-        command_id=None,
-        stale_after=stale_after,
-        correlation_id=correlation_id,
-        causation_id=correlation_id,
-        tenant=None,
-        trace_id=correlation_id.hex,
-    )
 
 
 class Inspection(msgspec.Struct, frozen=True):
@@ -94,8 +76,16 @@ def _is_under_way(store: EventStore, facility: FacilityState) -> bool:
     return False
 
 
+def state_unexplained(alerts: AlertRegistry, facility_id: str, found: str | None, *, at: datetime) -> None:
+    """State what the last look at the building showed; None: nothing is wrong. It holds until the next look, which any
+    process may take."""
+    stated = {} if found is None else {facility_id: found}
+    observer = f"inspection of {facility_id}"
+    alerts.state(UNEXPLAINED, stated, observer=observer, at=at, holds_s=UNTIL_RESTATED)
+
+
 def unexplained(states: Sequence[ZoneState] | None) -> str | None:
-    """What to tell an operator of a building that should not be curtailed; None if it is not."""
+    """The text for an operator about a building that should not be curtailed; None if it is not."""
     if states is None:
         return "after a restore of the database: it does not answer, so whether it is curtailed is not known"
     curtailed = [

@@ -2,7 +2,7 @@
 
 from application.ports.dispatch.building_control import BmsConnection, ZoneCommand
 from application.ports.dispatch.building_control import Setpoint as BmsSetpoint
-from application.ports.dispatch.work_queue import BmsWork
+from application.ports.dispatch.requested_work import BmsWork
 from domain.dispatch import BmsCommand, DispatchState, Setpoint
 
 

@@ -1,6 +1,6 @@
 """The body of a callback: the DR event's state, and at the end the result of each facility.
 
-Every list in it is limited in entries and in bytes, so that the largest body fits into one message of the work queue.
+Every list in it is limited in entries and in bytes, so that no utility can make its callbacks grow without a bound.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def _result_kind(kind: CallbackKind, state: DREventState) -> str:
 
 
 def _settlement(kind: CallbackKind, state: DREventState) -> dict[str, Any]:
-    """Of a callback about money: the revision in force."""
+    """The settlement in a callback about money: the revision in force."""
     if (settlement := state.settlement) is None or kind not in {"settled", "resettled"}:
         return {}
     figures = settlement.figures

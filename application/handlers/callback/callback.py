@@ -7,19 +7,13 @@ from application.commands.dr_event import (
     RequestCallback,
 )
 from application.handlers.callback.body import callback_body
-from application.ports.dispatch.work_queue import CallbackWork, encode_work
-from domain.dr_event import DREvent
 
 
 def request_callback(command: RequestCallback, context: DecisionContext) -> Decision:
-    """Raises WorkTooLarge, and records nothing, if the work queue could not carry the callback."""
     dr_event = context.dr_event(command.dr_event_id)
     dr_event.request_callback(
         context.provenance, kind=command.kind, body=callback_body(dr_event, command.kind, context)
     )
-    for intent in dr_event.pending_events:
-        if isinstance(intent, DREvent.CallbackRequested):
-            encode_work(CallbackWork.of(intent))
     return Decision(dr_event)
 
 

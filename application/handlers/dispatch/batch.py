@@ -12,7 +12,7 @@ def attempt_bms_commands(command: AttemptBmsCommands, context: DecisionContext) 
         command_id
         for command_id in command.command_ids
         if (record := before.commands.get(str(command_id))) is not None
-        and record.state == "requested"
+        and record.is_open_in(command.issue)
         and record.attempts == 0
         and not _is_too_late(record, context)
     )

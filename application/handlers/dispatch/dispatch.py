@@ -20,7 +20,6 @@ from application.commands.dispatch import (
     RecordMeterVerification,
     RecordZoneStates,
     ReissueBmsCommand,
-    ReissueLostCommands,
     RestoreByHand,
     RestoreDispatch,
     RetryRestore,
@@ -28,6 +27,7 @@ from application.commands.dispatch import (
 from application.dispatch.time_limits import TIME_LIMITS
 from application.handlers.dispatch.preparation import prepare_dispatch, was_reassigned
 from application.handlers.dr_event.feasibility_check import terms_of
+from application.handlers.dr_event.replanning import BATCH_ENDED
 from domain.dispatch import Dispatch
 from domain.dispatch.restore import AT_ONCE, Place
 from domain.dr_event import OVER, DREventState
@@ -66,6 +66,9 @@ def restore_dispatch(command: RestoreDispatch, context: DecisionContext) -> Deci
     """
     dispatch = _load(command, context)
     dr_event = context.dr_event(command.dr_event_id).state
+    if dr_event.status == "recovering" and dr_event.released_at is not None:
+        # The batch was aborted: this may come before the command that says so to this dispatch, and serves nobody.
+        dispatch.leave(context.provenance, cause="batch_aborted", reason=BATCH_ENDED)
     if dispatch.state.left not in {None, "cancelled"}:
         dispatch.restore(context.provenance)
     elif dr_event.status in {"recovering", "completed", "cancelled_while_active"}:
@@ -118,12 +121,12 @@ def _is_excluded(dispatch: Dispatch, context: DecisionContext) -> bool:
 
 
 def _is_single_phase(command: CommitDispatch, context: DecisionContext) -> bool:
-    """Whether its program prepares and commits each building at the start."""
+    """True if its program prepares and commits each building at the start."""
     return not terms_of(context.dr_event(command.dr_event_id), context).two_phase
 
 
 def _joined_late(dispatch: Dispatch, context: DecisionContext) -> bool:
-    """Whether it joined the plan during the window, so that it could not be prepared before."""
+    """True if it joined the plan during the window, so that it could not be prepared before."""
     return (
         dispatch.state.starts_at > context.dr_event(dispatch.state.dr_event_id).state.judged_notice.starts_at
     )
@@ -169,12 +172,6 @@ def reissue_bms_command(command: ReissueBmsCommand, context: DecisionContext) ->
     dispatch = _load(command, context)
     dispatch.reissue(context.provenance, command_id=command.command_id, reason=command.reason)
     return Decision(dispatch)
-
-
-def reissue_lost_commands(command: ReissueLostCommands, context: DecisionContext) -> Decision:
-    dispatch = _load(command, context)
-    reissued = dispatch.reissue_lost(context.provenance, reason=command.reason)
-    return Decision(dispatch, reply=reissued)
 
 
 def attempt_bms_command(command: AttemptBmsCommand, context: DecisionContext) -> Decision:

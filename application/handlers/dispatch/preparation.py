@@ -49,8 +49,7 @@ def _fail_if_too_large(dispatch: Dispatch, context: DecisionContext) -> None:
 
 
 def was_reassigned(dispatch: Dispatch, context: DecisionContext) -> bool:
-    """Whether a modification or a stronger DR event has taken the facility, and the dispatch has no event of
-    it yet.
+    """True if a modification or a stronger DR event has taken the facility, and the dispatch has no event of it yet.
 
     Such a facility counts as not having served, so no BMS command may be issued any more.
     """

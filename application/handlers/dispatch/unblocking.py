@@ -25,9 +25,8 @@ def judge_blocked_dispatch(command: JudgeBlockedDispatch, context: DecisionConte
 
 def unblock(dispatch: Dispatch, dr_event: DREvent, facility: Facility, context: DecisionContext) -> None:
     """Record `Dispatch.Unblocked` where the newest forecast, as of now, covers the window, does not block under the
-    program's guardrail, and leaves something to shed. While a process of an older release may run, nothing is recorded.
-    """
-    if dispatch.state.status != "blocked" or not context.writes_newer_topics():
+    program's guardrail, and leaves something to shed."""
+    if dispatch.state.status != "blocked":
         return
     found = offer_in_force(dr_event, facility, dispatch.state, context)
     if found is None or found.offer.headroom_kw < MIN_SHARE_KW:

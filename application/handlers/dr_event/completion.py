@@ -94,7 +94,7 @@ def _all_that(
 def _failed_restores_are_excluded(
     dr_event: DREvent, dispatches: list[Dispatch], facilities: Mapping[str, Facility]
 ) -> bool:
-    """Whether each facility whose restore failed is excluded from other DR events, before it is released."""
+    """True if each facility whose restore failed is excluded from other DR events, before it is released."""
     failing = [d.state.facility_id for d in dispatches if d.state.status == "restore_failed"]
     return all(
         str(dr_event.id) in facilities[facility_id].state.not_restored_from

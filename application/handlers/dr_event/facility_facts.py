@@ -12,7 +12,7 @@ from application.ports.forecast.forecast_book import IssuedForecast
 from domain.allocation.zone_offers import fitting_zones
 from domain.dr_event import DREvent, Notice
 from domain.dr_event.feasibility import FacilityFacts, HeldWindow, RefusalCode
-from domain.facility import Enrolment, Facility, FacilityState, Limits, Zone
+from domain.facility import Enrolment, Facility, FacilityState, Limits, Reservation, Zone
 from domain.forecast import quality_at
 from domain.identifiers import program_stream_id
 from domain.program import Program, Terms, ViolationCode, violations
@@ -47,6 +47,7 @@ def facts_of(
     context: DecisionContext,
     *,
     start_stands: bool,
+    wanted: Reservation,
 ) -> dict[str, FacilityFacts]:
     """The facts of each facility. Capacity comes from the forecast where its horizon suffices, else from the
     declared limits."""
@@ -69,6 +70,7 @@ def facts_of(
             facility.state,
             declared_kw,
             quality,
+            wanted=wanted,
             calendar=calendar_in(facility.state.tz_at(notice.starts_at)),
             against=violations_at(facility.state),
         )
@@ -114,6 +116,7 @@ def _facts(
     capacity_kw: float,
     quality: str | None,
     *,
+    wanted: Reservation,
     calendar: _Calendar,
     against: dict[RefusalCode, str],
 ) -> FacilityFacts:
@@ -147,7 +150,7 @@ def _facts(
                 own=state.is_of(utility_id, held.dr_event_id),
             )
             for held in state.reservations.values()
-            if held.starts_at < notice.ends_at and notice.starts_at < held.ends_at
+            if held.excludes(wanted) and notice.starts_at < notice.ends_at
         ),
         dr_events_that_day=in_day,
         dr_events_that_season=len(in_season),
@@ -164,7 +167,7 @@ def _facts(
 def _contract_check(
     dr_event: DREvent, notice: Notice, terms: Terms, context: DecisionContext, *, start_stands: bool
 ) -> Callable[[FacilityState], dict[RefusalCode, str]]:
-    """What the contract of the program has against the window at a facility.
+    """The check of the window at a facility against the contract of the program.
 
     A facility that the DR event has reserved was judged when it was accepted: while the start stands, a change is not
     refused for its day, and only a later end is judged by the hours.
@@ -193,7 +196,7 @@ def _contract_check(
 
 
 def _public_holidays(tz: str, region: str | None, day: date, context: DecisionContext) -> frozenset[date]:
-    """Those of the facility's region. A window may reach into the next year.
+    """The public holidays of the facility's region. A window may reach into the next year.
 
     The first look at public holidays loads the calendars, which takes longer than a notification may.
     """

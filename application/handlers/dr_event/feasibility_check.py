@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from application.command_bus.decision_context import DecisionContext
 from application.handlers.dr_event.facility_facts import facts_of
 from application.handlers.dr_event.guardrail import blocked_by_forecast
+from application.handlers.dr_event.plan_building import preparation_start
 from application.handlers.dr_event.preemption import yielding_to
 from domain.dr_event import DREvent, Notice, Reason
 from domain.dr_event.feasibility import (
@@ -20,7 +21,7 @@ from domain.dr_event.feasibility import (
     assess_feasibility,
 )
 from domain.dr_event.window import remaining_window, with_effective_start, with_offset
-from domain.facility import Facility
+from domain.facility import Facility, Reservation
 from domain.forecast import SHORTEST_HORIZON
 from domain.program import Terms
 
@@ -29,6 +30,8 @@ class FeasibilityResult(msgspec.Struct, frozen=True, kw_only=True):
     """A notice with its window in force, and its judgement."""
 
     notice: Notice
+    reservation: Reservation
+    """Of each facility."""
     start_offset_s: int | None
     reasons: tuple[Reason, ...]
     """Against it; without one it can be accepted."""
@@ -110,7 +113,16 @@ def _judged(  # noqa: PLR0917 - the subject, then the facts
     *,
     start_stands: bool,
 ) -> FeasibilityResult:
-    known = facts_of(dr_event, notice, terms, facilities, context, start_stands=start_stands)
+    prepared_from = min(preparation_start(notice, terms, context.now), notice.starts_at)
+    reservation = Reservation(
+        dr_event_id=dr_event.id,
+        prepared_from=prepared_from,
+        starts_at=notice.starts_at,
+        ends_at=notice.ends_at,
+    )
+    known = facts_of(
+        dr_event, notice, terms, facilities, context, start_stands=start_stands, wanted=reservation
+    )
     facts, losing = yielding_to(dr_event, notice, terms, known, context)
     in_reach = notice.ends_at - context.now <= SHORTEST_HORIZON
     blocked, at_risk = _readiness(facts.values(), terms, context, in_reach=in_reach)
@@ -122,6 +134,7 @@ def _judged(  # noqa: PLR0917 - the subject, then the facts
     )
     return FeasibilityResult(
         notice=notice,
+        reservation=reservation,
         start_offset_s=offset_s,
         reasons=_reasons(feasibility.reasons),
         capacity_kw=feasibility.capacity_kw,

@@ -50,7 +50,7 @@ def modify_dr_event(command: ModifyDREvent, context: DecisionContext) -> Decisio
 
 
 def _reprice(dr_event: DREvent, command: ModifyDREvent, notice: Notice, context: DecisionContext) -> Decision:
-    """Of an unchanged request, kind and prices alone are judged: it keeps its plan and its reservations."""
+    """Judge kind and prices alone of an unchanged request: it keeps its plan and its reservations."""
     rule = rule_in_force(dr_event.state.judged_notice.program_id, context)
     if reasons := settlement_reasons(dr_event, command, notice, rule):
         return _refused(dr_event, command, reasons, context)
@@ -104,12 +104,7 @@ def _take_over(
         prices=stated.prices,
     )
     for facility in facilities.values():
-        facility.reserve(
-            context.provenance,
-            dr_event_id=dr_event.id,
-            starts_at=notice.starts_at,
-            ends_at=notice.ends_at,
-        )
+        facility.reserve(context.provenance, judged.reservation)
 
 
 def _dropped(dr_event: DREvent, before: tuple[str, ...], context: DecisionContext) -> list[Facility]:

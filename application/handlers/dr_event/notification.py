@@ -67,12 +67,7 @@ def _accept(
         prices=command.prices,
     )
     for facility in facilities.values():
-        facility.reserve(
-            context.provenance,
-            dr_event_id=dr_event.id,
-            starts_at=notice.starts_at,
-            ends_at=notice.ends_at,
-        )
+        facility.reserve(context.provenance, judged.reservation)
 
 
 def _rejected(

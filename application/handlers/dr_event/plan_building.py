@@ -96,7 +96,7 @@ def offer_of(
 
 
 class OfferInForce(msgspec.Struct, frozen=True, kw_only=True):
-    """What a facility offers by its newest forecast, and the quality of that as of now."""
+    """The offer of a facility by its newest forecast, and the quality of that as of now."""
 
     offer: FacilityOffer
     forecast: IssuedForecast

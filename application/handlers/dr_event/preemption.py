@@ -14,11 +14,10 @@ from domain.dr_event.feasibility import FacilityFacts, HeldWindow
 from domain.dr_event.priority import Claim, outranks
 from domain.facility import Facility
 from domain.program import Terms
-from domain.time_series.windows import TimeWindow
 
 
 class Yielding(NamedTuple):
-    """Which reservations yield to a DR event."""
+    """The reservations that yield to a DR event."""
 
     facts: Mapping[str, FacilityFacts]
     """Those of each facility, with every overlapping reservation marked that yields."""
@@ -38,7 +37,7 @@ def yielding_to(
     """
     claim = Claim(dr_event.state.utility_id, notice.priority, terms.rank)
     free_at: dict[tuple[UUID, str], datetime] = {}
-    for other_id, facility_ids in _in_the_way(facts, dr_event, notice).items():
+    for other_id, facility_ids in _in_the_way(facts).items():
         other = _weaker(other_id, claim, context)
         if other is not None:
             free_at.update(_free_at(other, facility_ids, context))
@@ -62,18 +61,12 @@ def yielding_to(
     return Yielding(marked, losing)
 
 
-def _in_the_way(
-    facts: Mapping[str, FacilityFacts], dr_event: DREvent, notice: Notice
-) -> dict[UUID, list[str]]:
-    """Other DR event -> the facilities that it has reserved for an overlapping window."""
+def _in_the_way(facts: Mapping[str, FacilityFacts]) -> dict[UUID, list[str]]:
+    """Other DR event -> its facilities that are in the way."""
     in_the_way: dict[UUID, list[str]] = {}
-    if notice.ends_at <= notice.starts_at:
-        return in_the_way
-    window = TimeWindow(notice.starts_at, notice.ends_at)
     for facility_id, known in facts.items():
         for held in known.reservations:
-            if held.dr_event_id != dr_event.id and held.window.overlaps(window):
-                in_the_way.setdefault(held.dr_event_id, []).append(facility_id)
+            in_the_way.setdefault(held.dr_event_id, []).append(facility_id)
     return in_the_way
 
 

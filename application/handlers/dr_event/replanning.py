@@ -52,6 +52,9 @@ class Participant(Candidate, frozen=True, kw_only=True):
     offer: FacilityOffer
 
 
+BATCH_ENDED = "a facility fell out, and the program ends the batch then"
+
+
 def replan_dr_event(command: ReplanDREvent, context: DecisionContext) -> Decision:
     """Replan after a modification or a return. A DR event without a plan is planned; an unmodified one keeps
     its plan."""
@@ -71,9 +74,8 @@ def reallocate_shortfall(command: ReallocateShortfall, context: DecisionContext)
         return Decision()
     policy = terms_of(dr_event, context).shortfall_policy
     if policy == "abort":
-        reason = "a facility fell out, and the program ends the batch then"
         order = _last_committed_first(dr_event, context)
-        dr_event.abort_batch(context.provenance, facility_ids=order, reason=reason)
+        dr_event.abort_batch(context.provenance, facility_ids=order, reason=BATCH_ENDED)
         return Decision(dr_event)
     if policy == "reallocate" and not dr_event.state.plan_outdated:
         return _replanned(dr_event, "shortfall", context)
@@ -202,7 +204,7 @@ def _allocation(
 
 
 def _changes(shares: Mapping[str, FacilityShare], taking_part: Mapping[str, Participant]) -> bool:
-    """Whether the new plan changes anything for any facility."""
+    """True if the new plan changes anything for any facility."""
     for facility_id, share in shares.items():
         dispatch = taking_part[facility_id].dispatch
         if dispatch is None or can_rejoin(dispatch.state):

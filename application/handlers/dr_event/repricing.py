@@ -1,5 +1,5 @@
-"""What a modification says of kind and prices. They alone may change without another plan; prices also after the
-window, as long as the DR event can be settled again."""
+"""The kind and the prices in a modification. They alone may change without another plan; prices also after the window,
+as long as the DR event can be settled again."""
 
 from typing import NamedTuple
 
@@ -13,14 +13,14 @@ from domain.settlement.resettlement import DeadlinePassed, check_deadline
 
 
 class KindAndPrices(NamedTuple):
-    """Those that a modification brings into force."""
+    """The kind and the prices that a modification brings into force."""
 
     kind: str
     prices: tuple[EventPrice, ...]
 
 
 def stated_by(command: ModifyDREvent, dr_event: DREvent) -> KindAndPrices:
-    """What a modification leaves out stays as it is."""
+    """The values that a modification states; one that it leaves out stays as it is."""
     state = dr_event.state
     return KindAndPrices(
         state.kind if command.kind is None else command.kind,

@@ -1,6 +1,6 @@
 """The kind and the prices of a DR event against the program's settlement rule.
 
-The rule in force is asked, not that of the acceptance, since a DR event is settled by the newest version.
+They are held against the rule in force, not that of the acceptance: an operator may settle by the newest version.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def settlement_reasons(
     notice: Notice,
     rule: SettlementRule | None,
 ) -> tuple[Reason, ...]:
-    """What the rule has against kind and prices of the command; `notice` has the window that would be in force."""
+    """The objections of the rule to kind and prices of the command; `notice` has the window that would be in force."""
     refusals = [] if command.kind is None else [*_kind_refusals(command.kind, rule)]
     if command.prices is not None:
         refusals += price_refusals(command.prices, notice, rule)

@@ -20,7 +20,7 @@ RELATIVE, ABSOLUTE = 1e-9, 1e-6
 
 
 class FigureDifference(msgspec.Struct, frozen=True, kw_only=True):
-    """One difference."""
+    """A difference."""
 
     what: str
     where: str = ""
@@ -36,26 +36,30 @@ class FigureDifference(msgspec.Struct, frozen=True, kw_only=True):
 
 def differences_between(
     recorded: MeasurementFigures,
-    found: MeasurementFigures,
+    recomputed: MeasurementFigures,
     metered: IntervalSeries,
     tz: ZoneInfo,
     *,
     with_expected_error: bool = True,
 ) -> tuple[FigureDifference, ...]:
-    """The first MOST_NAMED; `metered` are the values that `found` was computed from.
+    """The first MOST_NAMED; `metered` are the values that `recomputed` was computed from.
 
     `with_expected_error`: its days are in no digest, so it is compared only where they are known to be as they were.
     """
     named = [
         *_values(recorded, metered, tz),
-        *_days(recorded, found),
-        *_holidays(recorded, found),
-        *_adjustment(recorded, found),
-        *_intervals(recorded, found),
-        *_totals(recorded, found, with_expected_error=with_expected_error),
+        *_days(recorded, recomputed),
+        *_holidays(recorded, recomputed),
+        *_adjustment(recorded, recomputed),
+        *_intervals(recorded, recomputed),
+        *_totals(recorded, recomputed, with_expected_error=with_expected_error),
     ]
-    if not named and recorded.figures_hash != found.figures_hash and _exactly_equal(recorded, found):
-        named.append(_difference("the digest of the figures", recorded.figures_hash, found.figures_hash))
+    if (
+        not named
+        and recorded.figures_hash != recomputed.figures_hash
+        and _exactly_equal(recorded, recomputed)
+    ):
+        named.append(_difference("the digest of the figures", recorded.figures_hash, recomputed.figures_hash))
     return tuple(named[:MOST_NAMED])
 
 
@@ -94,14 +98,14 @@ def recorded_values(recorded: MeasurementFigures, tz: ZoneInfo) -> Iterator[tupl
                     yield moved, kw
 
 
-def _days(recorded: MeasurementFigures, found: MeasurementFigures) -> Iterator[FigureDifference]:
-    before, after = _uses(recorded), _uses(found)
+def _days(recorded: MeasurementFigures, recomputed: MeasurementFigures) -> Iterator[FigureDifference]:
+    before, after = _uses(recorded), _uses(recomputed)
     for day in sorted(before.keys() | after.keys()):
         if before.get(day) != after.get(day):
             yield _difference(
                 "choice of day", before.get(day, "not used"), after.get(day, "not used"), where=day
             )
-    others = {one.day: one for one in found.days}
+    others = {one.day: one for one in recomputed.days}
     for one in recorded.days:
         other = others.get(one.day)
         if other is not None and one.use == other.use and not _same_day(one, other):
@@ -120,8 +124,8 @@ def _uses(figures: MeasurementFigures) -> dict[str, str]:
     }
 
 
-def _holidays(recorded: MeasurementFigures, found: MeasurementFigures) -> Iterator[FigureDifference]:
-    for day in sorted(set(recorded.holidays) ^ set(found.holidays)):
+def _holidays(recorded: MeasurementFigures, recomputed: MeasurementFigures) -> Iterator[FigureDifference]:
+    for day in sorted(set(recorded.holidays) ^ set(recomputed.holidays)):
         is_recorded = day in recorded.holidays
         yield _difference(
             "holiday",
@@ -131,17 +135,17 @@ def _holidays(recorded: MeasurementFigures, found: MeasurementFigures) -> Iterat
         )
 
 
-def _adjustment(recorded: MeasurementFigures, found: MeasurementFigures) -> Iterator[FigureDifference]:
+def _adjustment(recorded: MeasurementFigures, recomputed: MeasurementFigures) -> Iterator[FigureDifference]:
     for name in recorded.adjustment.__struct_fields__:
         if name == "values_kw":  # named one by one
             continue
-        before, after = getattr(recorded.adjustment, name), getattr(found.adjustment, name)
+        before, after = getattr(recorded.adjustment, name), getattr(recomputed.adjustment, name)
         if not _close(before, after):
             yield _difference(f"adjustment's {name}", before, after)
 
 
-def _intervals(recorded: MeasurementFigures, found: MeasurementFigures) -> Iterator[FigureDifference]:
-    others = {interval.starts_at: interval for interval in found.intervals}
+def _intervals(recorded: MeasurementFigures, recomputed: MeasurementFigures) -> Iterator[FigureDifference]:
+    others = {interval.starts_at: interval for interval in recomputed.intervals}
     if [one.starts_at for one in recorded.intervals] != list(others):
         yield _difference("quarter-hours of the window", len(recorded.intervals), len(others))
         return
@@ -154,18 +158,18 @@ def _intervals(recorded: MeasurementFigures, found: MeasurementFigures) -> Itera
 
 
 def _totals(
-    recorded: MeasurementFigures, found: MeasurementFigures, *, with_expected_error: bool
+    recorded: MeasurementFigures, recomputed: MeasurementFigures, *, with_expected_error: bool
 ) -> Iterator[FigureDifference]:
     for name in ("starts_at", "ends_at", "coverage_pct", "delivered_kw", "dr_event_days"):
-        before, after = getattr(recorded, name), getattr(found, name)
+        before, after = getattr(recorded, name), getattr(recomputed, name)
         if not _close(before, after):
             yield _difference(name, before, after)
     for name in ("uncertainty", *(("expected_error",) if with_expected_error else ())):
-        before, after = getattr(recorded, name), getattr(found, name)
+        before, after = getattr(recorded, name), getattr(recomputed, name)
         if before is not None and not _close(_members(before), _members(after)):
             yield _difference(name, before, after)
-    if recorded.data_hash != found.data_hash:
-        yield _difference("digest of the values used", recorded.data_hash, found.data_hash)
+    if recorded.data_hash != recomputed.data_hash:
+        yield _difference("digest of the values used", recorded.data_hash, recomputed.data_hash)
 
 
 def _members(struct: msgspec.Struct | None) -> Any:
@@ -179,11 +183,11 @@ def _tuple(values: Any) -> Any:
     return tuple(map(_tuple, values)) if isinstance(values, tuple) else values
 
 
-def _exactly_equal(recorded: MeasurementFigures, found: MeasurementFigures) -> bool:
+def _exactly_equal(recorded: MeasurementFigures, recomputed: MeasurementFigures) -> bool:
     return (recorded.intervals, recorded.days, recorded.adjustment) == (
-        found.intervals,
-        found.days,
-        found.adjustment,
+        recomputed.intervals,
+        recomputed.days,
+        recomputed.adjustment,
     )
 
 

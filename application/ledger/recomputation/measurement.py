@@ -1,4 +1,4 @@
-"""One measurement, computed again by the code that measures; pure."""
+"""A measurement, computed again by the code that measures; pure."""
 
 from __future__ import annotations
 

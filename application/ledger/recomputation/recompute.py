@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from application.ledger.proof_check import named_streams
-from application.ledger.proof_document import ProofBroken, ProofDocumentV3
-from application.ledger.proof_measurements import ProvenMeasurement, decoded_row, measurements_in_force
+from application.ledger.proof_check import CheckedProof
+from application.ledger.proof_document import ProofBroken
+from application.ledger.proof_measurements import ProvenMeasurement, measurements_in_force
 from application.ledger.proof_readings import NOTHING_STORED, TOO_MANY, ProvenReadings
 from application.ledger.proof_seals import CheckedDay, DaySealsOf, check_days, seals_of
 from application.ledger.recomputation.differences import (
@@ -45,78 +45,75 @@ from application.ports.public_holidays import PublicHolidays
 from application.ports.regression_fitter import RegressionFitter
 from domain.dispatch import MeasurementFigures
 from domain.dr_event import DREvent
-from domain.ledger.entries import LogRow
 from domain.time_series.windows import IntervalSeries, TimeWindow, local_date
 
 
 class Installation(NamedTuple):
-    """What the one who checks has besides the file."""
+    """The calendars and the fitter that the one who checks has besides the file."""
 
     public_holidays: PublicHolidays
     fitter: RegressionFitter
 
 
-def recompute(document: ProofDocumentV3, by: Installation) -> Recomputation:
-    """Of a document that was checked. Raises ProofBroken for readings or seals of another form."""
+def recompute(proof: CheckedProof, by: Installation) -> Recomputation:
+    """Compute the measurements of a proof again. Raises ProofBroken for readings or seals of another form."""
     try:
-        return _recompute(document, by)
+        return _recompute(proof, by)
     except ProofBroken:
         raise
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise ProofBroken(f"its measurements cannot be computed again: {error}") from error
 
 
-def _recompute(document: ProofDocumentV3, by: Installation) -> Recomputation:
-    rows = [row.row() for row in document.domain_events]
-    own = [row for row in rows if row.originator_id == document.dr_event_id]
-    dispatches = named_streams(document.dr_event_id, own).dispatches
-    measured = measurements_in_force(rows, dispatches)
-    readings = _readings_by_facility(document, measured)
-    seals = seals_of((row.row() for row in document.seals), document.readings)
+def _recompute(proof: CheckedProof, by: Installation) -> Recomputation:
+    dispatches, proven = proof.named.dispatches, proof.document.readings
+    measured = measurements_in_force(proof.rows, dispatches)
+    readings = _readings_by_facility(proven, measured)
+    seals = seals_of(proof.seals, proven)
     facilities = tuple(
-        _recomputed(document, one, readings.get(one.facility_id), seals, by) for one in measured
+        _recomputed(proof, measurement, readings.get(measurement.facility_id), seals, by)
+        for measurement in measured
     )
     return Recomputation(
-        facilities=facilities, dispatches=len(dispatches), total=_total(document, own, measured, facilities)
+        facilities=facilities, dispatches=len(dispatches), total=_total(proof, measured, facilities)
     )
 
 
 def _readings_by_facility(
-    document: ProofDocumentV3, measured: Sequence[ProvenMeasurement]
+    proven: Sequence[ProvenReadings], measured: Sequence[ProvenMeasurement]
 ) -> dict[str, ProvenReadings]:
-    """Each is of the days that its measurement looks at. Raises ProofBroken."""
-    wanted = {one.facility_id: one.wanted() for one in measured}
+    """The readings of each facility, of the days that its measurement looks at. Raises ProofBroken."""
+    wanted = {entry.facility_id: entry.wanted() for entry in measured}
     readings: dict[str, ProvenReadings] = {}
-    for one in document.readings:
-        window = wanted.get(one.facility_id)
-        if window is None or one.facility_id in readings or not one.is_of(window):
+    for entry in proven:
+        window = wanted.get(entry.facility_id)
+        if window is None or entry.facility_id in readings or not entry.is_of(window):
             raise ProofBroken(
-                f"the readings of {one.facility_id} are not those that its measurement looks at"
+                f"the readings of {entry.facility_id} are not those that its measurement looks at"
             )
-        if one.left_out not in {"", NOTHING_STORED, TOO_MANY} or bool(one.left_out) == bool(one.kw):
-            raise ProofBroken(f"the readings of {one.facility_id} are of another form")
-        readings[one.facility_id] = one
+        if entry.left_out not in {"", NOTHING_STORED, TOO_MANY} or bool(entry.left_out) == bool(entry.kw):
+            raise ProofBroken(f"the readings of {entry.facility_id} are of another form")
+        readings[entry.facility_id] = entry
     return readings
 
 
 def _total(
-    document: ProofDocumentV3,
-    own: Sequence[LogRow],
+    proof: CheckedProof,
     measured: Sequence[ProvenMeasurement],
     facilities: Sequence[RecomputedFacility],
 ) -> RecomputedSum | None:
-    """What could not be computed again counts as it was recorded."""
+    """The sum over the facilities; a figure that could not be computed again counts as it was recorded."""
     sums = [
-        (row.position, found.delivered_kw)
-        for row in own
-        if isinstance(found := decoded_row(row), DREvent.Measured | DREvent.Remeasured)
+        (row.position, row.domain_event.delivered_kw)
+        for row in proof.own
+        if isinstance(row.domain_event, DREvent.Measured | DREvent.Remeasured)
     ]
     if not sums or not any(one.recomputed for one in facilities):
         return None
     position, recorded_kw = sums[-1]
     if recorded_kw is None or position < max(one.position for one in measured):
         return None
-    state = ProvenStreams(document.domain_events, position).load(DREvent, document.dr_event_id).state
+    state = ProvenStreams(proof.rows, position).load(DREvent, proof.dr_event_id).state
     delivered = (
         delivered_over_window(state, one.dispatch, (again.recomputed or again.recorded).delivered_kw)
         for one, again in zip(measured, facilities, strict=True)
@@ -125,7 +122,7 @@ def _total(
 
 
 def _recomputed(
-    document: ProofDocumentV3,
+    proof: CheckedProof,
     measured: ProvenMeasurement,
     readings: ProvenReadings | None,
     seals: DaySealsOf,
@@ -140,11 +137,7 @@ def _recomputed(
         domain_event_id=measured.domain_event_id,
         recorded=WindowFigures.of(figures),
     )
-    if window is None:
-        return replace(
-            result, why="it was recorded in version 1, without its calendar, so it cannot be computed again"
-        )
-    terms = proven_terms(document, measured)
+    terms = proven_terms(proof, measured)
     if terms.agreed is None:
         return replace(
             result, status="differs", differences=(FigureDifference(what="terms", recorded=terms.why),)
@@ -163,25 +156,25 @@ def _recomputed(
         raise ProofBroken(f"the readings of {measured.facility_id} cannot be read: {error}") from error
     differences += _of_seals(days)
     result = replace(result, notes=notes + _notes_of_days(days), days=days)
-    found = measured_again(measured, metered, basis)
+    again = measured_again(measured, metered, basis)
     if why := unlike_values(figures, metered, basis.tz, days):
         return _not_recomputed(result, why, differences)
-    if isinstance(found, str):
-        return replace(result, status="differs", differences=(*differences, FigureDifference(what=found)))
+    if isinstance(again, str):
+        return replace(result, status="differs", differences=(*differences, FigureDifference(what=again)))
     today = local_date(window.starts_at, basis.tz)
     changed = [day for day in days if day.may_have_changed and day.day < today]
-    if why := unlike_days(figures, found, metered, basis.tz, changed):
+    if why := unlike_days(figures, again, metered, basis.tz, changed):
         return _not_recomputed(result, why, differences)
     if changed and figures.expected_error is not None:
         result = replace(result, notes=(*result.notes, _note_of_error(changed)))
     differences += temperature_differences(figures, window, values)
     differences += refit_differences(measured, metered, values, basis, by.fitter)
-    differences += differences_between(figures, found, metered, basis.tz, with_expected_error=not changed)
+    differences += differences_between(figures, again, metered, basis.tz, with_expected_error=not changed)
     return replace(
         result,
         status="differs" if differences else "equal",
-        recomputed=WindowFigures.of(found),
-        figures=found,
+        recomputed=WindowFigures.of(again),
+        figures=again,
         differences=differences,
     )
 
@@ -189,7 +182,7 @@ def _recomputed(
 def _by_terms(
     figures: MeasurementFigures, window: TimeWindow, agreed: AgreedBaseline, public: PublicHolidays
 ) -> tuple[tuple[FigureDifference, ...], tuple[str, ...]]:
-    """What differs from the terms and the calendar, and notes; it takes no readings."""
+    """The differences from the terms and the calendar, and notes; it takes no readings."""
     differences, notes = term_differences(figures, agreed), level_note(figures, agreed)
     if agreed.holidays is None:
         by_calendar, told = calendar_differences(figures, window, public)
@@ -200,7 +193,7 @@ def _by_terms(
 def _not_recomputed(
     result: RecomputedFacility, why: str, differences: tuple[FigureDifference, ...]
 ) -> RecomputedFacility:
-    """What differs without being computed again differs all the same."""
+    """The result; figures that differ without being computed again differ all the same."""
     return replace(
         result, status="differs" if differences else "not_recomputed", why=why, differences=differences
     )

@@ -11,21 +11,20 @@ from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
 
-from application.ledger.proof_document import ProofDocumentV3, ProvenRow
-from application.ledger.proof_measurements import ProvenMeasurement, decoded_row
+from application.ledger.proof_check import CheckedProof
+from application.ledger.proof_measurements import DecodedRow, ProvenMeasurement
 from application.ledger.recomputation.differences import FigureDifference
 from application.measurement.agreed_baseline import AgreedBaseline, agreed_baseline
 from application.measurement.basis import MeasuringBasis, look_back_days
 from application.ports.event_store.event_store import StreamNotFound, TAggregate
 from application.ports.public_holidays import PublicHolidays
-from domain.baseline import BaselineParameters
 from domain.dispatch import MeasurementFigures
 from domain.dr_event import DREvent
 from domain.time_series.windows import TimeWindow, local_date
 
 
 class ProvenTerms(NamedTuple):
-    """What the program's terms say, as of a position."""
+    """The baseline that the program's terms agree, as of a position."""
 
     agreed: AgreedBaseline | None
     why: str = ""
@@ -34,8 +33,8 @@ class ProvenTerms(NamedTuple):
 class ProvenStreams:
     """The aggregates in a proof, as of a position; reads them as from the event store."""
 
-    def __init__(self, rows: Sequence[ProvenRow], before: int) -> None:
-        self._rows: defaultdict[UUID, list[ProvenRow]] = defaultdict(list)
+    def __init__(self, rows: Sequence[DecodedRow], before: int) -> None:
+        self._rows: defaultdict[UUID, list[DecodedRow]] = defaultdict(list)
         for row in rows:
             if row.position < before:
                 self._rows[row.originator_id].append(row)
@@ -44,7 +43,7 @@ class ProvenStreams:
         """Raises StreamNotFound for a stream that is not in the proof, ProofBroken for one that cannot be read."""
         aggregate: Any = None
         for row in self._rows[stream_id]:
-            aggregate = decoded_row(row.row()).mutate(aggregate)
+            aggregate = row.domain_event.mutate(aggregate)
         if aggregate is None:
             raise StreamNotFound(f"{aggregate_class.__name__} {stream_id} is not in the proof")
         loaded: TAggregate = aggregate
@@ -53,13 +52,17 @@ class ProvenStreams:
     def load_many(
         self, aggregate_class: type[TAggregate], stream_ids: Sequence[UUID]
     ) -> dict[UUID, TAggregate]:
-        return {one: self.load(aggregate_class, one) for one in stream_ids if self._rows[one]}
+        return {
+            stream_id: self.load(aggregate_class, stream_id)
+            for stream_id in stream_ids
+            if self._rows[stream_id]
+        }
 
 
-def proven_terms(document: ProofDocumentV3, measured: ProvenMeasurement) -> ProvenTerms:
-    streams = ProvenStreams(document.domain_events, measured.position)
+def proven_terms(proof: CheckedProof, measured: ProvenMeasurement) -> ProvenTerms:
+    streams = ProvenStreams(proof.rows, measured.position)
     try:
-        dr_event = streams.load(DREvent, document.dr_event_id)
+        dr_event = streams.load(DREvent, proof.dr_event_id)
         return ProvenTerms(agreed_baseline(streams, dr_event))
     except LookupError as error:
         return ProvenTerms(None, str(error))
@@ -67,10 +70,9 @@ def proven_terms(document: ProofDocumentV3, measured: ProvenMeasurement) -> Prov
 
 def basis_by_terms(figures: MeasurementFigures, agreed: AgreedBaseline) -> MeasuringBasis:
     """From the terms; what concerns the facility alone is as it was recorded."""
-    recorded = figures.parameters or agreed.parameters
     return MeasuringBasis(
         baseline_method=agreed.method,
-        parameters=replace(agreed.parameters, level_kw=recorded.level_kw),
+        parameters=replace(agreed.parameters, level_kw=figures.parameters.level_kw),
         tz=ZoneInfo(figures.tz),
         dr_event_days=figures.dr_event_days,
         holidays=figures.holidays if agreed.holidays is None else agreed.holidays,
@@ -80,7 +82,7 @@ def basis_by_terms(figures: MeasurementFigures, agreed: AgreedBaseline) -> Measu
 
 
 def term_differences(figures: MeasurementFigures, agreed: AgreedBaseline) -> tuple[FigureDifference, ...]:
-    """What the measurement recorded otherwise than the program's terms say."""
+    """The figures that the measurement recorded otherwise than the program's terms say."""
     basis = basis_by_terms(figures, agreed)
     pairs = (
         ("the method", figures.baseline_method, basis.baseline_method),
@@ -99,11 +101,11 @@ def calendar_differences(
     figures: MeasurementFigures, window: TimeWindow, public: PublicHolidays
 ) -> tuple[tuple[FigureDifference, ...], tuple[str, ...]]:
     """The recorded holidays of a region against the calendar of this installation."""
-    back = look_back_days(figures.baseline_method, figures.parameters or BaselineParameters())
+    back = look_back_days(figures.baseline_method, figures.parameters)
     last = local_date(window.starts_at, ZoneInfo(figures.tz))
     first = last - timedelta(days=back)
     region = figures.holidays_of
-    if region in {"none", "program", ""}:
+    if region in {"none", "program"}:
         return (), ()
     listed = {day for day in public.in_years(region, first.year, last.year) if first <= day <= last}
     recorded = set(figures.holidays)
@@ -120,7 +122,7 @@ def calendar_differences(
 
 def level_note(figures: MeasurementFigures, agreed: AgreedBaseline) -> tuple[str, ...]:
     """A facility's enrolment, which may have a level of its own, is not in the proof."""
-    level_kw = None if figures.parameters is None else figures.parameters.level_kw
+    level_kw = figures.parameters.level_kw
     if level_kw == agreed.parameters.level_kw:
         return ()
     level = "none" if level_kw is None else f"{level_kw:g} kW"

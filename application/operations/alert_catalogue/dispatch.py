@@ -1,6 +1,6 @@
 """Alerts of DR events, BMS commands, callbacks and settlements."""
 
-from application.operations.alert_catalogue.definition import GONE_S, AlertDefinition
+from application.operations.alert_catalogue.definition import AlertDefinition
 
 DISPATCH_ALERTS: dict[str, AlertDefinition] = {
     "settlement_failing": AlertDefinition(
@@ -12,7 +12,7 @@ DISPATCH_ALERTS: dict[str, AlertDefinition] = {
     "bms_breaker_open": AlertDefinition(
         "critical",
         "a BMS timed out five times in a row; calls are suspended",
-        ends="that BMS has answered a call",
+        ends="that BMS has answered a call, or the process that had timed out has not called it for an hour",
         case="stop_bms",
     ),
     "bms_slow": AlertDefinition(
@@ -23,7 +23,7 @@ DISPATCH_ALERTS: dict[str, AlertDefinition] = {
     ),
     "command_dead_lettered": AlertDefinition(
         "critical",
-        "a BMS command had no known outcome by its deadline",
+        "a BMS command, or a restore, had no known outcome by its deadline",
         ends="the last dead letter of the facility's commands is decided",
         case="stop_bms",
     ),
@@ -32,12 +32,6 @@ DISPATCH_ALERTS: dict[str, AlertDefinition] = {
         "fewer than 80 % of a DR event's facilities succeeded",
         ends="the share can be reached again, or the DR event has been over for an hour",
         case="stop_bms",
-    ),
-    "work_reissued": AlertDefinition(
-        "warning",
-        "the work queue lost work, which was issued again after a minute without an outcome",
-        ends="nothing was lost for 15 minutes",
-        case="purge_work_queue",
     ),
     "restore_failing": AlertDefinition(
         "page",
@@ -54,7 +48,7 @@ DISPATCH_ALERTS: dict[str, AlertDefinition] = {
     "bms_drift": AlertDefinition(
         "warning",
         "a zone's state differs from what was commanded",
-        ends="a poll found the commanded state, or no dispatch of the facility is under way",
+        ends="a poll found the commanded state, or the building has not been polled for three minutes",
         case="override_zone_by_hand",
     ),
     "curtailed_without_record": AlertDefinition(
@@ -72,14 +66,13 @@ DISPATCH_ALERTS: dict[str, AlertDefinition] = {
     "callback_undeliverable": AlertDefinition(
         "warning",
         "a callback could not be delivered to the utility",
-        ends="the callback is delivered, or its dead letter is decided",
+        ends="its dead letter is decided",
         case="refuse_callbacks",
     ),
     "queue_full": AlertDefinition(
         "critical",
-        "a bounded queue is full: the webhook refuses new DR events, or intents wait in the log",
-        ends="the queue accepts messages again, or no process has reported it for ten minutes",
-        quiet_s=GONE_S,
+        "as many DR events are due to be planned as a utility may have: the webhook refuses new ones",
+        ends="fewer are due, or no process has reported it for three minutes",
         case="freeze_relay",
     ),
     "saga_command_parked": AlertDefinition(

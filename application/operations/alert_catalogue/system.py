@@ -1,6 +1,6 @@
 """Alerts of processes, the database, the log and the machines."""
 
-from application.operations.alert_catalogue.definition import GONE_S, UNSEEN_S, UNTRIED_S, AlertDefinition
+from application.operations.alert_catalogue.definition import AlertDefinition
 
 SYSTEM_ALERTS: dict[str, AlertDefinition] = {
     "database_failover": AlertDefinition(
@@ -53,7 +53,7 @@ SYSTEM_ALERTS: dict[str, AlertDefinition] = {
     ),
     "side_task_failing": AlertDefinition(
         "critical",
-        "a monitor, a sweeper or an expiry of the schedule worker fails and starts over",
+        "a monitor or an expiry of the watch worker fails and starts over",
         ends="the task has run for a minute without an error",
         case="revoke_right_of_expiry",
     ),
@@ -66,8 +66,7 @@ SYSTEM_ALERTS: dict[str, AlertDefinition] = {
     "clock_skewed": AlertDefinition(
         "page",
         "a machine's clock is over 5 s from the database's; its processes decide nothing",
-        ends="a measurement is within 5 s, or none was made there for ten minutes",
-        quiet_s=GONE_S,
+        ends="a measurement is within 5 s, or none was made there for three minutes",
         case="set_clock_wrong",
     ),
     "snapshot_forged": AlertDefinition(
@@ -97,8 +96,7 @@ SYSTEM_ALERTS: dict[str, AlertDefinition] = {
     "disk_filling": AlertDefinition(
         "critical",
         "over 80 % of the disk below a process's data folder is used",
-        ends="80 % or less is used, or no process there has reported it for ten minutes",
-        quiet_s=GONE_S,
+        ends="80 % or less is used, or no process there has reported it for three minutes",
         case="fill_disk",
     ),
     "authentication_failures": AlertDefinition(
@@ -111,14 +109,12 @@ SYSTEM_ALERTS: dict[str, AlertDefinition] = {
         "warning",
         "a worker process ended unexpectedly and was restarted",
         ends="it has run for 15 minutes without ending",
-        quiet_s=900.0,
         case="kill_worker",
     ),
     "alert_undeliverable": AlertDefinition(
         "critical",
         "three messages in a row about alerts could not be delivered to people on a channel",
         ends="a message was delivered there, or none was tried for an hour",
-        quiet_s=UNTRIED_S,
         case="refuse_alert_messages",
     ),
     "worker_silent": AlertDefinition(
@@ -143,14 +139,12 @@ SYSTEM_ALERTS: dict[str, AlertDefinition] = {
         "critical",
         "a process does not start: its connections do not fit beside those of the processes that run",
         ends="one of that worker starts on that machine, or none has been refused for ten minutes",
-        quiet_s=GONE_S,
         case="start_one_too_many",
     ),
     "certificate_expiring": AlertDefinition(
         "critical",
         "a certificate that a process uses ends within 14 days, or has ended",
         ends="the server shows another one, the file holds another one, or no process has read it for three hours",
-        quiet_s=UNSEEN_S,
         case="present_old_certificate",
     ),
 }

@@ -1,6 +1,6 @@
 """Alerts of readings, their store and their archive, of weather and of forecasts."""
 
-from application.operations.alert_catalogue.definition import GONE_S, AlertDefinition
+from application.operations.alert_catalogue.definition import AlertDefinition
 
 TELEMETRY_ALERTS: dict[str, AlertDefinition] = {
     "telemetry_lag": AlertDefinition(
@@ -30,15 +30,13 @@ TELEMETRY_ALERTS: dict[str, AlertDefinition] = {
     "telemetry_backpressure": AlertDefinition(
         "critical",
         "JetStream has refused readings, or not kept up, for a minute",
-        ends="JetStream accepts readings again, or no ingest worker has reported it for ten minutes",
-        quiet_s=GONE_S,
+        ends="JetStream accepts readings again, or no ingest worker has reported it for three minutes",
         case="shrink_telemetry_log",
     ),
     "malformed_readings": AlertDefinition(
         "warning",
         "over 1 % of a facility's meter messages are malformed",
-        ends="the share is below 1 % again, or no ingest worker has reported it for ten minutes",
-        quiet_s=GONE_S,
+        ends="the share is below 1 % again, or no ingest worker has reported it for three minutes",
         case="send_malformed_messages",
     ),
     "poison_batch": AlertDefinition(
@@ -56,15 +54,13 @@ TELEMETRY_ALERTS: dict[str, AlertDefinition] = {
     "telemetry_write_errors": AlertDefinition(
         "critical",
         "over 1 % of a process's writes to the telemetry store failed in 5 minutes",
-        ends="the share is 1 % or lower again, or the process has not reported it for ten minutes",
-        quiet_s=GONE_S,
+        ends="the share is 1 % or lower again, or the process has not reported it for three minutes",
         case="disturb_telemetry_store",
     ),
     "telemetry_queries_slow": AlertDefinition(
         "warning",
         "the 99th percentile of queries of the telemetry store takes longer than 1 s",
-        ends="the percentile is 1 s or lower again, or the process has not reported it for ten minutes",
-        quiet_s=GONE_S,
+        ends="the percentile is 1 s or lower again, or the process has not reported it for three minutes",
         case="disturb_telemetry_store",
     ),
     "retention_held_back": AlertDefinition(

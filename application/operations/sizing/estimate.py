@@ -1,4 +1,4 @@
-"""What a system needs for its load: processes, connections, streams, disk, processors, memory. Pure arithmetic."""
+"""The needs of a system for its load: processes, connections, streams, disk, processors, memory. Pure arithmetic."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from math import ceil
 
 import msgspec
 
+from application.operations.process_kinds import KIND_OF, Shares
 from application.operations.sizing import measured
 from application.operations.sizing.load import CYCLES_A_DAY, DAYS_A_YEAR, Retention, SystemLoad
 from application.operations.sizing.measured import PROCESSOR
@@ -19,8 +20,6 @@ REQUESTS_PER_USER_S = 6 / 15
 """What a view of the dashboard asks for every 15 s."""
 DR_EVENT_S = 900.0
 """A DR event is spread over a quarter-hour: its preparation, its start, its end and its measurement."""
-SCALES = frozenset({"web", "dispatch", "notify", "ingest", "aggregate"})
-"""Workers of which several share the work; of the others one works, and the rest stand by."""
 SERVERS = frozenset({"postgres", "nats", "valkey"})
 CONNECTIONS_STEP = 50
 RESERVED_CONNECTIONS = 3
@@ -84,10 +83,9 @@ def estimate(
     budgets: Mapping[str, int],
     defaults: Mapping[str, int],
     retention: Retention,
-    bms_partitions: int,
 ) -> Estimate:
     """`budgets`: worker -> connections of one process at most, and `cli` for a command. `defaults`: worker -> processes
-    of a default system, which are the fewest. `bms_partitions`: consumers of the queue of commands."""
+    of a default system, which are the fewest."""
     processes = {
         name: _processes(name, load, budgets[name], defaults[name]) for name in PROCESSOR if name in defaults
     }
@@ -104,7 +102,7 @@ def estimate(
         memory_mib=sum(need.memory_mib for need in needs),
         connections=connection_need(processes, budgets),
         partitions_used=processes["aggregate"].count,
-        streams=streams(load, retention, bms_partitions),
+        streams=streams(load, retention),
         disk=disk,
         full_backup_bytes=round(disk.held["PostgreSQL"] * measured.BACKUP_SHARE.value),
     )
@@ -122,9 +120,15 @@ def cores_of(name: str, load: SystemLoad) -> float:
     )
 
 
+def is_scaled(name: str) -> bool:
+    """Whether more processes of the kind do more work; the read models are too few to be shared by many."""
+    kind = KIND_OF[name]
+    return isinstance(kind.acts, Shares) and not kind.folds_read_models
+
+
 def _processes(name: str, load: SystemLoad, budget: int, fewest: int) -> ProcessNeed:
     cores = cores_of(name, load)
-    count = max(fewest, ceil(cores / BUSY_SHARE)) if name in SCALES else fewest
+    count = max(fewest, ceil(cores / BUSY_SHARE)) if is_scaled(name) else fewest
     if name == "aggregate":
         count = min(count, PARTITIONS)
     return _need(name, cores, count, count * budget)
@@ -151,30 +155,16 @@ def connection_need(processes: Mapping[str, ProcessNeed], budgets: Mapping[str, 
     return ConnectionNeed(budget=budget, max_connections=ceil(wanted / CONNECTIONS_STEP) * CONNECTIONS_STEP)
 
 
-def streams(load: SystemLoad, retention: Retention, bms_partitions: int) -> tuple[StreamNeed, ...]:
-    """The streams of JetStream. The queues of commands and callbacks hold what is not done yet."""
+def streams(load: SystemLoad, retention: Retention) -> tuple[StreamNeed, ...]:
+    """The streams of JetStream."""
     log = LogCapacity(meters=load.meters, days=retention.telemetry_log)
-    a_dr_event = load.facilities / DR_EVENT_S
-    return (
-        StreamNeed(
-            name="TELEMETRY",
-            limit_bytes=log.limit_bytes,
-            messages_per_s=log.packs_a_day / 86_400,
-            consumers=PARTITIONS + 1,
-        ),
-        StreamNeed(
-            name="BMS_WORK",
-            limit_bytes=QUEUE_BYTES,
-            messages_per_s=a_dr_event * COMMANDS_PER_FACILITY,
-            consumers=bms_partitions,
-        ),
-        StreamNeed(name="CALLBACK_WORK", limit_bytes=QUEUE_BYTES, messages_per_s=0.0, consumers=1),
+    telemetry = StreamNeed(
+        name="TELEMETRY",
+        limit_bytes=log.limit_bytes,
+        messages_per_s=log.packs_a_day / 86_400,
+        consumers=PARTITIONS + 1,
     )
-
-
-COMMANDS_PER_FACILITY = 3
-"""Prepare, commit, restore."""
-QUEUE_BYTES = 256 << 20
+    return (telemetry,)
 
 
 def disk_need(load: SystemLoad, retention: Retention) -> DiskNeed:
@@ -197,7 +187,7 @@ def disk_need(load: SystemLoad, retention: Retention) -> DiskNeed:
     )
     held = {
         "PostgreSQL": postgres,
-        "NATS": telemetry_log.limit_bytes + 2 * QUEUE_BYTES,
+        "NATS": telemetry_log.limit_bytes,
         "raw archive": a_day["raw archive"] * DAYS_A_YEAR,
         "backups": round(
             retention.full_backups * postgres * measured.BACKUP_SHARE.value + 7 * retention.full_backups * wal

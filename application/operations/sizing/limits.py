@@ -1,4 +1,4 @@
-"""Which limit a growing system reaches first, and what to do about it."""
+"""The limit that a growing system reaches first, and what to do about it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from math import inf
 
 import msgspec
 
+from application.operations.process_kinds import NAMES
 from application.operations.sizing import measured
-from application.operations.sizing.estimate import BUSY_SHARE, Estimate, cores_of
+from application.operations.sizing.estimate import BUSY_SHARE, Estimate, cores_of, is_scaled
 from application.operations.sizing.load import CYCLES_A_DAY, MOST_FACILITIES, SystemLoad
 from application.operations.sizing.measured import PROCESSOR
 from domain.telemetry.meter_reading import PARTITIONS
@@ -22,13 +23,11 @@ VOLUME_BYTES = 16_000_000_000_000
 COMMIT_WITHIN_S = 120.0
 """For the commands of one DR event to all its buildings."""
 TRAINING_SHARE_OF_DAY = 0.5
-SINGLE = ("relay", "schedule", "measure", "project", "archive")
-"""Workers of which one process works at a time."""
 _SEARCH_STEPS = 40
 
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True):
-    """One limit, and how much of it the load takes."""
+    """A limit, and how much of it the load takes."""
 
     name: str
     used: float
@@ -100,7 +99,7 @@ def _processing(estimate: Estimate) -> Iterator[Limit]:
     )
     yield _limit(
         "forecast cycle",
-        (load.facilities * PROCESSOR["forecast"].forecast_ms / 1e3, CYCLE_S * BUSY_SHARE, "s"),
+        (load.facilities * PROCESSOR["compute"].forecast_ms / 1e3, CYCLE_S * BUSY_SHARE, "s"),
         "several systems: one process makes the forecasts of each",
     )
     yield _limit(
@@ -117,7 +116,7 @@ def _processing(estimate: Estimate) -> Iterator[Limit]:
 
 
 def _single_processes(estimate: Estimate) -> Iterator[Limit]:
-    for name in SINGLE:
+    for name in (name for name in NAMES if not is_scaled(name)):
         yield _limit(
             f"one process of {name}",
             (cores_of(name, estimate.load), BUSY_SHARE, "cores"),

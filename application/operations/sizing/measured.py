@@ -9,50 +9,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from application.operations.process_kinds import KINDS, ProcessorUse
+
 CAPACITY_RUN = "2026-11-29, capacity"
 COMPARISON = "2026-11-28"
 """Sections of docs/benchmarks.md."""
-
-
-class ProcessorUse(NamedTuple):
-    """What one kind of process, or a server, takes. Its row is in CAPACITY_RUN, with these columns."""
-
-    idle_ms_per_s: float
-    """Processor milliseconds a second, without any load; of one process."""
-    pack_ms: float
-    """A message of the telemetry log: what ingest has read of a partition within 0.1 s."""
-    reading_us: float
-    request_ms: float
-    """A request of the dashboard; its share of the stream is included."""
-    dispatch_ms: float
-    """A facility in a DR event, from the notification to its measurement."""
-    forecast_ms: float
-    """A facility in a forecast cycle."""
-    held_mib: float
-    """Memory of one process."""
 
 
 PROCESSOR: Mapping[str, ProcessorUse] = {
     "postgres": ProcessorUse(21.4, 0.0845, 3.28, 0.771, 78.4, 0.41, 467),
     "nats": ProcessorUse(13.9, 0.956, 34.8, 0, 0, 0, 209),
     "valkey": ProcessorUse(1.15, 0, 0, 0.104, 0, 0, 18.7),
-    "web": ProcessorUse(4.04, 0, 0, 2.78, 4.94, 0, 215),
-    "relay": ProcessorUse(3.39, 0, 0, 0, 10.2, 0, 128),
-    "schedule": ProcessorUse(5.59, 0, 0, 0.131, 19.8, 0, 282),
-    "dispatch": ProcessorUse(8.38, 0, 0, 0.128, 114, 0, 120),
-    "notify": ProcessorUse(1.65, 0, 0, 0, 2.57, 0, 65.6),
-    "measure": ProcessorUse(3.49, 0, 0, 0, 4.13, 0, 121),
-    "project": ProcessorUse(6.29, 0, 0, 0, 24.4, 0, 99.7),
-    "ingest": ProcessorUse(3.29, 0.49, 15, 0, 0, 0, 118),
-    "aggregate": ProcessorUse(4.39, 0.518, 19.7, 0, 0, 0, 237),
-    "archive": ProcessorUse(1.65, 0, 11, 0, 0, 0, 71.4),
-    "forecast": ProcessorUse(0.798, 0, 0, 0, 0, 0.77, 551),
+    **{kind.name: kind.processor for kind in KINDS},
 }
 """Server or worker -> what it takes; means of two runs, and the larger memory."""
 
 
 class Figure(NamedTuple):
-    """One measured value."""
+    """A measured value."""
 
     value: float
     section: str

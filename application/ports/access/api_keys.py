@@ -34,7 +34,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     """At least roughly: written at most once an hour."""
 
     def is_valid(self, at: datetime) -> bool:
-        """Whether it is neither revoked nor expired."""
+        """True if it is neither revoked nor expired."""
         return self.revoked_at is None and (self.expires_at is None or at < self.expires_at)
 
 
@@ -45,7 +45,7 @@ class StoredApiKey(msgspec.Struct, frozen=True, kw_only=True):
     secret_hash: bytes
 
     def is_genuine(self, secret: str, *, at: datetime) -> bool:
-        """Whether `secret` belongs to the key and the key is valid at `at`; the comparison takes constant time."""
+        """True if `secret` belongs to the key and the key is valid at `at`; the comparison takes constant time."""
         return hmac.compare_digest(self.secret_hash, hash_secret(secret)) and self.api_key.is_valid(at)
 
 
@@ -98,7 +98,7 @@ class ApiKeys(Protocol):
         ...
 
     def among(self, key_ids: Collection[str]) -> dict[str, StoredApiKey]:
-        """Those of the given keys that exist, by id, whether they are valid or not; one round trip."""
+        """The given keys that exist, by id, whether they are valid or not; one round trip."""
         ...
 
     def listed(self, *, after: tuple[datetime, str] | None = None, limit: int | None = None) -> list[ApiKey]:

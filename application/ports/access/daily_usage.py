@@ -1,4 +1,4 @@
-"""What is stored for each utility in a day, counted over all processes."""
+"""Amounts that are stored for each utility in a day, counted over all processes."""
 
 from datetime import date
 from typing import Literal, Protocol

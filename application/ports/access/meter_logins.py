@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 
 class DrawnPassword(NamedTuple):
-    """Of a new login. The password is shown once, and only its hash is stored."""
+    """The password of a new login. The password is shown once, and only its hash is stored."""
 
     password: str
     password_hash: str

@@ -6,7 +6,7 @@ import msgspec
 
 
 class RateDecision(msgspec.Struct, frozen=True):
-    """Whether one more call is allowed now; if not, the wall seconds until the next one is."""
+    """The decision on one more call: allowed now, or the wall seconds until the next one is."""
 
     allowed: bool
     retry_after_s: float = 0.0
@@ -17,7 +17,7 @@ class RateLimiter(Protocol):
 
     @property
     def is_degraded(self) -> bool:
-        """Whether it counts in this process only, because the shared counter is unavailable."""
+        """True if it counts in this process only, because the shared counter is unavailable."""
         ...
 
     async def hit(self, key: str) -> RateDecision:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class ExclusiveLock(Protocol):
-    """One lock. Its name is given to the adapter."""
+    """A lock. Its name is given to the adapter."""
 
     def held(self) -> AbstractAsyncContextManager[asyncio.Event]:
         """Wait for the lock and hold it inside the block. The event is set when the lock is lost to another

@@ -1,4 +1,4 @@
-"""Which sessions hold named locks, for a process that observes others."""
+"""The sessions that hold named locks, for a process that observes others."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol

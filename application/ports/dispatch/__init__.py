@@ -1,1 +1,1 @@
-"""Ports for dispatch: building control, call slots and the work queue."""
+"""Ports for dispatch: building control, call slots, open work and what it asks for."""

@@ -39,7 +39,7 @@ class Setpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ZoneCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """One command for one zone."""
+    """A command for one zone."""
 
     command_id: UUID
     """uuid5 of (dr_event, facility, zone, phase, plan revision, round)."""
@@ -150,7 +150,7 @@ class BuildingControl(Protocol):
         ...
 
     async def command_status(self, connection: BmsConnection, command: ZoneCommand) -> CommandStatus:
-        """Whether the BMS executed `command`. A two-phase BMS looks at the id only.
+        """True if the BMS executed `command`. A two-phase BMS looks at the id only.
 
         Raises BmsUnreachable, BmsTimedOut or BmsAnswerInvalid; BmsRefused where the BMS does not know the
         zone.

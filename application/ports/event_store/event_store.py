@@ -38,7 +38,7 @@ class KeyWithoutDomainEvents(ValueError):
 
 
 class SaveTooLarge(ValueError):
-    """One save holds more domain events or bytes than allowed. Nothing was saved. Split the command."""
+    """A save holds more domain events or bytes than allowed. Nothing was saved. Split the command."""
 
 
 class SaveBounds(NamedTuple):
@@ -63,11 +63,6 @@ ONE_DECISION = SaveBounds(500, 128 * 1024)
 WHOLE_DR_EVENT = SaveBounds(5_000, 8 * 1024 * 1024)
 """A decision over all facilities of a DR event cannot be split. A DR event over 2,000 facilities, the most
 that the webhook accepts, is accepted, planned and modified in one save each."""
-
-
-class NewerTopicRefused(Exception):
-    """A process of an older release, which could not read what was to be saved, may still run. Nothing was saved. The
-    message says what an operator can do."""
 
 
 class StreamNotFound(LookupError):
@@ -114,15 +109,8 @@ class EventStore(EventStreams, Protocol):
     ) -> None:
         """Save all pending domain events in one transaction, or none.
 
-        Raises VersionConflict, IdempotencyKeyTaken, KeyWithoutDomainEvents, SaveTooLarge, NewerTopicRefused,
-        ClockSkewed or EventStoreUnavailable. A failed save empties the aggregates: load them again.
-        """
-        ...
-
-    def writes_newer_topics(self) -> bool:
-        """Whether no process of an older release runs, so that every topic may be written. Once true, it stays so.
-
-        What is automatic asks first, and waits. Raises EventStoreUnavailable.
+        Raises VersionConflict, IdempotencyKeyTaken, KeyWithoutDomainEvents, SaveTooLarge, ClockSkewed
+        or EventStoreUnavailable. A failed save empties the aggregates: load them again.
         """
         ...
 

@@ -4,7 +4,7 @@ from typing import Protocol
 
 
 class ReaderPositions(Protocol):
-    """One position per reader (synchronous)."""
+    """The position of each reader (synchronous)."""
 
     def position(self, reader: str) -> int:
         """The last processed position; 0 before the first."""

@@ -129,7 +129,7 @@ class LoadForecaster(Protocol):
         ...
 
     def can_use_weather(self, history: FacilityHistory) -> bool:
-        """Whether a model trained on at least `history` would use the weather: enough load with temperatures."""
+        """True if a model trained on at least `history` would use the weather: enough load with temperatures."""
         ...
 
     def train_many(

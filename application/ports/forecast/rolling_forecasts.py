@@ -50,7 +50,7 @@ class RollingForecasts(Protocol):
     def runs(
         self, histories: Sequence[FacilityHistory], conditions: BacktestConditions
     ) -> Iterator[FacilityRun]:
-        """One run for each facility that has enough history, in any order.
+        """A run for each facility that has enough history, in any order.
 
         A forecast uses nothing that was measured at its origin or later, except for the temperatures that
         `conditions` allow.

@@ -129,7 +129,7 @@ class LedgerStore(Protocol):
     def checkpoint(self, number: int) -> bytes | None: ...
 
     def restore_checkpoints(self) -> list[bytes]:
-        """The stored checkpoints that begin with a restore of the database (CheckpointV3), in order. Reads all."""
+        """The stored checkpoints after a restore of the database (CheckpointAfterRestore), in order. Reads all."""
         ...
 
     def skip_positions(self, log: str, position: int) -> None:

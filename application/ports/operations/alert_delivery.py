@@ -13,7 +13,7 @@ MessageKind = Literal["raised", "escalated", "ended"]
 
 
 class AlertMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """One message about at least one alert. A repeated one has the same id."""
+    """A message about at least one alert. A repeated one has the same id."""
 
     message_id: UUID
     kind: MessageKind
@@ -29,7 +29,7 @@ class AlertNotDelivered(Exception):
 
 
 class AlertChannel(Protocol):
-    """One way to people."""
+    """A channel to people."""
 
     @property
     def name(self) -> str:
@@ -73,7 +73,7 @@ class AlertDeliveries(Protocol):
         ...
 
     def ended(self, alert_ids: Collection[int]) -> list[Alert]:
-        """Those of the alerts that have ended."""
+        """The alerts that have ended."""
         ...
 
     def note(

@@ -1,6 +1,6 @@
-"""Alerts for operators, raised and cleared by name and subject."""
+"""The register of alerts for operators. An observer states what is open; the register begins and ends alerts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
 
@@ -9,12 +9,20 @@ import msgspec
 from domain.administration import AdministrativeAct
 
 _FIRST_LIMIT = 1_000
+SILENT_S = 180.0
+"""Wall seconds after which a statement does not count any more, unless it says that it holds for longer."""
+STATED_EVERY_S = 60.0
+"""Wall seconds after which a statement that has not changed is written again."""
+CLEARED_FOR_S = 60.0
+"""Wall seconds for which an alert that a person ended does not return, whatever is stated."""
+UNTIL_RESTATED = float("inf")
+"""`holds_s` of a finding that is true until its observer looks again, however long that takes."""
 Severity = Literal["warning", "critical", "page"]
 AlertDecision = Literal["acknowledged", "cleared"]
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
-    """One alert; at most one is open for a (name, subject)."""
+    """An alert; at most one is open for a (name, subject)."""
 
     alert_id: int
     """In the order of raising."""
@@ -41,7 +49,7 @@ class AlertNotFound(LookupError):
 
 
 class AlertDecided(ValueError):
-    """That alert has ended, or is acknowledged already."""
+    """The alert has ended, or is acknowledged already."""
 
 
 class AlertCursor(NamedTuple):
@@ -54,12 +62,30 @@ class AlertCursor(NamedTuple):
 class AlertRegistry(Protocol):
     """The only register of alerts, used by every module (synchronous)."""
 
-    def raise_alert(self, name: str, subject: str, detail: str, *, at: datetime) -> None:
-        """Open the alert, or refresh the open one. An unknown name raises KeyError."""
+    def state(
+        self,
+        name: str,
+        stated: Mapping[str, str],
+        *,
+        observer: str,
+        at: datetime,
+        holds_s: float = SILENT_S,
+    ) -> None:
+        """Say of which subjects `observer` sees the alert open, each with its detail, and that it sees no other.
+
+        An alert is open while the statement of any observer counts, which is for `holds_s` wall seconds after it was
+        written. An observer whose round failed knows nothing and must state nothing; so it calls this again and again
+        while it sees the same, and what has not changed is written each STATED_EVERY_S. `at` is when an alert begins
+        or ends by this statement. Raises KeyError for an unknown name, OperationsUnavailable.
+        """
         ...
 
-    def clear(self, name: str, subject: str, *, at: datetime) -> None:
-        """Close the open alert, if there is one."""
+    def stated(self, name: str, *, observer: str) -> dict[str, str]:
+        """Subject -> detail of the last statement of `observer`, also where it does not count any more."""
+        ...
+
+    def end_unseen(self, *, at: datetime) -> list[Alert]:
+        """End the alerts of which no statement counts any more; returns them. One process does so all the time."""
         ...
 
     def decide(
@@ -74,8 +100,8 @@ class AlertRegistry(Protocol):
     ) -> Alert:
         """Record what a person decided on an open alert, in one transaction with its act.
 
-        An acknowledged alert stays open; whoever raises it again does not change that. One that is cleared and whose
-        condition lasts is raised anew. Raises AlertNotFound or AlertDecided.
+        An acknowledged alert stays open; a later statement does not change that. One that is cleared begins anew with a
+        statement that is written CLEARED_FOR_S later or after that. Raises AlertNotFound or AlertDecided.
         """
         ...
 

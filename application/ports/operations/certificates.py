@@ -15,5 +15,6 @@ class Certificates(Protocol):
     """Synchronous; takes some seconds for each server."""
 
     def ends(self) -> Sequence[CertificateEnd]:
-        """Those that can be read now. That a server is away, or a file missing, is told by others."""
+        """The ends of certificates that can be read now. That a server is away, or a file missing, is told by
+        others."""
         ...

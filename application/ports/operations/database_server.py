@@ -1,4 +1,4 @@
-"""Which server the database runs on: it changes with a failover."""
+"""The server that the database runs on: it changes with a failover."""
 
 from typing import Protocol
 

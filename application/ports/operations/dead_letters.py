@@ -16,7 +16,7 @@ DeadLetterStatus = Literal["open", "replayed", "discarded"]
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """One parked piece of work. `dead_letter_id` is derived from the work, so parking it twice stores one."""
+    """A parked piece of work. `dead_letter_id` is derived from the work, so parking it twice stores one."""
 
     dead_letter_id: UUID
     queue: DeadLetterQueue
@@ -51,7 +51,7 @@ class DeadLetterNotFound(LookupError):
 
 
 class DeadLetterDecided(ValueError):
-    """That dead letter was already replayed or discarded."""
+    """The dead letter was already replayed or discarded."""
 
 
 class DeadLetters(Protocol):

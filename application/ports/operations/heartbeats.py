@@ -34,7 +34,7 @@ class ConnectionUse(NamedTuple):
 
 
 class ConnectionRoom(NamedTuple):
-    """Whether the connections of one more process fit, all by their budgets."""
+    """The answer whether the connections of one more process fit, all by their budgets."""
 
     taken: int
     """By the processes that run."""
@@ -55,7 +55,7 @@ SILENT_S = 60.0
 
 
 def is_running(age_s: float, *, has_sessions: bool) -> bool:
-    """Whether the budget of a process counts, `age_s` after its last heartbeat.
+    """True if the budget of a process counts, `age_s` after its last heartbeat.
 
     A heartbeat of the future is of a clock that was put right since.
     """

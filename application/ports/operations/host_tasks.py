@@ -79,7 +79,7 @@ class HostTask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HostState(msgspec.Struct, frozen=True, kw_only=True):
-    """What the host said last."""
+    """The state that the host reported last."""
 
     age_s: float
     mqtt_port: int | None
@@ -109,7 +109,7 @@ class HostTasks(Protocol):
         ...
 
     def open_tasks(self) -> Sequence[HostTask]:
-        """Those that wait or run, the oldest first; at most a hundred."""
+        """The tasks that wait or run, the oldest first; at most a hundred."""
         ...
 
     def state(self) -> HostState | None:
@@ -117,7 +117,7 @@ class HostTasks(Protocol):
         ...
 
     def show_state(self, *, mqtt_port: int | None, meter_logins: Sequence[str] | None) -> None:
-        """Of the host: that it runs, and what its broker has."""
+        """Show the state of the host: that it runs, and what its broker has."""
         ...
 
     def begin(self, task_id: UUID) -> None:

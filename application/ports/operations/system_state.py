@@ -14,17 +14,17 @@ class QueuesUnavailable(ConnectionError):
 
 
 class QueueDepth(msgspec.Struct, frozen=True, kw_only=True):
-    """One queue between processes."""
+    """A queue between processes."""
 
     name: QueueName
     waiting: int
-    """Unacknowledged messages, including those that are being processed."""
-    bytes: int
-    """The size of the stream; for telemetry including messages that only wait for the archive."""
+    """Rows of open work, or unacknowledged messages, including those that are being processed."""
+    bytes: int | None
+    """The size of the stream, including messages that only wait for the archive; None: rows of the database."""
     most_bytes: int | None
     """The size limit; None: unbounded."""
     oldest_s: float | None
-    """The age of the oldest waiting message in wall seconds; None: nothing waits, or the age is not
+    """The age of the oldest recorded intent that waits, in clock seconds; None: none waits, or the age is not
     available."""
 
 
@@ -58,5 +58,5 @@ class SystemState(Protocol):
         ...
 
     def held(self, locks: Collection[str]) -> frozenset[str]:
-        """Those of the named locks (application.ports.coordination.locks) that are held."""
+        """The named locks (application.ports.coordination.locks) that are held."""
         ...

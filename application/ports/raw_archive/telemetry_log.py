@@ -8,7 +8,7 @@ import msgspec
 
 
 class RawMessage(msgspec.Struct, frozen=True, array_like=True):
-    """One message of the log. In the archive it is an array: fields are only ever appended."""
+    """A message of the log. In the archive it is an array: fields are only ever appended."""
 
     stream_seq: int
     logged_at: datetime

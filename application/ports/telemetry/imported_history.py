@@ -8,7 +8,7 @@ import msgspec
 
 
 class ImportSpan(msgspec.Struct, frozen=True, kw_only=True):
-    """What an import has of one facility."""
+    """The rows of an import for one facility."""
 
     facility_id: str
     step_s: int
@@ -53,7 +53,7 @@ class RecordedImport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RowsTakenBack(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the rows of one facility when an import was taken back."""
+    """The rows of one facility when an import was taken back."""
 
     removed: int = 0
     restored: int = 0
@@ -88,11 +88,11 @@ class ImportedHistory(Protocol):
         ...
 
     def find(self, id_prefix: str) -> list[RecordedImport]:
-        """Those whose id begins like this, at most two, the newest first."""
+        """The imports whose id begins like this, at most two, the newest first."""
         ...
 
     def spans(self, import_id: UUID) -> list[ImportSpan]:
-        """Of each facility, by id."""
+        """The spans of each facility, by id."""
         ...
 
     def mark_taken_back(self, import_id: UUID, *, by: str, reason: str, at: datetime) -> None:

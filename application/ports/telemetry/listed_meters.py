@@ -20,11 +20,11 @@ class ListedMeters(Protocol):
         ...
 
     def everything(self) -> dict[str, frozenset[str]]:
-        """Of every facility of the portfolio that is not deactivated, for the caller to change."""
+        """The meters of every facility of the portfolio that is not deactivated, for the caller to change."""
         ...
 
     def among(self, facility_ids: Collection[str]) -> Listing:
-        """Those of the facilities that are in the portfolio and not deactivated; one round trip."""
+        """The meters of the facilities that are in the portfolio and not deactivated; one round trip."""
         ...
 
     def deactivated(self) -> frozenset[str]:

@@ -18,7 +18,7 @@ Confirm = Callable[[], None]
 
 
 class MeterMessage(msgspec.Struct, frozen=True, gc=False):
-    """One message as received."""
+    """A message as received."""
 
     topic: str
     payload: bytes
@@ -41,7 +41,7 @@ class MessageConsumer(Protocol):
     """The consumer of a feed's messages."""
 
     def has_room(self) -> bool:
-        """Whether another message may be handed over now. The feed calls it before each message."""
+        """True if another message may be handed over now. The feed calls it before each message."""
         ...
 
     def take(self, message: MeterMessage, confirm: Confirm) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from domain.telemetry.intervals import INTERVAL_S, RETIRED_AFTER
 from domain.telemetry.meter_reading import MeterReading
 from domain.time_series.interval_block import IntervalBlock
-from domain.time_series.windows import IntervalSeries, TimeWindow
+from domain.time_series.windows import TimeWindow
 
 
 class TelemetryStoreUnavailable(ConnectionError):
@@ -119,16 +119,6 @@ class TelemetryStore(Protocol):
         """Mean kW, temperature and coverage of many facilities in one round trip
         (domain.time_series.interval_block says which stored interval counts). Raises NotAligned where the
         window is not a whole number of steps."""
-        ...
-
-    def interval_series(
-        self, facility_id: str, window: TimeWindow, step_s: int = INTERVAL_S
-    ) -> IntervalSeries:
-        """Mean kW per step of one facility, NaN where missing. Raises NotAligned."""
-        ...
-
-    def coverage(self, facility_id: str, window: TimeWindow) -> float:
-        """The share of `window` that readings cover, in %; whole quarter-hours. Raises NotAligned."""
         ...
 
     def import_intervals(self, intervals: ImportedIntervals, import_id: UUID | None = None) -> ImportOutcome:

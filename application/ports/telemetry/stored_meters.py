@@ -61,5 +61,5 @@ class StoredMeters(Protocol):
         ...
 
     def removals(self, facility_id: str) -> Sequence[ReadingRemoval]:
-        """Those of the facility, the newest first."""
+        """The removals of the facility, the newest first."""
         ...

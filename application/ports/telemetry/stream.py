@@ -19,7 +19,7 @@ class StreamFull(StreamUnavailable):
 
 
 class StreamedBatch(msgspec.Struct, frozen=True, kw_only=True):
-    """One packed message as a consumer received it."""
+    """A packed message as a consumer received it."""
 
     partition: int
     stream_seq: int

@@ -31,5 +31,5 @@ class WeatherQuota(Protocol):
         ...
 
     async def usage(self) -> QuotaUse:
-        """What `take` would return now, without taking a call. Never raises either."""
+        """The use that `take` would return now, without taking a call. Never raises either."""
         ...

@@ -1,7 +1,7 @@
 """The packed form of readings in the telemetry log: columns, so that no code handles each reading.
 
-A message of the log is a MessagePack map. An earlier release stored readings one by one under `readings`.
-That form is still read: the log retains messages for days, the raw archive for as long as its policy says.
+A message of the log is a MessagePack map. Readings whose ids or numbers do not fit into columns are stored one by one
+under `readings`.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ class _Pack:
 
 
 def _traced(held: _Pack) -> TracedWork:
-    """One span for the batch, in the trace of the last of its messages that has one."""
+    """A span for the batch, in the trace of the last of its messages that has one."""
     parent = None if held.traceparent is None else parse_traceparent(held.traceparent)
     if parent is None and TRACING.recorder is None:
         return nullcontext()
@@ -160,7 +160,7 @@ class ReadingPacker:
             self._slow.note(slow_from, now)
 
     def has_room(self) -> bool:
-        """Whether another message may be put."""
+        """True if another message may be put."""
         return self.buffered_bytes < self._max_buffered_bytes
 
     def put(

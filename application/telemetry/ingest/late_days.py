@@ -22,7 +22,7 @@ MAX_OPEN_DAYS = 4_000
 
 
 class LateDayQuota:
-    """Of one process; `now_s` is monotonic wall time. A day that is open stays open, for every facility."""
+    """The quota of one process; `now_s` is monotonic wall time. A day that is open stays open, for every facility."""
 
     def __init__(self) -> None:
         self._all = TokenBucket(OF_ALL.at_once, 0.0)

@@ -140,6 +140,4 @@ def _extra(fields: Mapping[str, Any]) -> str | None:
     encoded = msgspec.json.encode(unknown)
     # PostgreSQL's jsonb cannot hold NUL. A field that is too long or unusual is dropped, and the reading is
     # used.
-    if len(encoded) > MAX_EXTRA_BYTES or b"\\u0000" in encoded:
-        return None
-    return encoded.decode()
+    return None if len(encoded) > MAX_EXTRA_BYTES or b"\\u0000" in encoded else encoded.decode()

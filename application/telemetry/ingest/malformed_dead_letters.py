@@ -11,7 +11,7 @@ DEAD_LETTER_IDS = UUID("6d1f0a52-6d0e-5c1b-9b39-2f1f7a9c5a11")
 
 
 def letters_of(messages: MalformedMessages) -> Iterator[DeadLetter]:
-    """One dead letter for each message."""
+    """A dead letter for each message."""
     for message in messages.malformed:
         occasion = f"{message.topic} {messages.received_at:%Y-%m-%dT%H}"
         yield DeadLetter(

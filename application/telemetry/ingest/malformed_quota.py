@@ -1,4 +1,4 @@
-"""Quota for malformed messages: how much is stored in full, per facility and in total (ADR 0049).
+"""Quota for malformed messages: how much is stored in full, per facility and in total (ADR 0069).
 
 Readings and malformed messages share the telemetry log, and malformed messages go on to the dead letters
 permanently. Without a limit, one facility's malformed messages could fill either, and no readings would be
@@ -41,8 +41,7 @@ class MalformedBudget:
         self._omitted: dict[str, _OmittedMessages] = {}
 
     def keeps(self, facility_id: str, malformed: Sequence[MalformedReading], *, now_s: float) -> bool:
-        """Whether the malformed parts of one message are stored. The others are counted, and reported by
-        `omitted`."""
+        """True if the malformed parts of one message are stored. The others are counted, and reported by `omitted`."""
         size = sum(_ENTRY_BYTES + len(one.topic) + len(one.reason) + len(one.body) for one in malformed)
         if self._buckets.takes(facility_id, size, self._of_a_facility, now_s=now_s):
             return True

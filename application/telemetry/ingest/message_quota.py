@@ -1,4 +1,4 @@
-"""Quota for the messages of a facility's meters, whatever is in them: how much ingest reads of each (ADR 0072).
+"""Quota for the messages of a facility's meters, whatever is in them: how much ingest reads of each (ADR 0069).
 
 Ingest gets the messages of all facilities in the order of their arrival. Without a quota, those of a login that sends
 more than ingest can read would delay the readings of every other facility.
@@ -36,7 +36,7 @@ class MessageQuota:
         self._others = TokenBuckets("message quotas")
 
     def takes(self, facility_id: str, size: int, *, meters: int | None, now_s: float) -> bool:
-        """Whether a message with a payload of `size` bytes is read, of a facility that lists `meters` meters. None: the
+        """True if a message with a payload of `size` bytes is read, of a facility that lists `meters` meters. None: the
         portfolio does not list the facility."""
         if meters is None:
             left = self._others.filled(facility_id, LEAST, now_s)

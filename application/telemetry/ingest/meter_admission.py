@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Collection, Hashable, Iterable, Sequence
 from datetime import datetime
 from itertools import compress
+from time import monotonic
 
 import msgspec
 
@@ -33,7 +34,8 @@ LATE = "late: this meter and others report more days of the past at once than ar
 
 
 class MeterAdmission:
-    """What the portfolio lists, as last read. All but `reload` and `reload_some` belong to one event loop."""
+    """The meters that the portfolio lists, as last read. All but `reload` and `reload_some` belong to one event
+    loop."""
 
     def __init__(
         self,
@@ -52,13 +54,16 @@ class MeterAdmission:
         """Meters seen of each facility that lists none."""
         self._late_days = late_days or LateDayQuota()
 
-    async def reload(self) -> None:
-        """Read the portfolio if it changed. Raises ListedMetersUnavailable; what was read last then stays."""
+    async def reload(self) -> float:
+        """Read the portfolio if it changed. Returns the wall seconds of the reading: the wait for a database that is
+        away does not count. Raises ListedMetersUnavailable; what was read last then stays."""
         version = await asyncio.to_thread(self._listed.version)
+        began_s = monotonic()
         if version is None or version != self._version:
             self.listing = await asyncio.to_thread(self._listed.everything)
             self._deactivated = await asyncio.to_thread(self._listed.deactivated)
             self._version = version
+        return monotonic() - began_s
 
     async def reload_some(self, facility_ids: Collection[str]) -> None:
         """Read single facilities anew. Raises ListedMetersUnavailable."""
@@ -70,7 +75,7 @@ class MeterAdmission:
                 self.listing.pop(facility_id, None)
 
     def is_deactivated(self, facility_id: str) -> bool:
-        """Whether a person took the facility out: what its meters go on sending is no error."""
+        """True if a person took the facility out: what its meters go on sending is no error."""
         return facility_id in self._deactivated and facility_id not in self.listing
 
     def unknown_meters(self, parsed: ParsedMessage) -> frozenset[str]:

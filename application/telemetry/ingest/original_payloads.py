@@ -1,6 +1,6 @@
 """The messages of a pack as their meters sent them: compressed, beside the columns that were read from them.
 
-An archived pack so holds both: an error of the decoder can be repaired, and an auditor can see the original (ADR 0079).
+An archived pack so holds both: an error of the decoder can be repaired, and an auditor can see the original (ADR 0025).
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _US = timedelta(microseconds=1)
 
 
 class BrokenPayloads(ValueError):
-    """What is stored as the messages of a pack cannot be unpacked."""
+    """The stored messages of a pack cannot be unpacked."""
 
 
 class ReceivedPayload(msgspec.Struct, frozen=True, gc=False):
-    """One message as received."""
+    """A message as received."""
 
     topic: str
     received_at: datetime

@@ -1,4 +1,4 @@
-"""Quota for the messages as they were sent: how many bytes of them are stored beside their readings (ADR 0079).
+"""Quota for the messages as they were sent: how many bytes of them are stored beside their readings (ADR 0025).
 
 They share the telemetry log with the readings. A valid message may be as large as any, so without a limit the messages
 of some logins could fill the log, and no reading would be accepted. Beyond the quota only the readings are stored.

@@ -20,7 +20,7 @@ from domain.telemetry.day_digest import FacilityValues, day_digest
 from domain.telemetry.sealed_readings import DaySeals, day_seals_id
 from domain.time_series.windows import local_day
 
-ACTOR = "worker:measure"
+ACTOR = "worker:compute"
 FACILITIES_AT_ONCE = 200
 NOT_ISOLATED: tuple[type[Exception], ...] = (*TRANSIENT, UnknownTopic)
 """The error of a server that is away, or of what a newer process can read: it concerns all facilities."""
@@ -39,7 +39,7 @@ Causes = Mapping[FacilityDay, UUID]
 
 
 class SealingResult(NamedTuple):
-    """What became of some days; those that needed no seal are in neither."""
+    """The result for some days; those that needed no seal are in neither."""
 
     sealed: int
     failed: Mapping[FacilityDay, Exception]
@@ -84,7 +84,7 @@ class DaySealer:
         return SealingResult(sum(result.sealed for result in results), failed)
 
     def _seal_block(self, block: Sequence[FacilityDay], causes: Causes, *, only_new: bool) -> SealingResult:
-        """Of one local day in one time zone."""
+        """Seal one local day in one time zone."""
         streams = {one: day_seals_id(one.facility_id, one.day) for one in block}
         known = self.store.load_many(DaySeals, list(streams.values()))
         is_sealed = {

@@ -19,7 +19,7 @@ FACILITIES_AT_ONCE = 20
 
 
 class ImportedSpan(NamedTuple):
-    """What an import stored of one facility."""
+    """The rows of one facility that an import stored."""
 
     facility_id: str
     starts_at: datetime
@@ -48,11 +48,9 @@ class HistorySealer:
         `is_taken_back`: after the rows of the import were removed. Days that have nothing left are sealed as well then:
         the seal of the import does not hold any more.
 
-        Facilities that the portfolio does not have cannot be measured and are left out. Nothing is recorded while an
-        older release may run. Raises what EventStore.save and TelemetryStore.interval_series_of raise.
+        Facilities that the portfolio does not have cannot be measured and are left out. Raises what EventStore.save
+        and TelemetryStore.interval_series_of raise.
         """
-        if not self.store.writes_newer_topics():
-            return 0
         known = [span for span in spans if span.facility_id in zones and span.rows]
         for start in range(0, len(known), FACILITIES_AT_ONCE):
             block = known[start : start + FACILITIES_AT_ONCE]

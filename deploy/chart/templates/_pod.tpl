@@ -94,9 +94,9 @@ securityContext:
   capabilities: {drop: [ALL]}
 env:
   {{- include "gridproof.env" . | nindent 2 }}
-{{- if and .about.portfolioSecrets .root.Values.secrets.portfolio }}
+{{- with get .root.Values.secrets.portfolio (.about.portfolioSecrets | default "") }}
 envFrom:
-  - secretRef: {name: {{ .root.Values.secrets.portfolio | quote }}}
+  - secretRef: {name: {{ . | quote }}}
 {{- end }}
 resources: {{- toYaml .resources | nindent 2 }}
 volumeMounts:

@@ -71,7 +71,7 @@ def hottest(mean_temp_c: FloatArray, share: float) -> frozenset[int]:
 
 
 def overall(scores: Iterable[MethodScore]) -> MethodOverall:
-    """One method over all facilities."""
+    """The scores of one method over all facilities."""
     all_scores = list(scores)
     everything = _overall(all_scores)
     return MethodOverall(

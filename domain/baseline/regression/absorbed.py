@@ -68,7 +68,7 @@ def _hourly_means(week: NDArray[np.int64], values: FloatArray) -> FloatArray:
 
 
 def _is_constant_by_hour(columns: FloatArray, centred: FloatArray) -> bool:
-    """Whether a column is a sum of hours of the week: what is left of it is nothing but rounding errors."""
+    """True if a column is a sum of hours of the week: what is left of it is nothing but rounding errors."""
     left, whole = (centred * centred).sum(axis=0), (columns * columns).sum(axis=0)
     return bool((left < LEAST_EIGENVALUE**2 * whole).any())
 

@@ -71,7 +71,7 @@ class LinearFit(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
 
 class ModelTerms(msgspec.Struct, frozen=True, eq=False, kw_only=True):
-    """What the columns of the fit are: hours of the week, then the segments, then the temperature elsewhere."""
+    """The columns of the fit: hours of the week, then the segments, then the temperature elsewhere."""
 
     weeks: IntArray
     """The hours of the week that occur in the training, rising."""
@@ -253,7 +253,7 @@ def _change_points(temp_c: FloatArray) -> tuple[float, ...]:
 
 
 def _autocorrelation(hour: IntArray, residuals: FloatArray) -> float:
-    """Of residuals one hour apart, not below 0: the correction for it never narrows an interval."""
+    """The autocorrelation of residuals one hour apart, not below 0: the correction for it never narrows an interval."""
     follows = np.flatnonzero(np.diff(hour) == 1)
     square = float(residuals @ residuals) / len(residuals)
     if not len(follows) or square <= 0:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from adapters.embedded.data_folder import DataFolder
     from application.ledger.verification_report import LedgerReport
     from interfaces.bootstrap.stores import Stores
-    from interfaces.workers.schedule.backup_monitor import BackupMonitor
+    from interfaces.workers.watch.backup_monitor import BackupMonitor
 
 Progress = Callable[[str, int], None]
 RESTORING = "pgdata.restoring"
@@ -263,7 +263,7 @@ def _verified(
 def backup_monitor(stores: Stores) -> BackupMonitor | None:
     """None where no folder for backups is named, or the database is not the embedded one."""
     from adapters.embedded.backup.backup_folder import BackupFolder
-    from interfaces.workers.schedule.backup_monitor import BackupMonitor
+    from interfaces.workers.watch.backup_monitor import BackupMonitor
 
     if stores.settings.backup_dir is None:
         return None

@@ -1,4 +1,4 @@
-"""Recording of a restored database, and what follows from it for queues, telemetry and buildings."""
+"""Recording of a restored database, and what follows from it for telemetry and buildings."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import secrets
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid4
+from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import msgspec
 from eventsourcing.utils import get_topic
@@ -38,7 +38,7 @@ OF_RUNNING = ("locks", "listen", "live_log", "projections")
 
 
 class ProcessesRunning(NoRunningSystem):
-    """A restore is recorded while nothing else works with the database: its work queues are emptied."""
+    """A restore is recorded while nothing else works with the database: telemetry is delivered again."""
 
 
 class RestoreRecorded(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,9 +52,8 @@ class RestoreRecorded(msgspec.Struct, frozen=True, kw_only=True):
     extends_checkpoint: int
     last_checkpoint: int
     lost: tuple[LostInterval, ...]
-    streams: dict[str, int] | None
-    """Messages that were removed from the work queues, and those of telemetry that are delivered again. None: no NATS
-    is known."""
+    readings: int | None
+    """Messages of the telemetry log that are delivered again. None: no NATS is known."""
     buildings: int
     """Those that the dispatch workers ask whether they are curtailed."""
 
@@ -70,16 +69,16 @@ def record_restore(settings: Settings, target_at: datetime | None, *, login: str
     with closing(open_stores(settings, pool_size=2)) as stores, _owned_ledger(settings) as ledger:
         _refuse_running(stores)
         provenance = _provenance(stores, login)
-        aligned = []
+        delivered = []
 
         def record(point: RestorePoint) -> None:
-            aligned.append(_aligned_streams(stores))  # not before the log was compared with what was sealed
+            delivered.append(_readings_again(stores))  # not before the log was compared with what was sealed
             stores.act_log().record([_act(point, provenance, target_at)])
 
         signer = ledger_signer(settings)
         point, sealed = recorded(ledger, open_archive(settings), signer, stores.clock, record)
-        streams = aligned[0] if aligned else _aligned_streams(stores)
-        buildings = _ask_buildings(stores, provenance) if streams is not None else 0
+        readings = delivered[0] if delivered else _readings_again(stores)
+        buildings = _ask_buildings(stores)
         checkpoint = sealed.checkpoint
         return RestoreRecorded(
             target_at=target_at,
@@ -89,7 +88,7 @@ def record_restore(settings: Settings, target_at: datetime | None, *, login: str
             extends_checkpoint=point.extends.checkpoint.number if point.extends else 0,
             last_checkpoint=checkpoint.number - 1,
             lost=point.intervals,
-            streams=streams,
+            readings=readings,
             buildings=buildings,
         )
 
@@ -144,9 +143,9 @@ def _act(point: RestorePoint, provenance: Provenance, target_at: datetime | None
     )
 
 
-def _aligned_streams(stores: Stores) -> dict[str, int] | None:
-    """Empty the work queues, which hold work of the lost interval, and have readings delivered again."""
-    from adapters.nats.restored_streams import RestoredStreams
+def _readings_again(stores: Stores) -> int | None:
+    """Have the readings delivered again that the database lacks; returns the messages, None without NATS."""
+    from adapters.nats.restored_telemetry import RestoredTelemetry
     from adapters.postgres.telemetry.store import PostgresTelemetryStore
     from domain.telemetry.meter_reading import MALFORMED, PARTITIONS
 
@@ -155,33 +154,14 @@ def _aligned_streams(stores: Stores) -> dict[str, int] | None:
     store = PostgresTelemetryStore(stores.pool, stores.clock)
     positions = {partition: store.position(partition) for partition in range(PARTITIONS)}
     positions[MALFORMED] = max(positions.values())
-    return asyncio.run(RestoredStreams.work_with(stores.settings.nats_url, positions))
+    return asyncio.run(RestoredTelemetry.deliver_after(stores.settings.nats_url, positions))
 
 
-def _ask_buildings(stores: Stores, provenance: Provenance) -> int:
+def _ask_buildings(stores: Stores) -> int:
     """Have each building asked whether it does what the log knows nothing of; returns their number."""
-    from application.dispatch.execution.restored_buildings import inspection_work
-
-    work = [
-        inspection_work(row.facility_id, correlation_id=provenance.correlation_id)
-        for row in facility_rows(stores)
-    ]
-    asyncio.run(_published(stores, work, provenance.correlation_id))
-    return len(work)
-
-
-async def _published(stores: Stores, work: list[Any], restore_id: UUID) -> None:
-    from adapters.nats.work_queue import NatsWorkQueue
-    from interfaces.bootstrap.operations import redelivery_s
-
-    queue = await NatsWorkQueue.connect(
-        str(stores.settings.nats_url), redelivery_s=redelivery_s(stores), name="restore"
-    )
-    try:
-        for one in work:
-            await queue.publish_bms(one, message_id=f"inspect:{restore_id}:{one.facility_id}")
-    finally:
-        await queue.aclose()
+    facility_ids = [row.facility_id for row in facility_rows(stores)]
+    stores.open_work().add_checks(facility_ids)
+    return len(facility_ids)
 
 
 def restored_log(stores: Stores) -> RestoredLog:

@@ -33,7 +33,7 @@ def check_connections(settings: Settings, url: str) -> CheckResult:
         return CheckResult(check="connections", state="ok", detail=detail, facts=facts)
     advice = (
         "raise max_connections of the server (`gridproof capacity` says to what): no further process starts beyond it; "
-        "see docs/guides/operator.md, PostgreSQL connections"
+        "see docs/guides/servers.md, PostgreSQL connections"
     )
     return CheckResult(check="connections", state="warning", detail=detail, advice=advice, facts=facts)
 
@@ -72,7 +72,7 @@ def check_database_roles(url: str) -> CheckResult:
         state="warning",
         detail=f"{existing} of {len(WORKER_ROLES)} roles of workers exist, the others use the application's; {detail}",
         advice=f"create {', '.join(WORKER_ROLES)}, run `gridproof migrate`, and "
-        "give each worker the address of its own (docs/guides/operator.md, Roles of workers)",
+        "give each worker the address of its own (docs/guides/production.md, Roles of workers)",
     )
 
 

@@ -20,7 +20,7 @@ NAME = "ledger places"
 LOCAL_HOSTS = frozenset({"", "localhost", "127.0.0.1", "::1"})
 ADVICE = (
     "keep the key on another machine or in a secret store (GRIDPROOF_LEDGER_KEY), and the archive in a bucket with "
-    "object lock (GRIDPROOF_ARCHIVE_URL); have others keep checkpoints: docs/guides/operator.md"
+    "object lock (GRIDPROOF_ARCHIVE_URL); have others keep checkpoints: docs/guides/servers.md"
 )
 
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from interfaces.bootstrap.doctor.result import CheckResult, named_first
 from interfaces.bootstrap.secrets import (
-    OLD_REFERENCE_ADVICE,
+    REFUSED_ADVICE,
     UNRESOLVED_ADVICE,
-    is_refused,
     recorded_references,
     refused_bms_addresses,
-    secret_namespace,
-    unresolved_references,
+    wrong_references,
 )
 
 if TYPE_CHECKING:
-    from application.facility.secret_references import RecordedReference
     from interfaces.bootstrap.stores import Stores
 
 SECRETS = "secrets"
@@ -26,37 +22,26 @@ _MOST_SHOWN = 20
 
 
 def check_secret_references(stores: Stores) -> CheckResult:
-    """Names each reference outside of the namespace, and each that this process cannot resolve.
-
-    `wrong` where one is refused already, or does not resolve.
-    """
+    """`wrong` where a reference is refused, or this process cannot resolve it; each is named."""
     recorded = list(recorded_references(stores))
-    namespace = secret_namespace(stores.settings)
-    old = [one for one in recorded if not namespace.contains(one.reference)]
-    unresolved = unresolved_references(stores, recorded)
-    if not old and not unresolved:
-        detail = f"{len(recorded)} resolve; references to env:GRIDPROOF_SECRET_* and {namespace.folder}"
+    refused, unresolved = wrong_references(stores, recorded)
+    if not refused and not unresolved:
+        detail = (
+            f"{len(recorded)} resolve; references to variables and files in {stores.settings.secrets_folder}"
+        )
         return CheckResult(check=SECRETS, state="ok", detail=detail)
-    refused = [one.named for one in old if is_refused(stores, one.reference)]
     parts = []
     if unresolved:
         parts.append(f"{len(unresolved)} not there for this process: {named_first(unresolved)}")
-    if old:
-        parts.append(_described(stores, old, refused))
+    if refused:
+        parts.append(f"{len(refused)} refused: {named_first(refused)}")
     return CheckResult(
         check=SECRETS,
-        state="wrong" if refused or unresolved else "warning",
+        state="wrong",
         detail="; ".join(parts),
-        advice="; ".join([UNRESOLVED_ADVICE] * bool(unresolved) + [OLD_REFERENCE_ADVICE] * bool(old)),
-        facts={"old": [one.named for one in old], "refused": refused, "unresolved": unresolved},
+        advice="; ".join([UNRESOLVED_ADVICE] * bool(unresolved) + [REFUSED_ADVICE] * bool(refused)),
+        facts={"refused": refused, "unresolved": unresolved},
     )
-
-
-def _described(stores: Stores, old: Sequence[RecordedReference], refused: Collection[str]) -> str:
-    until = stores.settings.old_secret_references_until
-    end = "no end is set" if until is None else f"until {until:%Y-%m-%d %H:%MZ}"
-    named = "; ".join(one.named + (" (refused)" if one.named in refused else "") for one in old)
-    return f"{len(old)} outside of the namespace ({end}), {len(refused)} refused: {named}"
 
 
 def check_bms_addresses(stores: Stores) -> CheckResult:

@@ -34,7 +34,7 @@ def check_timelines(stores: Stores) -> str:
 
 def check_standbys(stores: Stores) -> CheckResult:
     from adapters.postgres.operations.database_server import PostgresDatabaseServer
-    from interfaces.workers.schedule.replication_monitor import standby_problems
+    from interfaces.workers.watch.replication_monitor import standby_problems
 
     found = PostgresDatabaseServer(stores.pool).standbys()
     wanted = stores.settings.database_standbys

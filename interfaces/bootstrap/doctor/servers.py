@@ -80,7 +80,7 @@ def assess_streams(streams: Sequence[StreamFill]) -> CheckResult:
         check=STREAMS,
         state="warning",
         detail=f"nearly full: {', '.join(full)}; {detail}",
-        advice="do the workers that take from it run? see `gridproof dead-letters list`, and the operator's guide",
+        advice="do the workers that take from it run? see `gridproof dead-letters list`, and docs/guides/servers.md",
         facts=facts,
     )
 

@@ -36,7 +36,7 @@ def check_telemetry_log(stores: Stores) -> CheckResult:
         check=NAME,
         state="warning",
         detail="; ".join(misfits),
-        advice="see docs/guides/operator.md, The telemetry log",
+        advice="see docs/guides/telemetry.md, The telemetry log",
         facts=facts,
     )
 

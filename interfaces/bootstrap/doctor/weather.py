@@ -44,6 +44,6 @@ def check_weather_cells(stores: Stores) -> CheckResult:
         check=CELLS,
         state="warning" if problems else "ok",
         detail="; ".join(problems) or str(contract.needed_by(cells)),
-        advice="see docs/guides/operator.md, Weather",
+        advice="see docs/guides/weather.md",
         facts={"cells": cells, "problems": problems},
     )

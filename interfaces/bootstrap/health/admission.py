@@ -1,6 +1,6 @@
 """A process begins only if its PostgreSQL connections fit beside those of the processes that run (ADR 0115).
 
-One for which there is no room raises an alert.
+One for which there is no room states an alert.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 WITHIN_S = MISSED_BEAT_S + 5.0
 """A process that was killed counts for MISSED_BEAT_S: the one that is started in its place waits so long."""
-REFUSED = "process_refused"
+REFUSED, REFUSED_FOR_S = "process_refused", 600.0
 _log = structlog.get_logger(__name__)
 
 
@@ -64,7 +64,7 @@ async def admit(worker: str, stores: Stores, stop: asyncio.Event, *, within_s: f
         return False
     except TimeoutError:
         if isinstance(failure, ConnectionBudgetTaken):
-            await asyncio.to_thread(_report, worker, stores, str(failure))
+            await asyncio.to_thread(_state, worker, stores, str(failure))
         raise failure from None
     return True
 
@@ -82,19 +82,20 @@ def _admit_once(worker: str, stores: Stores) -> None:
     )
     if not room.fits:
         raise ConnectionBudgetTaken(refusal(worker, room))
-    stores.alerts().clear(REFUSED, _subject(worker), at=stores.clock.now())
+    _state(worker, stores, None)
 
 
-def _report(worker: str, stores: Stores, why: str) -> None:
-    """Raise the alert, which stays in the register when this process has ended."""
+def _state(worker: str, stores: Stores, refused: str | None) -> None:
+    """A refusal holds for REFUSED_FOR_S, since this process ends, or until one of the worker starts on this machine."""
+    subject = f"{worker} on {gethostname()}"
+    stated = {} if refused is None else {subject: refused}
+    now = stores.clock.now()
     try:
-        stores.alerts().raise_alert(REFUSED, _subject(worker), why, at=stores.clock.now())
+        stores.alerts().state(REFUSED, stated, observer=subject, at=now, holds_s=REFUSED_FOR_S)
     except OperationsUnavailable as error:  # the refusal itself is what the process has to say
-        _log.warning("the alert could not be raised", alert=REFUSED, error=str(error))
-
-
-def _subject(worker: str) -> str:
-    return f"{worker} on {gethostname()}"
+        if refused is None:
+            raise
+        _log.warning("the alert could not be stated", alert=REFUSED, error=str(error))
 
 
 def reserved_connections(settings: Settings) -> int:

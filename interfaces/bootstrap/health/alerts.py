@@ -1,4 +1,4 @@
-"""Wiring of the messages about alerts to people, in the notify worker."""
+"""Wiring of the messages about alerts to people, in the process that watches."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from interfaces.settings.secrets import resolve_secret
 
 if TYPE_CHECKING:
     from application.operations.alert_delivery import Route
+    from application.ports.coordination.locks import Locks
     from application.ports.operations.alert_delivery import AlertChannel
     from interfaces.settings.settings import Settings
 
@@ -25,10 +26,8 @@ LEAST_ESCALATED: Severity = "critical"
 
 
 @asynccontextmanager
-async def delivering_alerts(stores: Stores, stop: asyncio.Event) -> AsyncIterator[None]:
+async def delivering_alerts(stores: Stores, locks: Locks, stop: asyncio.Event) -> AsyncIterator[None]:
     """Tell people of alerts during the block, if the settings name a channel. One process of the system does."""
-    from adapters.postgres.coordination.named_locks import AdvisoryLocks
-    from adapters.postgres.coordination.session_locks import LockSession
     from adapters.postgres.operations.alert_deliveries import PostgresAlertDeliveries
     from application.operations.alert_delivery import AlertDelivery
     from interfaces.workers.loops.periodic import PeriodicCheck
@@ -38,7 +37,7 @@ async def delivering_alerts(stores: Stores, stop: asyncio.Event) -> AsyncIterato
     if not routes:
         yield
         return
-    alerts, locks = stores.alerts(), AdvisoryLocks(LockSession(stores.database_url))
+    alerts = stores.alerts()
     delivery = AlertDelivery(routes, alerts, PostgresAlertDeliveries(stores.pool), stores.clock)
     check = PeriodicCheck("alert delivery", delivery.round, every_s=EVERY_S, lock=LOCK)
     run = partial(check.run, locks=locks)
@@ -50,7 +49,6 @@ async def delivering_alerts(stores: Stores, stop: asyncio.Event) -> AsyncIterato
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        await locks.aclose()
 
 
 def alert_routes(stores: Stores) -> list[Route]:

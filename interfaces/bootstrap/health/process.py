@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from socket import gethostname
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from application.operations.process_kinds import KIND_OF, KINDS, WEB
 from application.ports.operations.unavailable import OperationsUnavailable
-from interfaces.bootstrap.connection_budget import budget_of_worker, show_budget
+from interfaces.bootstrap.connection_budget import show_budget
 from interfaces.bootstrap.health.admission import this_process
 from interfaces.bootstrap.health.readiness import (
     DISK_FULL_SHARE,
@@ -31,29 +32,11 @@ if TYPE_CHECKING:
     from application.ports.operations.heartbeats import Heartbeats, Process
     from interfaces.readiness import DependencyState
     from interfaces.workers.loops.probe_server import ProbeServer
-    from interfaces.workers.schedule.heartbeat_monitor import HeartbeatMonitor
 
 END_WITHIN_S = 2.0
 """For the farewell of a process that ends; a database that is away must not keep it."""
-_CERTIFICATE_FILES = {
-    "schedule": ("tls_ca_file",),
-    "ingest": ("mqtt_ca_file", "mqtt_cert_file"),
-    "notify": ("alert_smtp_ca_file",),
-}
 _WITH_CLIENT_FILES = ("database_url", "database_replica_url", "nats_url", "redis_url")
 """Every worker may read these."""
-_CERTIFICATE_URLS = {
-    "web": ("redis_url", "influx_url", "database_replica_url"),
-    "schedule": ("database_url",),
-    "relay": ("nats_url", "otlp_url"),
-    "aggregate": ("redis_url", "influx_url"),
-    "forecast": ("redis_url", "weather_url"),
-    "ingest": ("mqtt_url",),
-    "project": ("archive_s3_endpoint",),
-    "archive": ("archive_s3_endpoint",),
-    "notify": ("alert_smtp_url", "alert_webhook_url", "alert_escalation_webhook_url"),
-}
-"""Worker -> the settings whose servers it calls. Of those that every worker calls, one looks."""
 log = structlog.get_logger(__name__)
 
 
@@ -63,10 +46,8 @@ def serving_probes(worker: str, settings: Settings) -> Iterator[ProbeServer]:
     from interfaces.workers.loops.probe_server import ProbeServer
 
     binds = {settings.worker_metrics_bind}
-    if worker == "dispatch":
-        binds.add(settings.dispatch_metrics_bind)
-    if worker in {"ingest", "aggregate"}:
-        binds.add(settings.telemetry_metrics_bind)
+    if (also := KIND_OF[worker].metrics_bind) is not None:
+        binds.add(getattr(settings, also))
     show_budget(worker, settings)
     show_caches()
     server = ProbeServer()
@@ -123,7 +104,7 @@ async def reporting(worker: str, stores: Stores, server: ProbeServer | None = No
     settings, alerts = stores.settings, stores.alerts()
     process = this_process(worker)
     heartbeats = heartbeats_of(stores)
-    probes = readiness_probes(stores) if worker == "web" else worker_probes(worker, stores)
+    probes = readiness_probes(stores) if worker == WEB else worker_probes(worker, stores)
     checks = [
         ProcessHeartbeat(process, probes, BUDGET.backends, heartbeats).periodic,
         CertificateMonitor(certificates_of(settings, worker), alerts, stores.clock, SystemClock()).periodic,
@@ -166,15 +147,6 @@ def heartbeats_of(stores: Stores) -> Heartbeats:
     return PostgresHeartbeats(stores.pool)
 
 
-def heartbeat_monitor(stores: Stores) -> HeartbeatMonitor:
-    from interfaces.workers.schedule.heartbeat_monitor import HeartbeatMonitor
-
-    def budget_of(worker: str) -> int:
-        return budget_of_worker(worker, stores.settings)
-
-    return HeartbeatMonitor(heartbeats_of(stores), budget_of, stores.alerts(), stores.clock)
-
-
 class ReportedDependencies:
     """The dependencies of other processes, as those report them: the web process has no address of their servers."""
 
@@ -209,18 +181,14 @@ def certificates_of(settings: Settings, worker: str | None = None) -> Certificat
     """Those that `worker` uses; None: that any worker uses."""
     from adapters.certificates import FileAndServerCertificates, client_files
 
-    files = {name: getattr(settings, name) for name in _settings_of(_CERTIFICATE_FILES, worker)}
+    kinds = KINDS if worker is None else (KIND_OF[worker],)
+    watched = sorted({name for kind in kinds for name in kind.certificates})
+    files = {name: getattr(settings, name) for name in watched if name.endswith("_file")}
     for name in _WITH_CLIENT_FILES:  # each host may have its own
         found = client_files(name, str(getattr(settings, name) or ""))
         files |= {f"{parameter} on {gethostname()}": file for parameter, file in found.items()}
-    urls = {name: getattr(settings, name) for name in _settings_of(_CERTIFICATE_URLS, worker)}
+    urls = {name: getattr(settings, name) for name in watched if not name.endswith("_file")}
     return FileAndServerCertificates(
         {name: file for name, file in files.items() if file is not None},
         {name: url for name, url in urls.items() if url is not None},
     )
-
-
-def _settings_of(by_worker: Mapping[str, Sequence[str]], worker: str | None) -> Sequence[str]:
-    if worker is not None:
-        return by_worker.get(worker, ())
-    return sorted({name for names in by_worker.values() for name in names})

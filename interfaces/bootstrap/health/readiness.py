@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from application.operations.process_kinds import KIND_OF
 from interfaces.bootstrap.stores import Stores
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ PROBE_TIMEOUT_S = 1.5
 CHECK_EVERY_S = 2.0
 """Wall seconds."""
 DISK_FULL_SHARE = 0.8
-_PULLING = frozenset({"relay", "dispatch", "notify", "ingest", "aggregate", "archive"})
-_INGESTING = frozenset({"ingest"})
-_ARCHIVING = frozenset({"project", "archive"})
 _BEHIND = frozenset({"no_synchronous_standby", "standby_lost", "replica_not_current"})
 WRITTEN_BYTES = 8_192
 """More than a file system keeps in its own structures."""
@@ -60,7 +58,7 @@ def worker_probes(worker: str, stores: Stores) -> tuple[ReadinessProbe, ...]:
     """What a worker other than web needs, and what it goes on without."""
     from interfaces.readiness import ReadinessProbe
 
-    settings, folder = stores.settings, stores.settings.data_dir
+    kind, settings, folder = KIND_OF[worker], stores.settings, stores.settings.data_dir
     probes = [
         ReadinessProbe(name="postgresql", needed=True, check=_in_thread(_query, stores)),
         ReadinessProbe(name="clock", needed=True, check=_in_thread(stores.clock_monitor.check)),
@@ -68,7 +66,7 @@ def worker_probes(worker: str, stores: Stores) -> tuple[ReadinessProbe, ...]:
     if folder.is_dir():
         probes.append(ReadinessProbe(name="disk", needed=False, check=_in_thread(check_disk, folder)))
     archive = settings.archive_url or (folder.absolute() / "archive").as_uri()
-    if worker in _ARCHIVING and archive.startswith("file:"):
+    if "archive" in kind.reaches and archive.startswith("file:"):
         archive_folder = Path(unquote(urlsplit(archive).path))
         probes.append(
             ReadinessProbe(
@@ -76,16 +74,16 @@ def worker_probes(worker: str, stores: Stores) -> tuple[ReadinessProbe, ...]:
             )
         )
     addresses = {
-        "nats": (settings.nats_url, _PULLING),
-        "mqtt": (settings.mqtt_url, _INGESTING),
-        "cache": (settings.redis_url, frozenset[str]()),
-        "influxdb": (settings.influx_url if settings.telemetry_store == "influx" else None, frozenset[str]()),
-        "weather": (settings.weather_url if worker == "forecast" else None, frozenset[str]()),
-        "archive": (settings.archive_s3_endpoint if worker in _ARCHIVING else None, frozenset[str]()),
+        "nats": settings.nats_url,
+        "mqtt": settings.mqtt_url,
+        "cache": settings.redis_url,
+        "influxdb": settings.influx_url if settings.telemetry_store == "influx" else None,
+        "weather": settings.weather_url if "weather" in kind.reaches else None,
+        "archive": settings.archive_s3_endpoint if "archive" in kind.reaches else None,
     }
-    for name, (url, needed_by) in addresses.items():
+    for name, url in addresses.items():
         if url is not None:
-            probes.append(ReadinessProbe(name=name, needed=worker in needed_by, check=_listening(url)))
+            probes.append(ReadinessProbe(name=name, needed=name in kind.needs, check=_listening(url)))
     return tuple(replace(probe, check=CachedCheck(probe.check)) for probe in probes)
 
 
@@ -125,7 +123,7 @@ class CachedCheck:
 
 
 def check_replicas(stores: Stores) -> None:
-    """Whether every standby, read replica and replica of a stream is current, as the schedule worker saw it last.
+    """Whether every standby, read replica and replica of a stream is current, as the watch worker saw it last.
 
     Raises DependencyProblem.
     """

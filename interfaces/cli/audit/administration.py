@@ -45,7 +45,7 @@ def administration(
     program_id: str | None,
     as_json: bool,
 ) -> None:
-    """What people changed beside DR events, and overrides, the newest first."""
+    """Changes by people beside DR events, and overrides, the newest first."""
     from projections.audit.administration import ActFilter, read_acts
 
     wanted = ActFilter(kind=kind, facility_id=facility_id, program_id=program_id)

@@ -10,7 +10,7 @@ import msgspec
 
 from application.ledger.consistency import VerifiedConsistency
 from application.ledger.proof_document import ProofBroken
-from interfaces.cli.audit.conclusion import NOT_COMPLETE, conclusion_of
+from interfaces.cli.audit.conclusion import conclusion_of
 from interfaces.cli.audit.ledger import DOES_NOT_HOLD, KEY_HELP, witness_checkpoint
 from interfaces.cli.audit.recomputation import print_recomputation, recomputation_document
 from interfaces.cli.audit.recomputed_settlement import print_recomputed_settlements, settlements_document
@@ -83,8 +83,6 @@ def _document(found: CheckedFile) -> dict[str, Any]:
     document = {"holds": not found.differs, **msgspec.structs.asdict(checked)}
     if isinstance(checked, VerifiedConsistency):
         return document
-    if not checked.complete:
-        document["caution"] = NOT_COMPLETE
     if found.subject is not None:
         document["subject"] = found.subject
     if found.measurements is not None:
@@ -124,9 +122,9 @@ def _of_subject(subject: ProvenSubject | None) -> list[tuple[str, Any]]:
         window = f"{subject.starts_at:%Y-%m-%d %H:%M:%SZ} to {subject.ends_at:%Y-%m-%d %H:%M:%SZ}"
     program = None
     if subject.program_id is not None:
-        program = f"{printable(subject.program_id)}, accepted under version {subject.program_version}"
+        program = f"{subject.program_id!a}, accepted under version {subject.program_version}"
     return [
-        ("utility", f"{printable(subject.utility_id)}, its DR event {printable(subject.utility_event_id)}"),
+        ("utility", f"{subject.utility_id!a}, its DR event {subject.utility_event_id!a}"),
         ("program", program),
         ("window", window),
         ("status", f"{subject.status}; {subject.settlement_status.replace('_', ' ')}"),
@@ -137,7 +135,7 @@ def _of_proof(proven: VerifiedProof) -> list[tuple[str, Any]]:
     return [
         ("domain events", f"{proven.domain_events}, as they were sealed"),
         ("dispatches", proven.dispatches),
-        ("complete", COMPLETE if proven.complete else NOT_COMPLETE),
+        ("complete", COMPLETE),
         ("checkpoint", proven.checkpoint),
         ("sealed at", proven.sealed_at),
         ("public key", proven.public_key),

@@ -12,7 +12,7 @@ from interfaces.cli.audit.ledger import prove, verify
 from interfaces.cli.audit.subjects import as_of_text, print_facility, print_program
 from interfaces.cli.audit.what_if import what_if_command
 from interfaces.cli.console.parameter_types import as_of
-from interfaces.cli.console.printing import print_fields, print_json, print_table
+from interfaces.cli.console.printing import print_answer, print_fields, print_table
 from interfaces.cli.console.session import opened_stores
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ measured then is in the log.
 
 @click.group("audit", epilog=REPLAY_EXAMPLE)
 def audit_group() -> None:
-    """What was done, by whom, why, and caused by what: straight from the log."""
+    """The audit: acts, by whom, why, and caused by what, straight from the log."""
 
 
 audit_group.add_command(what_if_command)
@@ -84,10 +84,7 @@ def replay(
         else:
             dr_event_id = resolve_dr_event(log, str(reference))
             document, print_it = audit_document(log, dr_event_id, as_of=past), print_document
-    if as_json:
-        print_json(document)
-    else:
-        print_it(document)
+    print_answer(document, lambda: print_it(document), as_json=as_json)
 
 
 def print_document(document: "AuditDocument") -> None:

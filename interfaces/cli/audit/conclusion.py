@@ -9,11 +9,9 @@ if TYPE_CHECKING:
     from application.ledger.checked_file import CheckedFile
     from application.ledger.proof_check import VerifiedProof
 
-NOT_COMPLETE = "UNKNOWN: a proof of version 1 may lack newer domain events and buildings; ask for a new one"
-
 
 def conclusion_of(found: CheckedFile, checked: VerifiedProof) -> str:
-    """One sentence."""
+    """A sentence."""
     return f"Proven: {_listed(_proven(found, checked))}. Not proven: {_listed(_not_proven(found, checked))}."
 
 
@@ -22,10 +20,9 @@ def _listed(parts: Iterator[str]) -> str:
 
 
 def _proven(found: CheckedFile, checked: VerifiedProof) -> Iterator[str]:
-    missing = ", and none up to it is missing" if checked.complete else ""
     yield (
         f"whoever has the key {checked.public_key[:16]}... signed these {checked.domain_events} domain events under "
-        f"checkpoint {checked.checkpoint} of {checked.sealed_at:%Y-%m-%d %H:%M:%SZ}{missing}"
+        f"checkpoint {checked.checkpoint} of {checked.sealed_at:%Y-%m-%d %H:%M:%SZ}, and none up to it is missing"
     )
     measurements, settlements = found.measurements, found.settlements
     if measurements is not None and (count := measurements.count("equal")):
@@ -44,8 +41,6 @@ def _not_proven(found: CheckedFile, checked: VerifiedProof) -> Iterator[str]:
     measurements, settlements = found.measurements, found.settlements
     if not checked.key_was_given:
         yield "that this key is the operator's"
-    if not checked.complete:
-        yield "that no domain event is missing"
     if measurements is not None:
         all_of = len(measurements.facilities)
         if wrong := measurements.count("differs"):

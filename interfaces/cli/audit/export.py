@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from interfaces.cli.console.printing import print_json, progress_of
+from interfaces.cli.console.printing import print_answer, progress_of
 from interfaces.cli.console.session import opened_stores
 
 if TYPE_CHECKING:
@@ -69,11 +69,13 @@ def export(reference: str | None, formats: tuple[str, ...], folder: Path, as_jso
         stores.projection_waits().wait_for("audit_trail", head, timeout_s=CAUGHT_UP_WITHIN_S)
         with progress_of(head, "positions") as progress:
             steps, files = export_steps(_steps(stores, reference, head, progress), formats, folder)
-    if as_json:
-        print_json({"steps": steps, "up_to_position": head, "files": [str(file) for file in files]})
-        return
-    for file in files:
-        click.echo(f"{steps} steps up to position {head} of the log in {file}")
+    print_answer(
+        {"steps": steps, "up_to_position": head, "files": [str(file) for file in files]},
+        lambda: click.echo(
+            "\n".join(f"{steps} steps up to position {head} of the log in {file}" for file in files)
+        ),
+        as_json=as_json,
+    )
 
 
 def _steps(

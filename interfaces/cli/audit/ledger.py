@@ -17,7 +17,7 @@ from interfaces.cli.console.printing import print_fields, print_json, progress_o
 from interfaces.cli.console.session import opened_stores
 
 if TYPE_CHECKING:
-    from application.ledger.proof_document import AnyProof
+    from application.ledger.proof_document import ProofDocument
     from application.ledger.verification_report import Span
     from application.ledger.witness import WitnessCheckpoint
 
@@ -131,7 +131,7 @@ def _span(first: int | None, last: int | None) -> Span | None:
 
 
 def witness_checkpoint(given: str | None) -> WitnessCheckpoint | None:
-    """That of the option `--since`."""
+    """The checkpoint of the option `--since`."""
     from application.ledger.witness import NoCheckpoint
     from interfaces.bootstrap import read_witness_checkpoint
 
@@ -198,14 +198,14 @@ def prove(reference: str, out: Path) -> None:
     )
 
 
-def _readings_field(document: AnyProof) -> str:
-    readings = getattr(document, "readings", ())
+def _readings_field(document: ProofDocument) -> str:
+    readings = document.readings
     without = sum(1 for one in readings if one.left_out)
     return f"of {len(readings) - without} facilities" + (f"; none stored of {without}" if without else "")
 
 
-def _settlements_field(document: AnyProof) -> str | None:
-    settlements = getattr(document, "settlements", ())
+def _settlements_field(document: ProofDocument) -> str | None:
+    settlements = document.settlements
     without = sum(1 for one in settlements if one.left_out)
     if not settlements:
         return None

@@ -17,7 +17,7 @@ _STATUS = {"equal": "ok", "differs": "DIFFERS", "not_recomputed": "not recompute
 
 
 def print_recomputation(found: Recomputation) -> None:
-    """One row for each facility that was measured, then what differs, then the line with the result."""
+    """A row for each facility that was measured, then what differs, then the line with the result."""
     if found.facilities:
         print_table(
             [

@@ -1,4 +1,4 @@
-"""What `gridproof audit verify` prints: the ledger, the settlements, and the snapshots."""
+"""The output of `gridproof audit verify`: the ledger, the settlements, and the snapshots."""
 
 from __future__ import annotations
 
@@ -82,6 +82,5 @@ def print_snapshots(report: SnapshotReport) -> None:
     wrong = len(report.findings) + report.more_findings
     result = f"{wrong} snapshots DO NOT HOLD" if wrong else "the snapshots hold"
     click.echo(
-        f"{result}; {report.equal} equal a fold of their streams, not used: {report.without_mac} without a MAC, "
-        f"{report.other_schema} of another release"
+        f"{result}; {report.equal} equal a fold of their streams, not used: {report.other_schema} of another release"
     )

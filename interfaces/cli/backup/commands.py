@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from interfaces.cli.console.printing import print_fields, print_json, print_table, progress_of
+from interfaces.cli.console.printing import print_answer, print_fields, print_json, print_table, progress_of
 from interfaces.cli.console.session import current_settings
 from interfaces.settings.settings import Settings
 
@@ -60,18 +60,19 @@ def backup_group(context: click.Context, *, full: bool, as_json: bool) -> None:
     refuse_external(settings)
     with progress() as tell:
         taken = take_backup(settings, full=full, progress=tell)
-    if as_json:
-        print_json(taken)
-        return
-    print_fields(
-        [
-            ("backup", taken.backup.name),
-            ("kind", taken.backup.kind),
-            ("size", f"{taken.backup.stored_bytes / MB:,.1f} MB"),
-            ("took", f"{taken.seconds:.1f} s"),
-            ("restores", f"every moment from {taken.backup.ended_at:%Y-%m-%d %H:%M:%SZ} on"),
-            ("removed", taken.removed),
-        ]
+    print_answer(
+        taken,
+        lambda: print_fields(
+            [
+                ("backup", taken.backup.name),
+                ("kind", taken.backup.kind),
+                ("size", f"{taken.backup.stored_bytes / MB:,.1f} MB"),
+                ("took", f"{taken.seconds:.1f} s"),
+                ("restores", f"every moment from {taken.backup.ended_at:%Y-%m-%d %H:%M:%SZ} on"),
+                ("removed", taken.removed),
+            ]
+        ),
+        as_json=as_json,
     )
 
 

@@ -9,7 +9,7 @@ import click
 
 from interfaces.cli.backup.commands import backup_settings, progress
 from interfaces.cli.console.parameter_types import moment
-from interfaces.cli.console.printing import print_fields, print_json
+from interfaces.cli.console.printing import print_answer, print_fields
 from interfaces.cli.console.session import login_name
 
 if TYPE_CHECKING:
@@ -26,9 +26,8 @@ Examples:
 
 Stop `gridproof up` (or all workers) first. The moment is one of the wall clock. The database of before stays beside the
 restored one. The restore is recorded in the log and in the next checkpoint, so that whoever kept a checkpoint of the
-lost interval is told of it (`gridproof audit verify --since`). Work of the lost interval is removed from the queues,
-meter readings are taken from the telemetry log once more, and each building is asked whether it does what the log no
-longer knows: the workers do the rest when they start.
+lost interval is told of it (`gridproof audit verify --since`). Meter readings are taken from the telemetry log once
+more, and each building is asked whether it does what the log no longer knows: the workers do the rest when they start.
 """
 LATEST = "latest"
 
@@ -56,10 +55,7 @@ def restore(*, to: str | None, backup: str | None, adopt: bool, yes: bool, as_js
             done = adopt_restore(settings, target, login=login_name())
         else:
             done = restore_database(settings, target, backup=backup, login=login_name(), progress=tell)
-    if as_json:
-        print_json(done)
-    else:
-        _print(done)
+    print_answer(done, lambda: _print(done), as_json=as_json)
 
 
 def _question(target: datetime | None, *, adopt: bool) -> str:
@@ -76,7 +72,6 @@ def _print(done: RestoredDatabase) -> None:
         for one in recorded.lost
         if one.lost
     ]
-    streams = recorded.streams or {}
     print_fields(
         [
             ("backup", None if done.recovered is None else done.recovered.backup),
@@ -85,12 +80,11 @@ def _print(done: RestoredDatabase) -> None:
             ("recorded by", recorded.by),
             ("checkpoint", f"{recorded.checkpoint}, which extends {recorded.extends_checkpoint}"),
             ("sealed and lost", lost or "nothing"),
-            ("work removed", sum(count for name, count in streams.items() if name.endswith("_WORK"))),
-            ("telemetry again", f"{streams.get('TELEMETRY', 0)} messages"),
+            ("telemetry again", f"{recorded.readings or 0} messages"),
             ("buildings asked", recorded.buildings),
             ("database of before", done.former),
         ]
     )
-    if recorded.streams is None:
+    if recorded.readings is None:
         click.echo("no NATS is known: set GRIDPROOF_NATS_URL, and record it again with --adopt", err=True)
     click.echo("now start `gridproof up`, or the workers; then: gridproof audit verify")

@@ -20,7 +20,7 @@ from interfaces.cli.baseline.inputs import (
 )
 from interfaces.cli.baseline.report import baseline_document, print_baseline
 from interfaces.cli.console.parameter_types import moment
-from interfaces.cli.console.printing import print_json
+from interfaces.cli.console.printing import print_answer
 from interfaces.cli.console.readings import open_readings, regression_fitter
 
 EXAMPLE = """
@@ -33,7 +33,7 @@ Example:
 
 @click.group("baseline")
 def baseline_group() -> None:
-    """What a facility would have drawn without a DR event."""
+    """Baselines: the load of a facility without a DR event."""
 
 
 baseline_group.add_command(compare)
@@ -106,8 +106,8 @@ def _print(
     tz: ZoneInfo,
     as_json: bool,
 ) -> None:
-    if as_json:
-        document = baseline_document(found, error, facility=facility, method=method, tz=tz)
-        print_json(document)
-    else:
-        print_baseline(found, error, facility=facility, method=method, tz=tz)
+    print_answer(
+        baseline_document(found, error, facility=facility, method=method, tz=tz),
+        lambda: print_baseline(found, error, facility=facility, method=method, tz=tz),
+        as_json=as_json,
+    )

@@ -24,7 +24,7 @@ from interfaces.cli.baseline.inputs import (
     method_options,
     rule_of,
 )
-from interfaces.cli.console.printing import print_json, progress_of
+from interfaces.cli.console.printing import print_answer, progress_of
 from interfaces.cli.console.readings import open_readings, regression_fitter
 
 NEED_PARAMETERS = frozenset({"x-of-y", "firm-service-level"})
@@ -124,10 +124,7 @@ def compare(
     document = comparison_document(compared, left_out, window=window)
     if picture_path is not None:
         _write(picture_path, picture(document))
-    if as_json:
-        print_json(document)
-    else:
-        print_comparison(document)
+    print_answer(document, lambda: print_comparison(document), as_json=as_json)
 
 
 def _compared(

@@ -5,15 +5,17 @@ from math import log10
 
 from domain.baseline.comparison.scores import MOST_BIAS, MethodOverall
 from interfaces.cli.baseline.comparison_report import ComparisonDocument, share
+from interfaces.svg import label, shape
+from interfaces.svg import picture as svg
 
 WIDTH, TOP, ROW, BOTTOM = 980, 104, 52, 78
 ERROR_LEFT, ERROR_RIGHT = 232, 566
 BIAS_LEFT, BIAS_RIGHT = 676, 900
 ERROR_TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 REACHES = (0.02, 0.04, 0.1, 0.2, 0.5)
-"""Of the axis of the bias, to both sides."""
+"""Reaches of the axis of the bias, to both sides."""
 MOST_DOTS = 300
-"""Of a method: with more facilities, evenly spaced ones in order of their error."""
+"""Dots of a method: with more facilities, evenly spaced ones in order of their error."""
 SPREAD = (0, 8, -8, 4, -4, 12, -12)
 """Vertical offsets of dots one after the other, so that neighbours can be told apart."""
 
@@ -33,22 +35,24 @@ def picture(document: ComparisonDocument) -> str:
     """Each method's error and bias: a dot for each facility, a bar for the figure over all of them."""
     height = TOP + ROW * len(document.overall) + BOTTOM
     title = f"Baseline methods on days without a DR event, {document.window} local"
-    days = sum(one.days for one in document.facilities.values())
+    days = sum(facility.days for facility in document.facilities.values())
     counted = (
         f"{_counted(len(document.facilities), 'facility', 'facilities')}, {_counted(days, 'day', 'days')}"
     )
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-labelledby="t d">',
-        f'<title id="t">{escape(title)}</title><desc id="d">{escape(_description(document))}</desc>',
+        shape("title", escape(title), id="t") + shape("desc", escape(_description(document)), id="d"),
         f"<style>{STYLE}</style>",
-        f'<rect class="back" width="{WIDTH}" height="{height}"/>',
-        f'<text class="title" x="24" y="32">{escape(title)}</text>',
-        f'<text class="quiet" x="24" y="54">{counted}; baseline minus metered load, as shares of its mean</text>',
+        shape("rect", class_="back", width=WIDTH, height=height),
+        label(title, class_="title", x=24, y=32),
+        label(f"{counted}; baseline minus metered load, as shares of its mean", class_="quiet", x=24, y=54),
         *_panels(document, height),
     ]
     for row, method in enumerate(document.overall):
         parts += _row(document, method, TOP + ROW * row)
-    return "\n".join([*parts, *_legend(height), "</svg>\n"])
+    parts += _legend(height)
+    lines = (f"{part}\n" for part in ("", *parts))
+    named = {"xmlns": "http://www.w3.org/2000/svg", "role": "img", "aria_labelledby": "t d"}
+    return svg(WIDTH, height, lines, **named) + "\n"
 
 
 def _description(document: ComparisonDocument) -> str:
@@ -64,54 +68,50 @@ def _panels(document: ComparisonDocument, height: int) -> list[str]:
     end, parts = height - BOTTOM, []
     if document.recommended is not None:
         top = TOP + ROW * list(document.overall).index(document.recommended)
-        parts.append(f'<rect class="pick" x="12" y="{top}" width="{WIDTH - 24}" height="{ROW}" rx="6"/>')
-    parts.append(f'<text class="strong" x="{ERROR_LEFT}" y="{TOP - 14}">CVRMSE (logarithmic)</text>')
-    parts.append(f'<text class="strong" x="{BIAS_LEFT}" y="{TOP - 14}">bias</text>')
+        parts.append(shape("rect", class_="pick", x=12, y=top, width=WIDTH - 24, height=ROW, rx=6))
+    parts.append(label("CVRMSE (logarithmic)", class_="strong", x=ERROR_LEFT, y=TOP - 14))
+    parts.append(label("bias", class_="strong", x=BIAS_LEFT, y=TOP - 14))
     for tick in ERROR_TICKS:
         x = _error_x(tick)
-        parts.append(f'<line class="grid" x1="{x}" x2="{x}" y1="{TOP}" y2="{end}"/>')
-        parts.append(f'<text class="quiet small middle" x="{x}" y="{end + 17}">{tick:.0%}</text>')
+        parts.append(shape("line", class_="grid", x1=x, x2=x, y1=TOP, y2=end))
+        parts.append(label(f"{tick:.0%}", class_="quiet small middle", x=x, y=end + 17))
     reach = _reach(document)
     left, right = _bias_x(-MOST_BIAS, reach), _bias_x(MOST_BIAS, reach)
-    parts.append(f'<rect class="band" x="{left}" y="{TOP}" width="{right - left:.1f}" height="{end - TOP}"/>')
+    parts.append(shape("rect", class_="band", x=left, y=TOP, width=right - left, height=end - TOP))
     for tick in (-reach, -reach / 2, 0.0, reach / 2, reach):
         x = _bias_x(tick, reach)
-        parts.append(f'<line class="{"grid" if tick else "zero"}" x1="{x}" x2="{x}" y1="{TOP}" y2="{end}"/>')
-        parts.append(
-            f'<text class="quiet small middle" x="{x}" y="{end + 17}">{share(tick, signed=bool(tick))}</text>'
-        )
+        parts.append(shape("line", class_="grid" if tick else "zero", x1=x, x2=x, y1=TOP, y2=end))
+        parts.append(label(share(tick, signed=bool(tick)), class_="quiet small middle", x=x, y=end + 17))
     return parts
 
 
 def _row(document: ComparisonDocument, method: str, top: int) -> list[str]:
-    one, middle, reach = document.overall[method], top + ROW // 2, _reach(document)
-    parts = [f'<text class="strong" x="24" y="{middle + 1}">{escape(method)}</text>']
-    under = "recommended" if method == document.recommended else _refused(one)
-    parts.append(f'<text class="quiet small" x="24" y="{middle + 17}">{under}</text>')
+    scores, middle, reach = document.overall[method], top + ROW // 2, _reach(document)
+    parts = [label(method, class_="strong", x=24, y=middle + 1)]
+    under = "recommended" if method == document.recommended else _refused(scores)
+    parts.append(label(under, class_="quiet small", x=24, y=middle + 17))
     for number, (facility_id, error, bias) in enumerate(_dots(document, method)):
         y = middle + SPREAD[number % len(SPREAD)]
-        name = f"<title>{escape(facility_id)}: CVRMSE {share(error)}, bias {share(bias, signed=True)}</title>"
+        name = shape(
+            "title", escape(f"{facility_id}: CVRMSE {share(error)}, bias {share(bias, signed=True)}")
+        )
         parts += [
-            f'<circle class="dot" cx="{x}" cy="{y}" r="3.5">{name}</circle>'
+            shape("circle", name, class_="dot", cx=x, cy=y, r=3.5)
             for x in (_error_x(error), _bias_x(bias, reach))
         ]
-    hot = one.hot
+    hot = scores.hot
     figures = (
-        (one.cvrmse_geomean, hot.cvrmse_geomean, ERROR_RIGHT + 14, False),
-        (one.bias_median, hot.bias_median, BIAS_RIGHT + 14, True),
+        (scores.cvrmse_geomean, hot.cvrmse_geomean, ERROR_RIGHT + 14, False),
+        (scores.bias_median, hot.bias_median, BIAS_RIGHT + 14, True),
     )
     for figure, on_hot_days, x_text, is_bias in figures:
         for value, css, half in ((on_hot_days, "hot", 11), (figure, "mean", 17)):
             if value is not None:
                 x = _bias_x(value, reach) if is_bias else _error_x(value)
-                parts.append(
-                    f'<line class="{css}" x1="{x}" x2="{x}" y1="{middle - half}" y2="{middle + half}"/>'
-                )
+                parts.append(shape("line", class_=css, x1=x, x2=x, y1=middle - half, y2=middle + half))
+        parts.append(label(share(figure, signed=is_bias), class_="strong", x=x_text, y=middle - 2))
         parts.append(
-            f'<text class="strong" x="{x_text}" y="{middle - 2}">{share(figure, signed=is_bias)}</text>'
-        )
-        parts.append(
-            f'<text class="small hotfill" x="{x_text}" y="{middle + 15}">{share(on_hot_days, signed=is_bias)}</text>'
+            label(share(on_hot_days, signed=is_bias), class_="small hotfill", x=x_text, y=middle + 15)
         )
     return parts
 
@@ -129,15 +129,14 @@ def _dots(document: ComparisonDocument, method: str) -> list[tuple[str, float, f
     return dots[::every]
 
 
-def _refused(one: MethodOverall) -> str:
-    return f"{_counted(one.refused, 'day', 'days')} refused" if one.refused else ""
+def _refused(scores: MethodOverall) -> str:
+    return f"{_counted(scores.refused, 'day', 'days')} refused" if scores.refused else ""
 
 
 def _legend(height: int) -> list[str]:
     y = height - 24
     bars = "".join(
-        f'<line class="{css}" x1="{x}" x2="{x}" y1="{y - 14}" y2="{y + 5}"/>'
-        for css, x in (("mean", 150), ("hot", 540))
+        shape("line", class_=css, x1=x, x2=x, y1=y - 14, y2=y + 5) for css, x in (("mean", 150), ("hot", 540))
     )
     words = (
         (42, "one facility"),
@@ -146,15 +145,15 @@ def _legend(height: int) -> list[str]:
         (770, "bias of a recommended one"),
     )
     return [
-        f'<circle class="dot" cx="30" cy="{y - 4}" r="3.5"/>',
-        f'<rect class="band" x="740" y="{y - 13}" width="22" height="17"/>',
+        shape("circle", class_="dot", cx=30, cy=y - 4, r=3.5),
+        shape("rect", class_="band", x=740, y=y - 13, width=22, height=17),
         bars,
-        *(f'<text class="small" x="{x}" y="{y}">{text}</text>' for x, text in words),
+        *(label(text, class_="small", x=x, y=y) for x, text in words),
     ]
 
 
 def _error_x(value: float) -> float:
-    """On the logarithmic axis; a value beyond it stands at its end."""
+    """The place on the logarithmic axis; a value beyond it stands at its end."""
     low, high = log10(ERROR_TICKS[0]), log10(ERROR_TICKS[-1])
     place = (log10(max(value, ERROR_TICKS[0])) - low) / (high - low)
     return round(ERROR_LEFT + min(place, 1.0) * (ERROR_RIGHT - ERROR_LEFT), 1)

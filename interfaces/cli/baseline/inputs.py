@@ -1,4 +1,4 @@
-"""What the commands of `gridproof baseline` have in common: readings, calendar, and the rule of a method."""
+"""Inputs that the commands of `gridproof baseline` share: readings, calendar, and the rule of a method."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -58,7 +58,7 @@ def to_click_exception(error: Exception) -> click.ClickException | None:
 
 
 def _ended_system(error: Exception) -> str | None:
-    """What to do where a server is away because `gridproof up` has ended; None for every other reason."""
+    """Advice where a server is away because `gridproof up` has ended; None for every other reason."""
     import psycopg
     import psycopg_pool
 

@@ -20,12 +20,37 @@ CONTROLS = frozenset({"Cc", "Cf"})
 
 
 def print_json(document: Any) -> None:
-    """One indented JSON document on stdout."""
+    """An indented JSON document on stdout."""
     click.echo(orjson.dumps(msgspec.to_builtins(document, str_keys=True), option=orjson.OPT_INDENT_2))
 
 
+def print_answer(document: Any, for_people: Callable[[], None], *, as_json: bool) -> None:
+    """Print the document with `--json`; without it call `for_people`, which prints the same for people."""
+    if as_json:
+        print_json(document)
+    else:
+        for_people()
+
+
+def print_list(
+    document: Any,
+    columns: Sequence[str | Column],
+    rows: Sequence[Sequence[object]],
+    *,
+    if_empty: str,
+    as_json: bool,
+) -> None:
+    """Print the document with `--json`; without it a table of the same list, or `if_empty` if it has no rows."""
+    if as_json:
+        print_json(document)
+    elif rows:
+        print_table(columns, rows)
+    else:
+        click.echo(if_empty)
+
+
 def print_json_line(document: Any) -> None:
-    """One JSON document on stdout, on one line."""
+    """A JSON document on stdout, on one line."""
     click.echo(json_line(document), nl=False)
 
 

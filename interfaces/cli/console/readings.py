@@ -1,4 +1,4 @@
-"""What commands that work from a readings file use; the composition root picks the adapters."""
+"""Parts of commands that work from a readings file; the composition root picks the adapters."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""What a command works with: settings, the running system's stores, and the operator's identity."""
+"""The session of a command: settings, the running system's stores, and the operator's identity."""
 
 import os
 import pwd

@@ -26,7 +26,7 @@ class Layout(NamedTuple):
     rows: Sequence[Sequence[str]]
 
     def needed(self, number: int) -> int:
-        """What the column needs: an id on one line, other text at its spaces."""
+        """The width that the column needs: an id on one line, other text at its spaces."""
         texts = [self.columns[number].title, *(row[number] for row in self.rows)]
         if self.columns[number].kind != "text":
             return max(map(len, texts))
@@ -37,11 +37,11 @@ class Layout(NamedTuple):
         return self._spare(map(self.needed, self._numbers), width) >= 0
 
     def is_unbroken_in(self, width: int) -> bool:
-        """Whether every cell has room on one line."""
+        """True if every cell has room on one line."""
         return self._spare(map(self._longest_line, self._numbers), width) >= 0
 
     def widths(self, width: int) -> list[int]:
-        """Of each column: what it needs, and of the rest what it can use, the first columns first."""
+        """The width of each column: what it needs, and of the rest what it can use, the first columns first."""
         widths = [self.needed(number) for number in self._numbers]
         spare = max(0, self._spare(widths, width))
         for number in self._numbers:

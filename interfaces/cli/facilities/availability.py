@@ -1,4 +1,4 @@
-"""Whether a facility may serve: opt-out and opt-in, maintenance, deactivation and reactivation."""
+"""Commands by which a facility may serve or not: opt-out and opt-in, maintenance, deactivation and reactivation."""
 
 from typing import TYPE_CHECKING
 

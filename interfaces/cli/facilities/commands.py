@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 import click
 
 from interfaces.cli.console.parameter_types import lists_as_of
-from interfaces.cli.console.printing import counted, name_unresolved, print_json, print_table, progress_of
+from interfaces.cli.console.printing import (
+    counted,
+    name_unresolved,
+    print_json,
+    print_list,
+    print_table,
+    progress_of,
+)
 from interfaces.cli.console.session import command_context, opened_stores, operator, warn_if_behind
 from interfaces.cli.console.tables import Column
 from interfaces.cli.facilities.availability import AVAILABILITY_COMMANDS
@@ -37,7 +44,7 @@ Example:
 \b
 A portfolio:
   utilities:
-    - {utility_id: city-power, name: City Power, callback_secret_ref: "env:GRIDPROOF_SECRET_CITY"}
+    - {utility_id: city-power, name: City Power, callback_secret_ref: "env:GRIDPROOF_SECRET_CALLBACK_CITY"}
   programs:
     - {program_id: summer-peak, utility_id: city-power}
   facilities:
@@ -70,9 +77,8 @@ Examples:
   gridproof facilities forget --coordinates-of fac-001
   gridproof facilities forget --callbacks-of city-power
 
-They stand beside the log, which keeps ids only. What was recorded before migration 0031 stays in the log. A facility
-whose coordinates are forgotten has none until a portfolio names them again; callbacks of a utility that are still to be
-sent to a forgotten address are recorded as undeliverable.
+They stand beside the log, which keeps ids only. A facility whose coordinates are forgotten has none until a portfolio
+names them again; callbacks of a utility that are still to be sent to a forgotten address are recorded as undeliverable.
 """
 MOST_BYTES = 64_000_000
 MOST_LINES = 100
@@ -103,7 +109,7 @@ def import_file(file: Path, dry_run: bool, as_json: bool) -> None:
         import_portfolio,
         rehearse_import,
     )
-    from interfaces.bootstrap import unresolved_references, weather_problems
+    from interfaces.bootstrap import weather_problems, wrong_references
 
     if file.stat().st_size > MOST_BYTES:
         raise click.ClickException(
@@ -128,7 +134,7 @@ def import_file(file: Path, dry_run: bool, as_json: bool) -> None:
             digest = hashlib.sha256(content).hexdigest()
             report = import_portfolio(portfolio, target, file_sha256=digest, progress=progress, **by)
         problems = weather_problems(stores, portfolio.facilities) if portfolio.facilities else []
-        unresolved = unresolved_references(stores, references_of(portfolio))
+        unresolved = wrong_references(stores, references_of(portfolio)).unresolved
     name_unresolved(unresolved)
     for problem in problems:
         click.echo(problem, err=True)
@@ -182,26 +188,16 @@ def list_groups(past: "AsOf | None", as_json: bool) -> None:
 
     with opened_stores() as stores:
         totals = group_totals(all_rows(_all_of_them(stores, past)))
-    if as_json:
-        print_json({"groups": totals})
-    elif totals:
-        columns = ["group", "facilities", "active", "declared kW", "available kW", "reserved kW"]
-        print_table(
-            columns,
-            (
-                [
-                    one.group,
-                    one.facilities,
-                    one.active_facilities,
-                    one.declared_kw,
-                    one.available_kw,
-                    one.reserved_kw,
-                ]
-                for one in totals
-            ),
-        )
-    else:
-        click.echo("no facility has a group; name some in the portfolio (`groups: [north]`)")
+    print_list(
+        {"groups": totals},
+        ["group", "facilities", "active", "declared kW", "available kW", "reserved kW"],
+        [
+            (x.group, x.facilities, x.active_facilities, x.declared_kw, x.available_kw, x.reserved_kw)
+            for x in totals
+        ],
+        if_empty="no facility has a group; name some in the portfolio (`groups: [north]`)",
+        as_json=as_json,
+    )
 
 
 @facilities_group.command("list", epilog=LIST_EXAMPLE)
@@ -277,11 +273,6 @@ def forget(*, facility_ids: tuple[str, ...], utility_ids: tuple[str, ...]) -> No
 def _check_can_forget(stores: "Stores", facility_ids: tuple[str, ...]) -> None:
     from projections.facility import key_of
 
-    if not stores.callback_addresses().is_in_use():
-        raise click.ClickException(
-            "nothing stands beside the log yet: once every process is of release 0.2 or newer, "
-            "`gridproof migrate --contract 0.2`"
-        )
     unknown = [one for one in facility_ids if stores.read_models().facilities.get(key_of(one)) is None]
     if unknown:
         raise click.ClickException(f"no facility {', '.join(unknown)}; see `gridproof facilities list`")

@@ -3,8 +3,6 @@
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-import click
-
 from interfaces.cli.console.lazy_group import to_click_exception
 from interfaces.cli.console.session import opened_stores
 
@@ -41,30 +39,16 @@ def _wrong_references(readable: "PartialPortfolio") -> tuple[str, ...]:
 
 
 def check_recorded(portfolio: "Portfolio", stores: "Stores", *, unread: Collection[str] = ()) -> None:
-    """Names each secret reference that is outside of the namespace, and refuses new ones. Raises PortfolioInvalid."""
+    """Raises PortfolioInvalid."""
     from application.facility.portfolio_validation import check_references
-    from interfaces.bootstrap import OLD_REFERENCE_ADVICE, portfolio_rules, recorded_references
+    from interfaces.bootstrap import portfolio_rules
 
-    rules = portfolio_rules(stores.settings)
-    recorded = set(
-        recorded_references(
-            stores,
-            utility_ids=[entry.utility_id for entry in portfolio.utilities],
-            facility_ids=[entry.facility_id for entry in portfolio.facilities],
-        )
-    )
-    old = sorted(one.named for one in recorded if not rules.secrets.contains(one.reference))
-    for named in old:
-        click.echo(f"outside of the namespace of secrets: {named}", err=True)
-    if old:
-        click.echo(OLD_REFERENCE_ADVICE, err=True)
     check_references(
         portfolio,
         known_utilities=[entry.utility_id for entry in stores.utilities().listed()],
         known_programs=stores.existing_programs(
             [name for facility in portfolio.facilities for name in facility.program_ids]
         ),
-        rules=rules,
-        recorded=recorded,
+        rules=portfolio_rules(stores.settings),
         unread=unread,
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from interfaces.cli.console.parameter_types import lists_as_of
-from interfaces.cli.console.printing import print_fields, print_json, print_table
+from interfaces.cli.console.printing import print_answer, print_fields, print_list, print_table
 from interfaces.cli.console.session import opened_stores
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ keys list`, `gridproof keys operators`. The fields are explained in docs/guides/
 
 @click.group("programs", epilog=LIST_EXAMPLE)
 def programs_group() -> None:
-    """What the contracts with utilities fix: terms, versions, and who changed them. A portfolio file changes them."""
+    """Contracts with utilities: terms, versions, and who changed them. A portfolio file changes them."""
 
 
 @programs_group.command("list", epilog=LIST_EXAMPLE)
@@ -52,28 +52,26 @@ def list_programs(past: "AsOf | None", utility: str | None, as_json: bool) -> No
     with opened_stores() as stores:
         filters = {} if utility is None else {"utility_id": utility}
         programs = [program_document(row) for row in all_rows(_programs(stores, past), **filters)]
-    if as_json:
-        print_json({"programs": programs})
-    elif programs:
-        print_table(
-            ["program", "utility", "version", "agreed at", "by", "rank", "baseline", "guardrail", "settled"],
+    print_list(
+        {"programs": programs},
+        ["program", "utility", "version", "agreed at", "by", "rank", "baseline", "guardrail", "settled"],
+        [
             (
-                [
-                    one.program_id,
-                    one.utility_id,
-                    one.version,
-                    one.agreed_at,
-                    one.agreed_by,
-                    one.terms.rank,
-                    one.terms.baseline.method,
-                    one.terms.forecast_guardrail,
-                    "no" if one.terms.settlement is None else one.terms.settlement.currency,
-                ]
-                for one in programs
-            ),
-        )
-    else:
-        click.echo("no programs; name some in a portfolio, and `gridproof facilities import FILE`")
+                one.program_id,
+                one.utility_id,
+                one.version,
+                one.agreed_at,
+                one.agreed_by,
+                one.terms.rank,
+                one.terms.baseline.method,
+                one.terms.forecast_guardrail,
+                "no" if one.terms.settlement is None else one.terms.settlement.currency,
+            )
+            for one in programs
+        ],
+        if_empty="no programs; name some in a portfolio, and `gridproof facilities import FILE`",
+        as_json=as_json,
+    )
 
 
 @programs_group.command("show", epilog=SHOW_EXAMPLE)
@@ -93,10 +91,7 @@ def show(*, program_id: str, version: int | None, past: "AsOf | None", as_json: 
     history = program_history(row)
     if version is not None and version not in {one.version for one in history.versions}:
         raise click.ClickException(f"{program_id} has the versions 1 to {history.version}")
-    if as_json:
-        print_json(history)
-    else:
-        _print(history, version or history.version)
+    print_answer(history, lambda: _print(history, version or history.version), as_json=as_json)
 
 
 def _programs(stores: "Stores", past: "AsOf | None") -> "MemoryView[ProgramRow]":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from interfaces.cli.console.printing import print_fields, print_json, print_table
+from interfaces.cli.console.printing import print_fields, print_json, print_list, print_table
 from interfaces.cli.console.session import opened_stores
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ ACTS_AT_ONCE = 1_000
 
 
 class RecordedUtilityChange(msgspec.Struct, frozen=True, kw_only=True):
-    """What an import changed of a utility."""
+    """The change of a utility by an import."""
 
     position: int
     changed_at: datetime
@@ -50,24 +50,13 @@ def list_utilities(as_json: bool) -> None:
     """Every utility, with where its secrets are."""
     with opened_stores() as stores:
         found = stores.utilities().listed()
-    if as_json:
-        print_json({"utilities": found})
-    elif found:
-        print_table(
-            ["utility", "name", "webhook secret", "callback secret", "signs v1 until"],
-            (
-                [
-                    one.utility_id,
-                    one.name,
-                    one.webhook_secret_ref,
-                    one.callback_secret_ref,
-                    one.webhook_v1_until,
-                ]
-                for one in found
-            ),
-        )
-    else:
-        click.echo("no utilities; name some in a portfolio, and `gridproof facilities import FILE`")
+    print_list(
+        {"utilities": found},
+        ["utility", "name", "webhook secret", "callback secret"],
+        [(one.utility_id, one.name, one.webhook_secret_ref, one.callback_secret_ref) for one in found],
+        if_empty="no utilities; name some in a portfolio, and `gridproof facilities import FILE`",
+        as_json=as_json,
+    )
 
 
 @utilities_group.command("show", epilog=SHOW_EXAMPLE)

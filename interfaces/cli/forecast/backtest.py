@@ -22,7 +22,7 @@ from application.ports.forecast.rolling_forecasts import BacktestConditions, Rol
 from application.ports.history_import import FacilityReadings, ReadingsFileError
 from domain.event_sourcing.decoders import converted
 from interfaces.cli.console.parameter_types import country_or_region, time_zone
-from interfaces.cli.console.printing import print_json, print_table
+from interfaces.cli.console.printing import print_answer, print_table
 from interfaces.cli.console.readings import open_readings
 from interfaces.cli.forecast.backtest_chart import picture
 
@@ -36,7 +36,7 @@ Examples:
 
 
 def rolling_forecasts() -> RollingForecasts:
-    """Run the forecast worker's engine over a history, cycle by cycle."""
+    """Run the compute worker's engine over a history, cycle by cycle."""
     from interfaces.bootstrap import rolling_forecasts as picked
 
     return picked()
@@ -126,10 +126,11 @@ def backtest(
     if plot is not None:
         plot.write_text(picture(scores, runs, by_id), encoding="utf-8")
     summaries = {span: summary(scores, span) for span in SPANS_H}
-    if as_json:
-        print_json({"conditions": conditions, "summary": summaries, "facilities": scores, "refused": refused})
-    else:
-        _print(scores, summaries, refused)
+    print_answer(
+        {"conditions": conditions, "summary": summaries, "facilities": scores, "refused": refused},
+        lambda: _print(scores, summaries, refused),
+        as_json=as_json,
+    )
 
 
 def _histories(

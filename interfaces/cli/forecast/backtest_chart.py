@@ -10,6 +10,8 @@ from application.forecast.backtest import OURS, FacilityScore
 from application.ports.forecast.load_forecaster import FacilityHistory
 from application.ports.forecast.rolling_forecasts import FacilityRun
 from domain.time_series.windows import FloatArray
+from interfaces.svg import label, shape
+from interfaces.svg import picture as svg
 
 MOST_FACILITIES = 60
 WIDTH, HEIGHT, MARGIN = 760, 180, 40
@@ -25,7 +27,7 @@ def picture(
     scores: Sequence[FacilityScore], runs: Mapping[str, FacilityRun], histories: Mapping[str, FacilityHistory]
 ) -> str:
     """The HTML chart: each facility's error beside the last-week baseline's, and its last days."""
-    shown = [one for one in scores if "day_ahead" in one.spans][:MOST_FACILITIES]
+    shown = [score for score in scores if "day_ahead" in score.spans][:MOST_FACILITIES]
     parts = [
         "<!doctype html><meta charset=utf-8><title>Backtest</title>",
         f"<style>{STYLE}</style><h1>Backtest, day ahead</h1>",
@@ -33,13 +35,13 @@ def picture(
         _bars(shown),
         "<p>Below, the last days: metered (black), forecast from each midnight (blue), the 80 % interval.</p>",
     ]
-    for one in shown:
-        span = one.spans["day_ahead"]
+    for score in shown:
+        span = score.spans["day_ahead"]
         parts.append(
-            f"<h2>{escape(one.facility_id)}</h2><p>{escape(one.model)}; RMSE {span.methods[OURS].rmse_kw:.2f} kW, "
+            f"<h2>{escape(score.facility_id)}</h2><p>{escape(score.model)}; RMSE {span.methods[OURS].rmse_kw:.2f} kW, "
             f"{span.coverage_80:.0%} in the interval</p>"
         )
-        parts.append(_days(runs[one.facility_id], histories[one.facility_id]))
+        parts.append(_days(runs[score.facility_id], histories[score.facility_id]))
     return "\n".join(parts)
 
 
@@ -47,18 +49,17 @@ def _bars(scores: Sequence[FacilityScore]) -> str:
     ratios = [one.spans["day_ahead"].ratio("last_week") or 0.0 for one in scores]
     scale = (WIDTH - 4 * MARGIN) / max(1.1, *ratios)
     rows = []
-    for number, (one, ratio) in enumerate(zip(scores, ratios, strict=True)):
+    for number, (score, ratio) in enumerate(zip(scores, ratios, strict=True)):
         y = 16 * number
         kind = "worse" if ratio > 1 else "bar"
         rows.append(
-            f'<text x="0" y="{y + 11}">{escape(one.facility_id[:20])}</text>'
-            f'<rect class="{kind}" x="{3 * MARGIN}" y="{y + 2}" width="{ratio * scale:.1f}" height="11"/>'
-            f'<text x="{3 * MARGIN + ratio * scale + 4:.1f}" y="{y + 11}">{ratio:.2f}</text>'
+            label(score.facility_id[:20], x=0, y=y + 11)
+            + shape("rect", class_=kind, x=3 * MARGIN, y=y + 2, width=float(ratio * scale), height=11)
+            + label(f"{ratio:.2f}", x=float(3 * MARGIN + ratio * scale + 4), y=y + 11)
         )
     height = 16 * len(scores)
-    one_at = 3 * MARGIN + scale
-    line = f'<line x1="{one_at:.1f}" x2="{one_at:.1f}" y1="0" y2="{height}"/>'
-    return f'<svg viewBox="0 0 {WIDTH} {height}">{"".join(rows)}{line}</svg>'
+    at_1 = float(3 * MARGIN + scale)
+    return svg(WIDTH, height, [*rows, shape("line", x1=at_1, x2=at_1, y1=0, y2=height)])
 
 
 def _days(run: FacilityRun, history: FacilityHistory) -> str:
@@ -83,11 +84,12 @@ def _days(run: FacilityRun, history: FacilityHistory) -> str:
         return [f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True) if np.isfinite(b)]
 
     first, last = (datetime.fromtimestamp(int(at), UTC).date() for at in (starts_s[0, 0], starts_s[-1, -1]))
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}">'
-        f'<polygon class="band" points="{" ".join([*points(high), *reversed(points(low))])}"/>'
-        f'<polyline class="p50" points="{" ".join(points(middle))}"/>'
-        f'<polyline class="metered" points="{" ".join(points(truth))}"/>'
-        f'<text x="0" y="12">{top:.1f} kW</text><text x="0" y="{HEIGHT - 20}">{bottom:.1f} kW</text>'
-        f'<text x="{MARGIN}" y="{HEIGHT - 4}">{first} to {last}, UTC</text></svg>'
-    )
+    parts = [
+        shape("polygon", class_="band", points=" ".join([*points(high), *reversed(points(low))])),
+        shape("polyline", class_="p50", points=" ".join(points(middle))),
+        shape("polyline", class_="metered", points=" ".join(points(truth))),
+        label(f"{top:.1f} kW", x=0, y=12),
+        label(f"{bottom:.1f} kW", x=0, y=HEIGHT - 20),
+        label(f"{first} to {last}, UTC", x=MARGIN, y=HEIGHT - 4),
+    ]
+    return svg(WIDTH, HEIGHT, parts)

@@ -12,7 +12,7 @@ from application.forecast.predict_from_file import Prediction, predict_loads
 from application.ports.forecast.load_forecaster import LoadForecaster
 from application.ports.history_import import FacilityReadings, ReadingsFileError
 from interfaces.cli.console.parameter_types import country_or_region, moment, time_zone
-from interfaces.cli.console.printing import print_fields, print_json, print_table, progress_of
+from interfaces.cli.console.printing import print_answer, print_fields, print_json, print_table, progress_of
 from interfaces.cli.console.readings import open_readings
 from interfaces.cli.forecast.backtest import backtest
 from interfaces.cli.forecast.reads import READS
@@ -53,7 +53,7 @@ for read in READS:
 @click.option("--at", metavar="TIME", type=moment, help="The cycle of that moment. [default: now]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def run(*, facility_ids: tuple[str, ...], at: datetime | None, as_json: bool) -> None:
-    """One forecast cycle on the running system, as the forecast worker makes it.
+    """A forecast cycle on the running system, as the compute worker makes it.
 
     A forecast of full quality is not replaced; one of lower quality is replaced by a better one for the same cycle.
     """
@@ -66,14 +66,13 @@ def run(*, facility_ids: tuple[str, ...], at: datetime | None, as_json: bool) ->
             raise click.UsageError(f"--at is in the future; it is {now.isoformat()} now")
         with forecast_cycle(stores) as cycle:
             report = asyncio.run(cycle.run(at=at or now, only=facility_ids or None, actor=operator(stores)))
-    if missing := sorted({*facility_ids} - {*report.has_forecast(), *report.refused, *report.conflicts}):
+    if missing := sorted({*facility_ids} - {*report.has_forecast(), *report.refused}):
         raise click.ClickException(
             f"no facility {', '.join(missing)}; see `gridproof facilities list` for those that exist"
         )
-    if as_json:
-        print_json(report)
-    else:
-        print_fields(
+    print_answer(
+        report,
+        lambda: print_fields(
             [
                 ("cycle", report.cycle_start),
                 ("issued", len(report.issued)),
@@ -85,7 +84,9 @@ def run(*, facility_ids: tuple[str, ...], at: datetime | None, as_json: bool) ->
                 ("conflicts", report.conflicts),
                 ("seconds", report.seconds),
             ]
-        )
+        ),
+        as_json=as_json,
+    )
     if not report.has_forecast():
         raise click.ClickException("no facility has a forecast for that cycle; the reasons are above")
 
@@ -96,7 +97,7 @@ def run(*, facility_ids: tuple[str, ...], at: datetime | None, as_json: bool) ->
 def train(*, facility_ids: tuple[str, ...], as_json: bool) -> None:
     """Train the models of the running system now, from the history and the temperatures that there are.
 
-    The forecast worker uses them from its next cycle on, within 15 minutes. It trains by itself once a day, and at once
+    The compute worker uses them from its next cycle on, within 15 minutes. It trains by itself once a day, and at once
     where weather or temperatures came to a facility without.
     """
     from interfaces.bootstrap import forecast_cycle, weather_problems
@@ -135,7 +136,7 @@ def train(*, facility_ids: tuple[str, ...], as_json: bool) -> None:
 
 
 def load_forecaster() -> LoadForecaster:
-    """The forecaster that the forecast worker uses."""
+    """The forecaster that the compute worker uses."""
     from interfaces.bootstrap import load_forecaster as picked
 
     return picked()
@@ -181,10 +182,7 @@ def predict(
     if not predictions:
         reasons = "; ".join(f"{one}: {why}" for one, why in refused.items())
         raise click.ClickException(f"nothing can be predicted: {reasons or 'the file holds no facility'}")
-    if as_json:
-        print_json(_document(at, predictions))
-    else:
-        _print(predictions)
+    print_answer(_document(at, predictions), lambda: _print(predictions), as_json=as_json)
     for facility_id, why in refused.items():
         click.echo(f"{facility_id}: {why}", err=True)
     for prediction in predictions:

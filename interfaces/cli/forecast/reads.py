@@ -9,7 +9,7 @@ import click
 
 from domain.forecast import LOWEST_COVERAGE_PCT, STALE_READING
 from interfaces.cli.console.parameter_types import moment
-from interfaces.cli.console.printing import print_fields, print_json, print_table
+from interfaces.cli.console.printing import print_answer, print_fields, print_json, print_table
 from interfaces.cli.console.session import opened_stores
 
 if TYPE_CHECKING:
@@ -63,12 +63,12 @@ def show(
     """The forecast of FACILITY, the newest, as of a past moment or by lead time, with the quality of its inputs."""
     if lead_time_h is None and first is None and last is None:
         forecast = _newest(facility_id, as_of)
-        print_json(forecast) if as_json else _print_newest(forecast)
+        print_answer(forecast, lambda: _print_newest(forecast), as_json=as_json)
         return
     if lead_time_h is None or first is None or last is None:
         raise click.UsageError("--lead-time-h, --from and --to go together; give all three")
     ahead = _ahead(facility_id, timedelta(hours=lead_time_h), first, last, as_of)
-    print_json(ahead) if as_json else _print_ahead(ahead)
+    print_answer(ahead, lambda: _print_ahead(ahead), as_json=as_json)
 
 
 @click.command("accuracy", epilog=ACCURACY_EXAMPLE)
@@ -93,7 +93,7 @@ def accuracy(*, facility_ids: tuple[str, ...], days: int, as_json: bool) -> None
         print_json({"first": first, "last": last, "facilities": found})
         return
     if not found:
-        click.echo("nothing is scored yet; the forecast worker scores each hour half an hour after its end")
+        click.echo("nothing is scored yet; the compute worker scores each hour half an hour after its end")
         return
     columns = ("facility", "h ahead", "quality", "quarters", "RMSE kW", "bias kW", "covered %", "skill")
     print_table(columns, [_accuracy_row(one.facility_id, row) for one in found for row in one.accuracy])
@@ -103,7 +103,7 @@ def accuracy(*, facility_ids: tuple[str, ...], days: int, as_json: bool) -> None
 @click.option("--as-of", metavar="TIME", type=moment, help="What was known at that moment. [default: now]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def portfolio(*, as_of: datetime | None, as_json: bool) -> None:
-    """What all facilities will draw together, with intervals as wide as their errors went together."""
+    """The load of all facilities together, with intervals as wide as their errors went together."""
     from application.forecast.as_of import newest_at
     from application.forecast.portfolio_forecast import (
         NoPortfolioForecast,

@@ -1,7 +1,7 @@
 """`gridproof keys`: manages API keys, which are shown once and stored hashed; `keys meters` manages broker logins."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -92,14 +92,12 @@ class CreatedKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Access(NamedTuple):
-    """What the commands work with."""
+    """The access that the commands work with."""
 
     api_keys: ApiKeys
     operators: Operators
     clock: Clock
     decision_clock: Clock
-    has_owners: Callable[[], bool]
-    """Whether no process runs any more that cannot read a key of the role owner."""
     portfolio: PortfolioIds
 
     def actor(self) -> str:
@@ -126,7 +124,6 @@ def opened_access() -> Iterator[Access]:
                 stores.operators(),
                 stores.clock,
                 stores.decision_clock,
-                stores.events.writes_newer_topics,
                 portfolio_ids(stores),
             )
     except ApiKeysUnavailable as error:
@@ -167,11 +164,6 @@ def create(
 ) -> None:
     """Make a key and print it: it is shown this once."""
     with opened_access() as access:
-        if role == "owner" and not access.has_owners():
-            raise click.ClickException(
-                "releases before 0.2 do not know the role owner, and one may still run; once every process is of "
-                "release 0.2 or newer, say so: `gridproof migrate --contract 0.2`"
-            )
         try:
             if utility_id is not None:
                 access.portfolio.check_utility(utility_id)

@@ -77,22 +77,17 @@ def _record(decision: Literal["create_meter_login", "revoke_meter_login"], facil
     """The administrative act. A login can be made before the first start, and must be revoked also while nothing can be
     recorded: a warning says so then. Raises OperationsUnavailable."""
     from application.command_bus.decision_context import provenance_of
-    from application.event_store.newer_topics import check_writes_newer_topics
-    from application.ports.event_store.event_store import NewerTopicRefused
     from domain.administration import AdministrativeAct
     from interfaces.bootstrap import NoRunningSystem
     from interfaces.cli.console.session import command_context, opened_stores
 
     try:
         with opened_stores() as stores:
-            check_writes_newer_topics(
-                "logins of meters", writes_newer_topics=stores.events.writes_newer_topics()
-            )
             provenance = provenance_of(command_context(stores), stores.decision_clock.now())
             stores.act_log().record(
                 [getattr(AdministrativeAct, decision)(provenance, facility_id=facility_id)]
             )
-    except (NoRunningSystem, NewerTopicRefused) as error:
+    except NoRunningSystem as error:
         click.echo(f"not recorded for the audit: {error}", err=True)
 
 

@@ -12,7 +12,7 @@ from interfaces.cli.settlement.statement import statement
 
 @click.group("settlement")
 def settlement_group() -> None:
-    """What a DR event pays, to the cent, and why."""
+    """Settlements: the pay of a DR event, to the cent, and why."""
 
 
 for command in (compute, run, show, export, statement, rules_group):

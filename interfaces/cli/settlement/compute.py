@@ -22,7 +22,7 @@ from application.settlement.offline_files import (
 from application.settlement.shapes import ComputedSettlements, EventInputs
 from domain.settlement.period import InvalidPeriod, period_named
 from interfaces.cli.console.parameter_types import moment, time_zone
-from interfaces.cli.console.printing import print_json, progress_of
+from interfaces.cli.console.printing import print_answer, progress_of
 from interfaces.cli.console.readings import open_readings, regression_fitter
 from interfaces.cli.settlement.report import print_settlements
 
@@ -136,10 +136,7 @@ def compute(
         raise RefusedSettlement(error.code, error.detail) from error
     except ReadingsFileError as error:
         raise RefusedSettlement("schema", str(error)) from error
-    if as_json:
-        print_json(found)
-    else:
-        print_settlements(found)
+    print_answer(found, lambda: print_settlements(found), as_json=as_json)
 
 
 def _content(path: Path, most_bytes: int) -> bytes:

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from interfaces.cli.console.atomic_files import UnfinishedFile, converted_os_errors, publish
-from interfaces.cli.console.printing import print_json, progress_of
+from interfaces.cli.console.printing import print_answer, progress_of
 from interfaces.cli.settlement.running import opened_system
 from interfaces.cli.telemetry.readings_writer import readings_file
 
@@ -40,7 +40,7 @@ FACILITIES_AT_ONCE = 50
 
 
 class WantedReadings(NamedTuple):
-    """What the baseline of one facility looked at."""
+    """The readings that the baseline of one facility looked at."""
 
     window: TimeWindow
     facility_id: str
@@ -67,11 +67,8 @@ def export(*, reference: str, folder: Path, as_json: bool) -> None:
             files = _exported(system, system.dr_event(reference), folder)
     except (TelemetryStoreUnavailable, OperationsUnavailable) as error:
         raise click.ClickException(f"{error}; export again when the store is back") from error
-    if as_json:
-        print_json({"files": [str(file) for file in files]})
-        return
-    for file in files:
-        click.echo(file)
+    names = [str(file) for file in files]
+    print_answer({"files": names}, lambda: click.echo("\n".join(names)), as_json=as_json)
 
 
 def _exported(system: RunningSystem, row: DREventRow, folder: Path) -> list[Path]:
@@ -136,7 +133,7 @@ def _write_readings(system: RunningSystem, document: SettlementDocument, write: 
 def _temperatures(
     system: RunningSystem, source: RegressionSource | None, block: IntervalBlock, name: str, steps: int
 ) -> FloatArray:
-    """Those that a baseline by regression looked at; others look at none."""
+    """The temperatures that a baseline by regression looked at; others look at none."""
     from domain.facility import Facility
     from domain.identifiers import facility_stream_id
 
@@ -147,7 +144,7 @@ def _temperatures(
 
 
 def _wanted(document: SettlementDocument) -> Iterator[WantedReadings]:
-    """Of each facility that was measured, the time that its baseline may look at."""
+    """The time that the baseline of each facility that was measured may look at."""
     from application.measurement.basis import look_back_days
     from application.measurement.measure import readings_window
     from domain.program.settlement_rule import Results

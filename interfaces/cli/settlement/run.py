@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from interfaces.cli.console.printing import print_fields, print_json, printable
+from interfaces.cli.console.printing import print_answer, print_fields, printable
 from interfaces.cli.settlement.running import opened_system
 
 if TYPE_CHECKING:
@@ -52,10 +52,7 @@ def run(*, reference: str, reason: str, rule: str, as_json: bool) -> None:
         outcome: SettlementOutcome = system.handle(
             command, tenant=row.utility_id, reply_type=SettlementOutcome
         )
-    if as_json:
-        print_json(outcome)
-    else:
-        _print(outcome)
+    print_answer(outcome, lambda: _print(outcome), as_json=as_json)
 
 
 def _print(outcome: "SettlementOutcome") -> None:

@@ -95,11 +95,11 @@ def statement(
 
 def _of_dr_event(system: RunningSystem, reference: str, facility_id: str | None, form: str) -> str:
     from application.settlement.document import read_document
-    from application.settlement.statement.csv_records import statement_csv
-    from application.settlement.statement.event_page import statement_html
     from interfaces.settlement.audience import seen_by
     from interfaces.settlement.documents import revision_before, revision_in_force, stored_document
     from interfaces.settlement.origins import with_origins
+    from interfaces.settlement.statement.csv_records import statement_csv
+    from interfaces.settlement.statement.event_page import statement_html
 
     row = system.dr_event(reference)
     settlement = revision_in_force(row)
@@ -122,9 +122,9 @@ def _of_period(
     system: RunningSystem, program_id: str, period: str, facility_id: str | None, form: str
 ) -> str:
     from application.settlement.period_statement import notes_of
-    from application.settlement.statement.csv_records import month_csv
-    from application.settlement.statement.month_page import month_html
     from interfaces.settlement.periods import PeriodSources, statement_of
+    from interfaces.settlement.statement.csv_records import month_csv
+    from interfaces.settlement.statement.month_page import month_html
 
     program = system.program(program_id)
     if program is None:

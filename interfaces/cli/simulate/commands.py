@@ -54,7 +54,7 @@ Set GRIDPROOF_WEATHER_URL to the address that it prints. Every cell has a climat
 UTILITY_EXAMPLE = """
 \b
 Examples:
-  gridproof simulate utility --bind 127.0.0.1:9300 --secret env:GRIDPROOF_SECRET_CALLBACKS
+  gridproof simulate utility --bind 127.0.0.1:9300 --secret env:GRIDPROOF_SECRET_CALLBACK_CITY
   gridproof simulate utility --fail-first 3
 
 Give the address that it prints as `callback_url` of a notification; what came stands in callbacks.jsonl. Without a

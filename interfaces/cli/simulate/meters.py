@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from interfaces.cli.console.printing import print_fields, print_json
+from interfaces.cli.console.printing import print_answer, print_fields
 from interfaces.cli.console.session import opened_stores, running_settings
 
 if TYPE_CHECKING:
@@ -115,10 +115,7 @@ def meters(
     assert load is not None  # noqa: S101 - one of the two is given
     report = _send(_plan(load, rate, gateway, name), broker, seconds, connections, quiet=as_json)
     found = _audit(report, audit_within_s) if audit else None
-    if as_json:
-        print_json({"sent": report, "audit": found})
-    else:
-        _print(report, found)
+    print_answer({"sent": report, "audit": found}, lambda: _print(report, found), as_json=as_json)
     if report.unacknowledged_messages:
         raise click.ClickException("the broker did not acknowledge everything in time; is it overloaded?")
     if found is not None and not found.is_exact:

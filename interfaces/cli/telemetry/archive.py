@@ -12,7 +12,7 @@ import msgspec
 
 from application.ports.operations.alerts import every_open_alert
 from interfaces.cli.console.parameter_types import moment
-from interfaces.cli.console.printing import print_fields, print_json, print_table, progress_of
+from interfaces.cli.console.printing import print_answer, print_fields, print_json, print_table, progress_of
 from interfaces.cli.console.session import command_context, current_settings, opened_stores
 from interfaces.cli.telemetry.archive_originals import show
 
@@ -118,10 +118,7 @@ def verify(as_json: bool) -> None:
 
     with _progress("objects") as on_progress:
         report = verify_archive(raw_archive(current_settings()), on_progress=on_progress)
-    if as_json:
-        print_json(report)
-    else:
-        _print_report(report)
+    print_answer(report, lambda: _print_report(report), as_json=as_json)
     if not report.verified:
         raise click.exceptions.Exit(DOES_NOT_HOLD)
 
@@ -227,13 +224,9 @@ def restore(
 def _record_decoding(stores: Stores, selection: RestoreSelection) -> None:
     """Record the act before anything is stored."""
     from application.command_bus.decision_context import provenance_of
-    from application.event_store.newer_topics import check_writes_newer_topics
     from domain.administration import AdministrativeAct
 
     provenance = provenance_of(command_context(stores), stores.decision_clock.now())
-    check_writes_newer_topics(
-        "a decoding of archived messages", writes_newer_topics=stores.events.writes_newer_topics()
-    )
     act = AdministrativeAct.decode_messages_again(
         provenance,
         starts_at=selection.starts_at,

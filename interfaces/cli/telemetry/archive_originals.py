@@ -22,8 +22,8 @@ Examples:
   gridproof telemetry archive show --facility fac-001 --meter main --at 2026-07-14T21:00:00Z --out original.json
 
 Shows the messages that hold readings of the meter in the 15 s from --at on, as they were sent, and what was read from
-them. --out writes the bytes of the only one. No running system is needed. Exit status 3: there is none, because the
-object is of an earlier release, GRIDPROOF_TELEMETRY_ORIGINALS was off, or meters sent more than is kept.
+them. --out writes the bytes of the only one. No running system is needed. Exit status 3: there is none, because
+GRIDPROOF_TELEMETRY_ORIGINALS was off, or meters sent more than is kept.
 """
 NONE_FOUND = 3
 

@@ -128,7 +128,7 @@ def _in_order(
 
 
 class _Run(NamedTuple):
-    """One run of the command."""
+    """A run of the command."""
 
     ordered: OrderedReadings
     facility_ids: tuple[str, ...] | None

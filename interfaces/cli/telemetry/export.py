@@ -16,7 +16,7 @@ from domain.telemetry.intervals import INTERVAL_S, interval_start
 from domain.time_series.windows import TimeWindow
 from interfaces.cli.console.atomic_files import FileAlreadyExists, FileNotWritten
 from interfaces.cli.console.parameter_types import moment
-from interfaces.cli.console.printing import print_json, progress_of
+from interfaces.cli.console.printing import print_answer, progress_of
 from interfaces.cli.console.session import opened_stores
 from interfaces.cli.telemetry.readings_writer import FORMS, readings_file
 
@@ -52,7 +52,7 @@ class ExportSources:
 
 @contextmanager
 def opened_sources() -> Iterator[ExportSources]:
-    """Those of the running system. Raises NoRunningSystem."""
+    """The sources of the running system. Raises NoRunningSystem."""
     from interfaces.bootstrap.operations import regression_source
 
     with opened_stores() as stores:
@@ -90,10 +90,11 @@ def export(facility_id: str, first: datetime, last: datetime, out: Path, *, as_j
         raise click.ClickException(f"{error}; export again when the store is back") from error
     except (FileAlreadyExists, FileNotWritten) as error:
         raise click.ClickException(str(error)) from error
-    if as_json:
-        print_json({"facility_id": facility_id, "file": str(out), "quarter_hours": quarters, "known": known})
-    else:
-        click.echo(f"{out}: {quarters} quarter-hours of {facility_id}, {known} of them with a value")
+    print_answer(
+        {"facility_id": facility_id, "file": str(out), "quarter_hours": quarters, "known": known},
+        lambda: click.echo(f"{out}: {quarters} quarter-hours of {facility_id}, {known} of them with a value"),
+        as_json=as_json,
+    )
 
 
 def _window(first: datetime, last: datetime) -> TimeWindow:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from interfaces.cli.console.parameter_types import moment
-from interfaces.cli.console.printing import print_json, print_table
+from interfaces.cli.console.printing import print_answer, print_table
 from interfaces.cli.console.session import opened_stores
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def opened_sources() -> Iterator[OpenedSources]:
 @click.option("--to", "last", type=moment, metavar="TIME", help="Not in it any more. [default: now]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def gaps(facility_id: str | None, first: datetime | None, last: datetime | None, *, as_json: bool) -> None:
-    """Which readings of which listed meter are missing, by hour."""
+    """Missing readings of each listed meter, by hour."""
     from application.ports.telemetry.listed_meters import ListedMetersUnavailable
     from application.ports.telemetry.store import TelemetryStoreUnavailable
     from application.telemetry.reading_gaps import GapsWindowTooLong
@@ -69,10 +69,7 @@ def gaps(facility_id: str | None, first: datetime | None, last: datetime | None,
         raise click.UsageError(str(error)) from error
     except (ListedMetersUnavailable, TelemetryStoreUnavailable) as error:
         raise click.ClickException(f"{error}; ask again when the store is back") from error
-    if as_json:
-        print_json({"facilities": [_document(one) for one in found]})
-    else:
-        _print(found)
+    print_answer({"facilities": [_document(one) for one in found]}, lambda: _print(found), as_json=as_json)
 
 
 def _listing(meters: ListedMeters, facility_id: str | None) -> Mapping[str, frozenset[str]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from interfaces.cli.console.parameter_types import moment
-from interfaces.cli.console.printing import print_json, print_table
+from interfaces.cli.console.printing import print_answer, print_table
 from interfaces.cli.console.session import opened_stores
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def opened_sources() -> Iterator[HistorySources]:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def history(facility_id: str, first: datetime, last: datetime, resolution: str, *, as_json: bool) -> None:
-    """What FACILITY drew: mean, energy, extremes and coverage of each step."""
+    """The load of FACILITY: mean, energy, extremes and coverage of each step."""
     from application.ports.telemetry.store import TelemetryStoreUnavailable
     from application.telemetry.load_history import HistoryTooLong, load_histories
     from domain.time_series.windows import InvalidWindow, NotAligned, TimeWindow
@@ -66,11 +66,12 @@ def history(facility_id: str, first: datetime, last: datetime, resolution: str, 
     except TelemetryStoreUnavailable as error:
         raise click.ClickException(f"{error}; ask again when the store is back") from error
     rows = _rows(found)
-    if as_json:
-        steps = [dict(zip(("starts_at", *COLUMNS), row, strict=True)) for row in rows]
-        print_json({"facility_id": facility_id, "step_s": found.step_s, "steps": steps})
-    else:
-        print_table(["starts at", "kW", "kWh", "min kW", "max kW", "covered %"], map(_cells, rows))
+    steps = [dict(zip(("starts_at", *COLUMNS), row, strict=True)) for row in rows]
+    print_answer(
+        {"facility_id": facility_id, "step_s": found.step_s, "steps": steps},
+        lambda: print_table(["starts at", "kW", "kWh", "min kW", "max kW", "covered %"], map(_cells, rows)),
+        as_json=as_json,
+    )
 
 
 Row = tuple[datetime, float | None, float | None, float | None, float | None, float | None]

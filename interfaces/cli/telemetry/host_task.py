@@ -43,7 +43,6 @@ MOST_ROWS = 5_000_000
 def host_task(task_id: UUID) -> None:
     """Check, import or take back a file of past readings, as the page asked."""
     from application.history_import.taking_back import TakeBackRefused
-    from application.ports.event_store.event_store import NewerTopicRefused
     from application.ports.history_import import ReadingsFileError
     from application.ports.telemetry.store import ReadingsRefused
     from application.ports.telemetry.stored_meters import RemovalNotSupported
@@ -57,8 +56,10 @@ def host_task(task_id: UUID) -> None:
             raise click.ClickException(f"no open task {task_id}")
         try:
             result = _done(stores, tasks, task)
-        except (ReadingsRefused, RemovalNotSupported, TakeBackRefused, NewerTopicRefused) as error:
+        except (ReadingsRefused, RemovalNotSupported, TakeBackRefused) as error:
             problem = str(error)
+        except MemoryError:
+            problem = "it needs more memory than a file of the page may; split the file"
         except ReadingsFileError as error:
             problem = _of_file(task, error.line, error.problem)
         tasks.end(task_id, result=_written(result), problem=problem)
@@ -177,13 +178,12 @@ def _taken_back(stores: Stores, context: CommandContext, work: TakeBackHistory) 
         reason=work.reason,
         portfolio=portfolio,
         seal=seal,
-        writes_newer_topics=stores.events.writes_newer_topics(),
     )
     return taken_back_import(report, work.import_id)
 
 
 def _of_file(task: HostTask, line: int | None, problem: str) -> str:
-    """What is wrong, with the name that the person gave the file."""
+    """The fault, with the name that the person gave the file."""
     name = task.work.file.name if isinstance(task.work, CheckHistory | ImportHistory) else "the file"
     return f"{name}{f', line {line}' if line is not None else ''}: {problem}"
 

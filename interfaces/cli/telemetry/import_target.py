@@ -1,4 +1,4 @@
-"""What an import of history changes, and how it is recorded."""
+"""The target of an import of history, and how it is recorded."""
 
 from __future__ import annotations
 

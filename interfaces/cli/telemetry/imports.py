@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from interfaces.cli.console.printing import print_fields, print_json, print_table
+from interfaces.cli.console.printing import print_answer, print_fields, print_json, print_table
 from interfaces.cli.console.session import command_context, opened_stores
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ LIST_EXAMPLE = """
 Examples:
   gridproof telemetry imports list
   gridproof telemetry imports list --limit 5 --json
-
-Imports of releases before 0.2 are not in the list; `gridproof audit administration` has them all.
 """
 TAKE_BACK_EXAMPLE = """
 \b
@@ -44,7 +42,6 @@ class OpenedImports(NamedTuple):
     acts: ActLog
     provenance: Callable[[], Provenance]
     seal: Callable[[Provenance], tuple[Collection[str], Seal]]
-    writes_newer_topics: Callable[[], bool]
 
 
 @contextmanager
@@ -60,7 +57,6 @@ def opened_imports() -> Iterator[OpenedImports]:
             stores.act_log(),
             lambda: provenance_of(context, stores.decision_clock.now()),
             lambda provenance: seal_without_import(stores, provenance),
-            stores.events.writes_newer_topics,
         )
 
 
@@ -137,14 +133,10 @@ def take_back_import(import_id: str, *, reason: str, as_json: bool) -> None:
                 reason=reason,
                 portfolio=portfolio,
                 seal=seal,
-                writes_newer_topics=opened.writes_newer_topics(),
             )
     except TelemetryStoreUnavailable as error:
         raise click.ClickException(f"{error}; the same command again does the rest") from error
-    if as_json:
-        print_json({**_report(report), "facilities": report.facilities})
-    else:
-        _tell(report)
+    print_answer({**_report(report), "facilities": report.facilities}, lambda: _tell(report), as_json=as_json)
     if report.failed:
         raise click.exceptions.Exit(1)
 

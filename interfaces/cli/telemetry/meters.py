@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from interfaces.cli.console.printing import print_fields, print_json, print_table
+from interfaces.cli.console.printing import print_answer, print_fields, print_json, print_table
 from interfaces.cli.console.session import command_context, opened_stores
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ class OpenedMeters(NamedTuple):
     rollups: TelemetryRollups
     acts: ActLog
     provenance: Callable[[], Provenance]
-    writes_newer_topics: Callable[[], bool]
 
 
 @contextmanager
@@ -56,7 +55,6 @@ def opened_meters() -> Iterator[OpenedMeters]:
             stores.rollups(),
             stores.act_log(),
             lambda: provenance_of(context, stores.decision_clock.now()),
-            stores.events.writes_newer_topics,
         )
 
 
@@ -94,20 +92,20 @@ def _remove(opened: OpenedMeters, facility_id: str, meter_id: str, reason: str, 
         facility_id=facility_id,
         meter_id=meter_id,
         reason=reason,
-        writes_newer_topics=opened.writes_newer_topics(),
     )
-    if as_json:
-        print_json(report)
-        return
-    print_fields(
-        [
-            ("facility", report.facility_id),
-            ("meter", report.meter_id),
-            ("readings removed", report.readings),
-            ("measured from", report.first_at),
-            ("to", report.newest_at),
-            ("quarter-hours corrected", report.corrected),
-        ]
+    print_answer(
+        report,
+        lambda: print_fields(
+            [
+                ("facility", report.facility_id),
+                ("meter", report.meter_id),
+                ("readings removed", report.readings),
+                ("measured from", report.first_at),
+                ("to", report.newest_at),
+                ("quarter-hours corrected", report.corrected),
+            ]
+        ),
+        as_json=as_json,
     )
 
 

@@ -110,7 +110,7 @@ class Building:
         return receipt
 
     def command_status(self, command_id: UUID, now: datetime) -> CommandStatus:
-        """What was carried out for a command, in both two-phase profiles."""
+        """The status of a command, in both two-phase profiles."""
         self.advance(now)
         known = self._executed.get(command_id)
         if known is None:

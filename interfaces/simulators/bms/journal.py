@@ -14,7 +14,7 @@ COMMANDED: frozenset[str] = frozenset({"prepare", "commit", "abort", "restore"})
 
 
 class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One action that was carried out on one zone."""
+    """An action that was carried out on one zone."""
 
     at: datetime
     """Clock time."""

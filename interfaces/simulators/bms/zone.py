@@ -1,4 +1,4 @@
-"""One zone of a simulated building: its setpoint, its hold and the load it sheds."""
+"""A zone of a simulated building: its setpoint, its hold and the load it sheds."""
 
 from dataclasses import dataclass, field
 from datetime import datetime

@@ -16,7 +16,7 @@ Message = tuple[bytes, bytes]
 
 
 class LoadReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What was sent. Together with `plan` it defines exactly which readings a store must hold."""
+    """The load that was sent. Together with `plan` it defines exactly which readings a store must hold."""
 
     plan: LoadPlan
     messages: int

@@ -55,7 +55,7 @@ class LoadSource(Protocol):
 
 
 class HistoryInterval(msgspec.Struct, frozen=True, kw_only=True):
-    """One interval of a facility's history, as in a readings file."""
+    """An interval of a facility's history, as in a readings file."""
 
     starts_at: datetime
     load_kwh: float | None

@@ -30,7 +30,7 @@ class Outbox(Protocol):
 
 
 class MeterMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """One reading on the wire."""
+    """A reading on the wire."""
 
     schema: Literal[1] = 1
     ts: datetime

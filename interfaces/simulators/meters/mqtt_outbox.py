@@ -83,7 +83,7 @@ class MqttOutbox:
 
     @property
     def unacknowledged(self) -> int:
-        """Those, and the messages that were sent and that the broker has not acknowledged."""
+        """The messages in the outbox, and those that were sent and that the broker has not acknowledged."""
         return len(self._queue) + len(self._in_flight)
 
     async def run(self) -> None:

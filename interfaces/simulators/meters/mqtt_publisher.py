@@ -17,7 +17,7 @@ class ConnectionRefused(ConnectionError):
 
 
 class MqttPublisher(asyncio.Protocol):
-    """One connection. `in_flight` holds the unacknowledged messages by packet id."""
+    """A connection. `in_flight` holds the unacknowledged messages by packet id."""
 
     def __init__(self, *, window: int = 2_000) -> None:
         self._loop = asyncio.get_running_loop()

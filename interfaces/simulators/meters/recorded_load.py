@@ -26,7 +26,7 @@ class UnreadableReadings(ValueError):
 
 
 class RecordedLoad:
-    """One facility's recording as a LoadSource. Gaps are not filled."""
+    """A facility's recording as a LoadSource. Gaps are not filled."""
 
     def __init__(self, facility_id: str, rows: list[Row]) -> None:
         if len(rows) < 2:

@@ -75,8 +75,8 @@ class ProgramController(Controller):
     async def agree(
         self, request: ApiRequest, web: Web, data: JSONBody[ProgramEntry]
     ) -> Response[ProgramAgreement]:
-        """One entry of a portfolio file. Other terms become a new version; a DR event keeps the one it was accepted
-        under."""
+        """Record one entry of a portfolio file. Other terms become a new version; a DR event keeps the one it was
+        accepted under."""
         version = await asyncio.to_thread(_agree, request, web, data)
         agreement = ProgramAgreement(program_id=data.program_id, version=version)
         return Response(agreement, headers={"Location": f"/api/programs/{data.program_id}"})

@@ -52,7 +52,8 @@ class ConcurrencyLimit:
 
 
 class TenantConcurrencyLimit:
-    """Of `at_once` calls one tenant has its `share`, so that its calls delay its own only. For one event loop."""
+    """A limit by which one tenant has, of `at_once` calls, its `share`, so that its calls delay its own only. For one
+    event loop."""
 
     def __init__(
         self,

@@ -114,7 +114,7 @@ class LiveFeed:
         return len(self.watchers) >= self._most_watchers
 
     def is_at_limit(self, caller: str) -> bool:
-        """Whether that key has as many subscribers as one key may have, so that others find room too."""
+        """True if that key has as many subscribers as one key may have, so that others find room too."""
         return sum(watcher.caller == caller for watcher in self.watchers) >= self.max_per_key
 
     async def run(self) -> None:

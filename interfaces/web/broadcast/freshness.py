@@ -61,12 +61,12 @@ class LiveState:
 
     @property
     def is_away(self) -> bool:
-        """Whether the last read of the database, a moment ago, failed."""
+        """True if the last read of the database, a moment ago, failed."""
         return self._monotonic() < self._away_until
 
     @property
     def is_overdue(self) -> bool:
-        """Whether the last answer of the database is too old, even if no read failed; by the monotonic clock."""
+        """True if the last answer of the database is too old, even if no read failed; by the monotonic clock."""
         return self._monotonic() - self._last_answer.monotonic > BEHIND_S
 
     def now(self) -> ClockReading:
@@ -143,7 +143,7 @@ class LiveState:
         return requested_at.monotonic - self._last_answer.monotonic - passed_s > WENT_BACK_S
 
     def _is_ahead_of(self, now: ClockReading, state: ReadModelState) -> bool:
-        """Whether its next domain event, a new one, has a time in the future."""
+        """True if its next domain event, a new one, has a time in the future."""
         is_new = state.position >= self._unreliable_until
         return is_new and self._wall_s_since(state, now) < -WENT_BACK_S
 

@@ -67,7 +67,7 @@ class ResetData(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Audience(NamedTuple):
-    """What a subscriber may see, and its filters. Subscribers with equal audiences get the same bytes."""
+    """The messages that a subscriber may see, and its filters. Subscribers with equal audiences get the same bytes."""
 
     facility_id: str | None = None
     """Set for a key of one facility."""

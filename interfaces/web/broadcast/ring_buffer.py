@@ -57,7 +57,7 @@ class RingBuffer:
         self.publish([message], position)
 
     def has(self, cursor: int) -> bool:
-        """Whether all messages after `cursor` are in the buffer."""
+        """True if all messages after `cursor` are in the buffer."""
         return cursor >= self.last - len(self._entries)
 
     def after(self, cursor: int, audience: Audience) -> tuple[bytes, int]:

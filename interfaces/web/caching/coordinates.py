@@ -40,7 +40,7 @@ class CoordinatesCache:
         self._current = StoredCoordinates({})
 
     async def current(self) -> StoredCoordinates:
-        """Those of the last read; a read that is due, or runs, is waited for."""
+        """The coordinates of the last read; a read that is due, or runs, is waited for."""
         now = self._monotonic()
         is_due = self._read_at is None or now - self._read_at >= REFRESH_S
         if self._coordinates is not None and is_due and not self._is_away():

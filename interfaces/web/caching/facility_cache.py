@@ -20,7 +20,7 @@ class FacilityIdCache:
         return facility_id in self._facility_ids
 
     def among(self, facility_ids: Iterable[str]) -> set[str]:
-        """Those that exist. Reads the read model for ids that are not cached; raises ReadModelsUnavailable."""
+        """The facilities that exist. Reads the read model for ids that are not cached; raises ReadModelsUnavailable."""
         requested = set(facility_ids)
         missing = sorted(facility_id for facility_id in requested if not self.is_cached(facility_id))
         if not missing:

@@ -43,7 +43,7 @@ class SharedPages:
         limit: int,
         as_item: Callable[[Row], Any],
     ) -> Response[Any]:
-        """One page of `view`; filters that are None do not apply.
+        """A page of `view`; filters that are None do not apply.
 
         `as_item` builds the document of a row; it is part of the name of the page, so equal ones build equal documents.
         """

@@ -22,7 +22,7 @@ MAX_BODY_BYTES = BODY_BYTES
 FROM_PLATFORM = "gridproof_platform"
 """In the scope of a request that came in on the listener of the platform, which needs no API key."""
 
-_WRONG_SIGNATURE = frozenset({"bad-signature", "stale-signature", "used-signature"})
+_WRONG_SIGNATURE = frozenset({"bad-signature", "stale-signature"})
 
 ApiRequest = Request[ApiKey, Any, State]
 AnyConnection = ASGIConnection[Any, Any, Any, Any]

@@ -50,7 +50,7 @@ log = structlog.get_logger("web")
 
 
 class AwaitedPart(NamedTuple):
-    """What the client has still to send, and how many requests came before it."""
+    """The part that the client has still to send, and how many requests came before it."""
 
     part: Literal["first byte", "head", "body"]
     requests: int
@@ -151,6 +151,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._unfinished_bytes = 0
         self._part = "body"
         self._check_single_headers()
+        if self.parser.should_upgrade():  # what follows would be read as a request of its own
+            raise self._malformed("no upgrade of the connection is offered; leave out the header Upgrade")
         if len(self.pipeline) >= MOST_PIPELINED:
             raise self._malformed(f"more than {MOST_PIPELINED} requests wait on one connection")
         super().on_headers_complete()

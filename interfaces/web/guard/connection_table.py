@@ -56,7 +56,7 @@ class ConnectionTable:
 
     @property
     def is_crowded(self) -> bool:
-        """Whether more than half of the connections are taken: idle ones are then closed sooner."""
+        """True if more than half of the connections are taken: idle ones are then closed sooner."""
         return 2 * len(self._open) > self._most
 
     def admit(self, connection: Connection, host: str) -> bool:
@@ -65,10 +65,8 @@ class ConnectionTable:
         share = self._shares.get(network) or _Share()
         if host not in self._proxies and share.count >= self._most_per_address:
             admitted = self._close_oldest(share.idle)
-        elif len(self._open) >= self._most:
-            admitted = self._close_oldest(self._idle)
         else:
-            admitted = True
+            admitted = len(self._open) < self._most or self._close_oldest(self._idle)
         if not admitted:
             return False
         share = self._shares.setdefault(network, share)

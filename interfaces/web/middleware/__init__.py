@@ -1,1 +1,1 @@
-"""What wraps each request: metrics, conditional and stale responses, errors."""
+"""Middleware of each request: metrics, conditional and stale responses, errors."""

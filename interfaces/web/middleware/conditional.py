@@ -10,6 +10,8 @@ import asyncio
 import re
 import time
 import zlib
+from collections.abc import Callable
+from functools import lru_cache
 
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, HTTPResponseStartEvent, Message, Receive, Scope, Send
@@ -85,7 +87,7 @@ async def _send_completed(scope: Scope, response: PlainResponse, send: Send) -> 
         stale: StaleResponses = scope["app"].state["web"].stale_responses
         body = stale.completed(scope, response)
     if _is_conditional(scope, policy) and _is_content(start):
-        body = await _with_tag(scope, start, body)
+        body = await _with_tag(scope, start, body, packed=_packed_once if policy.is_constant else _gzip)
     await send(start)
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
@@ -95,7 +97,7 @@ def _is_conditional(scope: Scope, policy: RoutePolicy) -> bool:
 
 
 def tag_matches(if_none_match: bytes, tag: bytes) -> bool:
-    """Whether `If-None-Match` names the tag (RFC 9110, weak comparison)."""
+    """True if `If-None-Match` names the tag (RFC 9110, weak comparison)."""
     if not if_none_match:
         return False
     tags = [one.strip().removeprefix(b"W/") for one in if_none_match.split(b",")]
@@ -111,7 +113,9 @@ def _is_content(start: HTTPResponseStartEvent) -> bool:
     )
 
 
-async def _with_tag(scope: Scope, start: HTTPResponseStartEvent, body: bytes) -> bytes:
+async def _with_tag(
+    scope: Scope, start: HTTPResponseStartEvent, body: bytes, *, packed: Callable[[bytes], bytes]
+) -> bytes:
     """The body to send; status and headers are completed in place."""
     headers: RawHeaders = [(name.lower(), value) for name, value in start["headers"]]
     tag = header_of(headers, b"etag")
@@ -126,7 +130,7 @@ async def _with_tag(scope: Scope, start: HTTPResponseStartEvent, body: bytes) ->
         start["headers"] = [(name, value) for name, value in headers if not name.startswith(b"content-")]
         return b""
     if wants_gzip(list_header_of(scope["headers"], b"accept-encoding"), len(body)):
-        body = await _compressed(body)
+        body = packed(body) if len(body) < THREAD_BYTES else await asyncio.to_thread(packed, body)
         headers = [(name, value) for name, value in headers if name != b"content-length"]
         headers += [(b"content-encoding", b"gzip"), (b"content-length", str(len(body)).encode())]
     start["headers"] = headers
@@ -134,7 +138,7 @@ async def _with_tag(scope: Scope, start: HTTPResponseStartEvent, body: bytes) ->
 
 
 def wants_gzip(accept_encoding: bytes, size: int) -> bool:
-    """Whether a response of `size` bytes is sent in gzip (RFC 9110, 12.5.3).
+    """True if a response of `size` bytes is sent in gzip (RFC 9110, 12.5.3).
 
     If gzip is accepted and the plain form not preferred; a short response only if the plain form is refused.
     """
@@ -160,11 +164,10 @@ def _quality_of(parameters: list[bytes]) -> float:
     return 1.0
 
 
-async def _compressed(body: bytes) -> bytes:
-    return _gzip(body) if len(body) < THREAD_BYTES else await asyncio.to_thread(_gzip, body)
-
-
 def _gzip(body: bytes) -> bytes:
     """Without a timestamp, so that equal bodies are compressed to equal bytes."""
     compressor = zlib.compressobj(LEVEL, wbits=31)
     return compressor.compress(body) + compressor.flush()
+
+
+_packed_once = lru_cache(maxsize=1)(_gzip)

@@ -19,7 +19,7 @@ from application.ledger.proof import NotProvable
 from application.operations.dead_letter_replay import NotReplayable
 from application.ports.access.api_keys import ApiKeyNotFound, ApiKeyNotValid, KeyIssueNotAllowed
 from application.ports.clock import ClockSkewed
-from application.ports.event_store.event_store import NewerTopicRefused, SaveTooLarge
+from application.ports.event_store.event_store import SaveTooLarge
 from application.ports.operations.alerts import AlertDecided, AlertNotFound
 from application.ports.operations.dead_letters import DeadLetterDecided, DeadLetterNotFound
 from application.ports.operations.host_tasks import HistoryTaskOpen, HostTaskNotAllowed
@@ -45,7 +45,6 @@ from interfaces.web.problems import (
     ProblemReason,
     try_again,
 )
-from interfaces.web.route_policy import OPERATOR
 from projections.as_of.lists import HistoryStillLoading, PastTooLarge
 from projections.audit.replay import DREventNotRecorded
 from projections.audit.stream_log import PositionAhead, TimesNotIndexed
@@ -137,7 +136,7 @@ def of_domain(request: AnyRequest, error: DomainError) -> Response[bytes]:
 
 
 def of_portfolio(request: AnyRequest, error: PortfolioInvalid) -> Response[bytes]:
-    """One reason for each field, without the index: a posted entry is not part of a list."""
+    """A reason for each field, without the index: a posted entry is not part of a list."""
     reasons = []
     for problem in error.problems:
         path, _, detail = _ONLY_ENTRY.sub("", problem).partition(": ")
@@ -176,17 +175,6 @@ def of_newer_release(request: AnyRequest, error: UnknownTopic) -> Response[bytes
         "unavailable", "an upgrade is under way; try again", retry_after_s=STORE_RETRY_AFTER_S
     )
     return problem_response(request, problem)
-
-
-def of_older_release(request: AnyRequest, error: NewerTopicRefused) -> Response[bytes]:
-    """During an upgrade: a process of the older release may still run. Operators read, and the log says, what to do."""
-    log.error("refused, since an older process may run", error=str(error))
-    caller = request.scope.get("user")
-    is_operator = caller is not None and caller.role in OPERATOR
-    detail = (
-        str(error) if is_operator else "an upgrade is under way; the operator has to finish it; try again"
-    )
-    return problem_response(request, try_again("unavailable", detail, retry_after_s=STORE_RETRY_AFTER_S))
 
 
 def of_lost_races(request: AnyRequest, error: TooManyConflicts) -> Response[bytes]:
@@ -252,7 +240,6 @@ EXCEPTION_HANDLERS = cast(
         InvalidApiKeyTime: of_api_key,
         SaveTooLarge: _problem_named("body-too-large"),
         UnknownTopic: of_newer_release,
-        NewerTopicRefused: of_older_release,
         Exception: of_defect,
         **dict.fromkeys(UNAVAILABLE, of_store),
         ClockSkewed: of_wrong_clock,

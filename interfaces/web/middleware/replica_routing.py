@@ -34,14 +34,14 @@ def is_away(scope: Scope, state: LiveState) -> bool:
 
 
 def prefers_newest(scope: Scope) -> bool:
-    """Whether the request wants to see what was just recorded (`Prefer: wait=N`): the primary alone has it for sure."""
+    """True if the request wants to see what was just recorded (`Prefer: wait=N`): the primary alone has it for sure."""
     return b"wait" in list_header_of(scope["headers"], b"prefer").lower()
 
 
 def replica_can_serve(
     replica: ReplicatedReadModels | None, state: LiveState, clock: Clock, scope: Scope, policy: RoutePolicy
 ) -> bool:
-    """Whether the replica serves this request while the primary is down. Records the age for `replica_age_s`."""
+    """True if the replica serves this request while the primary is down. Records the age for `replica_age_s`."""
     if replica is None or policy.cache != "replica" or READS_PAST in scope:
         return False
     age_wall_s = replica.age_s()

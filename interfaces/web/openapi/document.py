@@ -16,12 +16,12 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from application.operations.release import RELEASE
-from application.settlement.statement.csv_records import COLUMNS
 from interfaces.as_of import MOST_DIGITS
+from interfaces.settlement.statement.csv_records import COLUMNS
 from interfaces.web.api.dashboard import serve_static
 from interfaces.web.api.settlement.controller import SettlementBody
 from interfaces.web.api.settlement.forms import preferred_form
-from interfaces.web.api.webhook.body import ID_PATTERN, MOST_ID_CHARACTERS, NotificationBody
+from interfaces.web.api.webhook.body import EVENT_ID_PATTERN, MOST_ID_CHARACTERS, NotificationBody
 from interfaces.web.api.webhook.responses import ModificationAnswer, NotificationAnswer
 from interfaces.web.authentication.session_cookie import COOKIE
 from interfaces.web.openapi.examples import add_examples, problem_example
@@ -79,7 +79,7 @@ _UTILITY_EVENT_ID = {
     "type": "string",
     "minLength": 1,
     "maxLength": MOST_ID_CHARACTERS,
-    "pattern": ID_PATTERN,
+    "pattern": EVENT_ID_PATTERN,
 }
 _PERIOD = {"type": "string", "pattern": r"^\d{4}-(0[1-9]|1[0-2])(_\d{4}-(0[1-9]|1[0-2]))?$"}
 _AS_OF_SCHEMA = {
@@ -99,7 +99,7 @@ def openapi_config() -> OpenAPIConfig:
             route_handlers=[],
             include_in_schema=False,
             before_request=_page_for_people,
-            opt={"policy": RoutePolicy(roles=ANYONE)},
+            opt={"policy": RoutePolicy(roles=ANYONE, is_constant=True)},
         ),
         render_plugins=[_WholeDocument()],
         security=[{"api_key": []}, {"session": []}],

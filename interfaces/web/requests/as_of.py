@@ -80,7 +80,8 @@ async def programs_of(request: ApiRequest, as_of: AsOf | None) -> View[ProgramRo
 
 
 async def _list_of(request: ApiRequest, folded: Callable[[TAsOf], PastList[Row]], as_of: TAsOf) -> View[Row]:
-    """One fold at a time: it is work for the interpreter, and the next one continues where this one ended."""
+    """The list by one fold at a time: it is work for the interpreter, and the next one continues where this one
+    ended."""
     fold_limit = web_of(request).fold_limit
     return (await limited_by_tenant(request, lambda: fold_limit.run(folded, as_of))).rows
 

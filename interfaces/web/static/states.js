@@ -48,10 +48,11 @@ const CALLBACK = {
   undeliverable: of("bad", "cross", "undeliverable"),
 };
 
+// It counts facilities, not kW: the share of the target has the tone.
 const OUTCOME = {
-  full: of("ok", "check", "delivered in full"),
-  partial: of("warn", "half", "delivered in part"),
-  failed: of("bad", "cross", "failed"),
+  full: of("idle", "check", "every facility served"),
+  partial: of("idle", "half", "not every facility served"),
+  failed: of("idle", "cross", "no facility served"),
 };
 
 const QUALITY = {
@@ -84,6 +85,12 @@ const ZONE = {
 };
 
 const VOCABULARY = { bms: BMS, zone: ZONE, "dr-event": DR_EVENT, dispatch: DISPATCH, facility: FACILITY, callback: CALLBACK, outcome: OUTCOME, quality: QUALITY, severity: SEVERITY };
+
+/** The tone of what was delivered of a target, 1 for all of it; none where it is not known. */
+export function deliveryLooks(share) {
+  if (share === null) return {};
+  return share < 0.5 ? { tone: "bad", shape: "cross" } : share < 0.9 ? { tone: "warn", shape: "triangle" } : { tone: "ok", shape: "check" };
+}
 
 /** What `state` of a `kind` looks like; one not known yet is shown by its name. */
 export function looks(kind, state) {

@@ -19,7 +19,6 @@ from application.command_bus.spans import OpenSpan, logged, open_span
 from application.command_bus.trace_context import parse_traceparent, trace_id_in
 from application.ports.clock import Clock
 from application.ports.coordination.partition_assignment import PartitionAssignment
-from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.dead_letters import DeadLetters
 from application.ports.telemetry.rollups import TelemetryRollups
 from application.ports.telemetry.store import TelemetryStore
@@ -71,7 +70,6 @@ class Aggregator:
         stream: TelemetryStream,
         store: TelemetryStore,
         dead_letters: DeadLetters,
-        alerts: AlertRegistry,
         clock: Clock,
         rollups: TelemetryRollups | None = None,
         lock: FinalizingLock | None = None,
@@ -83,7 +81,7 @@ class Aggregator:
         self._stream = stream
         self._store = store
         self._stored = stored
-        self._poison = PoisonBatches(partition, dead_letters, alerts, clock)
+        self._poison = PoisonBatches(partition, dead_letters, clock)
         self._pauses = Pauses(first_pause_s, _LONGEST_PAUSE_S)
         self._finalizing: PartitionFinalizing | None = None
         if rollups is not None and partition != MALFORMED:
@@ -248,7 +246,6 @@ async def run(
     stream: TelemetryStream,
     store: TelemetryStore,
     dead_letters: DeadLetters,
-    alerts: AlertRegistry,
     clock: Clock,
     stop: asyncio.Event,
     rollups: TelemetryRollups | None = None,
@@ -269,7 +266,6 @@ async def run(
             stream=stream,
             store=store,
             dead_letters=dead_letters,
-            alerts=alerts,
             clock=clock,
             rollups=rollups,
             lock=lock,

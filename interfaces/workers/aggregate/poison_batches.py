@@ -5,9 +5,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from application.operations.alert_switch import AlertSwitch
 from application.ports.clock import Clock
-from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.dead_letters import DeadLetter, DeadLetters
 from application.ports.telemetry.store import TelemetryStoreUnavailable
 from application.ports.telemetry.stream import StreamedBatch
@@ -20,12 +18,9 @@ _log = structlog.get_logger(__name__)
 class PoisonBatches:
     """Of one partition."""
 
-    def __init__(
-        self, partition: int, dead_letters: DeadLetters, alerts: AlertRegistry, clock: Clock
-    ) -> None:
+    def __init__(self, partition: int, dead_letters: DeadLetters, clock: Clock) -> None:
         self._partition = partition
         self._dead_letters = dead_letters
-        self._alerts = alerts
         self._clock = clock
 
     async def park_malformed(self, batch: StreamedBatch) -> None:
@@ -36,15 +31,14 @@ class PoisonBatches:
         await self._park([*letters_of(unpack_malformed(batch.body))])
 
     async def parked(self, batch: StreamedBatch, error: Exception) -> bool:
-        """Park the batch and raise the alert; returns False while the dead letter cannot be stored.
+        """Park the batch; returns False while the dead letter cannot be stored.
 
         Only after True may the batch leave the log.
         """
-        subject = f"partition {self._partition}"
         letter = DeadLetter(
             dead_letter_id=letter_id("telemetry_batch", batch.body, str(batch.stream_seq)),
             queue="telemetry_batch",
-            subject=f"{subject}, sequence {batch.stream_seq}",
+            subject=f"partition {self._partition}, sequence {batch.stream_seq}",
             reason=letter_text(f"{type(error).__name__}: {error}"),
             body=batch.body,
             parked_at=self._clock.now(),
@@ -54,8 +48,6 @@ class PoisonBatches:
         except TelemetryStoreUnavailable as unavailable:
             _log.warning("poison batch not parked yet", seq=batch.stream_seq, error=str(unavailable))
             return False
-        switch = AlertSwitch(self._alerts, self._clock, "poison_batch", subject)
-        await switch.turn(on=True, detail=f"sequence {batch.stream_seq}: {letter.reason}"[:500])
         return True
 
     async def _park(self, letters: Sequence[DeadLetter]) -> None:

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from application.ports.clock import Clock
 from application.ports.operations.alerts import AlertRegistry
 from interfaces.workers.dispatch.breaker_alerts import BreakerAlerts
+from interfaces.workers.loops.observer import this_process
 from interfaces.workers.loops.periodic import PeriodicCheck
 
 SLOW_S = 5.0
@@ -42,8 +43,6 @@ class BmsHealth:
     _calls: deque[tuple[datetime, float]] = field(default_factory=deque)
     _lock: Lock = field(default_factory=Lock)
     """Guards `_calls`: calls end on the event loop, and `check` reads them in a thread."""
-    _is_raised: bool = True
-    """True at first: an earlier process may have raised it."""
 
     def __post_init__(self) -> None:
         self._breakers = BreakerAlerts(self.clock, self.alerts)
@@ -68,7 +67,7 @@ class BmsHealth:
         )
 
     def call_ended(self, facility_id: str, operation: str, outcome: str, seconds: float) -> None:
-        self._breakers.call_ended(facility_id, outcome)
+        self._breakers.call_ended(facility_id)
         self._seconds.labels(operation).observe(seconds)
         self._outcomes.labels(operation, outcome).inc()
         with self._lock:
@@ -91,18 +90,16 @@ class BmsHealth:
         return seconds[ceil(len(seconds) * 0.99) - 1]
 
     def check(self) -> None:
-        """Raise, renew or clear the alerts. Raises OperationsUnavailable."""
+        """State the alerts; with too few calls for a percentile it is not known. Raises OperationsUnavailable."""
         self._breakers.check()
-        p99_s, now = self.p99_s(), self.clock.now()
+        p99_s, stated = self.p99_s(), dict[str, str]()
+        if p99_s is None and self._calls:
+            return
         if p99_s is not None and p99_s > SLOW_S:
-            detail = (
+            stated[SUBJECT] = (
                 f"the slowest hundredth of {len(self._calls)} calls in 5 minutes took {p99_s:.1f} s or more"
             )
-            self.alerts.raise_alert("bms_slow", SUBJECT, detail, at=now)
-            self._is_raised = True
-        elif self._is_raised and (p99_s is not None or not self._calls):
-            self.alerts.clear("bms_slow", SUBJECT, at=now)
-            self._is_raised = False
+        self.alerts.state("bms_slow", stated, observer=this_process(), at=self.clock.now())
 
     async def run(self, stop: asyncio.Event) -> None:
         every_s = max(LEAST_CHECK_EVERY_S, self.clock.wall_seconds(CHECK_EVERY_S))

@@ -1,7 +1,6 @@
 """The ingest worker: puts meters' messages from MQTT into the telemetry log, and acknowledges them afterwards."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -12,7 +11,6 @@ import structlog
 
 from application.access.token_bucket import SharedBuckets
 from application.command_bus.retry import Stopped, retry_while_unavailable
-from application.operations.alert_switch import AlertSwitch
 from application.ports.clock import Clock
 from application.ports.coordination.lock_holders import LockHolders
 from application.ports.operations.alerts import AlertRegistry
@@ -37,6 +35,7 @@ from application.telemetry.ingest.original_quota import of_a_facility, original_
 from domain.telemetry.meter_reading import OLDEST_READING, MeterReading
 from interfaces.workers.ingest.message_hold_queue import HeldMessage, MessageHoldQueue
 from interfaces.workers.ingest.sessions import IngestSession, balance, read_when_held
+from interfaces.workers.loops.observer import this_process
 from interfaces.workers.loops.periodic import PeriodicCheck
 from interfaces.workers.loops.telemetry_metrics import INGEST_LAG_S
 
@@ -96,15 +95,12 @@ class MeterIngest:
         self._budget = budget or MalformedBudget()
         self._quota = MessageQuota()
         self._originals = originals or original_quota()
-        self._suspects: OrderedDict[str, AlertSwitch] = OrderedDict()
-        self._evicted: dict[str, AlertSwitch] = {}
-        """Raised alerts that are still to be cleared, of facilities dropped from `_suspects` because it was full."""
-        self._backpressure = AlertSwitch(alerts, clock, "telemetry_backpressure", "ingest")
+        self._suspects: dict[str, None] = {}
+        self._observer = this_process()
         # A minute of the clock, but never so short that a restart of the broker raises the alert.
         self._backpressure_after_s = max(clock.wall_seconds(BACKPRESSURE_AFTER_S), _SHORTEST_BACKPRESSURE_S)
         self.counts = IngestCounts()
         self._logged = self._totals()
-        self._has_adopted_alerts = False
         self._next_counts_at = 0.0
 
     def take(self, message: MeterMessage, confirm: Confirm) -> None:
@@ -212,42 +208,20 @@ class MeterIngest:
         self.counts.without_original += 1
         return None
 
-    async def adopt_open_alerts(self) -> None:
-        """Take over the alerts that an earlier ingest worker raised, so that they are cleared in time."""
-        try:
-            open_alerts = await asyncio.to_thread(self._alerts.listed)
-        except Exception as error:  # noqa: BLE001 - an alert register that is away must not stop telemetry
-            _log.warning("open alerts not read", error=str(error))
-            return
-        for alert in open_alerts:
-            if alert.name == "malformed_readings":
-                self._suspect(alert.subject)
-
     def _suspect(self, facility_id: str) -> None:
-        if facility_id not in self._suspects:
-            switch = self._evicted.pop(facility_id, None)
-            self._suspects[facility_id] = switch or AlertSwitch(
-                self._alerts, self._clock, "malformed_readings", facility_id
-            )
-            if len(self._suspects) > MAX_FACILITIES:
-                self._note_evicted(*self._suspects.popitem(last=False))
-
-    def _note_evicted(self, facility_id: str, switch: AlertSwitch) -> None:
-        """Only a raised alert needs clearing, so `_evicted` holds no more than were ever raised."""
-        if switch.is_on:
-            self._evicted[facility_id] = switch
+        """Look at its share of malformed messages; of more than MAX_FACILITIES the first ones are dropped."""
+        self._suspects[facility_id] = None
+        if len(self._suspects) > MAX_FACILITIES:
+            del self._suspects[next(iter(self._suspects))]
 
     async def watch(self, reading: asyncio.Event, stop: asyncio.Event) -> None:
-        """Raise and clear this worker's alerts until `stop`, while it is `reading`: a standby worker has no data."""
+        """State this worker's alerts until `stop`, while it is `reading`: a standby worker has no data."""
         await PeriodicCheck("ingest alerts", partial(self._check, reading), every_s=_CHECK_EVERY_S).run(stop)
         self._log_counts()
 
     async def _check(self, reading: asyncio.Event) -> None:
         if not reading.is_set():
             return
-        if not self._has_adopted_alerts:
-            await self.adopt_open_alerts()
-            self._has_adopted_alerts = True
         await self.check_alerts()
         now = asyncio.get_running_loop().time()
         if now >= self._next_counts_at:
@@ -277,26 +251,26 @@ class MeterIngest:
         self._logged = totals
 
     async def check_alerts(self) -> None:
-        """Raise or clear the alerts according to the counts."""
-        pressed_s = self._packer.pressed_for_s
+        """State what this worker sees. Whatever keeps it from that, readings are taken all the same."""
+        now, pressed_s = self._clock.now(), self._packer.pressed_for_s
         INGEST_LAG_S.labels("ingest").set(pressed_s)
-        await self._backpressure.turn(
-            on=pressed_s >= self._backpressure_after_s,
-            detail=f"JetStream has not kept up for {pressed_s:.0f} s; meters are not acknowledged",
-        )
-        for facility_id, switch in list(self._suspects.items()):
-            share = self._rate.share(facility_id, at=self._clock.now())
-            await switch.turn(
-                on=share > ALERT_SHARE, detail=f"{share:.1%} of the latest messages are malformed"
+        pressed = {}
+        if pressed_s >= self._backpressure_after_s:
+            pressed["ingest"] = (
+                f"JetStream has not kept up for {pressed_s:.0f} s; meters are not acknowledged"
             )
-            if self._suspects.get(facility_id) is not switch:  # evicted meanwhile
-                self._note_evicted(facility_id, switch)
-            elif share == 0:
-                del self._suspects[facility_id]
-        for facility_id, switch in list(self._evicted.items()):
-            await switch.turn(on=False)
-            if self._evicted.get(facility_id) is switch and not switch.is_on:
-                del self._evicted[facility_id]
+        shares = {facility_id: self._rate.share(facility_id, at=now) for facility_id in self._suspects}
+        self._suspects = {one: None for one, share in shares.items() if share > 0}
+        malformed = {
+            one: f"{share:.1%} of the latest messages are malformed"
+            for one, share in shares.items()
+            if share > ALERT_SHARE
+        }
+        for name, stated in (("telemetry_backpressure", pressed), ("malformed_readings", malformed)):
+            try:
+                await asyncio.to_thread(self._alerts.state, name, stated, observer=self._observer, at=now)
+            except Exception as error:  # noqa: BLE001 - an alert that cannot be stated must not stop the work
+                _log.warning("alert not recorded", alert=name, open=len(stated), error=str(error))
 
 
 async def run(

@@ -71,10 +71,9 @@ class MessageHoldQueue:
         if self._to_read:
             to_read, self._to_read = self._to_read, set()
             await self._admission.reload_some(to_read)
-        if (began_s := loop.time()) >= self._next_reload_at:
-            await self._admission.reload()
-            ended_s = loop.time()
-            self._next_reload_at = ended_s + max(_RELOAD_S, (ended_s - began_s) / _RELOAD_SHARE)
+        if loop.time() >= self._next_reload_at:
+            read_s = await self._admission.reload()
+            self._next_reload_at = loop.time() + max(_RELOAD_S, read_s / _RELOAD_SHARE)
         self._decide_some(is_over=False)
 
     def _decide_some(self, *, is_over: bool) -> None:

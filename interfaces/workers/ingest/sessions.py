@@ -102,9 +102,7 @@ async def _unless(stop: asyncio.Event, entering: "asyncio.Future[asyncio.Event]"
     try:
         either: list[asyncio.Future[Any]] = [entering, stopped]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if entering.done():
-            return entering.result()
-        return None
+        return entering.result() if entering.done() else None
     finally:
         stopped.cancel()
         if not entering.done():

@@ -1,14 +1,14 @@
-"""FailingDeadlines: one due deadline that fails for good raises an alert and delays no other."""
+"""FailingDeadlines: one due deadline that fails for good has an alert and delays no other."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import structlog
 
 from application.ports.clock import Clock
-from application.ports.operations.alerts import AlertRegistry, every_open_alert
+from application.ports.operations.alerts import AlertRegistry
 from projections.deadlines import DeadlineKind, DeadlineRow
 
 ALERT = "deadline_failing"
@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 class FailingDeadlines:
     """The failures of the worker that acts on the deadlines of `kinds` (synchronous).
 
-    A restart forgets the pauses, and knows the open alerts from the register. All methods raise OperationsUnavailable.
+    A restart forgets the pauses; what failed is in the last statement. All methods raise OperationsUnavailable.
     """
 
     def __init__(
@@ -33,47 +33,48 @@ class FailingDeadlines:
     ) -> None:
         self._alerts = alerts
         self._clock = clock
-        self._prefixes = tuple(f"{kind}/" for kind in kinds)
+        self._observer = f"deadlines {' '.join(sorted(kinds))}"
         self._monotonic = monotonic
         self._retry_at: dict[str, float] = {}
-        self._alerted: set[str] | None = None
+        self._details: dict[str, str] | None = None
 
     def reset(self) -> None:
-        """Read the open alerts anew: another process worked meanwhile."""
+        """Read the last statement anew: another process worked meanwhile."""
         self._retry_at.clear()
-        self._alerted = None
+        self._details = None
 
     def to_try(self, due: Sequence[DeadlineRow]) -> list[DeadlineRow]:
-        """Those of all deadlines that are due which did not fail a short time ago. Clears the alerts of the others
-        that are no longer due."""
-        if self._alerted is None:
-            self._alerted = {
-                alert.subject
-                for alert in every_open_alert(self._alerts)
-                if alert.name == ALERT and alert.subject.startswith(self._prefixes)
-            }
-        for subject in self._alerted - {subject_of(deadline) for deadline in due}:
-            self._clear(subject)
+        """Of all deadlines that are due, the ones that did not fail a short time ago. What is no longer due fails no
+        longer."""
+        failing = self._failing()
+        for subject in failing.keys() - {subject_of(deadline) for deadline in due}:
+            del failing[subject]
+            self._retry_at.pop(subject, None)
+        self._state(failing)
         now = self._monotonic()
         return [deadline for deadline in due if self._retry_at.get(subject_of(deadline), 0.0) <= now]
 
     def failed(self, deadline: DeadlineRow, error: Exception) -> None:
-        """Raise the alert, and pause the deadline."""
-        subject = subject_of(deadline)
+        """State it, and pause the deadline."""
+        subject, failing = subject_of(deadline), self._failing()
         log.error("a due deadline failed", deadline=subject, error=type(error).__name__, exc_info=error)
         self._retry_at[subject] = self._monotonic() + RETRY_S
-        detail = f"{type(error).__name__}: {error}"[:1_000]
-        self._alerts.raise_alert(ALERT, subject, detail, at=self._clock.now())
-        self._alerted = (self._alerted or set()) | {subject}
+        failing[subject] = f"{type(error).__name__}: {error}"[:1_000]
+        self._state(failing)
 
     def succeeded(self, deadline: DeadlineRow) -> None:
-        if self._alerted and (subject := subject_of(deadline)) in self._alerted:
-            self._clear(subject)
+        failing = self._failing()
+        if failing.pop(subject_of(deadline), None) is not None:
+            self._retry_at.pop(subject_of(deadline), None)
+            self._state(failing)
 
-    def _clear(self, subject: str) -> None:
-        self._alerts.clear(ALERT, subject, at=self._clock.now())
-        self._retry_at.pop(subject, None)
-        self._alerted = (self._alerted or set()) - {subject}
+    def _state(self, failing: Mapping[str, str]) -> None:
+        self._alerts.state(ALERT, failing, observer=self._observer, at=self._clock.now())
+
+    def _failing(self) -> dict[str, str]:
+        if self._details is None:
+            self._details = self._alerts.stated(ALERT, observer=self._observer)
+        return self._details
 
 
 def subject_of(deadline: DeadlineRow) -> str:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from socket import gethostname
 
 from prometheus_client import Gauge
 
-from application.operations.alert_switch import AlertSwitch
 from application.ports.clock import Clock
 from application.ports.operations.alerts import AlertRegistry
 from application.ports.operations.certificates import Certificates
 from application.ports.operations.heartbeats import Heartbeats, Process
 from interfaces.readiness import ReadinessProbe, readiness_of, states_of
+from interfaces.workers.loops.observer import this_process
 from interfaces.workers.loops.periodic import PeriodicCheck
 
-HEARTBEAT_EVERY_S, DISK_EVERY_S, CERTIFICATES_EVERY_S = 10.0, 15.0, 3_600.0
+HEARTBEAT_EVERY_S, DISK_EVERY_S, CERTIFICATES_EVERY_S = 10.0, 15.0, 60.0
 """Wall seconds."""
 DISK, EXPIRING = "disk_filling", "certificate_expiring"
 NEAR = timedelta(days=14)
@@ -63,50 +64,53 @@ class ProcessHeartbeat:
         )
 
 
-@dataclass
+@dataclass(frozen=True)
 class DiskMonitor:
-    """Processes of one machine raise the same alert."""
+    """Processes of one machine state the same alert."""
 
     alerts: AlertRegistry
     clock: Clock
     used: Callable[[], float]
     """The used share of the disk below the data folder, from 0 to 1."""
     full_share: float = 0.8
-    _switch: AlertSwitch = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._switch = AlertSwitch(self.alerts, self.clock, DISK, gethostname())
 
     @property
     def periodic(self) -> PeriodicCheck:
-        return PeriodicCheck("disk monitor", self.check, every_s=DISK_EVERY_S, also=(OSError,))
+        check = partial(asyncio.to_thread, self.check)
+        return PeriodicCheck("disk monitor", check, every_s=DISK_EVERY_S, also=(OSError,))
 
-    async def check(self) -> None:
-        share = await asyncio.to_thread(self.used)
+    def check(self) -> None:
+        """Raises OSError or OperationsUnavailable."""
+        share, stated = self.used(), dict[str, str]()
         DISK_USED.set(share)
-        detail = f"{share:.0%} of the disk below the data folder is used"
-        await self._switch.turn(on=share > self.full_share, detail=detail)
+        if share > self.full_share:
+            stated[gethostname()] = f"{share:.0%} of the disk below the data folder is used"
+        self.alerts.state(DISK, stated, observer=this_process(), at=self.clock.now())
 
 
-@dataclass
+@dataclass(frozen=True)
 class CertificateMonitor:
-    """Of the certificates that this process uses; another process may raise the same alert."""
+    """Of the certificates that this process uses; another process may state the same alert."""
 
     certificates: Certificates
     alerts: AlertRegistry
     clock: Clock
     wall_clock: Clock
     """The machine's: certificates do not follow an accelerated clock."""
-    _switches: dict[str, AlertSwitch] = field(default_factory=dict)
 
     @property
     def periodic(self) -> PeriodicCheck:
-        return PeriodicCheck("certificate monitor", self.check, every_s=CERTIFICATES_EVERY_S)
+        check = partial(asyncio.to_thread, self.check)
+        return PeriodicCheck("certificate monitor", check, every_s=CERTIFICATES_EVERY_S)
 
-    async def check(self) -> None:
-        for name, ends_at in await asyncio.to_thread(self.certificates.ends):
+    def check(self) -> None:
+        """Raises OperationsUnavailable."""
+        stated = {}
+        for name, ends_at in self.certificates.ends():
             CERTIFICATE_ENDS_AT.labels(name).set(ends_at.timestamp())
             left = ends_at - self.wall_clock.now()
-            detail = f"it ends at {ends_at.isoformat(timespec='minutes')}, in {max(0, left.days)} days"
-            switch = self._switches.setdefault(name, AlertSwitch(self.alerts, self.clock, EXPIRING, name))
-            await switch.turn(on=left < NEAR, detail=detail)
+            if left < NEAR:
+                stated[name] = (
+                    f"it ends at {ends_at.isoformat(timespec='minutes')}, in {max(0, left.days)} days"
+                )
+        self.alerts.state(EXPIRING, stated, observer=this_process(), at=self.clock.now())

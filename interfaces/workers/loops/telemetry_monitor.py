@@ -1,14 +1,15 @@
-"""TelemetryMonitor: alerts when writes to the telemetry store fail, and when its queries are slow."""
+"""TelemetryMonitor: states alerts while writes to the telemetry store fail, and when its queries are slow."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 
-from application.operations.alert_switch import AlertSwitch
 from application.ports.clock import Clock
 from application.ports.operations.alerts import AlertRegistry
 from application.telemetry.store_health import TelemetryHealth
+from interfaces.workers.loops.observer import this_process
 from interfaces.workers.loops.periodic import PeriodicCheck
 
 WRITE_ERRORS_PCT = 1.0
@@ -17,7 +18,7 @@ SLOW_S = 1.0
 CHECK_EVERY_S = 10.0
 
 
-@dataclass
+@dataclass(frozen=True)
 class TelemetryMonitor:
     """Of one process; `process` is the subject of its alerts."""
 
@@ -25,22 +26,21 @@ class TelemetryMonitor:
     alerts: AlertRegistry
     clock: Clock
     process: str
-    _errors: AlertSwitch = field(init=False)
-    _slow: AlertSwitch = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._errors = AlertSwitch(self.alerts, self.clock, "telemetry_write_errors", self.process)
-        self._slow = AlertSwitch(self.alerts, self.clock, "telemetry_queries_slow", self.process)
 
     async def run(self, stop: asyncio.Event) -> None:
-        await PeriodicCheck("telemetry monitor", self.check, every_s=CHECK_EVERY_S).run(stop)
+        check = partial(asyncio.to_thread, self.check)
+        await PeriodicCheck("telemetry monitor", check, every_s=CHECK_EVERY_S).run(stop)
 
-    async def check(self) -> None:
-        """Raise or clear the alerts. With too few calls for a figure an alert stays as it is."""
+    def check(self) -> None:
+        """State the alerts; with too few calls for a figure nothing is known. Raises OperationsUnavailable."""
         errors_pct, p99_s = self.health.write_error_pct(), self.health.query_p99_s()
         if errors_pct is not None:
             detail = f"{errors_pct:.1f} % of the writes of 5 minutes failed"
-            await self._errors.turn(on=errors_pct > WRITE_ERRORS_PCT, detail=detail)
+            self._state("telemetry_write_errors", detail if errors_pct > WRITE_ERRORS_PCT else None)
         if p99_s is not None:
             detail = f"the slowest hundredth of the queries of 5 minutes took {p99_s:.2f} s or more"
-            await self._slow.turn(on=p99_s > SLOW_S, detail=detail)
+            self._state("telemetry_queries_slow", detail if p99_s > SLOW_S else None)
+
+    def _state(self, name: str, detail: str | None) -> None:
+        stated = {} if detail is None else {self.process: detail}
+        self.alerts.state(name, stated, observer=this_process(), at=self.clock.now())

@@ -21,7 +21,6 @@ from adapters.clock import SystemClock
 from adapters.forecasting.calendar.public_holidays import RegionalHolidays
 from adapters.postgres.access.api_keys import PostgresApiKeys
 from adapters.postgres.access.sessions import PostgresSessions
-from adapters.postgres.access.used_signatures import PostgresUsedSignatures
 from adapters.postgres.audit.stream_log import PostgresStreamLog
 from adapters.postgres.connection.pool import PostgresPool
 from adapters.postgres.event_store.event_store import PostgresEventStore
@@ -246,7 +245,6 @@ def running_door(
             clock=CLOCK,
             decision_clock=CLOCK,
             webhook_secret={"util-2": SIGNING_SECRET}.get,
-            used_signatures=PostgresUsedSignatures(pool),
             queue_depth=queue_depth,
             stream_clients=stream_clients,
             stream_clients_per_key=stream_clients_per_key,
@@ -272,6 +270,7 @@ def _ledger(pool: ConnectionPool[Any], data_dir: Path | None) -> StoredLedger:
         pool=pool,
         clock=CLOCK,
         stream_log=lambda: PostgresStreamLog(pool),
+        settlement_documents=lambda: PostgresSettlementDocuments(pool),
         alerts=lambda: PostgresAlerts(pool),
     )
     return StoredLedger(cast("Stores", stores))

@@ -218,7 +218,7 @@ def test_an_invalid_opt_out_is_refused_with_a_problem_type(
 
 def test_a_utility_cannot_opt_a_facility_out(door: Door) -> None:
     url = f"{door.url}/api/facilities/fac-001/opt-out"
-    response = httpx.post(url, json={"reason": "x"}, headers=door.header("utility", "util-1"))
+    response = httpx.post(url, json={"reason": "x"}, headers=door.header("utility", "util-1"), timeout=30)
     assert response.status_code == 403
 
 

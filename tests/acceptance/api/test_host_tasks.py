@@ -23,7 +23,7 @@ from adapters.embedded import EmbeddedServers
 from adapters.embedded.meter_logins import logins_in
 from application.access.api_keys import issue
 from interfaces.bootstrap import Stores, open_stores
-from interfaces.bootstrap.web import web_dependencies
+from interfaces.bootstrap.kinds.web import web_dependencies
 from interfaces.settings.settings import Settings
 from interfaces.system.host_worker import HostWorker
 from interfaces.system.running_system import GRIDPROOF

@@ -26,6 +26,7 @@ from domain.telemetry.meter_reading import MeterReading, partition_of
 from interfaces.settings.settings import PREFIX, read_settings
 from tests.acceptance.api.running_api import CLOCK, Door, notification, running_door
 from tests.bench.webhook.setup import free_port, running_server
+from tests.open_alerts import begin_alert
 from tests.servers import PostgresServer, fresh_database
 from tests.unit.interfaces.web.declared_policies import POLICIES
 
@@ -76,7 +77,7 @@ def _token(header: dict[str, str]) -> str:
 def _fill(door: Door) -> None:
     assert door.post(notification(event_id=OF_THE_EXAMPLES)).status_code == 202
     now = CLOCK.now()
-    PostgresAlerts(door.pool).raise_alert("bms_drift", "fac-001", "zone-1 has left its setpoint", at=now)
+    begin_alert(PostgresAlerts(door.pool), "bms_drift", "fac-001", "zone-1 has left its setpoint", at=now)
     PostgresDeadLetters(door.pool).park(
         DeadLetter(
             dead_letter_id=LETTER,

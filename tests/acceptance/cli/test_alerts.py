@@ -7,6 +7,7 @@ from pathlib import Path
 from interfaces.bootstrap import open_stores
 from interfaces.settings.settings import read_settings
 from tests.acceptance.cli.terminal import Terminal
+from tests.open_alerts import begin_alert
 from tests.servers import Database
 
 
@@ -16,7 +17,7 @@ def test_an_alert_is_listed_acknowledged_and_cleared_and_each_is_an_act(
     terminal = Terminal(database, tmp_path)
     assert "no alert is open" in terminal.run("alerts", "list").output
     with closing(open_stores(read_settings(terminal.environ), pool_size=1)) as stores:
-        stores.alerts().raise_alert("bms_drift", "fac-001", "not as commanded", at=datetime.now(UTC))
+        begin_alert(stores.alerts(), "bms_drift", "fac-001", "not as commanded", at=datetime.now(UTC))
     [alert] = terminal.document("alerts", "list")["alerts"]
     assert (alert["name"], alert["severity"], alert["acknowledged_at"]) == ("bms_drift", "warning", None)
 

@@ -21,6 +21,7 @@ from interfaces.bootstrap import ask_web
 from interfaces.cli import main
 from tests.acceptance.cli.terminal import Terminal, until
 from tests.http_answers import answering
+from tests.open_alerts import begin_alert
 from tests.servers import Database
 
 
@@ -87,7 +88,7 @@ def test_the_doctor_fails_for_a_web_of_another_system_and_for_buildings_out_of_r
 
 def test_an_open_alert_of_the_severity_page_or_critical_fails(terminal: Terminal) -> None:
     with ConnectionPool[Any](terminal.database.app_dsn, min_size=1, max_size=1) as pool:
-        PostgresAlerts(pool).raise_alert("restore_failing", "fac-001", "zone-1", at=datetime.now(UTC))
+        begin_alert(PostgresAlerts(pool), "restore_failing", "fac-001", "zone-1", at=datetime.now(UTC))
     found = json.loads(terminal.run("doctor", "--json").stdout)["checks"]
 
     [alerts] = [one for one in found if one["check"] == "alerts"]

@@ -22,6 +22,7 @@ from application.ledger.sealing import Sealer, follow
 from domain.ledger.entries import DEMAND_RESPONSE
 from tests.acceptance.cli.terminal import Terminal
 from tests.fakes.clock import FakeClock
+from tests.open_alerts import begin_alert
 from tests.servers import Database
 
 
@@ -123,7 +124,7 @@ def test_imported_history_does_not_count_as_unsealed_for_years(
 def test_a_ledger_with_a_detected_mismatch_is_wrong(terminal: Terminal, pool: ConnectionPool[Any]) -> None:
     record(terminal, ago(seconds=2))
     seal(terminal, pool, ago(seconds=1))
-    PostgresAlerts(pool).raise_alert("ledger_mismatch", "verification", "changed at position 1", at=ago())
+    begin_alert(PostgresAlerts(pool), "ledger_mismatch", "verification", "changed at position 1", at=ago())
     found = ledger_check(terminal)
     assert (found["state"], found["detail"]) == ("wrong", "changed at position 1")
     assert "ledger_mismatch" in found["advice"]

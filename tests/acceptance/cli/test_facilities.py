@@ -157,7 +157,7 @@ def test_every_wrong_field_is_named_with_its_path_and_nothing_is_imported(termin
         "facilities[0].zones[0].curtailable_kw: ",
         "facilities[1].latitude: ",
         "facilities[2].colour: ",
-        "facilities[2].bms: is missing",
+        "facilities[2].bms: is missing (fac-003)",
         "programs[0].acceptable_share: ",
         "utilities[0].utility_id: ",
     ):
@@ -196,7 +196,7 @@ def test_invalid_references_are_reported(terminal: Terminal) -> None:
     for problem in (
         "facilities[0].programs: there is no program winter",
         "facilities: fac-001 stands there 2 times",
-        "facilities[2].tz: is no IANA time zone",
+        "facilities[2].tz: Mars/Olympus is no IANA time zone, such as Europe/London (fac-003)",
         "programs[0].utility_id: there is no utility nobody",
         "utilities[0].callback_secret_ref: a secret is referred to",
     ):
@@ -241,27 +241,24 @@ def test_a_list_warns_while_its_read_model_is_behind(terminal: Terminal) -> None
     assert caught_up.stderr == ""
 
 
-def test_a_secret_reference_of_before_is_named_and_a_new_one_refused(terminal: Terminal) -> None:
-    old = changed(PORTFOLIO, ["utilities", 0, "callback_secret_ref"], "env:CITY_SECRET")
-    assert (
-        "utilities[0].callback_secret_ref: this reference is outside"
-        in terminal.run("facilities", "import", terminal.file(old)).stderr
-    )
+def test_a_secret_reference_outside_is_refused_and_a_recorded_one_named(terminal: Terminal) -> None:
+    outside = changed(PORTFOLIO, ["utilities", 0, "callback_secret_ref"], "env:CITY_SECRET")
+    refused = terminal.run("facilities", "import", terminal.file(outside))
     terminal.import_portfolio()
-    with psycopg.connect(terminal.database.admin_dsn) as connection:  # as an earlier release recorded it
+    with psycopg.connect(terminal.database.admin_dsn) as connection:
         connection.execute("UPDATE gridproof.utilities SET callback_secret_ref = 'env:CITY_SECRET'")
 
-    again = terminal.run("facilities", "import", terminal.file(old))
-    there = {"CITY_SECRET": "s3"}
-    checks = doctor_checks(terminal, there)
-    ended = {"GRIDPROOF_OLD_SECRET_REFERENCES_UNTIL": "2020-01-01T00:00:00Z"}
-    late = json.loads(terminal.run("doctor", "--json", environ=ended).stdout)["checks"]
+    again = terminal.run("facilities", "import", terminal.file(outside))
+    checks = doctor_checks(terminal, {"CITY_SECRET": "s3"})
 
-    assert again.exit_code == 0
-    assert "outside of the namespace of secrets: utility city-power, callback_secret_ref" in again.stderr
-    assert (checks["secrets"]["state"], checks["bms addresses"]["state"]) == ("warning", "ok")
-    assert "city-power" in checks["secrets"]["detail"]
-    assert [one["state"] for one in late if one["check"] == "secrets"] == ["wrong"]
+    for result in (refused, again):
+        assert result.exit_code == 1
+        assert "utilities[0].callback_secret_ref: this reference is outside" in result.stderr
+    assert (checks["secrets"]["state"], checks["bms addresses"]["state"]) == ("wrong", "ok")
+    assert (
+        "utility city-power, callback_secret_ref: the secret env:CITY_SECRET" in checks["secrets"]["detail"]
+    )
+    assert "import the portfolio with the new" in checks["secrets"]["advice"]
 
 
 def doctor_checks(terminal: Terminal, environ: dict[str, str]) -> dict[str, dict[str, Any]]:
@@ -270,8 +267,10 @@ def doctor_checks(terminal: Terminal, environ: dict[str, str]) -> dict[str, dict
 
 
 def test_a_secret_that_is_not_there_is_named_at_import_and_by_the_doctor(terminal: Terminal) -> None:
-    file = terminal.folder / "data" / "secrets" / "bms"
-    portfolio = changed(PORTFOLIO, ["utilities", 0, "webhook_secret_ref"], "env:GRIDPROOF_SECRET_CITY")
+    file = terminal.folder / "data" / "secrets" / "bms" / "fac"
+    portfolio = changed(
+        PORTFOLIO, ["utilities", 0, "webhook_secret_ref"], "env:GRIDPROOF_SECRET_WEBHOOK_CITY"
+    )
     portfolio = changed(portfolio, ["facilities", 1, "bms", "credentials_ref"], f"file:{file}")
 
     imported = terminal.run("facilities", "import", terminal.file(portfolio))
@@ -279,13 +278,16 @@ def test_a_secret_that_is_not_there_is_named_at_import_and_by_the_doctor(termina
     absent = doctor_checks(terminal, {})["secrets"]
     file.parent.mkdir(parents=True)
     file.write_text("user:password")
-    present = doctor_checks(terminal, {"GRIDPROOF_SECRET_CITY": "s3"})["secrets"]
+    present = doctor_checks(terminal, {"GRIDPROOF_SECRET_WEBHOOK_CITY": "s3"})["secrets"]
     again = terminal.run(
-        "facilities", "import", terminal.file(portfolio), environ={"GRIDPROOF_SECRET_CITY": "s3"}
+        "facilities", "import", terminal.file(portfolio), environ={"GRIDPROOF_SECRET_WEBHOOK_CITY": "s3"}
     )
 
     assert imported.exit_code == 0, "the secret may be for another process"
-    for named in ("utility city-power, webhook_secret_ref: the secret env:GRIDPROOF_SECRET_CITY", str(file)):
+    for named in (
+        "utility city-power, webhook_secret_ref: the secret env:GRIDPROOF_SECRET_WEBHOOK_CITY",
+        str(file),
+    ):
         assert named in imported.stderr
         assert named in absent["detail"]
     assert (absent["state"], len(absent["facts"]["unresolved"])) == ("wrong", 2)

@@ -21,6 +21,7 @@ from domain.telemetry.meter_reading import MeterReading, partition_of
 from domain.time_series.windows import TimeWindow
 from tests.acceptance.cli.terminal import Terminal
 from tests.servers import Database
+from tests.stored_intervals import interval_series
 
 ROOT = Path(__file__).parents[3]
 KILLED = ROOT / "tests/integration/telemetry_store/take_back_process.py"
@@ -59,7 +60,7 @@ class Readers:
 
     def values(self, facility_id: str) -> list[float]:
         window = TimeWindow(FIRST, FIRST + timedelta(days=DAYS))
-        values = self.store.interval_series(facility_id, window).values
+        values = interval_series(self.store, facility_id, window).values
         return [float(kw) for kw in values if kw == kw]  # noqa: PLR0124 - not NaN
 
     def corrections(self) -> int:

@@ -1,6 +1,5 @@
 """An operator's commands for DR events and dead letters."""
 
-import asyncio
 import json
 from collections.abc import Iterable
 from contextlib import closing
@@ -14,17 +13,22 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from adapters.clock import SystemClock
-from adapters.embedded import EmbeddedServers
-from adapters.nats.work_queue import NatsWorkQueue
 from adapters.postgres.event_store.event_store import PostgresEventStore
-from adapters.postgres.operations.alerts import PostgresAlerts
+from adapters.postgres.operations.open_work import PostgresOpenWork
+from application.callback import ParkedCallback
 from application.command_bus.bus import CommandBus
 from application.command_bus.decision_context import CommandContext
-from application.commands.dr_event import CancelDREvent, Judgement, JudgeNotification, PlanDREvent
+from application.commands.dr_event import (
+    CancelDREvent,
+    Judgement,
+    JudgeNotification,
+    PlanDREvent,
+    RequestCallback,
+)
 from application.event_store.demand_response import DemandResponse
 from application.handlers import HANDLERS
-from application.ports.dispatch.work_queue import BmsWork, CallbackWork
-from application.ports.operations.dead_letters import DeadLetter, DeadLetterQueue
+from application.ports.dispatch.requested_work import BmsWork
+from application.ports.operations.dead_letters import DeadLetter
 from application.telemetry.ingest.batch_codec import ReadingBatch, pack
 from domain.dr_event import DREvent, Notice
 from domain.event_sourcing.aggregate import DomainEvent
@@ -286,14 +290,9 @@ def test_dead_letters_are_listed_shown_and_discarded(terminal: Terminal) -> None
     assert len(terminal.document("dead-letters", "list", "--status", "all")["dead_letters"]) == 2
 
 
-def test_all_dead_letters_of_a_queue_are_discarded_at_once_with_their_alerts(terminal: Terminal) -> None:
+def test_all_dead_letters_of_a_queue_are_discarded_at_once(terminal: Terminal) -> None:
     letters = [letter(subject=f"callback {number}") for number in range(3)]
     terminal.park(*letters, letter(queue="bms_command", subject="fac-001"))
-    with ConnectionPool[Any](terminal.database.app_dsn, min_size=1, max_size=1) as pool:
-        for one in letters:
-            PostgresAlerts(pool).raise_alert(
-                "callback_undeliverable", one.subject, one.reason, at=datetime.now(UTC)
-            )
     discard = ("dead-letters", "discard", "--queue", "callback", "--reason", "a test of theirs")
 
     assert terminal.document(*discard, "--parked-before", "2020-01-01T00:00:00Z") == {"discarded": 0}
@@ -303,7 +302,6 @@ def test_all_dead_letters_of_a_queue_are_discarded_at_once_with_their_alerts(ter
     decided = {one["subject"]: (one["status"], one["decision_reason"]) for one in every}
     assert decided.pop("fac-001") == ("open", None)
     assert set(decided.values()) == {("discarded", "a test of theirs")}
-    assert terminal.document("alerts", "list")["alerts"] == []
     for wrong in (("--queue", "callback", str(letters[0].dead_letter_id)), ("--parked-before", "2020-01-01")):
         assert terminal.run("dead-letters", "discard", *wrong, "--reason", "x").exit_code == 2
 
@@ -355,48 +353,31 @@ def test_a_bms_command_that_was_never_requested_cannot_be_replayed(
     assert terminal.document("dead-letters", "show", parked.dead_letter_id)["status"] == "open"
 
 
-def test_a_callback_is_replayed_onto_the_queue(
-    database: Database, tmp_path: Path, nats_server: EmbeddedServers
-) -> None:
-    terminal = Terminal(database, tmp_path, nats_server.nats_url)
-    work = CallbackWork(
-        dr_event_id=UUID(int=3),
-        callback_id=uuid4(),
-        kind="started",
-        utility_id="city-power",
-        url="https://utility.example/callbacks",
-        body="{}",
-        correlation_id=UUID(int=1),
-        causation_id=UUID(int=2),
-        trace_id=CONTEXT.trace_id,
-    )
-    parked = letter(body=msgspec.json.encode(work))
-    terminal.park(parked)
+def test_a_callback_is_replayed_onto_the_queue(terminal: Terminal, accepted: UUID) -> None:
+    handled(terminal, RequestCallback(dr_event_id=accepted, kind="accepted"))
+    with closing(PostgresEventStore(DemandResponse, terminal.database.app_dsn)) as store:
+        position = store.head()
+    parked = letter(body=msgspec.json.encode(ParkedCallback("city-power", position, accepted)))
+    with ConnectionPool[Any](terminal.database.app_dsn, min_size=1, max_size=1) as pool:
+        rows = PostgresOpenWork(pool)
+        rows.park(rows.take_callbacks(1, at_most=1, at_once=1)[0], [parked])
 
-    done = terminal.document("dead-letters", "replay", parked.dead_letter_id, "--reason", "they are back")
-    again = terminal.run("dead-letters", "replay", parked.dead_letter_id)
+        done = terminal.document("dead-letters", "replay", parked.dead_letter_id, "--reason", "they are back")
+        again = terminal.run("dead-letters", "replay", parked.dead_letter_id)
 
+        [row] = rows.take_callbacks(1, at_most=9, at_once=9)
     assert (done["status"], done["decision_reason"]) == ("replayed", "they are back")
     assert (again.exit_code, "already replayed" in again.stderr) == (1, True)
-    [queued] = asyncio.run(queued_callbacks(nats_server.nats_url, work.callback_id))
-    assert queued == msgspec.structs.replace(work, causation_id=parked.dead_letter_id)
+    assert (row.queue, row.position) == ("city-power", position)
 
 
-@pytest.mark.parametrize("queue", ["callback", "telemetry_batch"])
 def test_a_replay_without_nats_fails_and_leaves_the_dead_letter_open(
-    terminal: Terminal, queue: DeadLetterQueue, monkeypatch: pytest.MonkeyPatch
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("interfaces.bootstrap.operations.CONNECT_WITHIN_S", 0.5)
-    work = {
-        "callback": b'{"dr_event_id":"%s","callback_id":"%s","kind":"started","utility_id":"u","url":"x","body":"",'
-        b'"correlation_id":"%s","causation_id":"%s","trace_id":"t"}' % ((str(UUID(int=1)).encode(),) * 4),
-        "telemetry_batch": pack(
-            ReadingBatch(
-                received_at=CLOCK.now(), readings=[MeterReading("fac-001", "main", CLOCK.now(), 1.0, 1.0)]
-            )
-        ),
-    }
-    parked = letter(queue=queue, body=work[queue])
+    reading = MeterReading("fac-001", "main", CLOCK.now(), 1.0, 1.0)
+    batch = pack(ReadingBatch(received_at=CLOCK.now(), readings=[reading]))
+    parked = letter(queue="telemetry_batch", body=batch)
     terminal.park(parked)
 
     nowhere = {"GRIDPROOF_NATS_URL": "nats://127.0.0.1:1"}
@@ -405,17 +386,3 @@ def test_a_replay_without_nats_fails_and_leaves_the_dead_letter_open(
     assert result.exit_code == 1
     assert "GRIDPROOF_NATS_URL" in result.stderr
     assert terminal.document("dead-letters", "show", parked.dead_letter_id)["status"] == "open"
-
-
-async def queued_callbacks(nats_url: str, callback_id: UUID) -> list[CallbackWork]:
-    """Empty the queue; returns the work of this callback."""
-    queue = await NatsWorkQueue.connect(nats_url, redelivery_s=2.0, name="test")
-    found = []
-    for utility_id in await queue.utilities_with_callbacks():
-        while (item := await queue.next_callback(utility_id, wait_s=0.5)) is not None:
-            work = msgspec.json.decode(item.body, type=CallbackWork)
-            if work.callback_id == callback_id:
-                found.append(work)
-            await item.done()
-    await queue.aclose()
-    return found

@@ -25,6 +25,7 @@ from application.telemetry.ingest.original_payloads import ReceivedPayload, pack
 from domain.telemetry.meter_reading import ALL_PARTITIONS, MeterReading, partition_of
 from tests.acceptance.cli.terminal import Terminal
 from tests.fakes.raw_archive.telemetry_log import FakeRawLog
+from tests.open_alerts import begin_alert
 from tests.servers import Database
 
 NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
@@ -170,8 +171,12 @@ def test_verify_reports_whether_the_archive_is_intact(terminal: Terminal) -> Non
 def test_status_reports_the_progress_of_the_archive(terminal: Terminal, pool: ConnectionPool[Any]) -> None:
     assert "does `gridproof worker archive` run?" in terminal.run("telemetry", "archive", "status").stdout
     tell_progress(pool, reported_at=datetime.now(UTC))
-    PostgresAlerts(pool).raise_alert(
-        "raw_archive_behind", "telemetry log", "the bucket is away", at=datetime.now(UTC)
+    begin_alert(
+        PostgresAlerts(pool),
+        "raw_archive_behind",
+        "telemetry log",
+        "the bucket is away",
+        at=datetime.now(UTC),
     )
     shown = terminal.run("telemetry", "archive", "status").stdout
     assert "malformed" in shown
@@ -204,7 +209,11 @@ def test_the_doctor_reports_a_silent_archive_worker_and_one_that_is_behind(
     state, detail = check_result()
     assert state == "wrong"
     assert "silent" in detail
-    PostgresAlerts(pool).raise_alert(
-        "raw_archive_behind", "telemetry log", "the bucket is away", at=datetime.now(UTC)
+    begin_alert(
+        PostgresAlerts(pool),
+        "raw_archive_behind",
+        "telemetry log",
+        "the bucket is away",
+        at=datetime.now(UTC),
     )
     assert check_result() == ("wrong", "the bucket is away")

@@ -90,7 +90,7 @@ def test_another_baseline_without_readings_gives_an_unknown_result(terminal: Ter
     assert found["recorded"]["delivered_kw"] is not None
     assert found["hypothetical"]["delivered_kw"] is None
     assert found["hypothetical"]["unmeasured_facilities"] == ["fac-001", "fac-002", "fac-003"]
-    assert {item["same_readings"] for item in found["remeasured"].values()} == {None}  # version 1
+    assert {item["same_readings"] for item in found["remeasured"].values()} == {False}
     assert all(item["why"] for item in found["remeasured"].values())
 
 

@@ -153,9 +153,9 @@ ROWS: dict[str, dict[str, str]] = {
     "InfluxDB, where it keeps telemetry": FRESH
     | dict.fromkeys(("current", "history", "loads"), "last_known")
     | {"ready": "degraded"},
-    "worker forecast": FRESH | {"forecasts": "old"},
+    "worker compute": FRESH | {"forecasts": "old"},
     "the weather service": FRESH,
-    "worker relay": FRESH,
+    "worker decide": FRESH,
     "worker dispatch": FRESH,
     "a web process": FRESH,
 }

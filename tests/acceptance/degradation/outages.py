@@ -152,7 +152,7 @@ def answers(url: str) -> bool:
 
 @contextmanager
 def foreseeing(database: Database, clock: AcceleratedClock) -> Iterator[None]:
-    """Replaces `worker forecast`, which needs a history: issues forecasts every quarter-hour."""
+    """Replaces `worker compute`, which needs a history: issues forecasts every quarter-hour."""
     events = PostgresEventStore(Forecasts, database.app_dsn)
     ended, foreseen = threading.Event(), set[datetime]()
 

@@ -18,7 +18,7 @@ HERE = (
     "the MQTT broker",
     "worker ingest",
     "worker aggregate",
-    "worker relay",
+    "worker decide",
     "worker dispatch",
     "worker project",
     "the cache",
@@ -26,7 +26,7 @@ HERE = (
     "a web process",
 )
 """The rows of the table that this system covers."""
-WORKERS = ("ingest", "aggregate", "relay", "dispatch", "project")
+WORKERS = ("ingest", "aggregate", "decide", "dispatch", "project")
 
 
 @pytest.fixture(scope="module")

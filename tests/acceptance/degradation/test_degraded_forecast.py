@@ -1,6 +1,6 @@
 """Degraded forecasts shortly before a DR event: an alert, blocked dispatches, a better forecast and an override.
 
-The API, the database and the schedule worker run as in production; relay and BMS run in this process.
+The API, the database and the workers watch and decide run as in production; the BMS runs in this process.
 """
 
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from uuid import UUID
 import pytest
 
 from adapters.postgres.event_store.event_store import PostgresEventStore
+from adapters.postgres.operations.open_work import PostgresOpenWork
 from application.commands.program import AgreeProgram
 from application.event_store.forecasts import Forecasts
 from application.facility.portfolio_entries import ProgramEntry
@@ -69,11 +70,11 @@ def issue(door: Door, *issued: Forecast) -> None:
         forecasts.close()
 
 
-def behind(door: Door) -> InProcessSystem:
+def behind(door: Door, rows: PostgresOpenWork) -> InProcessSystem:
     """The saga and the buildings, on the API's store and bus."""
     entries = tuple(facility_entry(i, zones=(zone_entry("zone-1"),)) for i in BOTH)
     scenario = SimpleNamespace(store=door.store, bus=door.bus, clock=WallClock())
-    return InProcessSystem(cast("Scenario", scenario), entries)
+    return InProcessSystem(cast("Scenario", scenario), entries, rows=rows)
 
 
 def statuses(door: Door, dr_event_id: str) -> list[str]:
@@ -87,10 +88,10 @@ def alerted(door: Door) -> list[str]:
 
 
 def test_a_degraded_forecast_blocks_a_dispatch_until_a_better_one_comes_or_an_operator_overrides_it(
-    door: Door, tmp_path: Path
+    door: Door, rows: PostgresOpenWork, tmp_path: Path
 ) -> None:
     dr_event_id = notify_dr_event_in_one_hour(door)
-    there = behind(door).settle()
+    there = behind(door, rows).settle()
     assert statuses(door, dr_event_id) == ["blocked", "blocked"]
     door.project()
     shown = Terminal(door.database, tmp_path).run("dr-events", "show", dr_event_id)
@@ -101,9 +102,10 @@ def test_a_degraded_forecast_blocks_a_dispatch_until_a_better_one_comes_or_an_op
     assert portfolio["readiness"] == {dr_event_id: {"blocked": 2, "at_risk": 0, "dropped_out": 0}}
 
     issue(door, forecast("fac-002", at=cycle_start_of(utc_now())))
-    with Terminal(door.database, tmp_path).worker("schedule"):
+    terminal = Terminal(door.database, tmp_path)
+    with terminal.worker("watch"), terminal.worker("decide"):
         until(lambda: "fac-001" in alerted(door))
-        until(lambda: statuses(door, dr_event_id) == ["blocked", "planned"])
+        until(lambda: statuses(door, dr_event_id) == ["blocked", "preparing"])
         until(lambda: "dr-event.preparation-started.v1" in door.topics(dr_event_id))
     there.settle()
     assert statuses(door, dr_event_id) == ["blocked", "prepared"]

@@ -1,4 +1,4 @@
-"""Kills the forecast worker and the weather service in turn under load and checks their rows of the table."""
+"""Kills the compute worker and the weather service in turn under load and checks their rows of the table."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -19,7 +19,7 @@ from tests.acceptance.degradation.outages import FACILITIES, feeding
 from tests.acceptance.forked_commands import ForkedCommand
 from tests.servers import PostgresServer
 
-HERE = {"the weather service": 13.0, "worker forecast": 2.0}
+HERE = {"the weather service": 13.0, "worker compute": 2.0}
 """Wall seconds for which each outage is observed: without weather, until a forecast would have become old."""
 SPEED = 150.0
 """A cycle is 6 s on the wall, and a forecast is old after 12 s: the worker has one cycle to make the next one, also on
@@ -64,9 +64,9 @@ def system_under_load(
         builder.processes.append(weather)
         builder.door()
         builder.worker("project")
-        forecast = builder.worker("forecast")
+        forecast = builder.worker("compute")
         yield stack.enter_context(
-            builder.under_load({"the weather service": weather, "worker forecast": forecast})
+            builder.under_load({"the weather service": weather, "worker compute": forecast})
         )
 
 

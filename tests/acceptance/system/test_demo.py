@@ -145,7 +145,7 @@ def test_the_demo_is_settled_and_a_corrected_reading_settles_it_again(
     assert proof["settlement"] in run.said.splitlines()
 
 
-def test_one_trace_of_the_dr_event_goes_through_six_kinds_of_process(
+def test_one_trace_of_the_dr_event_goes_through_five_kinds_of_process(
     demos: DemoRuns, in_folder: tuple[str, ...], observed: DemoObserver
 ) -> None:
     """From the webhook to the last callback; each span names its parent, in whichever process that is."""
@@ -155,18 +155,18 @@ def test_one_trace_of_the_dr_event_goes_through_six_kinds_of_process(
     ends = [path_to_root(span, by_id) for span in spans]
     linked = [path for path in ends if path[-1].name == NOTIFICATION]
     assert {path[0].process for path in linked} >= {
-        "web", "relay", "schedule", "dispatch", "notify", "measure",
+        "web", "decide", "dispatch", "watch", "compute",
     }  # fmt: skip
-    assert len({path[0].instance for path in linked}) >= 6
+    assert len({path[0].instance for path in linked}) >= 5
     [*_, last] = sorted(
         (path for path in linked if path[0].name == "POST callback"), key=lambda p: p[0].started_ns
     )
     names = [span.name for span in reversed(last)]
-    steps = [NOTIFICATION, "command ", "save ", "publish callback work", "callback ", "POST callback"]
+    steps = [NOTIFICATION, "command ", "save ", "callback ", "POST callback"]
     assert [next(name for name in names if name.startswith(step)) for step in steps]
     calls = [path for path in linked if path[0].name.startswith("SOAP ")]
     assert calls
-    assert all({"web", "relay", "dispatch"} <= {span.process for span in path} for path in calls)
+    assert all({"web", "decide", "dispatch"} <= {span.process for span in path} for path in calls)
     sys.stdout.write(
         f"{len(spans)} spans of {len({span.instance for span in spans})} processes, {len(linked)} of them below the "
         f"webhook's request; {len(last)} spans to the last callback\n"
@@ -176,7 +176,7 @@ def test_one_trace_of_the_dr_event_goes_through_six_kinds_of_process(
         (
             lambda span: span.name == "POST callback",
             lambda span: span.name.startswith("SOAP ") and not span.failed,
-            lambda span: span.process == "measure",
+            lambda span: span.process == "compute",
         ),
     )
     PICTURES.mkdir(parents=True, exist_ok=True)

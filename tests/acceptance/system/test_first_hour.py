@@ -58,11 +58,22 @@ def free_ports() -> int:
     raise AssertionError("no free ports")
 
 
+def without_clock(said: str) -> str:
+    """What the blocks printed, without the trace of the meter and of the loops: it would hide what failed."""
+    loops = re.compile(r"\+* (clock|date|awk|sleep|printf|read|utc|kill -0|grep|\(\() ?")
+    return "\n".join(line for line in said.splitlines() if not loops.match(line))
+
+
 def script() -> str:
-    """The blocks of the guide, and before the last, which stops everything, those of api.md."""
+    """The blocks of the guide, and before the last, which stops everything, those of api.md.
+
+    The clock runs half as fast as in the guide: beside other tests a building needs more than its seconds of there.
+    """
     first = free_ports()
     *hour, stop = blocks(GUIDE)
     whole = "".join((*hour, *blocks(API), stop))
+    assert "--speed 90" in whole
+    whole = whole.replace("--speed 90", "--speed 45")
     return re.sub(r"\b808[0-3]\b", lambda port: str(int(port[0]) - PORTS[0] + first), whole)
 
 
@@ -101,7 +112,7 @@ def first_hour(tmp_path_factory: pytest.TempPathFactory) -> FirstHour:
         with suppress(ProcessLookupError):  # nothing is left, if all went well
             os.killpg(shell.pid, signal.SIGKILL)
         shell.wait()
-    assert status == 0, said.read_text()[-10_000:]
+    assert status == 0, without_clock(said.read_text())[-10_000:]
     return FirstHour(home / "trial", said.read_text())
 
 

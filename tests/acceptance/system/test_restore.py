@@ -51,7 +51,7 @@ def test_what_was_lost_is_recorded_and_the_dr_event_is_done_once(system: Restore
         restored = system.command("restore", "--to", moment.isoformat(), "--yes", running=False)
         (of_log, _) = restored["recorded"]["lost"]
         assert of_log["lost"] > 0
-        assert restored["recorded"]["streams"]["TELEMETRY"] > 0
+        assert restored["recorded"]["readings"] > 0
         assert restored["recorded"]["buildings"] == 2
 
         system.servers.start()

@@ -9,6 +9,7 @@ from typing import cast
 
 import pytest
 
+from adapters.postgres.operations.open_work import PostgresOpenWork
 from domain.dispatch import DispatchStatus
 from domain.dr_event import DREventStatus
 from domain.facility import Facility
@@ -40,18 +41,18 @@ def door(database: Database) -> Iterator[Door]:
         yield running
 
 
-def running(door: Door, until: DREventStatus) -> InProcessSystem:
+def running(door: Door, rows: PostgresOpenWork, until: DREventStatus) -> InProcessSystem:
     entries = tuple(map(facility_entry, BOTH))
     scenario = Scenario(store=cast("FakeEventStore", door.store)).after(*portfolio_commands(*entries))
     for cycle in FORECAST_CYCLES:
         scenario.with_forecasts(*(forecast(facility_id, at=cycle) for facility_id in BOTH))
     scenario.after(judge(facility_ids=BOTH, target_kw=100.0))
-    return InProcessSystem(scenario, entries).until(until)
+    return InProcessSystem(scenario, entries, rows=rows).until(until)
 
 
-def left_curtailed(door: Door) -> InProcessSystem:
+def left_curtailed(door: Door, rows: PostgresOpenWork) -> InProcessSystem:
     """The DR event is over, and both buildings have refused their restore."""
-    there = running(door, "active")
+    there = running(door, rows, "active")
     for facility_id in BOTH:
         there.control.fail_next(facility_id, "refuse")
     there.until("completed")
@@ -68,9 +69,9 @@ def is_reserved(door: Door, facility_id: str) -> bool:
 
 
 def test_a_facility_reported_as_restored_over_http_or_by_command_may_serve_again(
-    door: Door, tmp_path: Path
+    door: Door, rows: PostgresOpenWork, tmp_path: Path
 ) -> None:
-    there = left_curtailed(door)
+    there = left_curtailed(door, rows)
     assert [is_reserved(door, facility_id) for facility_id in BOTH] == [True, True]
 
     body = {"facility_id": "fac-001", "reason": REASON}
@@ -103,9 +104,9 @@ def test_a_facility_reported_as_restored_over_http_or_by_command_may_serve_again
 
 
 def test_a_restore_report_for_a_building_to_which_nothing_was_sent_is_refused(
-    door: Door, tmp_path: Path
+    door: Door, rows: PostgresOpenWork, tmp_path: Path
 ) -> None:
-    running(door, "preparing")
+    running(door, rows, "preparing")
     refused = door.order(URL, {"facility_id": "fac-001", "reason": REASON})
     assert (refused.status_code, refused.json()["type"]) == (409, "/problems/not-allowed-now")
     terminal = Terminal(door.database, tmp_path)

@@ -14,7 +14,7 @@ from tests.architecture.source_tree import PACKAGES, ROOT, parsed, python_files
 BATCHERS = {"application/async_batcher.py", "adapters/postgres/thread_batcher.py"}
 NO_BATCHERS = {
     "adapters/postgres/coordination/call_slots.py": "hands back the slots of one session by one statement",
-    "interfaces/workers/loops/ordered_executor.py": "runs each job by itself, in the order of its key",
+    "interfaces/workers/decide/ordered_executor.py": "runs each job by itself, in the order of its key",
 }
 """Files that look like a batcher, each with what it is."""
 

@@ -83,11 +83,7 @@ def limiters(tree: ast.Module) -> Iterator[ast.AST]:
 
 
 def test_senders_are_limited_in_one_place_for_a_process_and_one_for_all() -> None:
-    places = (
-        "adapters/redis/rate_limit.py",
-        "application/access/token_bucket.py",
-        "application/weather/token_bucket.py",  # a quota of a month, as Redis computes it
-    )
+    places = ("adapters/redis/rate_limit.py", "application/access/token_bucket.py")
     assert offenders(limiters, *PACKAGES, allowed=places) == []
     assert all(list(limiters(parsed(ROOT / place))) for place in places)
 

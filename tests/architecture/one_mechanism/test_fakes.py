@@ -14,6 +14,7 @@ OUTSIDE_PARTIES = {
     "tests/simulation/doubles/defects.py": "wraps any building control and notifier",
     "tests/simulation/doubles/forecasts.py": "models forecasts, without a book",
     "tests/simulation/doubles/utility_notifier.py": "models the utility that is called",
+    "tests/simulation/planted/seams.py": "wraps any event store",
 }
 """Files of the simulation that implement a port without a fake below, with what they are instead."""
 

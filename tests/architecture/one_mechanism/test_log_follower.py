@@ -1,4 +1,4 @@
-"""The log is followed in one place, over one session that holds the follower's lock (ADR 0093)."""
+"""The log is followed in one place, over one session that holds the follower's lock (ADR 0057)."""
 
 import ast
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Work is repeated in one place, `PeriodicCheck` (ADR 0093): elsewhere no loop calls a store and sleeps."""
+"""Work is repeated in one place, `PeriodicCheck` (ADR 0057): elsewhere no loop calls a store and sleeps."""
 
 import ast
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from tests.architecture.source_tree import ROOT, parsed, place, python_files
 PACED_LOOPS = {
     "interfaces/workers/loops/": "PeriodicCheck; a failed side task; the lease of a delivery",
     "interfaces/workers/project/": "LogFollower; a failed follower",
-    "interfaces/workers/relay/": "reads ahead of its running jobs; starts again when the log is readable",
+    "interfaces/workers/decide/": "reads ahead of its running jobs; starts again when the log is readable",
     "interfaces/workers/aggregate/aggregate.py": "tries one batch again",
     "interfaces/workers/web/server.py": "waits for the start of the server",
     "application/operations/clock_monitor.py": "a thread of its own: an event loop must not wait for the database",

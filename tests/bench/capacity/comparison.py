@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from application.operations.process_kinds import ProcessorUse
 from application.operations.sizing import measured
 from application.operations.sizing.estimate import SERVERS, Estimate
 from application.operations.sizing.load import SystemLoad
-from application.operations.sizing.measured import PROCESSOR, ProcessorUse
+from application.operations.sizing.measured import PROCESSOR
 from interfaces.bootstrap.offline import estimator
 from interfaces.settings.settings import Settings
 from tests.bench.figures import Figure, figure
@@ -115,10 +116,9 @@ def processor_use(run: Run, name: str) -> ProcessorUse:
     forecast_s = 0.0
     if name in OF_READINGS - {"postgres"}:
         left = request_s = 0.0  # rollups, and what is sent again
-    if name == "forecast":
-        forecast_s, left = _share(left, forecasts), 0.0
-    elif name == "postgres":
-        forecast_s = FORECAST_OF_POSTGRES * processor_use(run, "forecast").forecast_ms / 1e3
+    if name in {"compute", "postgres"}:  # what is left of them is measurement
+        share = FORECAST_OF_POSTGRES if name == "postgres" else 1.0
+        forecast_s = share * PROCESSOR["compute"].forecast_ms / 1e3  # of the benchmark `forecast-cycle-1000`
         left -= forecast_s * forecasts
     return ProcessorUse(
         idle_ms_per_s=1e3 * idle_s / count,

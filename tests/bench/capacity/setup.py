@@ -33,7 +33,7 @@ from interfaces.system.private_files import make_private_folder
 from interfaces.system.running_system import NotReady, RunningSystem
 from tests.bench.webhook.setup import free_port
 
-SECRET = "GRIDPROOF_SECRET_CAPACITY_CALLBACKS"
+SECRET = "GRIDPROOF_SECRET_CALLBACK_CAPACITY"
 STARTED_WITHIN_S = 600.0
 """Long enough for a busy machine."""
 MOST_IN_DR_EVENT = 2_000
@@ -166,9 +166,7 @@ def _start_processes(system: RunningSystem, portfolio: Portfolio, bms_bind: str)
         weather_bind=weather_bind,
     )
     spec_file = written(directory / "spec.json", spec)
-    system.start_workers(
-        replace(system.settings, weather_url=f"http://{weather_bind}"), without=("forecast",)
-    )
+    system.start_workers(replace(system.settings, weather_url=f"http://{weather_bind}"), without=("compute",))
     system.start_process("world", ["simulate", "world", "--spec", str(spec_file)])
     deadline = time.monotonic() + STARTED_WITHIN_S
     while not _is_ready(system):
@@ -179,5 +177,5 @@ def _start_processes(system: RunningSystem, portfolio: Portfolio, bms_bind: str)
             raise TimeoutError(f"the simulated world did not start; read {system.settings.data_dir}/logs")
         time.sleep(0.1)
     # Last, so that the weather service answers its first cycle.
-    system.start_process("forecast", ["worker", "forecast"])
+    system.start_process("compute", ["worker", "compute"])
     return addresses

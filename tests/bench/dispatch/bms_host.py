@@ -19,20 +19,24 @@ from interfaces.simulators.bms.building import Building
 from interfaces.simulators.bms.responses import XmlAnswer
 from interfaces.simulators.bms.server import BmsServer
 
-_END_OF_HEAD, _LENGTH = b"\r\n\r\n", b"content-length:"
+_END_OF_HEAD, _LENGTH, _COMMIT = b"\r\n\r\n", b"content-length:", b"CommitCommand"
 
 
-def host(entries: tuple[FacilityEntry, ...], answer_delay_s: float, pipe: Connection) -> None:
-    """Serves until SIGTERM; sends the port of each building."""
-    uvloop.run(_serve(entries, answer_delay_s, pipe))
+def host(
+    entries: tuple[FacilityEntry, ...], answer_delay_s: float, hanging: frozenset[str], pipe: Connection
+) -> None:
+    """Serves until SIGTERM; sends the port of each building. Those of `hanging` are prepared, and never answer a
+    commit."""
+    uvloop.run(_serve(entries, answer_delay_s, hanging, pipe))
 
 
 class Exchanges(asyncio.Protocol):
     """Handles sequential POST requests on a keep-alive connection."""
 
-    def __init__(self, server: BmsServer, building: Building) -> None:
+    def __init__(self, server: BmsServer, building: Building, *, hangs: bool) -> None:
         self._server = server
         self._building = building
+        self._hangs = hangs
         self._received = bytearray()
         self._answering: asyncio.Task[None] | None = None
 
@@ -47,6 +51,8 @@ class Exchanges(asyncio.Protocol):
             self._answering = asyncio.create_task(self._answer(bytes(rest[:length])))
 
     async def _answer(self, body: bytes) -> None:
+        if self._hangs and _COMMIT in body:
+            return
         found = await self._server.answer(self._building, body)
         if self._transport.is_closing():
             return
@@ -63,7 +69,9 @@ def _length(head: bytearray) -> int:
     return int(after.partition(b"\r\n")[0])
 
 
-async def _serve(entries: tuple[FacilityEntry, ...], answer_delay_s: float, pipe: Connection) -> None:
+async def _serve(
+    entries: tuple[FacilityEntry, ...], answer_delay_s: float, hanging: frozenset[str], pipe: Connection
+) -> None:
     from interfaces.bootstrap import clock_of
     from interfaces.settings.settings import Settings
 
@@ -72,7 +80,9 @@ async def _serve(entries: tuple[FacilityEntry, ...], answer_delay_s: float, pipe
     buildings = {entry.facility_id: Building.of(entry, record=lambda _: None) for entry in entries}
     server = BmsServer(buildings, clock=clock_of(Settings()), answer_delay_s=answer_delay_s)
     listening = {
-        facility_id: await loop.create_server(partial(Exchanges, server, building), "127.0.0.1", 0)
+        facility_id: await loop.create_server(
+            partial(Exchanges, server, building, hangs=facility_id in hanging), "127.0.0.1", 0
+        )
         for facility_id, building in buildings.items()
     }
     pipe.send({facility_id: found.sockets[0].getsockname()[1] for facility_id, found in listening.items()})

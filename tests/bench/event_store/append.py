@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
+from itertools import count
 from typing import Any
 
 from eventsourcing.persistence import StoredEvent
 
+from application.event_store.open_work import NewWork
 from tests.bench.callers import calls_per_s
 from tests.bench.environment import BenchDatabase, BenchEnvironment
 from tests.bench.figures import Figure, figure
@@ -25,6 +27,50 @@ def append(env: BenchEnvironment) -> Iterator[Figure]:
 def append_batch(env: BenchEnvironment) -> Iterator[Figure]:
     """Saves of four domain events by 64 callers."""
     yield _figure(env, 64, events=4)
+
+
+def append_with_work(env: BenchEnvironment) -> Iterator[Figure]:
+    """Saves by 64 callers of which each fourth, and each, has a row of open work, beside the same saves without."""
+    for events in (1, 4):
+        yield from _figures_with_work(env, callers=env.callers(64), events=events)
+
+
+def _figures_with_work(env: BenchEnvironment, *, callers: int, events: int) -> Iterator[Figure]:
+    from tests.bench.setup import opened_recorder
+
+    each = max(1, env.sized(24_000) // (callers * env.rounds))
+    env.report(f"append with open work: {callers} callers, {each * callers} saves of {events} a round")
+    with env.database() as database, opened_recorder(database.app_url) as recorder:
+        rates = best_of(
+            {
+                share: partial(_saves_with_work_per_s, recorder, callers, each, events, every)
+                for share, every in (("no", 0), ("a quarter of", 4), ("all", 1))
+            },
+            rounds=env.rounds,
+        )
+    for share in ("a quarter of", "all"):
+        yield figure(
+            f"append, {callers} callers, {events} a save, {share} the saves with open work",
+            unit="saves/s",
+            ours=rates[share],
+            floor=rates["no"],
+            details={"floor": "the same saves without open work", "best_of_rounds": env.rounds},
+        )
+
+
+def _saves_with_work_per_s(recorder: Any, callers: int, each: int, events: int, every: int) -> float:
+    """Each `every`-th save has a row, 0: none has."""
+    from adapters.postgres.event_store.save_request import Save
+
+    numbers = count(1)
+
+    def save(_: int) -> None:
+        number = next(numbers)
+        has_work = every > 0 and number % every == 0
+        work = [NewWork(0, "bms", f"facility-{number % 500}")] if has_work else []
+        recorder.saves.get(Save([StoredEvent(*row) for row in rows_of(events)], open_work=work))
+
+    return calls_per_s(callers, each, save)
 
 
 def _figure(env: BenchEnvironment, callers: int, *, events: int) -> Figure:

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 class _NoAlerts:
     """Discards alerts."""
 
-    def raise_alert(self, name: str, subject: str, detail: str, *, at: Any) -> None: ...
-
-    def clear(self, name: str, subject: str, *, at: Any) -> None: ...
+    def state(self, name: str, stated: Any, **of_the_observer: Any) -> None: ...
 
 
 @dataclass(frozen=True)

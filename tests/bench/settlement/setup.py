@@ -176,6 +176,7 @@ def _days(number: int) -> Iterator[MeasuredDay]:
     for back in range(10):
         yield MeasuredDay(
             day=(STARTS_AT.date() - timedelta(days=back + 1)).isoformat(),
+            use="used",
             mean_kw=380.0 + back,
             window_kw=tuple(380.0 + sin(number + back + step) * 30 for step in range(STEPS)),
             adjustment_kw=tuple(370.0 + sin(number * back + step) * 30 for step in range(12)),

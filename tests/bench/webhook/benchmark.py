@@ -25,6 +25,8 @@ from tests.bench.webhook.setup import WebhookSetup, floor_server, webhook_setup
 RATE_PER_S, SECONDS = 200.0, 60
 UTILITIES, FACILITIES_EACH, NEW_ONE_IN = 25, 50, 10
 WINDOW = timedelta(minutes=30)
+EVERY = WINDOW + timedelta(minutes=15)
+"""The time between two starts: a building is restored from one DR event before it is prepared for the next."""
 MIN_FULL_SCALE = 0.1
 """Below this scale the run is only a trial: two utilities of two facilities."""
 LOAD_WITHIN_S = 300.0
@@ -61,7 +63,7 @@ def _plan(setup: WebhookSetup, posts: int, rate: float) -> LoadPlan:
             Sender(
                 token=token,
                 bodies=tuple(
-                    _body(setup, number, place, setup.first_window_at + WINDOW * place)
+                    _body(setup, number, place, setup.first_window_at + EVERY * place)
                     for place in range(1 + new_dr_events_of(number, posts, senders, NEW_ONE_IN))
                 ),
             )

@@ -35,7 +35,7 @@ class DayPlan:
     weather_down: TimeWindow
     silent: TimeWindow
     cache_lost_at: datetime
-    """All forecast workers are killed, and the cached weather is lost."""
+    """All compute workers are killed, and the cached weather is lost."""
     killed_at: tuple[datetime, datetime]
     """From each time on, the worker of the next cycle is killed within it: before and after it records its forecasts.
 
@@ -43,7 +43,7 @@ class DayPlan:
     several: TimeWindow
     """Two more workers run: one waits for the lock, the other uses another lock and makes the same cycles."""
     nobody: TimeWindow | None = None
-    """A window in which no forecast worker runs."""
+    """A window in which no compute worker runs."""
     dr_event: TimeWindow | None = None
     """Requested 35 minutes before its start, during the outage."""
 

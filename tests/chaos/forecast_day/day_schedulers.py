@@ -1,4 +1,4 @@
-"""The forecast workers of a simulated day: separate processes that are killed and restarted."""
+"""The compute workers of a simulated day: separate processes that are killed and restarted."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from domain.forecast import CYCLE, cycle_start_of
 from interfaces.bootstrap import spawn_child
 from interfaces.settings.settings import PREFIX, Settings
 
-FAILPOINTS = ("forecast.before_issue", "forecast.after_issue")
+FAILPOINTS = ("compute.before_issue", "compute.after_issue")
 """The failpoints of the first and the second kill."""
 UNARMED = "not armed yet"
 WORKER = """
 import os, sys
 from interfaces.bootstrap import run_worker
 from interfaces.settings.settings import read_settings
-from interfaces.workers import forecast
+from interfaces.workers.compute import forecast
 forecast.LOCK = sys.argv[1]
-run_worker("forecast", read_settings(os.environ))
+run_worker("compute", read_settings(os.environ))
 """
 LOCKS = {"forecast-1": "forecast", "forecast-2": "forecast", "rival": "another lock"}
 """The lock of each worker. `rival` uses another lock, so it is not coordinated with the others."""

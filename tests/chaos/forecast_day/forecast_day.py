@@ -54,8 +54,8 @@ PATIENCE_S = 60.0
 USUAL_IMPORTS_S = 1.5
 STOOD_STILL = timedelta(seconds=3)
 """Wall time in which a loop that sleeps for 0.1 s and syncs a short write to disk made no progress."""
-NOT_NEEDED = ("notify", "archive", "measure")
-ONLY_FOR_DR_EVENTS = ("relay", "schedule", "dispatch-1", "dispatch-2")
+NOT_NEEDED = ("archive",)
+ONLY_FOR_DR_EVENTS = ("decide", "watch", "dispatch-1", "dispatch-2")
 
 Fact = Forecast.Issued | Forecast.Reissued
 
@@ -161,7 +161,7 @@ class DayRunner:
             clock_speed=clock.speed,
         )
         left_out = NOT_NEEDED if self.plan.dr_event else (*NOT_NEEDED, *ONLY_FOR_DR_EVENTS)
-        system.start_workers(settings, without=("forecast", *left_out))
+        system.start_workers(settings, without=("compute", *left_out))
         spec_file = written(directory / "spec.json", spec)
         system.start_process("world", ["simulate", "world", "--spec", str(spec_file)])
         system.wait_until_ready()
@@ -292,7 +292,7 @@ def _slowness() -> float:
     modules = (
         "interfaces.bootstrap",
         "adapters.forecasting",
-        "interfaces.workers.forecast.forecast",
+        "interfaces.workers.compute.forecast",
         "interfaces.web.app",
     )
     command = f"import {', '.join(modules)}"

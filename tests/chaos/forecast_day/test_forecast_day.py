@@ -98,7 +98,7 @@ def killed_in_mid_cycle_and_several_at_once_change_nothing(day: Day) -> None:
         cycle_start = datetime.fromisoformat(cycle)
         issued = [facts[0].issued_at for (_, one), facts in forecasts.items() if one == cycle_start]
         assert len(issued) == len(day.facility_ids) or cycle_start in day.schedulers.unmade()
-        if failpoint == "forecast.after_issue":
+        if failpoint == "compute.after_issue":
             assert min(issued) < died_at
     makers: dict[datetime, set[str]] = {}
     for completed in day.schedulers.completed_cycles():

@@ -43,6 +43,8 @@ SELECT coalesce(sum(cardinality(ts)), 0) FROM gridproof.stored_chunks WHERE star
 """
 # Meters send single readings, so all readings in time are stored there. A query this frequent must be cheap.
 _NEWEST = "SELECT max(first_at) FROM measuring.added WHERE first_at > now() - interval '1 minute'"
+_REFUSED = "SELECT queue, subject, reason FROM gridproof.dead_letters ORDER BY parked_at LIMIT 5"
+"""Readings that are no readings of a listed meter become dead letters."""
 
 
 class TookTooLong(AssertionError):
@@ -196,7 +198,12 @@ class Soak:
         """The audit of each plan, once nothing is missing or the time limit is reached."""
         found = []
         for report in self.reports:
-            self.until("whole run", partial(self._is_whole, report))
+            try:
+                self.until("whole run", partial(self._is_whole, report))
+            except TookTooLong as error:
+                raise TookTooLong(
+                    f"{report.plan.run}: {self._audited(report)}, {self._rows(_REFUSED, ())}"
+                ) from error
             found.append(self._audited(report))
         return found
 

@@ -351,7 +351,3 @@ def test_many_simultaneous_saves_are_all_stored_in_order(store: StoreAndLog) -> 
     assert set(store.save_each([SaveRequest([registered(facility_id)]) for facility_id in ids])) == {None}
     recorded = [entry.domain_event.originator_id for entry in store.read_after(0, 1_000)]
     assert recorded == [facility_stream_id(facility_id) for facility_id in ids]
-
-
-def test_a_fresh_store_writes_newer_topics(store: StoreAndLog) -> None:
-    assert store.writes_newer_topics()

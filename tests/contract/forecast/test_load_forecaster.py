@@ -1,11 +1,13 @@
 """The contract of LoadForecaster. The accuracy of the real one has separate tests."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 
 from adapters.forecasting import BatchedLoadForecaster
+from adapters.forecasting.training_process import ForecasterWithChild
 from application.ports.forecast.load_forecaster import (
     FacilityHistory,
     LoadForecaster,
@@ -20,10 +22,21 @@ from tests.fakes.forecast.load_forecaster import FakeLoadForecaster
 START = datetime(2026, 6, 1, tzinfo=UTC)
 
 
-@pytest.fixture(params=[FakeLoadForecaster, BatchedLoadForecaster], ids=["fake", "batched"])
-def forecaster(request: pytest.FixtureRequest) -> LoadForecaster:
-    made: LoadForecaster = request.param()
-    return made
+@pytest.fixture(scope="module")
+def with_child() -> Iterator[ForecasterWithChild]:
+    forecaster = ForecasterWithChild()
+    yield forecaster
+    forecaster.close()
+
+
+@pytest.fixture(params=["fake", "batched", "with a child"])
+def forecaster(request: pytest.FixtureRequest, with_child: ForecasterWithChild) -> LoadForecaster:
+    made: dict[str, LoadForecaster] = {
+        "fake": FakeLoadForecaster(),
+        "batched": BatchedLoadForecaster(),
+        "with a child": with_child,
+    }
+    return made[request.param]
 
 
 def history(days: float, *, step_s: int = 900, seed: int = 1) -> FacilityHistory:

@@ -13,6 +13,7 @@ from application.ports.operations.alert_delivery import AlertDeliveries, Deliver
 from application.ports.operations.alerts import AlertRegistry
 from tests.fakes.operations.alert_delivery import FakeAlertDeliveries
 from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.open_alerts import begin_alert, end_alert
 
 T0 = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -23,7 +24,7 @@ class Registers(NamedTuple):
     deliveries: AlertDeliveries
 
     def raised(self, subject: str = "fac-001") -> int:
-        self.alerts.raise_alert("bms_drift", subject, "x", at=T0)
+        begin_alert(self.alerts, "bms_drift", subject, "x", at=T0)
         return self.alerts.listed()[0].alert_id
 
 
@@ -71,7 +72,7 @@ def test_channels_and_kinds_are_separate(registers: Registers) -> None:
 def test_old_deliveries_are_those_of_open_alerts_only(registers: Registers) -> None:
     over, still_open = registers.raised("fac-001"), registers.raised("fac-002")
     registers.deliveries.note("email", "raised", [over, still_open], at=T0, failure=None)
-    registers.alerts.clear("bms_drift", "fac-001", at=T0)
+    end_alert(registers.alerts, "bms_drift", "fac-001", at=T0)
     assert len(registers.deliveries.of_channel("email", since=T0)) == 2
     found = registers.deliveries.of_channel("email", since=T0 + MINUTE)
     assert found.keys() == {DeliveryKey(still_open, "raised")}
@@ -80,14 +81,14 @@ def test_old_deliveries_are_those_of_open_alerts_only(registers: Registers) -> N
 def test_an_alert_that_was_open_for_long_is_listed_when_it_ends(registers: Registers) -> None:
     alert_id = registers.raised()
     registers.deliveries.note("email", "raised", [alert_id], at=T0, failure=None)
-    registers.alerts.clear("bms_drift", "fac-001", at=T0 + 5 * MINUTE)
+    end_alert(registers.alerts, "bms_drift", "fac-001", at=T0 + 5 * MINUTE)
     found = registers.deliveries.of_channel("email", since=T0 + MINUTE)
     assert found.keys() == {DeliveryKey(alert_id, "raised")}
 
 
 def test_ended_returns_the_alerts_that_are_not_open(registers: Registers) -> None:
     over, still_open = registers.raised("fac-001"), registers.raised("fac-002")
-    registers.alerts.clear("bms_drift", "fac-001", at=T0 + MINUTE)
+    end_alert(registers.alerts, "bms_drift", "fac-001", at=T0 + MINUTE)
     [ended] = registers.deliveries.ended([over, still_open])
     assert (ended.alert_id, ended.cleared_at) == (over, T0 + MINUTE)
     assert registers.deliveries.ended([]) == []

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -12,11 +11,12 @@ import pytest
 
 from adapters.embedded import EmbeddedServers
 from adapters.nats.raw_log import NatsRawLog
-from adapters.nats.telemetry_stream import STREAM, NatsTelemetryStream
+from adapters.nats.telemetry_stream import NatsTelemetryStream
 from application.ports.raw_archive.telemetry_log import RawLog, RawMessage
 from application.ports.telemetry.stream import StreamUnavailable
 from domain.telemetry.meter_reading import MALFORMED
 from tests.fakes.raw_archive.telemetry_log import FakeRawLog
+from tests.telemetry_log import delete_telemetry_log
 
 
 class Append(Protocol):
@@ -63,8 +63,7 @@ Tell = Callable[[Story], None]
 async def _on_nats(url: str, scenario: Story) -> None:
     client = await nats.connect(url, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
     try:
-        with suppress(nats.js.errors.NotFoundError):  # absent in the first test of the session
-            await client.jetstream().delete_stream(STREAM)
+        await delete_telemetry_log(client.jetstream())
         stream = NatsTelemetryStream(client)
         await stream.ensure()
         await scenario(NatsRawLog(client, answer_within_s=2.0), _ToNats(stream))

@@ -187,7 +187,7 @@ def test_rows_that_no_recorded_import_stored_stay(telemetry: Telemetry) -> None:
     telemetry.put(None, {0: (10.0, NAN), 1: (11.0, NAN)})
     taken = telemetry.begin(1, "fac")
     telemetry.put(taken, {0: (20.0, 5.0), 1: (11.0, NAN), 2: (22.0, NAN), 3: (23.0, NAN)})
-    telemetry.put(None, {2: (32.0, NAN)})  # a process of an earlier release
+    telemetry.put(None, {2: (32.0, NAN)})  # without a layer
     assert telemetry.remove(taken) == RowsTakenBack(removed=1, restored=1, kept=2, corrected=2)
     assert [kw for kw, *_ in telemetry.seen()[:4]] == [10.0, 11.0, 32.0, None]
 

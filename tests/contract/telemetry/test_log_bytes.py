@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import nats
@@ -11,11 +10,12 @@ import nats.js.errors
 import orjson
 import pytest
 
-from adapters.nats.telemetry_stream import STREAM, NatsTelemetryStream
+from adapters.nats.telemetry_stream import NatsTelemetryStream
 from application.telemetry.ingest.batch_codec import pack_messages
 from application.telemetry.ingest.original_payloads import ReceivedPayload, pack_payloads
 from application.telemetry.log_capacity import PACK_BYTES, READING_BYTES
 from domain.telemetry.meter_reading import MeterReading
+from tests.telemetry_log import delete_telemetry_log
 
 T0 = datetime(2026, 7, 14, tzinfo=UTC)
 PACKS = 20
@@ -46,14 +46,13 @@ async def stored_bytes(url: str, bodies: Sequence[bytes]) -> int:
     client = await nats.connect(url)
     stream = NatsTelemetryStream(client)
     try:
-        with suppress(nats.js.errors.NotFoundError):
-            await client.jetstream().delete_stream(STREAM)
+        await delete_telemetry_log(client.jetstream())
         for number, body in enumerate(bodies):
             trace = f"00-{number:032x}-{number:016x}-01"
             await stream.publish(1, body, message_id=f"ingest-{number:032}", traceparent=trace)
         return (await stream.fill()).stored_bytes
     finally:
-        await client.jetstream().delete_stream(STREAM)
+        await delete_telemetry_log(client.jetstream())
         await client.close()
 
 

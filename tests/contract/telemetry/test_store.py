@@ -19,6 +19,7 @@ from domain.telemetry.meter_reading import MeterReading
 from domain.time_series.windows import NotAligned, TimeWindow
 from tests.fakes.telemetry.store import FakeTelemetryStore
 from tests.influxdb_server import influx_connection
+from tests.stored_intervals import coverage, interval_series
 
 T0 = datetime(2026, 7, 14, 10, 0, tzinfo=UTC)
 HOUR = TimeWindow(T0, T0 + timedelta(hours=1))
@@ -93,14 +94,14 @@ def history(
 
 
 def hour_of(store: TelemetryStore, facility: str = "fac-001") -> list[float]:
-    return [float(value) for value in store.interval_series(facility, HOUR).values]
+    return [float(value) for value in interval_series(store, facility, HOUR).values]
 
 
 def test_an_interval_without_readings_is_missing_and_not_zero(store: TelemetryStore) -> None:
     assert np.isnan(hour_of(store)).all()
     assert store.current(["fac-001"]) == []
     assert store.newest_reading_at("fac-001") is None
-    assert store.coverage("fac-001", HOUR) == 0.0
+    assert coverage(store, "fac-001", HOUR) == 0.0
     assert store.position(3) == 0
 
 
@@ -193,7 +194,7 @@ def test_an_interval_is_the_sum_over_meters_of_their_means(store: TelemetryStore
     store.write_readings(0, 1, [*every_15_s(0, 900, 10.0), *every_15_s(0, 450, 4.0, meter="m2")])
     store.write_readings(0, 2, every_15_s(450, 900, 8.0, meter="m2"))
     assert hour_of(store)[0] == pytest.approx(16.0)
-    assert store.coverage("fac-001", TimeWindow(T0, T0 + timedelta(minutes=15))) == pytest.approx(100.0)
+    assert coverage(store, "fac-001", TimeWindow(T0, T0 + timedelta(minutes=15))) == pytest.approx(100.0)
 
 
 def test_an_interval_is_missing_if_one_of_its_meters_is_silent(store: TelemetryStore) -> None:
@@ -204,7 +205,7 @@ def test_an_interval_is_missing_if_one_of_its_meters_is_silent(store: TelemetryS
     assert np.isnan(values[1])
     assert (
         50.0
-        <= store.coverage("fac-001", TimeWindow(T0 + timedelta(minutes=15), T0 + timedelta(minutes=30)))
+        <= coverage(store, "fac-001", TimeWindow(T0 + timedelta(minutes=15), T0 + timedelta(minutes=30)))
         < 60
     )
 
@@ -243,7 +244,7 @@ def test_an_interval_with_low_coverage_counts_as_missing(store: TelemetryStore) 
 def test_readings_every_five_minutes_cover_their_intervals(store: TelemetryStore) -> None:
     store.write_readings(0, 1, [reading(s, 10.0) for s in range(0, 3_600, 300)])
     assert hour_of(store) == pytest.approx([10.0] * 4)
-    assert store.coverage("fac-001", HOUR) == pytest.approx(100.0)
+    assert coverage(store, "fac-001", HOUR) == pytest.approx(100.0)
 
 
 def test_readings_without_power_count_by_their_register(store: TelemetryStore) -> None:
@@ -319,20 +320,20 @@ def test_hourly_history_is_expanded_to_quarter_hours_and_marked(store: Telemetry
     assert block.expanded[0].tolist() == [True, False, True, True]
     assert block.temp_c[0].tolist() == [20.0] * 4
     half = TimeWindow(T0 + timedelta(minutes=30), T0 + timedelta(minutes=60))
-    assert store.interval_series("a", half).values.tolist() == [40.0, 40.0]
+    assert interval_series(store, "a", half).values.tolist() == [40.0, 40.0]
 
 
 def test_quarters_are_averaged_into_an_hour_only_if_all_are_present(store: TelemetryStore) -> None:
     store.import_intervals(history([("a", s, 900, 10.0 + s / 900, NAN) for s in range(0, 6_300, 900)]))
     two_hours = TimeWindow(T0, T0 + timedelta(hours=2))
-    values = store.interval_series("a", two_hours, 3600).values
+    values = interval_series(store, "a", two_hours, 3600).values
     assert values[0] == pytest.approx(11.5)
     assert np.isnan(values[1])
 
 
 def test_a_window_that_is_not_a_multiple_of_the_step_is_refused(store: TelemetryStore) -> None:
     with pytest.raises(NotAligned):
-        store.interval_series("a", TimeWindow(T0, T0 + timedelta(minutes=20)))
+        interval_series(store, "a", TimeWindow(T0, T0 + timedelta(minutes=20)))
 
 
 def test_invalid_rows_are_refused_and_nothing_is_stored(store: TelemetryStore) -> None:

@@ -30,6 +30,7 @@ from tests.fakes.telemetry.rollups import FakeTelemetryRollups
 from tests.fakes.telemetry.store import FakeTelemetryStore
 from tests.fakes.telemetry.stored_meters import FakeStoredMeters
 from tests.influxdb_server import influx_connection
+from tests.stored_intervals import coverage, interval_series
 
 T0 = datetime(2026, 7, 14, 23, 0, tzinfo=UTC)
 """Shortly before midnight, so that a meter has readings on two days."""
@@ -140,7 +141,7 @@ def test_after_a_removal_everything_is_as_if_the_meter_had_never_sent(
     [value] = removing.store.current(["fac"])
     assert (value.kw, [one.meter_id for one in value.meters]) == (10.0, ["main"])
     assert removing.meters.extent("fac", "stray") is None
-    assert removing.store.coverage("fac", HOURS) == pytest.approx(100.0)
+    assert coverage(removing.store, "fac", HOURS) == pytest.approx(100.0)
 
 
 def test_a_removal_is_a_correction_of_finalized_quarter_hours(removing: Telemetry) -> None:
@@ -172,7 +173,7 @@ def test_where_only_the_stray_sent_nothing_is_left(request: pytest.FixtureReques
         telemetry.meters.remove(STRAY)
         telemetry.finalize()
         assert telemetry.mean_kw() == {}
-        assert telemetry.store.interval_series("fac", HOURS).values.tolist() == pytest.approx(
+        assert interval_series(telemetry.store, "fac", HOURS).values.tolist() == pytest.approx(
             [float("nan")] * 16, nan_ok=True
         )
         corrections = telemetry.rollups.corrections_after(before[-1].correction_id, limit=1_000)

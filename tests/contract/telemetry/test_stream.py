@@ -2,17 +2,17 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 import nats
 import nats.js.errors
 import pytest
 
 from adapters.embedded import EmbeddedServers
-from adapters.nats.telemetry_stream import STREAM, NatsTelemetryStream
+from adapters.nats.telemetry_stream import NatsTelemetryStream
 from application.ports.telemetry.stream import StreamedBatch, StreamFull, StreamUnavailable, TelemetryStream
 from domain.telemetry.meter_reading import MALFORMED
 from tests.fakes.telemetry.stream import FakeTelemetryStream
+from tests.telemetry_log import delete_telemetry_log
 
 Story = Callable[[TelemetryStream], Awaitable[None]]
 Tell = Callable[[Story], None]
@@ -23,12 +23,11 @@ async def _on_nats(url: str, scenario: Story) -> None:
     client = await nats.connect(url, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
     try:
         stream = NatsTelemetryStream(client, max_bytes=MAX_BYTES, ack_wait_s=0.5, answer_within_s=2.0)
-        with suppress(nats.js.errors.NotFoundError):  # absent in the first test of the session
-            await client.jetstream().delete_stream(STREAM)
+        await delete_telemetry_log(client.jetstream())
         await stream.ensure()
         await stream.ensure()
         await scenario(stream)
-        await client.jetstream().delete_stream(STREAM)  # an existing log would keep its size
+        await delete_telemetry_log(client.jetstream())  # an existing log would keep its size
     finally:
         await client.close()
 

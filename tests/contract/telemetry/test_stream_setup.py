@@ -3,7 +3,6 @@
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -15,10 +14,9 @@ from nats.js import JetStreamContext, api
 from structlog.testing import capture_logs
 
 from adapters.embedded import EmbeddedServers
-from adapters.nats.bms_work import BMS_STREAM
 from adapters.nats.stream_setup import set_up_stream
 from adapters.nats.telemetry_stream import DEFAULT_MAX_BYTES, STREAM, NatsTelemetryStream
-from adapters.nats.work_queue import NatsWorkQueue
+from tests.telemetry_log import delete_telemetry_log
 
 GIVEN = 5_000_000
 
@@ -28,14 +26,10 @@ def run_scenario(url: str, scenario: Callable[[Client, JetStreamContext], Awaita
         client = await nats.connect(url)
         jetstream = client.jetstream()
         try:
-            for name in (STREAM, BMS_STREAM):
-                with suppress(nats.js.errors.NotFoundError):
-                    await jetstream.delete_stream(name)
+            await delete_telemetry_log(jetstream)
             await scenario(client, jetstream)
         finally:
-            for name in (STREAM, BMS_STREAM):
-                with suppress(nats.js.errors.NotFoundError):
-                    await jetstream.delete_stream(name)
+            await delete_telemetry_log(jetstream)
             await client.close()
 
     asyncio.run(run())
@@ -76,7 +70,7 @@ def test_the_size_follows_the_meters_until_an_operator_sets_another(nats_url: st
     async def scenario(client: Client, jetstream: JetStreamContext) -> None:
         await NatsTelemetryStream(client).ensure()
         sizes = (3 * GIVEN, 4 * GIVEN, 2 * GIVEN)
-        for size in sizes:  # the first takes the place of the size that earlier releases gave
+        for size in sizes:
             await follower(client, size).ensure()
             assert await limit_of(jetstream) == size
         await NatsTelemetryStream(client).ensure()
@@ -121,7 +115,7 @@ def test_a_server_without_room_for_the_size_keeps_the_former_one(tmp_path: Path)
             await follower(client, 4 * total).ensure()
         assert await limit_of(jetstream) == DEFAULT_MAX_BYTES
         assert [line["wanted_bytes"] for line in lines] == [4 * total]
-        await jetstream.delete_stream(STREAM)
+        await delete_telemetry_log(jetstream)
         await follower(client, 4 * total).ensure()
         assert await limit_of(jetstream) == DEFAULT_MAX_BYTES, "a new one, too"
         assert (await jetstream.publish("telemetry.1", b"taken")).seq == 1
@@ -135,17 +129,6 @@ def test_the_log_drops_what_is_older_than_its_days(nats_url: str) -> None:
         for days in (30, 2):
             await NatsTelemetryStream(client, days=days).ensure()
             assert (await jetstream.stream_info(STREAM)).config.max_age == days * 86_400.0
-
-    run_scenario(nats_url, scenario)
-
-
-def test_the_work_queue_keeps_the_size_set_by_an_operator(nats_url: str) -> None:
-    async def scenario(client: Client, jetstream: JetStreamContext) -> None:
-        await (await NatsWorkQueue.connect(nats_url, redelivery_s=1.0, name="test")).aclose()
-        await changed_by_the_operator(jetstream, BMS_STREAM)
-        await (await NatsWorkQueue.connect(nats_url, redelivery_s=1.0, name="test")).aclose()
-        config = (await jetstream.stream_info(BMS_STREAM)).config
-        assert (config.max_bytes, config.description) == (GIVEN, "ours")
 
     run_scenario(nats_url, scenario)
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from adapters.embedded import EmbeddedServers
 from adapters.redis.weather_quota import CachedWeatherQuota
+from application.access.token_bucket import TokenBucket
 from application.ports.weather.quota import WeatherQuota
-from application.weather.token_bucket import MONTH_S, Bucket, BucketRule
+from application.weather.monthly_allowance import MONTH_S, monthly_allowance
 from tests import servers
 from tests.fakes.clock import FakeClock
 from tests.fakes.weather.quota import FakeWeatherQuota
@@ -87,19 +88,16 @@ def test_processes_share_one_bucket(valkey_server: EmbeddedServers, clock: FakeC
     asyncio.run(scenario())
 
 
-def test_the_use_of_a_month_goes_on_under_the_name_of_the_system_and_systems_do_not_share_it(
-    clock: FakeClock,
-) -> None:
+def test_systems_do_not_share_a_bucket(valkey_server: EmbeddedServers, clock: FakeClock) -> None:
     async def scenario() -> None:
-        with servers.valkey_server() as server:
-            former = CachedWeatherQuota(QUOTA, clock, redis_url=server.redis_url)
-            for _ in range(3):
-                await former.take()
-            one = CachedWeatherQuota(QUOTA, clock, redis_url=server.redis_url, namespace="gridproof:one")
-            assert (await one.take()).used == 4
-            assert (await one.take()).used == 5
-            assert (await former.take()).used == 4, "of a process of the release before"
-            assert (await one.take()).used == 6
+        one, other = (
+            CachedWeatherQuota(
+                QUOTA, clock, redis_url=valkey_server.redis_url, namespace=f"gridproof:{uuid4()}"
+            )
+            for _ in range(2)
+        )
+        assert [(await one.take()).used for _ in range(2)] == [1, 2]
+        assert (await other.take()).used == 1
 
     asyncio.run(scenario())
 
@@ -132,15 +130,14 @@ def test_calls_made_during_a_cache_outage_are_counted_after_it(clock: FakeClock)
 def test_the_calls_in_any_31_days_do_not_exceed_the_quota(
     quota: int, pauses_s: list[float], burst: int
 ) -> None:
-    rule = BucketRule.under(quota)
-    bucket = Bucket(tokens=rule.capacity, at_s=0.0)
+    allowance = monthly_allowance(quota)
+    bucket = TokenBucket(allowance.at_once, 0.0)
     now_s, calls = 0.0, list[float]()
     for pause_s in pauses_s:
         now_s += pause_s
         for _ in range(burst):
-            bucket = bucket.filled(rule, now_s)
-            if bucket.tokens >= 1:
-                bucket = Bucket(tokens=bucket.tokens - 1, at_s=bucket.at_s)
+            if bucket.filled(allowance, now_s) >= 1:
+                bucket.size -= 1
                 calls.append(now_s)
     for first in calls:
         assert sum(first <= at <= first + MONTH_S for at in calls) <= quota + 1e-6

@@ -10,7 +10,7 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.utils import get_topic
 
 from application.event_store.event_mapper import UnreadableDomainEvent, decode_domain_event, encode_state
-from application.event_store.newer_topics import storable
+from application.event_store.open_work import open_work_of
 from application.ports.event_store.event_log import LogEntry, LogEntryUnreadable
 from application.ports.event_store.event_store import (
     EVENT_OVERHEAD_BYTES,
@@ -26,6 +26,7 @@ from application.ports.event_store.event_store import (
     VersionConflict,
 )
 from domain.event_sourcing.aggregate import Aggregate, DomainEvent
+from tests.fakes.dispatch.open_work import FakeOpenWork
 from tests.saved_one_by_one import saved_one_by_one
 
 
@@ -35,8 +36,9 @@ class FakeEventStore:
     Several threads may use it.
     """
 
-    def __init__(self, *, with_newer_topics: bool = True) -> None:
-        self.with_newer_topics = with_newer_topics
+    def __init__(self, *, open_work: FakeOpenWork | None = None) -> None:
+        self.open_work = FakeOpenWork() if open_work is None else open_work
+        """Has the rows for the intents of each save."""
         self.stored: list[StoredEvent] = []
         self._decoded: dict[int, DomainEvent] = {}
         """Index in `stored` -> the domain event."""
@@ -69,34 +71,30 @@ class FakeEventStore:
         idempotency: IdempotencyRecord | None = None,
         bounds: SaveBounds = ONE_DECISION,
     ) -> None:
-        pending = [
+        pending: list[DomainEvent] = [
             domain_event for aggregate in aggregates for domain_event in _collected(aggregate)
         ]  # emptied in any case, like the real one
         if not pending:
             if idempotency is not None:
                 raise KeyWithoutDomainEvents(f"nothing to save beside the key {idempotency.key!r}")
             return
-        stored = [
-            storable(_stored(domain_event), with_newer_topics=self.with_newer_topics)
-            for domain_event in pending
-        ]
+        stored = [_stored(domain_event) for domain_event in pending]
         size = sum(len(item.topic) + len(item.state) + EVENT_OVERHEAD_BYTES for item in stored)
         bounds.check(len(stored), size)
         with self._lock:
             if idempotency is not None and (idempotency.scope, idempotency.key) in self._replies:
                 raise IdempotencyKeyTaken(idempotency.key)
+            first = self.head() + 1
             self._append(stored)
+            self.open_work.add((one.kind, one.queue, first + one.index) for one in open_work_of(pending))
             if idempotency is not None:
                 self._replies[idempotency.scope, idempotency.key] = idempotency
-
-    def writes_newer_topics(self) -> bool:
-        return self.with_newer_topics
 
     def save_each(self, savings: Sequence[SaveRequest]) -> list[Exception | None]:
         return saved_one_by_one(self, savings)
 
     def append(self, domain_events: Sequence[DomainEvent]) -> None:
-        """Append a history to the log. Raises VersionConflict."""
+        """Append a history to the log, which makes no open work. Raises VersionConflict."""
         with self._lock:
             self._append([_stored(domain_event) for domain_event in domain_events])
 

@@ -2,43 +2,97 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from msgspec.structs import replace
 
 from application.operations.alert_catalogue import ALERTS
 from application.ports.operations.alerts import (
+    CLEARED_FOR_S,
+    SILENT_S,
+    STATED_EVERY_S,
     Alert,
     AlertCursor,
     AlertDecided,
     AlertDecision,
     AlertNotFound,
+    Severity,
 )
 from domain.administration import AdministrativeAct
 from domain.errors import ReasonRequired
 from tests.stored_text import stored_text
 
 
+@dataclass
+class Statement:
+    """What an observer says of one alert, in the seconds of the fake's clock."""
+
+    said: dict[str, str]
+    seen_s: float
+    holds_s: float
+    cleared_until_s: dict[str, float] = field(default_factory=dict)
+    """Subject -> until when a person wants to see nothing of it."""
+
+    def counts(self, subject: str, now_s: float) -> bool:
+        is_seen = subject in self.said and now_s < self.seen_s + self.holds_s
+        return is_seen and self.seen_s >= self.cleared_until_s.get(subject, 0.0)
+
+
 class FakeAlertRegistry:
-    def __init__(self) -> None:
+    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
         self._alerts: list[Alert] = []
         """In the order they were raised."""
         self._open: dict[tuple[str, str], int] = {}
         """(name, subject) -> index in `_alerts`."""
+        self._statements: dict[str, dict[str, Statement]] = {}
+        """Name -> observer -> what it states."""
         self.acts: list[AdministrativeAct] = []
 
-    def raise_alert(self, name: str, subject: str, detail: str, *, at: datetime) -> None:
-        severity, key, detail = ALERTS[name].severity, (name, stored_text(subject)), stored_text(detail)
-        place = self._open.get(key)
+    def state(
+        self,
+        name: str,
+        stated: Mapping[str, str],
+        *,
+        observer: str,
+        at: datetime,
+        holds_s: float = SILENT_S,
+    ) -> None:
+        severity, now_s = ALERTS[name].severity, self._monotonic()
+        said = {stored_text(subject): stored_text(detail) for subject, detail in stated.items()}
+        statements = self._statements.setdefault(name, {})
+        known = statements.get(observer)
+        if known is not None and known.said == said and now_s < known.seen_s + STATED_EVERY_S:
+            return
+        put_back = {} if known is None else known.cleared_until_s
+        statements[observer] = Statement(
+            said, now_s, holds_s, {one: until for one, until in put_back.items() if one in said}
+        )
+        for subject, detail in said.items():
+            if statements[observer].counts(subject, now_s):
+                self._begin(name, subject, detail, severity, at)
+        self._end(name, () if known is None else known.said.keys() - said.keys(), at)
+
+    def stated(self, name: str, *, observer: str) -> dict[str, str]:
+        known = self._statements.get(name, {}).get(observer)
+        return {} if known is None else dict(sorted(known.said.items()))
+
+    def end_unseen(self, *, at: datetime) -> list[Alert]:
+        return [alert for name, subject in list(self._open) for alert in self._end(name, [subject], at)]
+
+    def _begin(self, name: str, subject: str, detail: str, severity: Severity, at: datetime) -> None:
+        place = self._open.get((name, subject))
         if place is None:
-            self._open[key] = len(self._alerts)
+            self._open[name, subject] = len(self._alerts)
             self._alerts.append(
                 Alert(
                     alert_id=len(self._alerts) + 1,
                     name=name,
-                    subject=key[1],
+                    subject=subject,
                     severity=severity,
                     detail=detail,
                     raised_at=at,
@@ -51,11 +105,20 @@ class FakeAlertRegistry:
             known, severity=severity, detail=detail, last_seen_at=max(known.last_seen_at, at)
         )
 
-    def clear(self, name: str, subject: str, *, at: datetime) -> None:
-        place = self._open.pop((name, stored_text(subject)), None)
-        if place is not None:
+    def _end(self, name: str, subjects: Iterable[str], at: datetime) -> list[Alert]:
+        """End the open alerts about `subjects` of which no statement counts any more."""
+        now_s, ended = self._monotonic(), list[Alert]()
+        for subject in subjects:
+            place = self._open.get((name, subject))
+            if place is None or any(
+                one.counts(subject, now_s) for one in self._statements.get(name, {}).values()
+            ):
+                continue
+            del self._open[name, subject]
             known = self._alerts[place]
             self._alerts[place] = replace(known, cleared_at=max(known.last_seen_at, at))
+            ended.append(self._alerts[place])
+        return ended
 
     def decide(
         self,
@@ -76,6 +139,8 @@ class FakeAlertRegistry:
             raise AlertDecided(f"alert {alert_id} has ended")
         if decision == "cleared":
             del self._open[known.name, known.subject]
+            for statement in self._statements.get(known.name, {}).values():
+                statement.cleared_until_s[known.subject] = self._monotonic() + CLEARED_FOR_S
             decided = replace(
                 known, cleared_at=max(known.last_seen_at, at), cleared_by=by, clear_reason=stored_text(reason)
             )

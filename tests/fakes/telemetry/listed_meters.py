@@ -1,6 +1,7 @@
 """Listed meters in memory."""
 
 from collections.abc import Collection, Hashable, Mapping
+from time import sleep
 
 from application.ports.telemetry.listed_meters import ListedMetersUnavailable, Listing
 
@@ -11,6 +12,8 @@ class FakeListedMeters:
         self._deactivated: set[str] = set()
         self._changes = 0
         self.is_down = False
+        self.answers_after_s = 0.0
+        """Wall seconds until the version is known, as of a database that is just starting."""
         self.reads = 0
         """How often meters of single facilities were read."""
 
@@ -25,6 +28,7 @@ class FakeListedMeters:
         self._changes += 1
 
     def version(self) -> Hashable:
+        sleep(self.answers_after_s)
         self._require_up()
         return self._changes
 

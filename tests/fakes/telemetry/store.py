@@ -27,7 +27,7 @@ from domain.time_series.interval_block import (
     block_of,
     steps_in,
 )
-from domain.time_series.windows import IntervalSeries, TimeWindow
+from domain.time_series.windows import TimeWindow
 from tests.import_layers import ImportLayers, Key, Value, over
 from tests.reading_columns import to_quarter_points
 
@@ -176,14 +176,6 @@ class FakeTelemetryStore:
                 coverage = 100.0 if np.isfinite(kw) else 0.0
                 rows.append((number, at_s - start_s, step, kw, temp_c, coverage, False))
         return [row for row in rows if -LONGEST_STEP_S < row[1] < window.duration_s]
-
-    def interval_series(
-        self, facility_id: str, window: TimeWindow, step_s: int = INTERVAL_S
-    ) -> IntervalSeries:
-        return self.interval_series_of([facility_id], window, step_s).series(facility_id)
-
-    def coverage(self, facility_id: str, window: TimeWindow) -> float:
-        return float(self.interval_series_of([facility_id], window).coverage_pct.mean())
 
     def import_intervals(self, intervals: ImportedIntervals, import_id: UUID | None = None) -> ImportOutcome:
         self._check()

@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from application.ports.weather.quota import QuotaUse
-from application.weather.token_bucket import BucketRule
+from application.weather.monthly_allowance import monthly_allowance
 
 
 class FakeWeatherQuota:
@@ -19,7 +19,7 @@ class FakeWeatherQuota:
         return replace(use, used=self.used)
 
     async def usage(self) -> QuotaUse:
-        rule = BucketRule.under(self.quota)
-        allowed = self.used + 1 <= rule.capacity
-        wait_s = 0.0 if allowed else 1 / rule.per_s
+        allowance = monthly_allowance(self.quota)
+        allowed = self.used + 1 <= allowance.at_once
+        wait_s = 0.0 if allowed else 1 / allowance.per_s
         return QuotaUse(allowed=allowed, retry_after_s=wait_s, used=self.used, quota=self.quota)

@@ -7,12 +7,12 @@ import pytest
 
 from adapters.embedded import EmbeddedServers
 from adapters.nats.queue_depths import NatsQueueDepths
-from adapters.nats.work_queue import NatsWorkQueue
 from interfaces.bootstrap.doctor import checks
+from interfaces.bootstrap.kinds.aggregate import run as run_aggregate
+from interfaces.bootstrap.kinds.archive import run as run_archive
+from interfaces.bootstrap.kinds.ingest import run as run_ingest
 from interfaces.bootstrap.operations import dead_letter_replay
-from interfaces.bootstrap.raw_archive import run_archive
 from interfaces.bootstrap.stores import Stores, open_stores
-from interfaces.bootstrap.telemetry import run_aggregate, run_ingest
 from interfaces.settings.settings import Settings
 from tests.servers import Database
 
@@ -33,14 +33,9 @@ def stores(database: Database, nats_server: EmbeddedServers) -> Iterator[Stores]
         stores.close()
 
 
-async def _work_queue_opens(stores: Stores, stop: asyncio.Event) -> None:
-    url = str(stores.settings.nats_url)
-    await (await NatsWorkQueue.connect(url, redelivery_s=1.0, name="test")).aclose()
-
-
 async def _replay_opens(stores: Stores, stop: asyncio.Event) -> None:
     replay = dead_letter_replay(stores)
-    async with replay.publisher(), replay.stream():
+    async with replay.stream():
         pass
 
 
@@ -60,7 +55,6 @@ async def _doctor_looks(stores: Stores, stop: asyncio.Event) -> None:
         run_ingest,
         run_aggregate,
         run_archive,
-        _work_queue_opens,
         _replay_opens,
         _depths_are_read,
         _doctor_looks,

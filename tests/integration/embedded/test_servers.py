@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import queue
+import signal
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ import psycopg
 import pytest
 import redis
 from nats.js.api import StorageType, StreamConfig
+from psycopg_pool import PoolTimeout
 
 from adapters.embedded import EmbeddedServers
 from adapters.embedded.errors import DataFolderInUse
@@ -189,3 +192,33 @@ def test_a_killed_server_restarts_on_its_port_with_its_data(servers: EmbeddedSer
     servers.postgres.start()
     with psycopg.connect(servers.admin_database_url) as connection:
         assert connection.execute("SELECT n FROM acked").fetchone() == (1,)
+
+
+def test_a_callback_that_fails_does_not_end_the_restarts(tmp_path: Path) -> None:
+    restarted: queue.Queue[int] = queue.Queue()
+
+    def fail(name: str, returncode: int) -> None:
+        restarted.put(returncode)
+        raise PoolTimeout("the database takes no writes")
+
+    with EmbeddedServers(tmp_path, postgres=False, nats=False) as servers:
+        servers.watch(fail, lambda failure: None)
+        for _ in range(2):
+            pid = servers.valkey.pid
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            assert restarted.get(timeout=60) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("what", ["appendonly.aof.manifest", "*.incr.aof"])
+def test_a_cache_whose_files_a_power_cut_damaged_begins_anew(tmp_path: Path, what: str) -> None:
+    """Of a file whose end was not synced, zeros are left."""
+    with EmbeddedServers(tmp_path, postgres=False, nats=False) as servers:
+        folder = servers.valkey.working_folder()
+        redis.Redis.from_url(servers.redis_url).set("a", "b")
+    (file,) = (folder / "appendonlydir").glob(what)
+    with file.open("ab") as damaged:
+        damaged.write(bytes(4096))
+    with EmbeddedServers(tmp_path, postgres=False, nats=False) as servers:
+        assert redis.Redis.from_url(servers.redis_url).get("a") is None
+    assert (folder / "appendonlydir.damaged" / file.name).exists()

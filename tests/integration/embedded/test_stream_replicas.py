@@ -1,17 +1,20 @@
 """`gridproof doctor` says which streams have fewer replicas than they should."""
 
 import asyncio
-from contextlib import aclosing
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
+import nats
 import pytest
 from nats.js.api import ClusterInfo, PeerInfo, StreamConfig, StreamInfo, StreamState
 
 from adapters.embedded import EmbeddedServers
-from adapters.nats.stream_replicas import missing_of, streams_behind
-from adapters.nats.work_queue import NatsWorkQueue
+from adapters.nats.stream_replicas import missing_of, telemetry_behind
+from adapters.nats.telemetry_stream import STREAM, NatsTelemetryStream
 from application.ports.operations.system_state import QueuesUnavailable
 from interfaces.bootstrap.doctor import checks
 from interfaces.bootstrap.doctor.result import CheckFailed
+from tests.telemetry_log import delete_telemetry_log
 
 
 def stream(*replicas: PeerInfo, configured: int) -> StreamInfo:
@@ -42,32 +45,45 @@ def test_a_stream_without_all_its_current_replicas_is_reported(info: StreamInfo,
     assert missing_of(info, wished=3) == said
 
 
+@asynccontextmanager
+async def telemetry_log(nats_url: str) -> AsyncIterator[None]:
+    """The log is there meanwhile, with one replica."""
+    client = await nats.connect(nats_url)
+    try:
+        await NatsTelemetryStream(client).ensure_stream()
+        yield
+    finally:
+        await client.close()
+
+
 def test_the_doctor_names_a_stream_with_fewer_replicas_than_the_setting(nats_server: EmbeddedServers) -> None:
     async def look(replicas: int | None) -> str:
-        async with aclosing(
-            await NatsWorkQueue.connect(nats_server.nats_url, redelivery_s=1.0, name="replicas")
-        ):
+        async with telemetry_log(nats_server.nats_url):
             return await checks._nats(nats_server.nats_url, replicas)
 
     assert "JetStream" in asyncio.run(look(1))
-    with pytest.raises(CheckFailed, match="BMS_WORK is set up with 1 of 3 replicas"):
+    with pytest.raises(CheckFailed, match="TELEMETRY is set up with 1 of 3 replicas"):
         asyncio.run(look(3))
 
 
-def test_our_streams_are_looked_at_and_one_that_does_not_exist_is_left_out(
+def test_the_telemetry_log_is_looked_at_and_left_out_where_there_is_none(
     nats_server: EmbeddedServers,
 ) -> None:
     async def look(wished: int | None) -> set[str]:
-        async with aclosing(
-            await NatsWorkQueue.connect(nats_server.nats_url, redelivery_s=1.0, name="replicas")
-        ):
-            return set(await streams_behind(nats_server.nats_url, wished=wished))
+        async with telemetry_log(nats_server.nats_url):
+            return set(await telemetry_behind(nats_server.nats_url, wished=wished))
+
+    async def look_without() -> set[str]:
+        client = await nats.connect(nats_server.nats_url)
+        await delete_telemetry_log(client.jetstream())
+        await client.close()
+        return set(await telemetry_behind(nats_server.nats_url, wished=3))
 
     assert asyncio.run(look(1)) == set()
-    behind = asyncio.run(look(3))
-    assert {"BMS_WORK", "CALLBACK_WORK"} <= behind <= {"BMS_WORK", "CALLBACK_WORK", "TELEMETRY"}
+    assert asyncio.run(look(3)) == {STREAM}
+    assert asyncio.run(look_without()) == set()
 
 
 def test_a_nats_that_does_not_answer_is_unavailable() -> None:
     with pytest.raises(QueuesUnavailable):
-        asyncio.run(streams_behind("nats://127.0.0.1:1", wished=None))
+        asyncio.run(telemetry_behind("nats://127.0.0.1:1", wished=None))

@@ -140,5 +140,5 @@ def test_many_writers_of_one_stream_lose_nothing(buses: list[CommandBus], databa
 
 
 def _slot(number: int) -> dict[str, Any]:
-    starts_at = STARTS_AT + timedelta(hours=number)
+    starts_at = STARTS_AT + number * timedelta(minutes=90)
     return {"starts_at": starts_at, "ends_at": starts_at + timedelta(hours=1)}

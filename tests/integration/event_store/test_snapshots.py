@@ -5,9 +5,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from adapters.postgres.event_store import event_store
 from adapters.postgres.event_store.event_store import PostgresEventStore
-from application.event_store import newer_topics
 from application.event_store.demand_response import DemandResponse
 from domain.event_sourcing.snapshot import Snapshot
 from domain.facility import Facility
@@ -126,19 +124,5 @@ def test_a_save_succeeds_if_its_snapshot_cannot_be_encoded(
 
 def test_a_stream_of_49_events_has_no_snapshot(store: PostgresEventStore, database: Database) -> None:
     long_stream(store, 49)
-    with psycopg.connect(database.admin_dsn) as connection:
-        assert connection.execute(SNAPSHOTS).fetchall() == []
-
-
-def test_an_aggregate_whose_domain_event_was_stored_in_an_older_form_has_no_snapshot(
-    store: PostgresEventStore, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    topic = Facility.MaintenanceStarted.TOPIC
-    monkeypatch.setattr(event_store, "NEWER_TOPICS", frozenset({topic}))
-    monkeypatch.setattr(newer_topics, "NEWER_TOPICS", frozenset({topic}))
-    monkeypatch.setitem(newer_topics.DOWNCASTERS, topic, newer_topics.Downcaster(topic, lambda state: state))
-    with psycopg.connect(database.owner_dsn, autocommit=True) as owner:
-        owner.execute("DELETE FROM gridproof.contracted_releases")
-    long_stream(store, 160)
     with psycopg.connect(database.admin_dsn) as connection:
         assert connection.execute(SNAPSHOTS).fetchall() == []

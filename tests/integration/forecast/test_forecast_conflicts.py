@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from application.forecast.cycle_alerts import ForecastAlerts
 from application.forecast.cycle_report import CycleReport
 from application.forecast.forecast_commands import ForecastSite
 from application.forecast.issue import ForecastIssuing, RecordedForecasts
@@ -15,7 +16,7 @@ from application.forecast.model_registry import ModelRegistry
 from application.ports.event_store.event_store import EventStoreUnavailable
 from application.ports.forecast.load_forecaster import TrainedModel
 from application.ports.operations.unavailable import OperationsUnavailable
-from interfaces.workers.forecast import forecast as forecast_worker
+from interfaces.workers.compute import forecast as forecast_worker
 from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.forecast.models import FakeForecastModels
 from tests.integration.forecast.forecast_setup import ALL, CYCLE_START, NOW, ForecastSetup
@@ -56,6 +57,7 @@ def test_different_inputs_of_no_better_quality_are_refused_counted_and_alerted(
     forecast_setup.import_history(ALL[:1], 1, kw=140.0)
     report = forecast_setup.run(cycle)
     assert report.conflicts == ["fac-001"]
+    assert "fac-001" in report.has_forecast()
     assert report.unchanged == ALL[1:]
     assert ("forecast_conflicts", "forecasts") in forecast_setup.open_alerts()
 
@@ -104,10 +106,9 @@ def test_a_process_without_a_full_cycle_neither_raises_nor_clears_conflicts(
 ) -> None:
     """Such processes are `gridproof forecast run` and a rival that restarts repeatedly."""
     forecast_setup.import_history(ALL, 2)
-    forecast_setup.alerts.raise_alert(
-        "forecast_conflicts", "forecasts", "3 of 96 forecasts were refused", at=NOW
-    )
     cycle = forecast_setup.cycle()
+    earlier = ForecastAlerts(forecast_setup.alerts, forecast_setup.stopped)
+    asyncio.run(earlier.state("forecast_conflicts", {"forecasts": "3 of 96 forecasts were refused"}))
     forecast_setup.run(cycle)
     forecast_setup.stopped.moment += timedelta(minutes=15)
     asyncio.run(cycle.run(at=forecast_setup.stopped.moment, only=ALL[:1]))

@@ -38,7 +38,7 @@ def test_a_forecast_records_its_provenance(forecast_setup: ForecastSetup) -> Non
     fact = entry.domain_event
     assert isinstance(fact, Forecast.Issued)
     assert entry.topic == "forecast.issued.v2"
-    assert (fact.actor, fact.tenant) == ("worker:forecast", None)
+    assert (fact.actor, fact.tenant) == ("worker:compute", None)
     assert fact.inputs.newest_reading_at == CYCLE_START
     assert (fact.inputs.sensor_coverage_pct, fact.inputs.weather_age_s) == (100.0, 30.0)
     assert (fact.model.name, fact.model.trained_at) == ("time-of-week-and-temperature", CYCLE_START)

@@ -1,4 +1,4 @@
-"""The forecast worker on a real PostgreSQL: a cycle in every quarter-hour, stored models, and outages."""
+"""The compute worker on a real PostgreSQL: a cycle in every quarter-hour, stored models, and outages."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ from application.forecast import model_registry
 from application.forecast.model_registry import ModelRegistry
 from application.ports.event_store.event_store import EventStoreUnavailable
 from domain.forecast import Forecast
-from interfaces.workers.forecast import forecast as forecast_worker
+from interfaces.workers.compute import forecast as forecast_worker
 from tests.fakes.forecast.models import FakeForecastModels
 from tests.integration.forecast.forecast_setup import ALL, CYCLE_START, NOW, ForecastSetup
 from tests.servers import Database, PostgresServer

@@ -25,7 +25,7 @@ from domain.dr_event import Batch, DREvent
 from domain.telemetry.day_digest import FacilityValues, day_digest
 from domain.telemetry.sealed_readings import HistorySeals
 from domain.time_series.windows import local_day
-from interfaces.workers.measure.remeasure import RIPE_AFTER
+from interfaces.workers.compute.remeasure import RIPE_AFTER
 from tests.fakes.forecast.forecast_book import FakeForecastBook
 from tests.integration.forecast.test_remeasure import (
     FACILITY,
@@ -74,7 +74,6 @@ def test_a_measurement_and_its_settlement_follow_an_import_that_is_taken_back_an
                 at,
                 is_taken_back=True,
             ),
-            writes_newer_topics=True,
         )
         [sealed] = [
             entry.domain_event

@@ -1,4 +1,4 @@
-"""The measure worker on a real PostgreSQL: the delivery of a DR event is recorded once, with its provenance."""
+"""The compute worker on a real PostgreSQL: the delivery of a DR event is recorded once, with its provenance."""
 
 import asyncio
 import threading
@@ -25,8 +25,8 @@ from application.ports.telemetry.store import ImportedIntervals
 from domain.dispatch import Dispatch, DispatchState
 from domain.dr_event import DREvent
 from domain.identifiers import dispatch_id
-from interfaces.workers.measure import measure
-from interfaces.workers.measure.measure import Measuring
+from interfaces.workers.compute import measure
+from interfaces.workers.compute.measure import Measuring
 from projections.deadlines import DeadlineRow
 from tests.fakes.clock import FakeClock
 from tests.fakes.operations.alerts import FakeAlertRegistry
@@ -183,7 +183,7 @@ def test_every_committed_dispatch_is_measured_once_with_its_provenance(measureme
         assert fact.figures.delivered_kw == pytest.approx(90.0)
         assert (fact.figures.baseline_method, fact.figures.coverage_pct) == ("caiso-10-in-10", 100.0)
         assert len(fact.figures.days) == 10
-        assert (fact.actor, fact.tenant, fact.trace_id) == ("worker:measure", UTILITY, TRACE)
+        assert (fact.actor, fact.tenant, fact.trace_id) == ("worker:compute", UTILITY, TRACE)
         assert (fact.correlation_id, fact.causation_id) == (CONTEXT.correlation_id, CAUSE)
     assert not measurement.dispatch("fac-003").measured
 

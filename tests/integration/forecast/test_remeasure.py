@@ -26,12 +26,12 @@ from application.ports.telemetry.store import ImportedIntervals
 from domain.dispatch import REMEASURED_FOR, Dispatch
 from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import DomainEvent
-from domain.facility import Facility
+from domain.facility import Facility, Reservation
 from domain.identifiers import correction_cause_id, dispatch_id, facility_stream_id
 from domain.telemetry.meter_reading import MeterReading, partition_of
-from interfaces.workers.measure import measure
-from interfaces.workers.measure.measure import Measuring
-from interfaces.workers.measure.remeasure import READER, RIPE_AFTER, Remeasuring
+from interfaces.workers.compute import measure
+from interfaces.workers.compute.measure import Measuring
+from interfaces.workers.compute.remeasure import READER, RIPE_AFTER, Remeasuring
 from projections.deadlines import DeadlineRow
 from projections.dispatch.changes import planned_row
 from projections.dispatch.projection import DispatchRow
@@ -142,7 +142,7 @@ class RemeasurementSetup:
             telemetry=self.telemetry,
             bus=self.bus,
             clock=self.clock,
-            parking=CorrectionParking(FakeDeadLetters(), FakeAlertRegistry(), self.clock),
+            parking=CorrectionParking(FakeDeadLetters(), self.clock),
         )
 
     def facts(self) -> list[DomainEvent]:
@@ -214,7 +214,10 @@ def _run_dr_event(store: PostgresEventStore) -> None:
     )
     dispatch.record(Dispatch.Committed, provenance(STARTS_AT))
     facility = store.load(Facility, facility_stream_id(FACILITY))
-    facility.reserve(provenance(), dr_event_id=DR_EVENT_ID, starts_at=STARTS_AT, ends_at=ENDS_AT)
+    facility.reserve(
+        provenance(),
+        Reservation(dr_event_id=DR_EVENT_ID, starts_at=STARTS_AT, ends_at=ENDS_AT, prepared_from=STARTS_AT),
+    )
     store.save([dr_event, dispatch, facility])
 
 

@@ -17,7 +17,7 @@ from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from application.event_store.forecasts import Forecasts
 from application.ports.telemetry.store import ImportedIntervals
 from domain.forecast import CYCLE, cycle_start_of
-from interfaces.workers.forecast.scoring import ForecastScoring
+from interfaces.workers.compute.scoring import ForecastScoring
 from tests.acceptance.cli.terminal import Terminal
 from tests.fakes.clock import FakeClock
 from tests.fakes.operations.alerts import FakeAlertRegistry

@@ -23,7 +23,7 @@ IDS = [f"fac-{number:03}" for number in range(25)]
 CONTEXT = CommandContext(
     correlation_id=UUID(int=1),
     causation_id=UUID(int=2),
-    actor="worker:forecast",
+    actor="worker:compute",
     tenant=None,
     trace_id="0" * 32,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,9 +19,10 @@ from adapters.archive import ObjectArchive
 from adapters.postgres.ledger.writer import LedgerWriter
 from adapters.signing import signer_in
 from application.ports.archive import ArchiveUnavailable
+from domain.ledger.entries import DEMAND_RESPONSE
 from interfaces.workers.project.log_follower import LogFollower
 from tests.fakes.operations.alerts import FakeAlertRegistry
-from tests.integration.ledger.conftest import SEALED, Ledger
+from tests.integration.ledger.conftest import SEALED, UNSEALED, Ledger
 from tests.integration.projections.stored_log import StoppedClock
 
 WAIT_S = 30.0
@@ -106,6 +108,24 @@ def test_the_follower_seals_the_rest_when_it_stops(ledger: Ledger) -> None:
         assert ledger.verify().checkpoints == 0
     assert ledger.verify().verified
     assert sealed_to(ledger) == SEALED[-1]
+
+
+def test_a_damaged_map_and_tree_are_computed_anew_as_the_runbook_says(sealed: Ledger) -> None:
+    before = sealed.store.map_state(DEMAND_RESPONSE)
+    sealed.tamper("UPDATE gridproof.ledger_map_pages SET page = '\\x00'")
+    sealed.tamper("UPDATE gridproof.ledger_nodes SET hashes = '\\x00'")
+    sealed.tamper("UPDATE gridproof.ledger_maps SET root = decode(repeat('01', 32), 'hex')")
+    assert not sealed.verify().verified
+    runbook = Path(__file__).parents[3] / "docs/runbooks/ledger_mismatch.md"
+    (statements,) = re.findall(r"```sql\n(.+?)```", runbook.read_text(), re.DOTALL)
+    for statement in statements.split(";")[:-1]:
+        sealed.tamper(statement)
+    with running(writer(sealed, FakeAlertRegistry())):
+        sealed.record([30])
+        eventually(lambda: sealed_to(sealed) == 30)
+    assert sealed.verify().verified
+    after = sealed.store.map_state(DEMAND_RESPONSE)
+    assert (after.position, after.streams) == (30, before.streams + len(UNSEALED) + 1)
 
 
 def test_two_followers_make_one_ledger(ledger: Ledger) -> None:

@@ -1,4 +1,4 @@
-"""What is refused before a restore is recorded has changed nothing: no queue is emptied."""
+"""What is refused before a restore is recorded has changed nothing: no reading is delivered again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from adapters.nats.restored_streams import RestoredStreams
+from adapters.nats.restored_telemetry import RestoredTelemetry
 from application.ledger.checkpoints import checkpoint_name
 from application.ledger.sealing import LedgerContradicted
 from interfaces.bootstrap.backup.restore import ProcessesRunning, record_restore
@@ -29,34 +29,34 @@ def settings(database: Database, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture(autouse=True)
-def emptied(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The addresses at which queues were emptied."""
+def delivered_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The addresses at which readings were delivered again."""
     addresses: list[str] = []
 
-    async def work_with(nats_url: str, positions: object) -> dict[str, int]:
+    async def deliver_after(nats_url: str, positions: object) -> int:
         addresses.append(nats_url)
-        return {}
+        return 0
 
-    monkeypatch.setattr(RestoredStreams, "work_with", work_with)
+    monkeypatch.setattr(RestoredTelemetry, "deliver_after", deliver_after)
     return addresses
 
 
 @pytest.mark.parametrize("session", ["gridproof locks", "gridproof listen", "projection current"])
 def test_a_restore_is_not_recorded_while_a_process_runs(
-    settings: Settings, database: Database, emptied: list[str], session: str
+    settings: Settings, database: Database, delivered_at: list[str], session: str
 ) -> None:
     with (
         psycopg.connect(database.app_dsn, application_name=session),
         pytest.raises(ProcessesRunning, match=session),
     ):
         record_restore(settings, None, login="anna")
-    assert emptied == []
+    assert delivered_at == []
 
 
-def test_no_queue_is_emptied_for_a_log_that_is_not_what_was_sealed(
-    settings: Settings, emptied: list[str]
+def test_nothing_is_delivered_again_for_a_log_that_is_not_what_was_sealed(
+    settings: Settings, delivered_at: list[str]
 ) -> None:
     open_archive(settings).put_once(checkpoint_name(1), b"no checkpoint")
     with pytest.raises(LedgerContradicted):
         record_restore(settings, None, login="anna")
-    assert emptied == []
+    assert delivered_at == []

@@ -19,6 +19,7 @@ from interfaces.settings.settings import Settings
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.integration.ledger.conftest import SEALED, UNSEALED, Ledger
 from tests.integration.projections.stored_log import NOW, StoppedClock
+from tests.open_alerts import begin_alert, end_alert
 
 
 def status_of(ledger: Ledger, alerts: list[Alert] | None = None) -> LedgerStatus:
@@ -85,15 +86,15 @@ def test_an_invalid_checkpoint_is_refused(sealed: Ledger) -> None:
 
 def test_a_finding_is_reported_until_a_verification_succeeds(sealed: Ledger) -> None:
     alerts = FakeAlertRegistry()
-    alerts.raise_alert("ledger_mismatch", "verification", "changed at position 9", at=NOW)
-    alerts.raise_alert("bms_drift", "fac-001", "another alert", at=NOW)
+    begin_alert(alerts, "ledger_mismatch", "verification", "changed at position 9", at=NOW)
+    begin_alert(alerts, "bms_drift", "fac-001", "another alert", at=NOW)
     (mismatch,) = status_of(sealed, alerts.listed()).mismatches
     assert (mismatch.found_by, mismatch.detail, mismatch.since) == (
         "verification",
         "changed at position 9",
         NOW,
     )
-    alerts.clear("ledger_mismatch", "verification", at=NOW)
+    end_alert(alerts, "ledger_mismatch", "verification", at=NOW)
     assert status_of(sealed, alerts.listed(include_cleared=True)).mismatches == ()
 
 

@@ -1,4 +1,4 @@
-"""The notify worker tells people of alerts: a signed call and a mail, then somebody else, then the end."""
+"""The watch worker tells people of alerts: a signed call and a mail, then somebody else, then the end."""
 
 import asyncio
 import json
@@ -18,9 +18,11 @@ from application.operations.alert_decisions import decide_alert
 from application.ports.operations.alert_delivery import Delivery
 from interfaces.bootstrap import open_stores
 from interfaces.bootstrap.health import alerts as wiring
+from interfaces.bootstrap.operations import locks_of
 from interfaces.bootstrap.stores import Stores
 from interfaces.settings.settings import read_settings
 from tests.mail_server import PASSWORD, MailServer, mail_server
+from tests.open_alerts import begin_alert, end_alert
 from tests.servers import Database
 from tests.tls_certificates import Authority
 from tests.webhook_signature import sign_v1
@@ -80,7 +82,7 @@ class World:
 
     def raise_alert(self) -> None:
         now = self.stores.clock.now()
-        self.stores.alerts().raise_alert("relay_stopped", "relay", "at position 9", at=now)
+        begin_alert(self.stores.alerts(), "relay_stopped", "relay", "at position 9", at=now)
 
     def kinds(self) -> list[str]:
         return [body["kind"] for body in self.hook.bodies]
@@ -141,12 +143,12 @@ def test_an_alert_reaches_people_is_escalated_and_its_end_follows(made: Callable
     world = made()
 
     async def scenario() -> None:
-        async with wiring.delivering_alerts(world.stores, asyncio.Event()):
+        async with wiring.delivering_alerts(world.stores, locks_of(world.stores), asyncio.Event()):
             await asyncio.to_thread(world.raise_alert)
             await until(lambda: "raised" in world.kinds())
             await until(lambda: ["head@example.org"] in world.mail.recipients)
             alerts = world.stores.alerts()
-            await asyncio.to_thread(alerts.clear, "relay_stopped", "relay", at=world.stores.clock.now())
+            await asyncio.to_thread(end_alert, alerts, "relay_stopped", "relay", at=world.stores.clock.now())
             await until(lambda: len(world.mail.mails) == 4 and len(world.hook.bodies) == 2)
             await until(lambda: len(world.recorded("escalation email")) == 2)  # recorded after it was sent
 
@@ -178,20 +180,18 @@ def test_an_acknowledged_alert_is_not_escalated_and_one_of_two_processes_deliver
             by="operator:1",
             reason="I look",
             at=first.stores.clock.now(),
-            writes_newer_topics=True,
         )
 
     async def scenario() -> None:
         stop = asyncio.Event()
         async with (
-            wiring.delivering_alerts(first.stores, stop),
-            wiring.delivering_alerts(second.stores, stop),
+            wiring.delivering_alerts(first.stores, locks_of(first.stores), stop),
+            wiring.delivering_alerts(second.stores, locks_of(second.stores), stop),
         ):
             await asyncio.to_thread(first.raise_alert)
             await asyncio.to_thread(acknowledge)
-            await asyncio.to_thread(
-                first.stores.alerts().raise_alert, "disk_filling", "host", "x", at=first.stores.clock.now()
-            )
+            alerts, now = first.stores.alerts(), first.stores.clock.now()
+            await asyncio.to_thread(begin_alert, alerts, "disk_filling", "host", "x", at=now)
             await until(lambda: ["head@example.org"] in first.mail.recipients)
 
     asyncio.run(scenario())
@@ -204,7 +204,7 @@ def test_no_private_address_is_called_unless_it_is_allowed(made: Callable[..., W
     world = made(GRIDPROOF_ALLOW_PRIVATE_CALLBACKS="false", GRIDPROOF_CALLBACK_PORTS="443")
 
     async def scenario() -> None:
-        async with wiring.delivering_alerts(world.stores, asyncio.Event()):
+        async with wiring.delivering_alerts(world.stores, locks_of(world.stores), asyncio.Event()):
             await asyncio.to_thread(world.raise_alert)
             await until(lambda: bool(world.mail.mails) and bool(world.recorded("webhook")))
 

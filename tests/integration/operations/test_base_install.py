@@ -12,13 +12,13 @@ import httpx
 import pytest
 
 from adapters.embedded.loopback import free_port
-from interfaces.cli.worker import WORKERS
-from interfaces.extras import EXTRAS_OF_WORKERS
+from application.operations.process_kinds import EXTRAS_OF_WORKERS
+from application.operations.process_kinds import NAMES as WORKERS
 from tests.base_install import ROOT
 from tests.servers import Database
 
 WITHIN_S = 240.0
-IN_THE_BASE_IMAGE = ("relay", "schedule", "dispatch", "notify", "project")
+IN_THE_BASE_IMAGE = ("decide", "dispatch", "watch", "project")
 """Beside web."""
 
 

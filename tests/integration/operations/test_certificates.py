@@ -1,6 +1,5 @@
 """Certificates of real TLS servers and of files: when they end, and the alert before."""
 
-import asyncio
 import socket
 import ssl
 import subprocess
@@ -199,10 +198,10 @@ def test_a_certificate_that_ends_soon_is_an_alert_until_it_is_renewed(tmp_path: 
     monitor = CertificateMonitor(
         FileAndServerCertificates({"mqtt_cert_file": file}, {}), alerts, FakeClock(), SystemClock()
     )
-    asyncio.run(monitor.check())
+    monitor.check()
     [alert] = alerts.listed()
     assert (alert.name, alert.subject) == ("certificate_expiring", "mqtt_cert_file")
     assert "in 12 days" in alert.detail
     authority.server(valid_for=90 * DAY)
-    asyncio.run(monitor.check())
+    monitor.check()
     assert alerts.listed() == []

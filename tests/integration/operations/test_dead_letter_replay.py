@@ -14,11 +14,12 @@ from psycopg_pool import ConnectionPool
 
 from adapters.postgres.event_store.event_store import PostgresEventStore
 from adapters.postgres.operations.dead_letters import PostgresDeadLetters
+from adapters.postgres.operations.open_work import PostgresOpenWork
 from application.command_bus.bus import CommandBus
 from application.event_store.demand_response import DemandResponse
 from application.handlers import HANDLERS
 from application.operations.dead_letter_replay import DeadLetterReplay, NotReplayable
-from application.ports.dispatch.work_queue import BmsWork
+from application.ports.dispatch.requested_work import BmsWork
 from application.ports.operations.dead_letters import DeadLetter, DeadLetterDecided, DeadLetterQueue
 from application.ports.telemetry.stream import StreamUnavailable
 from application.telemetry.ingest.batch_codec import MalformedMessages, ReadingBatch, pack, unpack
@@ -57,14 +58,11 @@ class StoppedClock:
         return clock_seconds
 
 
-def no_queue() -> Never:
-    raise AssertionError("this replay needs no work queue")
-
-
 @dataclass
 class Rig:
     store: PostgresEventStore
     letters: PostgresDeadLetters
+    open_work: PostgresOpenWork
     stream: FakeTelemetryStream = field(default_factory=FakeTelemetryStream)
     alerts: FakeAlertRegistry = field(default_factory=FakeAlertRegistry)
     meters: FakeListedMeters = field(default_factory=AnyMeter)
@@ -91,9 +89,8 @@ class Rig:
         return DeadLetterReplay(
             dead_letters=self.letters,
             bus=CommandBus(self.store, StoppedClock(), HANDLERS, forecasts=FakeForecastBook()),
-            alerts=self.alerts,
             clock=StoppedClock(),
-            publisher=no_queue,
+            open_work=self.open_work,
             stream=lambda: nullcontext(self.stream),
             meters=self.meters,
             event_log=self.store,
@@ -109,7 +106,7 @@ class Rig:
 def rig(database: Database) -> Iterator[Rig]:
     store = PostgresEventStore(DemandResponse, database.app_dsn)
     with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=2) as pool:
-        yield Rig(store, PostgresDeadLetters(pool))
+        yield Rig(store, PostgresDeadLetters(pool), PostgresOpenWork(pool))
     store.close()
 
 

@@ -1,15 +1,17 @@
 """The doctor asks real servers: NATS for its clock and streams, and buildings whether they take connections."""
 
 import asyncio
+import contextlib
+import select
 import socket
-from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
 from adapters.bms.reachability import NOT_TRIED, unreachable
 from adapters.embedded import EmbeddedServers
-from adapters.nats.work_queue import NatsWorkQueue
+from adapters.nats.connection import connect
+from adapters.nats.telemetry_stream import STREAM, NatsTelemetryStream
 from application.facility.bms_networks import BmsNetworks
 from interfaces.bootstrap.doctor.other_servers import assess_bms
 from interfaces.bootstrap.doctor.servers import NATS_CLOCK, NATS_DISK, STREAMS, check_nats
@@ -21,10 +23,9 @@ def test_nats_says_its_time_its_streams_and_what_it_takes(
     nats_server: EmbeddedServers, tmp_path: Path
 ) -> None:
     async def create_streams() -> None:
-        async with aclosing(
-            await NatsWorkQueue.connect(nats_server.nats_url, redelivery_s=1.0, name="doctor test")
-        ):
-            pass
+        client = await connect(nats_server.nats_url, name="doctor test")
+        await NatsTelemetryStream(client).ensure_stream()
+        await client.close()
 
     asyncio.run(create_streams())
     found = {one.check: one for one in check_nats(tmp_path, nats_server.nats_url)}
@@ -32,7 +33,7 @@ def test_nats_says_its_time_its_streams_and_what_it_takes(
     assert found[NATS_CLOCK].state == "ok"
     assert abs(found[NATS_CLOCK].facts["seconds"]) < 5
     assert found[STREAMS].state == "ok"
-    assert {"BMS_WORK", "CALLBACK_WORK"} <= found[STREAMS].facts.keys()
+    assert STREAM in found[STREAMS].facts
     assert "its disk is not seen from here" in found[NATS_DISK].detail
     (tmp_path / "nats").mkdir()
     beside = {one.check: one for one in check_nats(tmp_path, nats_server.nats_url)}
@@ -63,17 +64,30 @@ def test_a_building_is_reached_without_a_byte_and_others_are_named(tmp_path: Pat
     assert "GRIDPROOF_BMS_NETWORKS" in problems[outside]
 
 
+def port_without_answer(stack: contextlib.ExitStack) -> int:
+    """A port of this machine whose queue of connections is full: another one waits for an answer that never comes."""
+    listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+    address = listener.getsockname()
+    while True:
+        waiting = stack.enter_context(socket.socket())
+        waiting.setblocking(False)
+        waiting.connect_ex(address)
+        if not select.select([], [waiting], [], 0.5)[1]:
+            return int(address[1])
+
+
 def test_buildings_that_cannot_be_tried_in_time_are_counted_apart_from_those_out_of_reach() -> None:
     """However many there are: the row is done in that time."""
-    addresses = {f"http://192.0.{n // 250}.{n % 250 + 1}/soap": [f"fac-{n}"] for n in range(10_000)}
-
-    problems = asyncio.run(unreachable(addresses, BmsNetworks.of("192.0.0.0/16"), within_s=0.01))
+    with contextlib.ExitStack() as stack:
+        port = port_without_answer(stack)
+        addresses = {f"http://127.0.0.1:{port}/soap/{n}": [f"fac-{n}"] for n in range(10_000)}
+        problems = asyncio.run(unreachable(addresses, BmsNetworks.of("127.0.0.0/8"), within_s=0.01))
 
     assert problems.keys() == addresses.keys()
     assert set(problems.values()) == {NOT_TRIED}
     row = assess_bms(addresses, {}, untried=len(addresses))
     assert (row.state, row.detail) == ("warning", "0 reached; 10000 not tried within 15 s")
-    one = assess_bms(addresses, {"http://192.0.0.1/soap": "refused"}, untried=9_990)
+    one = assess_bms(addresses, {f"http://127.0.0.1:{port}/soap/0": "refused"}, untried=9_990)
     assert (one.state, one.detail) == (
         "warning",
         "1 of 10 not reached from here: fac-0 (refused); 9990 not tried within 15 s",

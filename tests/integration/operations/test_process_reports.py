@@ -16,15 +16,17 @@ from pathlib import Path
 import pytest
 
 from adapters.embedded.loopback import free_port
+from adapters.postgres.operations.lock_sessions import PostgresLockSessions
 from interfaces.bootstrap import open_stores
 from interfaces.bootstrap.health.process import ReportedDependencies, heartbeats_of
 from interfaces.bootstrap.stores import Stores
 from interfaces.settings.settings import read_settings
-from interfaces.workers.schedule import heartbeat_monitor
-from interfaces.workers.schedule.heartbeat_monitor import HeartbeatMonitor
+from interfaces.workers.watch import heartbeat_monitor
+from interfaces.workers.watch.heartbeat_monitor import HeartbeatMonitor
 from tests.servers import Database
 
 WITHIN_S = 120.0
+TURN = "projection facilities"
 
 
 @pytest.fixture
@@ -123,6 +125,12 @@ async def _states(heartbeats: object) -> list[tuple[str, bool, str | None]]:
     return [(state.name, state.up, state.problem) for state in await reported()]
 
 
+def reports_a_turn(stores: Stores) -> bool:
+    """Whether a heartbeat names the session of a projection's turn: the lock of a transaction would end with it."""
+    sessions = PostgresLockSessions(stores.pool).holders([TURN])
+    return any(int(sessions.get(TURN, 0)) in one.backends for one in heartbeats_of(stores).listed())
+
+
 def test_a_stopped_process_is_silent_and_holds_its_locks_until_it_is_killed(
     environ: dict[str, str], stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,8 +143,7 @@ def test_a_stopped_process_is_silent_and_holds_its_locks_until_it_is_killed(
         return {alert.name for alert in alerts.listed()}
 
     with worker("project", environ) as process:
-        holds_locks = lambda: any(heartbeats.locks_held(one.backends) for one in heartbeats.listed())  # noqa: E731
-        eventually(holds_locks, "a heartbeat of a process that holds locks")
+        eventually(lambda: reports_a_turn(stores), "a heartbeat of the process that projects the facilities")
         process.send_signal(signal.SIGSTOP)
         eventually(lambda: open_names() >= {"worker_silent", "turn_held_by_dead"}, "both alerts")
         process.kill()

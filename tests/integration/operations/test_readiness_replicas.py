@@ -10,6 +10,7 @@ from interfaces.bootstrap.health.readiness import readiness_probes
 from interfaces.bootstrap.stores import Stores, open_stores
 from interfaces.readiness import Readiness, readiness_of, states_of
 from interfaces.settings.settings import Settings
+from tests.open_alerts import begin_alert, end_alert
 from tests.servers import Database
 
 
@@ -26,8 +27,8 @@ def test_a_replica_that_is_not_current_degrades_the_process_until_it_is(
     with closing(open_stores(settings, pool_size=2)) as stores:
         alerts, now = stores.alerts(), stores.clock.now()
         assert readiness(stores).status == "ready"
-        alerts.raise_alert(name, "db-2", "it is away", at=now)
+        begin_alert(alerts, name, "db-2", "it is away", at=now)
         found = readiness(stores)
         assert (found.status, found.dependencies[0].problem) == ("degraded", f"open alerts: {name}")
-        alerts.clear(name, "db-2", at=now)
+        end_alert(alerts, name, "db-2", at=now)
         assert readiness(stores).status == "ready"

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
 
 import nats
 import psycopg
@@ -13,11 +12,9 @@ from psycopg_pool import ConnectionPool
 from adapters.embedded.postgres import PROJECTIONS
 from adapters.nats.queue_depths import NatsQueueDepths
 from adapters.nats.telemetry_stream import NatsTelemetryStream
-from adapters.nats.work_queue import NatsWorkQueue
 from adapters.postgres.coordination.named_locks import AdvisoryLocks
 from adapters.postgres.coordination.session_locks import LockSession
 from adapters.postgres.operations.system_state import PostgresSystemState
-from application.ports.dispatch.work_queue import CallbackWork
 from application.ports.operations.system_state import QueuesUnavailable
 from tests.servers import Database, PostgresServer
 
@@ -71,47 +68,20 @@ def test_the_progress_of_a_rebuild_is_that_of_its_slowest_part(
     assert (rebuild.domain_events, rebuild.rows) == (60, 7)
 
 
-def callback() -> CallbackWork:
-    return CallbackWork(
-        dr_event_id=uuid4(),
-        callback_id=uuid4(),
-        kind="started",
-        utility_id="u",
-        url="http://127.0.0.1:1/",
-        body="{}",
-        correlation_id=uuid4(),
-        causation_id=uuid4(),
-        trace_id=uuid4().hex,
-    )
-
-
-def test_waiting_messages_are_counted_with_the_age_of_the_oldest(nats_url: str) -> None:
+def test_telemetry_that_waits_is_counted(nats_url: str) -> None:
     async def scenario() -> None:
-        depths, name = NatsQueueDepths(nats_url), str(uuid4())
-        queue = await NatsWorkQueue.connect(nats_url, redelivery_s=5.0, name="test")
+        depths = NatsQueueDepths(nats_url)
         client = await nats.connect(nats_url)
         try:
-            stream = NatsTelemetryStream(client)
-            await stream.ensure()
-            before = {depth.name: depth for depth in await depths.depths()}
-            for number in range(3):
-                await queue.publish_callback(callback(), message_id=f"{name}-{number}")
+            await NatsTelemetryStream(client).ensure()
+            [before] = await depths.depths()
             await client.jetstream().publish("telemetry.0", b"x")
-            await asyncio.sleep(0.05)
-            after = {depth.name: depth for depth in await depths.depths()}
-            assert after["callbacks"].waiting == before["callbacks"].waiting + 3
-            assert (after["callbacks"].oldest_s or 0.0) >= 0.05
-            assert after["callbacks"].most_bytes
-            assert after["telemetry"].waiting == before["telemetry"].waiting + 1
-            for utility_id in await queue.utilities_with_callbacks():
-                while (item := await queue.next_callback(utility_id, wait_s=0.5)) is not None:
-                    await item.done()
-            emptied = {depth.name: depth for depth in await depths.depths()}
-            assert (emptied["callbacks"].waiting, emptied["callbacks"].oldest_s) == (0, None)
+            [after] = await depths.depths()
+            assert (after.name, after.waiting) == ("telemetry", before.waiting + 1)
+            assert after.most_bytes
         finally:
             await depths.aclose()
             await client.close()
-            await queue.aclose()
 
     asyncio.run(scenario())
 

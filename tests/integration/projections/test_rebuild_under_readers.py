@@ -46,6 +46,9 @@ def entries() -> list[LogEntry]:
     walk.happy()
     for _ in range(250):
         walk.step(numbers.randrange(10_000_000))
+    ahead = walk.open_dr_event()
+    walk.accept(ahead)
+    walk.schedule(ahead)  # so that each read model has a row
     return walk.entries
 
 

@@ -18,6 +18,7 @@ from interfaces.bootstrap import open_stores
 from interfaces.settings.settings import read_settings
 from tests.architecture.prometheus_rules import FILE
 from tests.integration.prometheus.processes import eventually, running
+from tests.open_alerts import begin_alert, end_alert
 from tests.servers import Database
 
 DebianCommand = Callable[[str], Path]
@@ -122,9 +123,9 @@ def test_an_alert_goes_from_the_register_to_a_person_and_ends(
         ),
     ):
         alerts, now = stores.alerts(), stores.clock.now
-        alerts.raise_alert("relay_stopped", "relay", "at position 9", at=now())
+        begin_alert(alerts, "relay_stopped", "relay", "at position 9", at=now())
         eventually(lambda: someone.has("/on-duty", "relay_stopped", "firing"), "the page")
         eventually(lambda: someone.has("/watchdog", "gridproof_watchdog", "firing"), "the watchdog")
-        alerts.clear("relay_stopped", "relay", at=now())
+        end_alert(alerts, "relay_stopped", "relay", at=now())
         eventually(lambda: someone.has("/on-duty", "relay_stopped", "resolved"), "its end")
         assert web.poll() is None

@@ -15,7 +15,6 @@ from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
 from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from domain.telemetry.meter_reading import ALL_PARTITIONS
 from interfaces.workers.aggregate import aggregate
-from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.dead_letters import FakeDeadLetters
 
 
@@ -31,7 +30,6 @@ async def main(dsn: str, nats_url: str) -> None:
             stream=stream,
             store=PostgresTelemetryStore(pool, clock),
             dead_letters=FakeDeadLetters(),
-            alerts=FakeAlertRegistry(),
             clock=clock,
             stop=asyncio.Event(),
             rollups=PostgresTelemetryRollups(pool, clock),

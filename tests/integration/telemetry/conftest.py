@@ -14,7 +14,7 @@ from psycopg_pool import ConnectionPool
 from adapters.clock import SystemClock
 from adapters.embedded import EmbeddedServers
 from adapters.mqtt import MqttMeterFeed
-from adapters.nats.telemetry_stream import STREAM, NatsTelemetryStream
+from adapters.nats.telemetry_stream import NatsTelemetryStream
 from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveLock, exclusive_session
 from adapters.postgres.telemetry.reading_counts import PostgresStoredReadings
 from adapters.postgres.telemetry.store import PostgresTelemetryStore
@@ -27,7 +27,9 @@ from interfaces.workers.ingest.sessions import IngestSession
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.dead_letters import FakeDeadLetters
 from tests.fakes.telemetry.listed_meters import AnyMeter
+from tests.open_alerts import look_at_letters
 from tests.servers import Database, PostgresServer
+from tests.telemetry_log import delete_telemetry_log
 
 
 class AbsentDeadLetters(FakeDeadLetters):
@@ -66,6 +68,7 @@ class TelemetryPath:
         return PostgresExclusiveLock(exclusive_session(self.database.app_dsn, "ingest"), "ingest")
 
     def open_alerts(self) -> set[tuple[str, str]]:
+        look_at_letters(self.dead_letters, self.alerts, at=self.clock.now())
         return {(alert.name, alert.subject) for alert in self.alerts.listed()}
 
     def count(self, table: str) -> int:
@@ -111,7 +114,6 @@ class TelemetryPath:
                 stream=stream,
                 store=self.store,
                 dead_letters=self.dead_letters,
-                alerts=self.alerts,
                 clock=self.clock,
                 stop=stop,
             )
@@ -160,6 +162,5 @@ def path(
 
 async def _without_stream(nats_url: str) -> None:
     client = await nats.connect(nats_url)
-    with suppress(nats.js.errors.NotFoundError):
-        await client.jetstream().delete_stream(STREAM)
+    await delete_telemetry_log(client.jetstream())
     await client.close()

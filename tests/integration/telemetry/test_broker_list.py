@@ -46,7 +46,10 @@ def test_the_next_broker_is_read_when_one_dies(debian_command: DebianCommand, tm
             await asyncio.wait_for(_subscribed_anew(feed), CACHE_PATIENCE_S)
             await publish(first.port, [b"3"], client_id="meter")
             await eventually(lambda: taken.payloads == [b"1", b"2", b"3"])
-        await MqttMeterFeed(f"mqtt://{NOBODY},mqtt://{LOCAL}:{first.port}", client_id="new").create_session()
+        async with reading(
+            MqttMeterFeed(f"mqtt://{NOBODY},mqtt://{LOCAL}:{first.port}", client_id="new"), Taken()
+        ):
+            pass
 
     with ExitStack() as stack, capture_logs() as logs:
         for broker in (first, second):

@@ -297,7 +297,7 @@ def test_each_message_of_a_storm_of_malformed_messages_is_accounted_for(
         readings, malformed = asyncio.run(scenario(path.servers.mqtt_url, path.servers.meters_mqtt_url))
     else:
         command: DebianCommand = request.getfixturevalue("debian_command")
-        # The setting from docs/guides/operator.md: by default Mosquitto drops messages beyond 1,000 unacknowledged.
+        # The setting from docs/guides/meters.md: by default Mosquitto drops messages beyond 1,000 unacknowledged.
         settings = ("allow_anonymous true", "max_queued_messages 0", "max_inflight_messages 4000")
         with mosquitto(command("mosquitto"), tmp_path, *settings) as port:
             url = f"mqtt://127.0.0.1:{port}"

@@ -1,4 +1,4 @@
-"""The lag monitor of the schedule worker on real servers, without an aggregate worker."""
+"""The lag monitor of the watch worker on real servers, without an aggregate worker."""
 
 import asyncio
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ from adapters.postgres.coordination.named_locks import AdvisoryLocks
 from adapters.postgres.coordination.session_locks import LockSession
 from application.telemetry.lag import LEVELS_S
 from domain.telemetry.meter_reading import MALFORMED
+from interfaces.bootstrap.monitors import watch_lag
 from interfaces.bootstrap.stores import open_stores
-from interfaces.bootstrap.telemetry import watch_lag
 from interfaces.settings.settings import read_settings
-from interfaces.workers.schedule import telemetry_lag_monitor
+from interfaces.workers.watch import telemetry_lag_monitor
 from tests.integration.telemetry.conftest import TelemetryPath, eventually
 
 

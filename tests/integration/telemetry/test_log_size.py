@@ -19,12 +19,13 @@ from application.ports.telemetry.stream import StreamFill
 from application.telemetry.log_capacity import LogCapacity
 from interfaces.bootstrap import log_misfits, open_stores
 from interfaces.bootstrap.doctor.telemetry_log import check_telemetry_log
+from interfaces.bootstrap.kinds.ingest import run as run_ingest
 from interfaces.bootstrap.stores import Stores
-from interfaces.bootstrap.telemetry import run_ingest
 from interfaces.bootstrap.telemetry_stream import follow_meters, telemetry_log
 from interfaces.settings.settings import Settings
 from tests.bench.ingest.listing import list_facility
 from tests.servers import Database
+from tests.telemetry_log import delete_telemetry_log
 
 
 @pytest.fixture
@@ -38,8 +39,7 @@ def stores(database: Database, nats_url: str, tmp_path: Path) -> Iterator[Stores
 
 async def _without_log(url: str) -> None:
     client = await nats.connect(url)
-    with suppress(nats.js.errors.NotFoundError):
-        await client.jetstream().delete_stream(STREAM)
+    await delete_telemetry_log(client.jetstream())
     await client.close()
 
 
@@ -114,7 +114,7 @@ def test_an_alert_says_that_the_limit_follows_no_longer(
     async def fails(*_: object) -> None:
         raise OSError("the disk cannot be asked")
 
-    monkeypatch.setattr("interfaces.bootstrap.telemetry.follow_meters", fails)
+    monkeypatch.setattr("interfaces.bootstrap.kinds.ingest.follow_meters", fails)
     ingesting = replace(stores, settings=replace(stores.settings, mqtt_url="mqtt://127.0.0.1:1"))
 
     async def scenario() -> None:

@@ -16,6 +16,7 @@ from application.telemetry.ingest.batch_codec import ReadingBatch, pack, unpack
 from domain.telemetry.meter_reading import PARTITIONS, MeterReading, partition_of
 from domain.time_series.windows import TimeWindow
 from tests.integration.telemetry.conftest import TelemetryPath, eventually
+from tests.stored_intervals import interval_series
 
 ROOT = Path(__file__).parents[3]
 NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
@@ -154,7 +155,7 @@ def test_a_late_reading_corrects_its_interval(path: TelemetryPath) -> None:
             await all_done(stream)
             await publish(stream, partition_of("fac-001"), [late], "late")
             await all_done(stream)
-        assert path.store.interval_series("fac-001", HOUR).values.tolist() == [11.0, 10.0, 10.0, 10.0]
+        assert interval_series(path.store, "fac-001", HOUR).values.tolist() == [11.0, 10.0, 10.0, 10.0]
 
     asyncio.run(scenario())
 

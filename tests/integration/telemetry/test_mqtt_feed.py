@@ -271,7 +271,7 @@ def test_the_messages_of_a_shared_session_wait_for_its_successor(
 def test_a_facility_cannot_publish_to_the_topic_of_another_facility(
     debian_command: DebianCommand, tmp_path: Path
 ) -> None:
-    """The test uses the Mosquitto rule from the operator's guide."""
+    """The test uses the Mosquitto rule from docs/guides/meters.md."""
     acl, users = tmp_path / "acl", tmp_path / "users"
     acl.write_text("pattern write meters/%u/+/readings\nuser ingest\ntopic read meters/+/+/readings\n")
     users.write_text("")

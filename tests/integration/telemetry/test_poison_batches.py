@@ -26,7 +26,7 @@ def test_a_pack_is_parked_in_one_transaction_and_repeating_it_adds_nothing(path:
         body=pack(MalformedMessages(received_at=NOON, malformed=messages)),
         reply_to="",
     )
-    parking = PoisonBatches(MALFORMED, PostgresDeadLetters(path.pool), path.alerts, path.clock)
+    parking = PoisonBatches(MALFORMED, PostgresDeadLetters(path.pool), path.clock)
 
     for _ in range(2):
         asyncio.run(parking.park_malformed(batch))

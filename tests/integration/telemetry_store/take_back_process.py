@@ -35,7 +35,6 @@ def main(dsn: str, import_id: str) -> None:
             reason="killed in the middle",
             portfolio={"fac-001", "fac-002"},
             seal=lambda _span: os.kill(os.getpid(), signal.SIGKILL),
-            writes_newer_topics=True,
         )
 
 

@@ -11,7 +11,7 @@ from adapters.postgres.telemetry.rollups.lag import PostgresFinalizingLag
 from adapters.postgres.telemetry.rollups.read import PostgresTelemetryRollups
 from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from domain.telemetry.meter_reading import MeterReading, partition_of
-from interfaces.workers.schedule.rollup_monitor import BEHIND_S, RollupMonitor
+from interfaces.workers.watch.rollup_monitor import BEHIND_S, RollupMonitor
 from tests.fakes.clock import FakeClock
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.servers import Database

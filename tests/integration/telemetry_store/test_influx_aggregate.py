@@ -25,7 +25,9 @@ from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.dead_letters import FakeDeadLetters
 from tests.fakes.telemetry.stream import FakeTelemetryStream
 from tests.influxdb_server import Faults, InfluxServer, influx_connection
+from tests.open_alerts import look_at_letters
 from tests.servers import Database
+from tests.stored_intervals import interval_series
 
 T0 = datetime(2026, 7, 14, 10, 0, tzinfo=UTC)
 QUARTER = TimeWindow(T0, T0 + timedelta(minutes=15))
@@ -54,7 +56,6 @@ class Path:
             stream=self.stream,
             store=self.influx,
             dead_letters=self.dead_letters,
-            alerts=self.alerts,
             clock=self.clock,
             first_pause_s=0.01,
         )
@@ -63,7 +64,7 @@ class Path:
         await PartitionFinalizing(0, self.influx, FinalizingLock()).finalize_if_due(1e9)
 
     def mean_kw(self) -> float:
-        return float(self.influx.interval_series("a", QUARTER).values[0])
+        return float(interval_series(self.influx, "a", QUARTER).values[0])
 
 
 def quarter(kw: float) -> list[MeterReading]:
@@ -94,6 +95,7 @@ def test_a_batch_refused_by_influxdb_becomes_a_dead_letter_and_the_next_is_store
     asyncio.run(scenario())
     (letter,) = path.dead_letters.listed()
     assert (letter.queue, letter.reason[:15]) == ("telemetry_batch", "ReadingsRefused")
+    look_at_letters(path.dead_letters, path.alerts, at=T0)
     assert [alert.name for alert in path.alerts.listed()] == ["poison_batch"]
     assert path.mean_kw() == 10.0
     assert path.influx.position(0) == 2
@@ -135,7 +137,7 @@ def test_the_worker_waits_for_a_killed_influxdb_and_nothing_is_lost(
         async with asyncio.timeout(60):
             await storing
         watch = TelemetryMonitor(path.health, path.alerts, path.clock, "aggregate")
-        await watch.check()
+        watch.check()
 
     asyncio.run(scenario())
     assert path.dead_letters.listed() == []

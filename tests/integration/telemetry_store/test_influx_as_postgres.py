@@ -25,6 +25,7 @@ from domain.time_series.windows import TimeWindow
 from tests.fakes.clock import FakeClock
 from tests.influxdb_server import Faults, InfluxServer, influx_connection
 from tests.servers import Database, PostgresServer, fresh_database
+from tests.stored_intervals import interval_series
 
 T0 = datetime(2026, 7, 14, 10, 0, tzinfo=UTC)
 HOURS = TimeWindow(T0, T0 + timedelta(hours=3))
@@ -177,10 +178,10 @@ def test_readings_stored_before_a_crash_are_recorded_by_the_next_attempt(
     assert stores.influx.position(0) == 0
     assert stores.influx.write_readings(0, 7, readings) == 0
     assert stores.influx.position(0) == 7
-    assert stores.influx.interval_series("a", HOURS).values[0] == 10.0
+    assert interval_series(stores.influx, "a", HOURS).values[0] == 10.0
     stores.clock.advance(hours=1)
     assert stores.influx.finalize(0, limit=100).quarters == 3
-    assert stores.influx.interval_series("a", HOURS).values[0] == 10.0
+    assert interval_series(stores.influx, "a", HOURS).values[0] == 10.0
 
 
 def test_an_interrupted_finalization_is_repeated(

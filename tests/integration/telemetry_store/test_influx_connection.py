@@ -171,7 +171,8 @@ def test_influxdb_aggregates_each_meter_by_minute(influx: InfluxConnection) -> N
     ]
     influx.write(RAW, lines)  # in one write: the scheduler of InfluxDB may run at any time
     found: list[tuple[object, ...]] = []
-    while not found:  # the scheduler of InfluxDB sets the time
+    # The scheduler of InfluxDB sets the time, and a point can be read before all its fields are written.
+    while not found or any(None in row for row in found):
         (series,) = influx.query(
             ROLLUPS,
             ["SELECT mean_kw, min_kw, max_kw, readings FROM meter_minutes GROUP BY facility_id, meter_id"],

@@ -6,14 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
-import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg_pool import ConnectionPool
 
-from adapters.postgres.schema import migrate as migrations
-from adapters.postgres.schema.migrate import migrate, migration_files
 from adapters.postgres.telemetry.readings import deduplication
 from adapters.postgres.telemetry.readings.chunk_decoder import StoredReadings
 from adapters.postgres.telemetry.readings.chunk_query import ChunkRange, readings_in
@@ -296,33 +293,6 @@ def test_a_retracted_newest_value_is_replaced_by_the_previous_one(
         while rollups.finalize(0, limit=100).quarters:
             pass
     assert [current.kw for current in store.current(["fac"])] == [17.0]
-
-
-def test_rows_of_the_old_table_are_migrated_and_writes_to_it_are_refused(
-    empty_database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    every = migration_files()
-    before = [one for one in every if one[0] < "0014"]
-    monkeypatch.setattr(migrations, "migration_files", lambda: before)
-    migrate(empty_database.owner_dsn)
-    insert = """INSERT INTO gridproof.readings (ts, meter_id, facility_id, kw, kwh_total, seq, quality, revision, extra)
-        VALUES (%s, 'm1', 'fac', %s, NULL, %s, %s, %s, %s)"""
-    with psycopg.connect(empty_database.owner_dsn, autocommit=True) as conn:
-        for day in (T0, T0 + timedelta(days=1)):
-            conn.execute("SELECT gridproof.prepare_readings_day(%s)", (day.date(),))
-            conn.execute(insert, (day, 4.0, None, "measured", 0, None))
-            conn.execute(insert, (day + timedelta(seconds=15), None, 7, "missing", 2, '{"a": 1}'))
-        monkeypatch.setattr(migrations, "migration_files", lambda: every)
-        migrate(empty_database.owner_dsn)
-        found = conn.execute(
-            "SELECT ts, kw, seq, quality, revision, extra FROM gridproof.meter_readings ORDER BY ts"
-        ).fetchall()
-        assert [row[1:] for row in found] == [
-            (4.0, None, "measured", 0, None),
-            (None, 7, "missing", 2, '{"a": 1}'),
-        ] * 2
-        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="reading_chunks"):
-            conn.execute(insert, (T0 + timedelta(seconds=30), 4.0, None, "measured", 0, None))
 
 
 def test_a_failing_store_clears_its_cached_marks(pool: ConnectionPool[Any], clock: FakeClock) -> None:

@@ -18,7 +18,7 @@ from application.ports.telemetry.store import ImportedIntervals
 from application.telemetry.retention_policy import RetentionPolicy
 from domain.telemetry.meter_reading import MeterReading
 from domain.time_series.windows import TimeWindow
-from interfaces.workers.schedule.retention import ALERT, Retention
+from interfaces.workers.aggregate.retention import ALERT, Retention
 from tests.fakes.clock import FakeClock
 from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.operations.alerts import FakeAlertRegistry

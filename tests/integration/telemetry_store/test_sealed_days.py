@@ -18,8 +18,8 @@ from domain.facility import Location, Locations
 from domain.telemetry.meter_reading import MeterReading, partition_of
 from domain.telemetry.sealed_readings import DaySeals, final_at
 from domain.time_series.windows import local_day
-from interfaces.workers.measure.failing_subjects import FailingSubjects
-from interfaces.workers.measure.sealing import ALERT, RETRY_S, RIPE_AFTER, SealedSite, Sealing
+from interfaces.workers.compute.failing_subjects import FailingSubjects
+from interfaces.workers.compute.sealing import ALERT, RETRY_S, RIPE_AFTER, SealedSite, Sealing
 from tests.fakes.clock import FakeClock
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.servers import Database

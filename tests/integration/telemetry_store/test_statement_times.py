@@ -16,6 +16,7 @@ from domain.telemetry.meter_reading import MeterReading
 from domain.time_series.windows import TimeWindow
 from tests.fakes.clock import NOON, FakeClock
 from tests.servers import Database
+from tests.stored_intervals import coverage
 
 
 def test_reads_and_writes_are_observed_whether_they_succeed_or_not(
@@ -30,7 +31,7 @@ def test_reads_and_writes_are_observed_whether_they_succeed_or_not(
         store = PostgresTelemetryStore(pool, clock, health)
         store.write_readings(3, 1, readings)
         store.current(["fac-001"])
-        store.coverage("fac-001", window)
+        coverage(store, "fac-001", window)
         PostgresTelemetryRollups(pool, clock, health).rollups("fac-001", window, 60)
         PostgresMeterPowers(pool, health).meter_powers("fac-001", window)
     assert seen == ["write readings", "current values", "intervals", "rollups", "powers of meters"]

@@ -1,4 +1,4 @@
-"""A notify worker process is killed during a callback. The utility is notified, and the log has the delivery once."""
+"""A watch worker process is killed during a callback. The utility is notified, and the log has the delivery once."""
 
 import asyncio
 import os
@@ -18,13 +18,13 @@ import pytest
 from psycopg_pool import ConnectionPool
 
 from adapters.clock import SystemClock
-from adapters.embedded import EmbeddedServers
-from adapters.nats.work_queue import NatsWorkQueue
 from adapters.postgres.event_store.event_store import PostgresEventStore
+from adapters.postgres.operations.open_work import PostgresOpenWork
 from adapters.postgres.utilities import PostgresUtilities
+from application.callback import recorded_callback
 from application.event_store.demand_response import DemandResponse
 from application.facility.portfolio_entries import UtilityEntry
-from application.ports.dispatch.work_queue import CallbackWork
+from application.ports.dispatch.requested_work import CallbackWork
 from domain.dr_event import DREvent, Notice
 from domain.event_sourcing.aggregate import Provenance
 from interfaces.simulators.http_host import hosted
@@ -45,6 +45,7 @@ DEADLINE_S = 60.0
 @dataclass(frozen=True)
 class Rig:
     store: PostgresEventStore
+    rows: PostgresOpenWork
     environ: dict[str, str]
     folder: Path
 
@@ -79,25 +80,13 @@ class Rig:
         )
         dr_event.request_callback(provenance, kind="accepted", body='{"kind":"accepted"}')
         self.store.save([dr_event])
-        intent = self.store.read_after(0, 1_000)[-1].domain_event
-        assert isinstance(intent, DREvent.CallbackRequested)
-        return CallbackWork(
-            dr_event_id=dr_event.id,
-            callback_id=intent.callback_id,
-            kind=intent.kind,
-            utility_id="city-power",
-            url=url,
-            body=intent.body,
-            correlation_id=intent.correlation_id,
-            causation_id=intent.domain_event_id,
-            trace_id=intent.trace_id,
-        )
+        return recorded_callback(self.store, self.store.head())
 
     @contextmanager
     def worker(self, **environ: str) -> Iterator[subprocess.Popen[bytes]]:
-        with (self.folder / "notify.log").open("ab") as log:
+        with (self.folder / "watch.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "interfaces.cli", "worker", "notify"],
+                [sys.executable, "-m", "interfaces.cli", "worker", "watch"],
                 env={**self.environ, **environ},
                 stdout=log,
                 stderr=log,
@@ -106,7 +95,11 @@ class Rig:
             yield process
         finally:
             process.terminate()
-            assert process.wait(20) in (0, -signal.SIGKILL), (self.folder / "notify.log").read_text()
+            assert process.wait(20) in (0, -signal.SIGKILL), (self.folder / "watch.log").read_text()
+
+    def is_done(self, work: CallbackWork) -> bool:
+        """Whether it was recorded, and its row is gone: the second worker has finished it."""
+        return bool(self.delivered(work)) and not self.rows.depths("callback")
 
     def delivered(self, work: CallbackWork) -> list[DREvent.CallbackDelivered]:
         happened = [entry.domain_event for entry in self.store.read_after(0, 1_000)]
@@ -118,40 +111,28 @@ class Rig:
 
 
 @pytest.fixture
-def rig(database: Database, tmp_path: Path, nats_server: EmbeddedServers) -> Iterator[Rig]:
+def rig(database: Database, tmp_path: Path) -> Iterator[Rig]:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("GRIDPROOF_")}
     environ |= {
         "GRIDPROOF_DATABASE_URL": database.app_dsn,
-        "GRIDPROOF_NATS_URL": nats_server.nats_url,
         "GRIDPROOF_DATA_DIR": str(tmp_path / "data"),
         "GRIDPROOF_ALLOW_PRIVATE_CALLBACKS": "true",
-        "GRIDPROOF_SECRET_CITY": SECRET,
-        # The item of a silent worker is redelivered after thirty clock seconds: longer than the wait of this test.
+        "GRIDPROOF_SECRET_CALLBACK_CITY": SECRET,
         "GRIDPROOF_CLOCK_EPOCH": NOW.isoformat(),
         "GRIDPROOF_CLOCK_STARTED_AT": datetime.now(UTC).isoformat(),
         "GRIDPROOF_CLOCK_SPEED": "10",
     }
     with ConnectionPool[Any](database.app_dsn, min_size=1, max_size=1) as pool:
-        entry = UtilityEntry(utility_id="city-power", callback_secret_ref="env:GRIDPROOF_SECRET_CITY")
+        entry = UtilityEntry(
+            utility_id="city-power", callback_secret_ref="env:GRIDPROOF_SECRET_CALLBACK_CITY"
+        )
         PostgresUtilities(pool).keep([entry], at=NOW, act=portfolio_act())
-    store = PostgresEventStore(DemandResponse, database.app_dsn)
-    yield Rig(store, environ, tmp_path)
-    store.close()
+        store = PostgresEventStore(DemandResponse, database.app_dsn)
+        yield Rig(store, PostgresOpenWork(pool), environ, tmp_path)
+        store.close()
 
 
-async def is_done(rig: Rig, work: CallbackWork) -> bool:
-    """Whether the queue does not hold the callback any more: the second worker has finished it.
-
-    It may hold callbacks that other tests left.
-    """
-    queue = await NatsWorkQueue.connect(rig.environ["GRIDPROOF_NATS_URL"], redelivery_s=3.0, name="test")
-    try:
-        return work.callback_id not in await queue.callbacks_held(work.utility_id)
-    finally:
-        await queue.aclose()
-
-
-@pytest.mark.parametrize("place", ["notify.before_call", "notify.after_call", "notify.after_record"])
+@pytest.mark.parametrize("place", ["watch.before_call", "watch.after_call", "watch.after_record"])
 def test_a_killed_worker_loses_no_callback(rig: Rig, place: str) -> None:
     struck = rig.folder / "struck"
     journal = Journal(rig.folder / "callbacks.jsonl")
@@ -160,18 +141,13 @@ def test_a_killed_worker_loses_no_callback(rig: Rig, place: str) -> None:
     async def scenario() -> CallbackWork:
         async with hosted(create_utility_app(utility), "127.0.0.1:0") as url:
             work = await asyncio.to_thread(rig.requested, f"{url}/callbacks")
-            queue = await NatsWorkQueue.connect(
-                rig.environ["GRIDPROOF_NATS_URL"], redelivery_s=3.0, name="test"
-            )
-            await queue.publish_callback(work, message_id=str(work.callback_id))
-            await queue.aclose()
             failpoint = {"GRIDPROOF_FAILPOINT": place, "GRIDPROOF_FAILPOINT_ONCE_FILE": str(struck)}
             with rig.worker(GRIDPROOF_TESTING="true", **failpoint) as doomed:
                 assert await asyncio.to_thread(doomed.wait, DEADLINE_S) == -signal.SIGKILL
             with rig.worker():
                 deadline = time.monotonic() + DEADLINE_S
-                while not (await asyncio.to_thread(rig.delivered, work) and await is_done(rig, work)):
-                    assert time.monotonic() < deadline, (rig.folder / "notify.log").read_text()
+                while not await asyncio.to_thread(rig.is_done, work):
+                    assert time.monotonic() < deadline, (rig.folder / "watch.log").read_text()
                     await asyncio.sleep(0.1)
             return work
 
@@ -181,5 +157,5 @@ def test_a_killed_worker_loses_no_callback(rig: Rig, place: str) -> None:
     assert str(work.callback_id) in struck.read_text()
     assert len(rig.delivered(work)) == 1
     received = read_journal(rig.folder / "callbacks.jsonl", ReceivedCallback)
-    assert len(received) == (2 if place == "notify.after_call" else 1)
+    assert len(received) == (2 if place == "watch.after_call" else 1)
     assert all(callback.signature_ok for callback in received)

@@ -45,7 +45,7 @@ def test_a_killed_process_is_restarted_and_raises_an_alert(settings: Settings, s
     settings.data_dir.mkdir(parents=True)
     with RunningSystem(settings) as system:
         system.start_workers(settings, without=PROCESSES)
-        pid = system.start_process("schedule", ["worker", "schedule"])
+        pid = system.start_process("decide", ["worker", "decide"])
         os.kill(pid, signal.SIGKILL)
-        eventually(lambda: open_alerts(stores) == [("worker_restarted", "schedule")])
-        assert system.restarts()["schedule"] >= 1
+        eventually(lambda: open_alerts(stores) == [("worker_restarted", "decide")])
+        assert system.restarts()["decide"] >= 1

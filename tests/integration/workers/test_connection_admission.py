@@ -22,7 +22,7 @@ from interfaces.bootstrap.stores import open_stores
 from interfaces.settings.settings import PREFIX, Settings
 from interfaces.system.private_files import make_private_folder
 
-WORKER = "measure"
+WORKER = "compute"
 FITTING = 3
 SUPERUSERS = 3
 """Connections that PostgreSQL reserves for them by default."""
@@ -104,5 +104,5 @@ def test_a_worker_for_which_no_connections_are_left_refuses_to_start(
         eventually(
             lambda: follower.pid in {one.process.pid for one in heartbeats.listed()}, "it takes the place"
         )
+        eventually(lambda: "process_refused" not in stores.alerts().open_by_name(), "its alert ends")
         assert follower.poll() is None
-        assert "process_refused" not in stores.alerts().open_by_name()

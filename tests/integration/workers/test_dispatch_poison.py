@@ -1,76 +1,70 @@
-"""Poison messages on the real queue: they are parked with an alert, and the next message is processed."""
+"""Rows of open work that name nothing to do, on PostgreSQL: they are parked with an alert, and the next row is done."""
 
 import asyncio
-from uuid import UUID
+from typing import Any
 
-import msgspec
-import nats
+import psycopg
+from psycopg_pool import ConnectionPool
 
-from adapters.nats.bms_work import partition_subject
-from adapters.nats.work_queue import NatsWorkQueue
-from application.ports.dispatch.work_queue import BmsWork, bms_partition_of
+from adapters.postgres.coordination.session_locks import LockSession
+from adapters.postgres.coordination.work_holder import PostgresWorkHolder
+from adapters.postgres.event_store.log_listener import LogListener
+from adapters.postgres.operations.open_work import PostgresOpenWork
 from domain.dispatch import Dispatch
 from interfaces.workers.dispatch.dispatch import DispatchWorker
 from tests.fakes.coordination.locks import FakeLocks
-from tests.fakes.coordination.partition_assignment import FakePartitionAssignment
 from tests.in_process_system import InProcessSystem
-from tests.sample_values import DR_EVENT_ID
-from tests.servers import nats_server
+from tests.servers import Database
 
 PATIENCE_S = 60.0
 
 
-def work_of(requested: Dispatch.BmsCommandRequested, **changes: object) -> BmsWork:
-    work = BmsWork(
-        task="command",
-        dr_event_id=DR_EVENT_ID,
-        facility_id="fac-001",
-        command_id=requested.command.command_id,
-        correlation_id=requested.correlation_id,
-        causation_id=requested.domain_event_id,
-        tenant=requested.tenant,
-        trace_id=requested.trace_id,
-    )
-    return msgspec.structs.replace(work, **changes)
-
-
-def test_a_poison_message_is_parked_and_the_next_message_is_processed() -> None:
+def test_a_row_that_names_no_intent_is_parked_and_the_next_row_is_done(database: Database) -> None:
     world = InProcessSystem.accepted("fac-001").until("preparing")
-    [requested] = world.recorded(Dispatch.BmsCommandRequested)
-    assert isinstance(requested, Dispatch.BmsCommandRequested)
-    bodies = [b"\xffno JSON at all", b'{"task": "dance"}', b'{"x":' * 100_000]
+    log = world.scenario.store
+    [requested] = [
+        entry.position
+        for entry in log.read_after(0, 1_000)
+        if isinstance(entry.domain_event, Dispatch.BmsCommandRequested)
+    ]
+    assert world.dispatch().status == "prepared"
+    rows = [("fac-001", 1), ("fac-001", 1_000_000), ("fac-002", requested), ("fac-001", requested)]
 
-    async def scenario(url: str) -> None:
-        queue = await NatsWorkQueue.connect(url, redelivery_s=30.0, name="test")
-        client = await nats.connect(url)
-        for body in bodies:
-            await client.jetstream().publish(partition_subject("fac-001"), body)
-        await queue.publish_bms(work_of(requested, dr_event_id=UUID(int=99)), message_id="nobody's")
-        await queue.publish_bms(work_of(requested), message_id="good")
-        stop = asyncio.Event()
+    async def scenario(pool: ConnectionPool[Any], owner: psycopg.Connection) -> None:
+        session = LockSession(database.app_dsn)
+        signal = LogListener(database.app_dsn, "demand_response_events")
         worker = DispatchWorker(
-            source=queue,
+            rows=PostgresOpenWork(pool),
+            holder=PostgresWorkHolder(session),
+            signal=signal,
+            event_log=log,
             calls=world.calls,
             locks=FakeLocks(),
-            shares=FakePartitionAssignment([bms_partition_of("fac-001")]),
         )
+        stop = asyncio.Event()
         running = asyncio.create_task(worker.run(stop))
         while not running.done():
-            if not (await client.jetstream().stream_info("BMS_WORK")).state.messages:
+            if owner.execute("SELECT count(*) FROM gridproof.open_work").fetchone() == (0,):
                 break
             await asyncio.sleep(0.01)
         stop.set()
         await running
-        await client.close()
-        await queue.aclose()
+        await signal.aclose()
+        await session.aclose()
 
-    with nats_server() as servers:
-        asyncio.run(asyncio.wait_for(scenario(servers.nats_url), PATIENCE_S))
-    assert world.dispatch().status == "prepared"
+    with (
+        ConnectionPool[Any](database.app_dsn, min_size=1, max_size=4) as pool,
+        psycopg.connect(database.owner_dsn, autocommit=True) as owner,
+    ):
+        with owner.cursor() as cursor:
+            cursor.executemany(
+                "INSERT INTO gridproof.open_work (kind, queue, position) VALUES ('bms', %s, %s)", rows
+            )
+        asyncio.run(asyncio.wait_for(scenario(pool, owner), PATIENCE_S))
     letters = world.dead_letters.listed(queue="bms_command")
-    assert {letter.subject for letter in letters} == {"fac-001"}
-    assert set(bodies) < {letter.body for letter in letters}
-    assert len(letters) == 4
-    assert ("command_dead_lettered", "fac-001/message") in {
+    assert sorted(letter.subject for letter in letters) == ["fac-001", "fac-001", "fac-002"]
+    assert all(b'"position"' in letter.body for letter in letters)
+    assert ("command_dead_lettered", "fac-001") in {
         (alert.name, alert.subject) for alert in world.alerts.listed()
     }
+    assert world.actions() == [("fac-001", "prepare")]

@@ -45,7 +45,7 @@ def test_web_and_workers_wait_for_a_server_that_starts_later(tmp_path: Path) -> 
             "GRIDPROOF_HTTP_METRICS_BIND": f"127.0.0.1:{platform_port}",
             "GRIDPROOF_DATA_DIR": str(tmp_path),
         }
-        logs = {name: tmp_path / f"{name}.log" for name in ("web", "measure")}
+        logs = {name: tmp_path / f"{name}.log" for name in ("web", "compute")}
         processes = []
         for name, log in logs.items():
             output = stack.enter_context(log.open("wb"))
@@ -79,7 +79,7 @@ def test_a_process_that_waits_ends_at_sigterm(tmp_path: Path) -> None:
     }
     log = tmp_path / "log"
     with log.open("wb") as output:
-        arguments = [sys.executable, "-m", "interfaces.cli", "worker", "measure"]
+        arguments = [sys.executable, "-m", "interfaces.cli", "worker", "compute"]
         with subprocess.Popen(arguments, env=environ, stdout=output, stderr=subprocess.STDOUT) as process:
             try:
                 until(lambda: WAITS in log.read_text(), "it waits")

@@ -16,13 +16,13 @@ from application.event_store import event_mapper
 from application.event_store.demand_response import DemandResponse
 from application.ports.event_store.event_log import LogEntry, LogEntryUnreadable
 from domain.dr_event import DREvent
-from interfaces.workers.relay.guarded_log import (
+from interfaces.workers.decide.guarded_log import (
     ALERT,
     HaltAtUnreadable,
     read_up_to_unreadable,
     run_again_when_readable,
 )
-from interfaces.workers.relay.relay import READER
+from interfaces.workers.decide.relay import READER
 from tests.fakes.clock import FakeClock
 from tests.fakes.event_store.reader_positions import FakeReaderPositions
 from tests.fakes.operations.alerts import FakeAlertRegistry
@@ -30,7 +30,7 @@ from tests.in_process_system import InProcessSystem
 from tests.integration.projections.stored_log import pool, store_entries
 from tests.property.projections.projected_logs import PortfolioWalk
 from tests.servers import Database
-from tests.unit.interfaces.workers.relay.test_repeats import relay_of
+from tests.unit.interfaces.workers.decide.test_repeats import relay_of
 
 PATIENCE_S = 60.0
 NEW_TOPIC = "dr-event.moon-phase-noted.v1"
@@ -101,7 +101,7 @@ def test_the_relay_stops_at_the_exact_position_with_an_alert_and_continues_after
 
         async def scenario() -> None:
             stop = asyncio.Event()
-            old = asyncio.create_task(run_again_when_readable(relay.run, stop, retry_s=0.05))
+            old = asyncio.create_task(run_again_when_readable(relay.run, stop, log.halt, retry_s=0.05))
             await eventually(lambda: bool(open_alerts(alerts)), old)
             (detail,) = open_alerts(alerts)
             assert f"log entry {unknown} ({NEW_TOPIC}) cannot be read" in detail
@@ -175,6 +175,7 @@ def test_an_unreadable_entry_raises_only_after_all_earlier_entries_are_processed
     assert log.read_after(3, 500) == []
     assert alerts.listed() == []
     positions.move(READER, 3)
-    with pytest.raises(LogEntryUnreadable):
+    with pytest.raises(LogEntryUnreadable) as halted:
         log.read_after(3, 500)
+    log.halt(halted.value)
     assert [alert.name for alert in alerts.listed()] == [ALERT]

@@ -183,43 +183,43 @@ committing_left_sent  | committed_left failed_commit   failed_commit_unknown fai
 committed_left        | .              .               .                     .               x
 restore_waiting       | .              .               .                     .               x
 
-state                 | compensate           retry_restore        reissue              restored_by_hand reissue_lost
-planned               | .                    .                    x                    x                .
-blocked               | .                    .                    x                    x                .
-preparing             | .                    .                    x                    x                =
-prepared              | .                    .                    x                    x                .
-committing            | .                    .                    x                    x                =
-committing_sent       | .                    .                    x                    hand_uncommitted =
-committed             | .                    .                    x                    restored_hand    .
-verified_by_bms       | .                    .                    x                    restored_hand    .
-verified_by_meter     | .                    .                    x                    restored_hand    .
-restoring             | .                    .                    x                    restored_hand    =
-restored              | .                    .                    x                    x                .
-restored_hand         | .                    .                    x                    .                .
-hand_uncommitted      | .                    .                    x                    .                .
-restore_refused       | .                    restoring            x                    restored_hand    .
-restore_unknown       | .                    restoring            restoring            restored_hand    .
-failed                | .                    .                    x                    x                .
-failed_prepare        | .                    .                    x                    x                .
-failed_commit         | compensating_abort   .                    x                    x                .
-failed_commit_unknown | compensating_restore .                    x                    compensated_hand .
-compensating_abort    | .                    .                    x                    x                =
-compensating_restore  | .                    .                    x                    compensated_hand =
-undo_refused          | .                    compensating_restore x                    compensated_hand .
-undo_unknown          | .                    compensating_restore compensating_restore compensated_hand .
-compensated           | .                    .                    x                    x                .
-compensated_hand      | .                    .                    x                    .                .
-compensated_unknown   | .                    .                    compensating_abort   x                .
-aborting              | .                    .                    x                    x                =
-aborted               | .                    .                    x                    x                .
-released              | .                    .                    x                    x                .
-released_unknown      | .                    .                    aborting             x                .
-preparing_left        | .                    .                    x                    x                =
-prepared_left         | .                    .                    x                    x                .
-committing_left       | .                    .                    x                    x                =
-committing_left_sent  | .                    .                    x                    hand_uncommitted =
-committed_left        | .                    .                    x                    restored_hand    .
-restore_waiting       | .                    .                    x                    restored_hand    .
+state                 | compensate           retry_restore        reissue              restored_by_hand
+planned               | .                    .                    x                    x
+blocked               | .                    .                    x                    x
+preparing             | .                    .                    x                    x
+prepared              | .                    .                    x                    x
+committing            | .                    .                    x                    x
+committing_sent       | .                    .                    x                    hand_uncommitted
+committed             | .                    .                    x                    restored_hand
+verified_by_bms       | .                    .                    x                    restored_hand
+verified_by_meter     | .                    .                    x                    restored_hand
+restoring             | .                    .                    x                    restored_hand
+restored              | .                    .                    x                    x
+restored_hand         | .                    .                    x                    .
+hand_uncommitted      | .                    .                    x                    .
+restore_refused       | .                    restoring            x                    restored_hand
+restore_unknown       | .                    restoring            restoring            restored_hand
+failed                | .                    .                    x                    x
+failed_prepare        | .                    .                    x                    x
+failed_commit         | compensating_abort   .                    x                    x
+failed_commit_unknown | compensating_restore .                    x                    compensated_hand
+compensating_abort    | .                    .                    x                    x
+compensating_restore  | .                    .                    x                    compensated_hand
+undo_refused          | .                    compensating_restore x                    compensated_hand
+undo_unknown          | .                    compensating_restore compensating_restore compensated_hand
+compensated           | .                    .                    x                    x
+compensated_hand      | .                    .                    x                    .
+compensated_unknown   | .                    .                    compensating_abort   x
+aborting              | .                    .                    x                    x
+aborted               | .                    .                    x                    x
+released              | .                    .                    x                    x
+released_unknown      | .                    .                    aborting             x
+preparing_left        | .                    .                    x                    x
+prepared_left         | .                    .                    x                    x
+committing_left       | .                    .                    x                    x
+committing_left_sent  | .                    .                    x                    hand_uncommitted
+committed_left        | .                    .                    x                    restored_hand
+restore_waiting       | .                    .                    x                    restored_hand
 
 state                 | bms_agrees      meter_agrees      measure not_measurable
 planned               | .               .                 x       =

@@ -17,17 +17,16 @@ from domain.dispatch import (
     CommandRecord,
     Dispatch,
     Interval,
-    MeasuredDay,
     Setpoint,
     ZonePlan,
 )
 from domain.dr_event import BEFORE_START, Batch, DREvent, FacilityTarget, Notice, Reason
 from domain.errors import DomainError
 from domain.event_sourcing.aggregate import Aggregate, DomainEvent, Provenance
-from domain.facility import BmsLink, Enrolment, Facility, Limits, Zone
+from domain.facility import BmsLink, Enrolment, Facility, Limits, Reservation, Zone
 from domain.program import Program
 from tests.fakes.event_store.event_log import FakeEventLog
-from tests.measured_figures import figures
+from tests.measured_figures import figures, measured_day
 from tests.property.projections.walked_changes import changes_for, changes_of, opting
 from tests.sample_settlement import settlement_figures
 
@@ -90,7 +89,7 @@ class PortfolioWalk:
             self.provenance(actor="operator:key-1", tenant=None),
             facility_id=facility_id,
             tz="America/Los_Angeles",
-            # Of every second one as releases before 0.2 recorded them, of the others beside the log.
+            # Every second facility has coordinates in the log, the others have them beside it.
             latitude=None if len(self.facilities) % 2 else 37.0,
             longitude=None if len(self.facilities) % 2 else -122.0,
             weather_cell="cell-1",
@@ -126,9 +125,12 @@ class PortfolioWalk:
                 try:
                     facility.reserve(
                         provenance,
-                        dr_event_id=dr_event.id,
-                        starts_at=notice.starts_at,
-                        ends_at=notice.ends_at,
+                        Reservation(
+                            dr_event_id=dr_event.id,
+                            starts_at=notice.starts_at,
+                            ends_at=notice.ends_at,
+                            prepared_from=notice.starts_at,
+                        ),
                     )
                 except DomainError:
                     continue
@@ -207,7 +209,7 @@ class PortfolioWalk:
     def do(self, command: Callable[..., Any], **facts: Any) -> None:
         """Execute one command of an aggregate, and save it."""
         aggregate: Aggregate[Any] = command.__self__  # type: ignore[attr-defined]  # a bound method
-        command(self.provenance(actor="worker:schedule", cause=True), **facts)
+        command(self.provenance(actor="worker:decide", cause=True), **facts)
         self._save(aggregate)
 
     def happy(self, *, measurable: bool = True) -> DREvent:
@@ -225,14 +227,14 @@ class PortfolioWalk:
         )
         for phase, begin, at in phases:
             self.now = at
-            begin(self.provenance(actor="worker:schedule", cause=True), now=at)
+            begin(self.provenance(actor="worker:decide", cause=True), now=at)
             self._save(dr_event)
             for dispatch in own:
                 self.call(dispatch, phase)
         self.complete(dr_event)
         if not measurable:
             for dispatch in own:
-                dispatch.not_measurable(self.provenance(actor="worker:measure"), reason="too few days")
+                dispatch.not_measurable(self.provenance(actor="worker:compute"), reason="too few days")
                 self._save(dispatch)
             dr_event.measure(
                 self.provenance(actor="saga:dispatch", cause=True),
@@ -432,7 +434,7 @@ class PortfolioWalk:
         self._save(dr_event)
 
     def _give_up(self, dr_event: DREvent, notice: Notice) -> None:
-        provenance = self.provenance(actor="worker:schedule", cause=True)
+        provenance = self.provenance(actor="worker:decide", cause=True)
         dr_event.give_up_planning(provenance, now=notice.starts_at)
         self._release(dr_event, provenance, served=False)
 
@@ -442,7 +444,7 @@ class PortfolioWalk:
         self._release(dr_event, provenance, served=False)
 
     def _time_comes(self, dr_event: DREvent, notice: Notice) -> None:
-        provenance = self.provenance(actor="worker:schedule", cause=True)
+        provenance = self.provenance(actor="worker:decide", cause=True)
         dr_event.start_preparation(provenance, now=notice.starts_at)
         if not dr_event.pending_events:
             dr_event.start(provenance, now=notice.starts_at)
@@ -464,7 +466,7 @@ class PortfolioWalk:
 
     def settle(self, dr_event: DREvent, **figures: Any) -> None:
         dr_event.settle(
-            self.provenance(actor="worker:measure", cause=True),
+            self.provenance(actor="worker:compute", cause=True),
             figures=settlement_figures(**({"final_at": None} | figures)),
             why="every facility is measured",
         )
@@ -480,7 +482,7 @@ class PortfolioWalk:
         self._save(dr_event)
 
     def _tell(self, dr_event: DREvent, number: int) -> None:
-        provenance = self.provenance(actor="worker:notify", cause=True)
+        provenance = self.provenance(actor="worker:watch", cause=True)
         open_callbacks = [key for key, state in dr_event.state.callbacks.items() if state == "requested"]
         if not open_callbacks:
             dr_event.request_callback(provenance, kind="started", body="{}")
@@ -562,7 +564,7 @@ class PortfolioWalk:
         self._save(dispatch)
 
     def _verify_by_meter(self, dispatch: Dispatch) -> None:
-        provenance = self.provenance(actor="worker:measure")
+        provenance = self.provenance(actor="worker:compute")
         dispatch.verify_by_meter(provenance, delivered_kw=9.7, measured_at=self.now)
         self._save(dispatch)
 
@@ -575,11 +577,11 @@ class PortfolioWalk:
             delivered_kw=9.5,
         )
         dispatch.measure(
-            self.provenance(actor="worker:measure"),
+            self.provenance(actor="worker:compute"),
             figures=figures(
                 9.5,
                 "0" * 64,
-                days=tuple(MeasuredDay(day=day) for day in ("2026-07-13", "2026-07-10")),
+                days=tuple(measured_day(day) for day in ("2026-07-13", "2026-07-10")),
                 adjustment=AdjustmentFigures(kind="multiplicative", value=1.02, raw=1.02),
                 intervals=(interval,),
             ),
@@ -588,20 +590,20 @@ class PortfolioWalk:
 
     def _remeasure(self, dispatch: Dispatch, number: int) -> None:
         dispatch.remeasure(
-            self.provenance(actor="worker:measure"),
+            self.provenance(actor="worker:compute"),
             corrected_at=self.now,
             reason="readings were corrected",
             figures=figures(
                 9.5 - number,
                 f"{number:064d}",
-                days=(MeasuredDay(day="2026-07-13"),),
+                days=(measured_day("2026-07-13"),),
                 coverage_pct=99.0,
             ),
         )
         self._save(dispatch)
 
     def _withdraw_measurement(self, dispatch: Dispatch) -> None:
-        provenance = self.provenance(actor="worker:measure")
+        provenance = self.provenance(actor="worker:compute")
         dispatch.withdraw_measurement(provenance, corrected_at=self.now, reason="no readings left")
         self._save(dispatch)
 

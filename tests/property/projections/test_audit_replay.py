@@ -85,7 +85,7 @@ def test_every_step_has_its_actor_description_reason_and_cause() -> None:
     assert (first.who, first.topic) == (f"utility:{UTILITY}", "dr-event.opened.v1")
     assert first.caused_by.kind == "command"
     assert accepted.what.startswith("Accepted: 30.0 kW from 3 facilities")
-    assert {step.who for step in others} >= {"saga:dispatch", "worker:schedule", "worker:dispatch"}
+    assert {step.who for step in others} >= {"saga:dispatch", "worker:decide", "worker:dispatch"}
     by_id = {step.domain_event_id: step for step in document.steps}
     for step in others:
         if step.caused_by.kind == "domain_event":

@@ -17,6 +17,7 @@ from projections.engine.cursors import InvalidCursor, cursor_after, read_cursor
 from projections.engine.projection import sortable
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.dead_letters import FakeDeadLetters
+from tests.open_alerts import begin_alert
 from tests.sizes import examples
 from tests.unit.interfaces.web.edge import NOW, Edge
 
@@ -24,7 +25,7 @@ Add = Callable[[Edge, int, int], str]
 
 
 def raised(edge: Edge, number: int, second: int) -> str:
-    edge.alerts.raise_alert("bms_drift", f"fac-{number}", "drifts", at=NOW + timedelta(seconds=second))
+    begin_alert(edge.alerts, "bms_drift", f"fac-{number}", "drifts", at=NOW + timedelta(seconds=second))
     return f"fac-{number}"
 
 

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from application.ports.event_store.event_log import LogEntry
 from domain.dispatch import Dispatch, DispatchState
-from domain.dispatch.lost_commands import reissue_due
 from domain.dr_event import DREvent, DREventState
-from domain.event_sourcing.aggregate import CreationEvent, DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent, state_after
 from domain.facility import Facility, FacilityState
 from domain.program import Program
 from projections import deadlines, facility
@@ -280,7 +279,7 @@ _OVER = {
 
 def _check_deadlines(entries: list[LogEntry]) -> None:
     rows = {
-        deadlines.key_of(row.kind, row.intent_id or row.stream_id): row
+        deadlines.key_of(row.kind, row.stream_id): row
         for row in _rows(FakeReadModels(entries), "deadlines", DeadlineRow)
     }
     assert {key: row.due_at for key, row in rows.items()} == _expected_deadlines(entries)
@@ -294,7 +293,7 @@ def _expected_deadlines(entries: list[LogEntry]) -> dict[str, Any]:
         (entry.domain_event.originator_id, type(entry.domain_event)): entry.domain_event for entry in entries
     }
     states = _states(entries)
-    expected: dict[str, Any] = _expected_callbacks(entries, states)
+    expected: dict[str, Any] = {}
     for stream_id, state in states.items():
         if isinstance(state, DREventState) and state.notice is not None:
             if state.status in {"accepted", "scheduled", "preparing"}:
@@ -314,14 +313,6 @@ def _expected_deadlines(entries: list[LogEntry]) -> dict[str, Any]:
             over_at = _over_at(stream_id, state, last)
             if over_at is not None and state.settlement_status == "none":
                 expected[deadlines.key_of("measure", stream_id)] = over_at + deadlines.MEASURE_AFTER
-        if isinstance(state, DispatchState):
-            expected |= {
-                deadlines.key_of("bms_command", record.command.command_id): reissue_due(
-                    record.issued_at, record.issue
-                )
-                for record in state.commands.values()
-                if record.state == "requested" and record.issued_at is not None
-            }
         if isinstance(state, DispatchState) and state.restore_steps:
             expected[deadlines.key_of("restore", stream_id)] = min(
                 step.not_before for step in state.restore_steps
@@ -330,15 +321,6 @@ def _expected_deadlines(entries: list[LogEntry]) -> dict[str, Any]:
             failed = last[stream_id, Dispatch.RestoreFailed]
             expected[deadlines.key_of("restore_retry", stream_id)] = failed.retry_at
     return expected
-
-
-def _expected_callbacks(entries: list[LogEntry], states: dict[UUID, Any]) -> dict[str, Any]:
-    return {
-        deadlines.key_of("callback", request.callback_id): reissue_due(request.recorded_at, 1)
-        for request in (entry.domain_event for entry in entries)
-        if isinstance(request, DREvent.CallbackRequested)
-        and states[request.originator_id].callbacks[str(request.callback_id)] == "requested"
-    }
 
 
 def _ended(stream_id: UUID, state: DREventState, last: dict[tuple[UUID, type], Any]) -> Any:
@@ -361,10 +343,7 @@ def _states(entries: Sequence[LogEntry]) -> dict[UUID, Any]:
     states: dict[UUID, Any] = {}
     for entry in entries:
         happened = entry.domain_event
-        if isinstance(happened, CreationEvent):
-            states[happened.originator_id] = happened.initial_state()
-        else:
-            states[happened.originator_id] = happened.evolve(states[happened.originator_id])
+        states[happened.originator_id] = state_after(states.get(happened.originator_id), happened)
     return states
 
 

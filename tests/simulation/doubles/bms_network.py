@@ -9,7 +9,7 @@ from contextvars import Context
 from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -27,13 +27,15 @@ from application.ports.dispatch.building_control import (
 )
 from application.ports.dispatch.call_slots import CallSlots
 from interfaces.simulators.bms.building import Building, Refusal
-from tests.simulation.runtime.virtual_loop import OWNER
+from tests.simulation.runtime.processes import running_process
 from tests.simulation.scenario.fault_injection import FaultInjector
 
 TOTAL_S = 30.0
 """Clock seconds that a call waits for its response."""
 LATEST_ARRIVAL_S = 10.0
 """The latest arrival of a request at a BMS without deduplication: before another worker can repeat it."""
+DAWDLES_S = (20.0, 28.0)
+"""How long a BMS that dawdles takes to say how its building stands, in clock seconds."""
 TOO_MUCH = "simulated: an answer of more bytes than are read"
 TAnswer = TypeVar("TAnswer")
 
@@ -46,8 +48,9 @@ BmsFault = Literal[
     "answers_too_much",
     "refuses",
     "lies",
+    "dawdles",
 ]
-FAULTS: tuple[BmsFault, ...] = (  # `answers_too_much` is drawn by `Oversize`
+FAULTS: tuple[BmsFault, ...] = (  # `Oversize` draws `answers_too_much`, `with_few_places` sets `dawdles`
     "unreachable",
     "hangs",
     "late",
@@ -118,13 +121,12 @@ class BmsNetwork:
         command_id: UUID | None,
         act: Callable[[Building, datetime], TAnswer],
     ) -> TAnswer:
-        owner: Any = OWNER.get()
         call = Call(
             facility_id=connection.facility_id,
             operation=operation,
             command_id=command_id,
             began_at=self.clock.now(),
-            caller="no process" if owner is None else f"{owner.name}#{owner.number}",
+            caller=running_process(),
         )
         self.calls.append(call)
         try:
@@ -151,7 +153,7 @@ class BmsNetwork:
             raise BmsRefused("local_override", "simulated")
         answer: asyncio.Future[TAnswer] = asyncio.get_running_loop().create_future()
         if not self.has(facility_id, "hangs"):
-            self._send(bms, facility_id, act, answer)
+            self._send(bms, facility_id, operation, act, answer)
         try:
             async with asyncio.timeout(self.clock.wall_seconds(TOTAL_S)):
                 return await answer
@@ -162,6 +164,7 @@ class BmsNetwork:
         self,
         bms: SimulatedBms,
         facility_id: str,
+        operation: str,
         act: Callable[[Building, datetime], TAnswer],
         answer: asyncio.Future[TAnswer],
     ) -> None:
@@ -171,6 +174,9 @@ class BmsNetwork:
             # A request that arrives after its caller's time-out may be executed together with its repeat. Only a BMS
             # that deduplicates can tolerate that.
             there_s = self.rng.random() * (2 * TOTAL_S if bms.deduplicates else LATEST_ARRIVAL_S)
+
+        if operation == "state" and self.has(facility_id, "dawdles"):
+            there_s = self.rng.uniform(*DAWDLES_S)
 
         def arrive() -> None:
             outcome = _outcome(lambda: act(bms.building, self.clock.now()))

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from random import Random
 from typing import Any, Literal, NamedTuple, cast
 from uuid import UUID
 
 from application.ports.clock import ClockSkewed
+from application.ports.dispatch.open_work import OpenWorkUnavailable
 from application.ports.event_store.event_log import LogEntry
 from application.ports.event_store.event_store import (
     ONE_DECISION,
@@ -27,6 +29,7 @@ from domain.event_sourcing.aggregate import Aggregate
 from projections.dispatch.projection import DispatchRow
 from projections.queries.views import ReadModelsUnavailable
 from tests.fakes.coordination.locks import LockBoard
+from tests.fakes.dispatch.open_work import FakeOpenWork
 from tests.fakes.event_store.event_store import FakeEventStore
 from tests.fakes.event_store.reader_positions import FakeReaderPositions
 from tests.fakes.operations.alerts import FakeAlertRegistry
@@ -34,6 +37,7 @@ from tests.fakes.operations.dead_letters import FakeDeadLetters
 from tests.fakes.read_models import FakeReadModels
 from tests.saved_one_by_one import saved_one_by_one
 from tests.simulation.doubles.clock import VirtualClock
+from tests.simulation.doubles.open_work import HoldersOnBoard, SimulatedOpenWork, SimulatedWorkHolder
 from tests.simulation.runtime.processes import Process
 from tests.simulation.runtime.virtual_loop import Killed, VirtualLoop
 from tests.simulation.scenario.fault_injection import FaultInjector
@@ -102,6 +106,8 @@ class Database:
     """The server's own: it is right."""
     most_ahead_s: float
     """Wall seconds by which a save may be dated ahead."""
+    rows: type[FakeOpenWork] = FakeOpenWork
+    """The class of its open work: the fake, or a planted bug."""
     events: RecordedEvents = field(default_factory=RecordedEvents)
     positions: RecordedPositions = field(init=False)
     dead_letters: FakeDeadLetters = field(default_factory=FakeDeadLetters)
@@ -117,6 +123,13 @@ class Database:
     def __post_init__(self) -> None:
         self.positions = RecordedPositions(self.clock.now)
         self.locks = LockBoard(lambda: self.injector.rng.random() * LOSS_NOTICED_S)
+        rows = self.rows(
+            self.dead_letters,
+            seconds=lambda: asyncio.get_running_loop().time(),
+            random=Random(self.injector.rng.random()),
+        )
+        rows.living = cast("Any", HoldersOnBoard(self.locks))
+        self.events.open_work = rows
 
     async def wait(self, heartbeat_s: float) -> None:
         """Wait until something is saved, at most `heartbeat_s`, as PostgreSQL's NOTIFY allows."""
@@ -184,10 +197,6 @@ class Session:
         self.reach(EventStoreUnavailable)
         return self.database.events.load_many(aggregate_class, stream_ids)
 
-    def writes_newer_topics(self) -> bool:
-        self.reach(EventStoreUnavailable)
-        return self.database.events.writes_newer_topics()
-
     def find_reply(self, scope: str, key: str) -> IdempotencyRecord | None:
         self.reach(EventStoreUnavailable)
         return self.database.events.find_reply(scope, key)
@@ -248,14 +257,23 @@ class Session:
     def deadlines(self) -> Any:
         return Guarded(self.database.read_models.deadlines, lambda: self.reach(ReadModelsUnavailable))
 
+    @property
+    def open_work(self) -> Any:
+        rows = self.database.events.open_work
+        return SimulatedOpenWork(rows, lambda: self.reach(OpenWorkUnavailable), self.database.injector)
+
+    def work_holder(self) -> SimulatedWorkHolder:
+        rows, board = self.database.events.open_work, self.database.locks
+        return SimulatedWorkHolder(rows, board, self.process, lambda: self.reach(OpenWorkUnavailable))
+
     def view(self, name: Literal["dr_events", "facilities", "dispatches"]) -> Any:
         return Guarded(getattr(self.database.read_models, name), lambda: self.reach(ReadModelsUnavailable))
 
-    def curtailed(self) -> list[DispatchRow]:
-        """The buildings that are curtailed according to the read model."""
+    def curtailed(self, facility_id: str | None = None) -> list[DispatchRow]:
+        """The dispatches of curtailed buildings according to the read model: all, or those of one building."""
         self.reach(ReadModelsUnavailable)
         rows = self.database.read_models.rows["dispatches"].by_key.values()
-        return [row for row in rows if row.status in CURTAILED]
+        return [row for row in rows if row.status in CURTAILED and facility_id in {None, row.facility_id}]
 
     def _wait(self) -> None:
         """A slow commit: other processes run meanwhile, and this one may die before the end."""

@@ -7,13 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
-from unittest.mock import patch
 from uuid import UUID
 
 from application.command_bus.bus import Handler
 from application.command_bus.decision_context import Decision, DecisionContext
-from application.commands.dr_event import RequestCallback
-from application.handlers.callback import callback
 from application.ports.callback import CallbackAccepted
 from application.ports.dispatch.building_control import (
     BmsConnection,
@@ -22,11 +19,10 @@ from application.ports.dispatch.building_control import (
     ZoneCommand,
     ZoneState,
 )
-from application.ports.dispatch.work_queue import MAX_WORK_BYTES
 from tests.simulation.doubles.clock import VirtualClock
+from tests.simulation.runtime.processes import running_process
 from tests.simulation.scenario.defects import SAGA_COMMANDS, Defect, DefectiveQueue
 from tests.simulation.scenario.fault_injection import FaultInjector
-from tests.simulation.scenario.oversize import Oversize
 
 
 class SimulatedDefect(TypeError):
@@ -39,6 +35,8 @@ class Failure(NamedTuple):
     item: str
     """The id of the BMS command, of the callback, or of the domain event that the command follows from; the facility of
     a question to its BMS."""
+    process: str
+    """The process that tried, which is another one after each restart."""
 
 
 @dataclass
@@ -46,7 +44,6 @@ class Defects:
     """Shared by all processes: they run the same release."""
 
     defects: Sequence[Defect]
-    oversize: Oversize
     clock: VirtualClock
     injector: FaultInjector
     failures: list[Failure] = field(default_factory=list)
@@ -58,8 +55,6 @@ class Defects:
         return DefectiveNotifier(self, notifier) if self.defects else notifier
 
     def handlers(self, handlers: Mapping[type, Handler]) -> Mapping[type, Handler]:
-        if self.oversize.long_callback is not None:
-            handlers = {**handlers, RequestCallback: self._with_long_body(handlers[RequestCallback])}
         marks = {defect.mark for defect in self.defects}
         broken = {kind: self._handler(handlers[kind]) for kind in SAGA_COMMANDS if kind.__name__ in marks}
         return {**handlers, **broken} if broken else handlers
@@ -69,25 +64,12 @@ class Defects:
         now = self.clock.now()
         for defect in self.defects:
             if (defect.queue, defect.mark) == (queue, mark) and now < self._moment(defect.mended_s):
-                self.failures.append(Failure(now, queue, str(item)))
+                self.failures.append(Failure(now, queue, str(item), running_process()))
                 self.injector.strike(f"defect.{queue}", mark)
                 raise SimulatedDefect(f"simulated: a defect in {mark}")
 
     def _moment(self, at_s: float) -> datetime:
         return self.clock.epoch + timedelta(seconds=at_s)
-
-    def _with_long_body(self, handler: Handler) -> Handler:
-        """The handler with a body for some callbacks that is longer than any queue could carry."""
-
-        def decide(command: RequestCallback, context: DecisionContext) -> Decision:
-            mended_at = self._moment(self.oversize.mended_s)
-            if command.kind != self.oversize.long_callback or self.clock.now() >= mended_at:
-                return handler(command, context)
-            self.injector.strike("callback.too_large", command.kind)
-            with patch.object(callback, "callback_body", lambda *_: " " * MAX_WORK_BYTES):
-                return handler(command, context)
-
-        return decide
 
     def _handler(self, handler: Handler) -> Handler:
         def decide(command: Any, context: DecisionContext) -> Decision:

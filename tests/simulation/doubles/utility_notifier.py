@@ -9,8 +9,11 @@ from random import Random
 from typing import NamedTuple
 from uuid import UUID
 
+import msgspec
+
 from application.ports.callback import CallbackAccepted, CallbackFailed, check_status
 from application.ports.clock import Clock
+from tests.simulation.runtime.processes import running_process
 from tests.simulation.scenario.fault_injection import FaultInjector
 
 LONGEST_S, TIME_OUT_S = 5.0, 30.0
@@ -23,13 +26,16 @@ class ReceivedCallback(NamedTuple):
     body: str
 
 
-class TriedCallback(NamedTuple):
+class TriedCallback(msgspec.Struct, kw_only=True):
     """One call of a utility, also without a response."""
 
     at: datetime
     utility_id: str
     callback_id: UUID
     body: str
+    caller: str
+    ended_at: datetime | None = None
+    """None if its caller died or it never ended."""
 
 
 @dataclass
@@ -48,7 +54,20 @@ class SimulatedUtilityNotifier:
     async def send(
         self, utility_id: str, url: str, body: str, callback_id: UUID, trace_id: str
     ) -> CallbackAccepted:
-        self.tried.append(TriedCallback(self.clock.now(), utility_id, callback_id, body))
+        call = TriedCallback(
+            at=self.clock.now(),
+            utility_id=utility_id,
+            callback_id=callback_id,
+            body=body,
+            caller=running_process(),
+        )
+        self.tried.append(call)
+        try:
+            return await self._answer(utility_id, body, callback_id)
+        finally:
+            call.ended_at = self.clock.now()
+
+    async def _answer(self, utility_id: str, body: str, callback_id: UUID) -> CallbackAccepted:
         if utility_id in self.silent and not self.injector.is_over:
             self.injector.strike("utility.never_answers", utility_id)
             await asyncio.sleep(self.clock.wall_seconds(TIME_OUT_S))

@@ -127,22 +127,25 @@ def one_call_at_a_time(evidence: Evidence) -> Iterator[Finding]:
 
 
 def breaker_pauses_calls(evidence: Evidence) -> Iterator[Finding]:
-    """After five time-outs in a row a process does not call that BMS for a minute."""
+    """After five time-outs in a row a process does not call that BMS for a minute.
+
+    Calls may overlap where a lock was lost: one that was under way when the pause began neither breaks the rule nor
+    counts."""
     in_a_row: Counter[tuple[str, str]] = Counter()
     free_at: dict[tuple[str, str], datetime] = {}
-    for call in sorted(evidence.calls, key=lambda call: call.began_at):
+    ended = [(call.ended_at, False, call) for call in evidence.calls if call.ended_at is not None]
+    begun = [(call.began_at, True, call) for call in evidence.calls]
+    for at, is_begin, call in sorted((*ended, *begun), key=lambda moment: moment[:2]):
         place = (call.caller, call.facility_id)
-        if call.began_at < free_at.get(place, call.began_at):
+        is_paused = at < free_at.get(place, at)
+        if is_paused and is_begin:
             yield Finding(
-                f"{call.caller} called {call.facility_id} within a minute of its fifth time-out",
-                call.began_at,
+                f"{call.caller} called {call.facility_id} within a minute of its fifth time-out", at
             )
-        if call.timed_out is False:
-            in_a_row[place] = 0
-        elif call.timed_out and call.ended_at is not None:
-            in_a_row[place] += 1
+        elif not is_begin and not is_paused and call.timed_out is not None:
+            in_a_row[place] = in_a_row[place] + 1 if call.timed_out else 0
             if in_a_row[place] >= TIME_OUTS:
-                free_at[place] = call.ended_at + BREAKER_PAUSE - SLACK
+                free_at[place] = at + BREAKER_PAUSE - SLACK
 
 
 def log_matches_buildings(evidence: Evidence) -> Iterator[Finding]:

@@ -32,17 +32,18 @@ def one_dr_event_at_a_time(evidence: Evidence) -> Iterator[Finding]:
         if not isinstance(domain_event, Facility.Reserved):
             continue
         others = held.setdefault(domain_event.originator_id, {})
-        for dr_event_id, other in others.items():
-            overlaps = other.starts_at < domain_event.ends_at and domain_event.starts_at < other.ends_at
-            if dr_event_id != domain_event.dr_event_id and overlaps:
-                yield Finding(
-                    f"stream {domain_event.originator_id} was reserved twice for {domain_event.starts_at:%T}"
-                )
-        others[domain_event.dr_event_id] = Reservation(
+        reserved = Reservation(
             dr_event_id=domain_event.dr_event_id,
+            prepared_from=domain_event.prepared_from,
             starts_at=domain_event.starts_at,
             ends_at=domain_event.ends_at,
         )
+        for other in others.values():
+            if other.excludes(reserved):
+                yield Finding(
+                    f"stream {domain_event.originator_id} was reserved twice for {domain_event.starts_at:%T}"
+                )
+        others[domain_event.dr_event_id] = reserved
 
 
 def only_curtailments_count(evidence: Evidence) -> Iterator[Finding]:

@@ -15,7 +15,6 @@ from domain.dispatch import Dispatch
 from domain.dr_event import FINAL, DREvent, Notice
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.forecast import quality_at
-from interfaces.workers.schedule.lost_work_sweeper import REASON
 from projections.engine.memory_rows import MemoryRows
 from projections.registry import PROJECTIONS
 from tests.simulation.doubles.forecasts import SimulatedForecasts
@@ -128,15 +127,6 @@ def read_models_replay(evidence: Evidence) -> Iterator[Finding]:
         rows.fold(entries)
         if rows.by_key != evidence.read_models[projection.name]:
             yield Finding(f"{projection.name} has other rows than a fresh fold")
-
-
-def only_lost_work_is_issued_again(evidence: Evidence) -> Iterator[Finding]:
-    """A queue that lost nothing delivers work until it is done: the sweeper has nothing to issue again."""
-    if evidence.queue_lost_work:
-        return
-    for reissued in evidence.recorded(Dispatch.BmsCommandReissued):
-        if reissued.reason == REASON:
-            yield Finding(f"{reissued.command_id} was issued again, and was not lost", reissued.recorded_at)
 
 
 def becomes_idle(evidence: Evidence) -> Iterator[Finding]:

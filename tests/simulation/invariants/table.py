@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 
 from tests.simulation.evidence import Evidence, Finding
-from tests.simulation.invariants import buildings, callbacks, clocks, limits, log, parking, tenants
+from tests.simulation.invariants import buildings, callbacks, clocks, limits, log, open_work, parking, tenants
 
 Invariant = Callable[[Evidence], Iterator[Finding]]
 
@@ -21,6 +21,8 @@ INVARIANTS: dict[str, Invariant] = {
     "nothing is sent after its time": buildings.nothing_sent_too_late,
     "one call at a time per BMS": buildings.one_call_at_a_time,
     "a BMS that timed out five times in a row is not called for a minute": buildings.breaker_pauses_calls,
+    "commands of a building keep the order of the log": open_work.commands_keep_order,
+    "no command waits for a check": open_work.no_command_starves,
     "what the log records as done was done": buildings.log_matches_buildings,
     "no agreed limit is exceeded": limits.within_limits,
     "a facility serves one DR event at a time": limits.one_dr_event_at_a_time,
@@ -34,14 +36,14 @@ INVARIANTS: dict[str, Invariant] = {
     "the log replays to the same state": log.log_replays,
     "read models replay to the same rows": log.read_models_replay,
     "the utility's last callback equals the log": callbacks.callbacks_match_log,
+    "no callback is sent by two workers at once": open_work.callbacks_sent_by_one,
+    "no callback waits for another that fails": open_work.no_callback_starves,
     "nothing is dated more than 5 s ahead of the database's clock": clocks.nothing_dated_ahead,
     "a process whose clock is wrong decides nothing": clocks.wrong_clocks_decide_nothing,
     "what fails for good is parked with an alert": parking.defects_are_parked,
-    "no intent is recorded that the work queue cannot carry": parking.nothing_too_large_is_recorded,
     "the relay moves on, whatever fails": parking.relay_moves_on,
     "no utility waits for another that floods the system": tenants.none_waits_for_another,
     "no utility learns of another": tenants.none_learns_of_another,
-    "only what the queue lost is issued again as lost": log.only_lost_work_is_issued_again,
     "the system becomes idle": log.becomes_idle,
     "no worker ends with an unexpected error": log.no_unexpected_errors,
 }

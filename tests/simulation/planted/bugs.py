@@ -1,105 +1,53 @@
 """Known bugs that a simulation run can plant, to show that the invariants find them.
 
-Each wraps a port or replaces one handler. `NoBug` is the unchanged product.
+Each wraps a port or replaces one handler.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from application.command_bus.bus import CommandBus, Handler
 from application.commands.dispatch import CommitDispatch, CompensateDispatch
-from application.commands.dr_event import CompleteDREvent, JudgeNotification, ModifyDREvent, RequestCallback
+from application.commands.dr_event import CompleteDREvent, JudgeNotification, ModifyDREvent
 from application.handlers import HANDLERS
-from application.operations.clock_monitor import MAX_SKEW_S
 from application.ports.clock import Clock
 from application.sagas.dispatch import DispatchSaga
-from interfaces.workers.relay.relay import Relay
-from projections.deadlines import DeadlineRow
+from interfaces.workers.decide.relay import Relay
+from interfaces.workers.dispatch.dispatch import DispatchWorker
+from tests.fakes.dispatch.open_work import FakeOpenWork
 from tests.planted_faults import (
     AttemptSkippingBus,
     LosingNotifier,
     ResendingControl,
     RestoreSkippingControl,
 )
-from tests.simulation.doubles.bms_network import Breakers, bms_breakers
+from tests.simulation.doubles.bms_network import Breakers
+from tests.simulation.planted.no_bug import Due, NoBug
+from tests.simulation.planted.rows import (
+    DroppingRows,
+    FinishingFirstRows,
+    FirstTryRows,
+    HeadlessRows,
+    LivingHoldersRows,
+    OnePoolWorker,
+    QueueBlockingRows,
+    SecondTransactionRows,
+)
 from tests.simulation.planted.seams import (
     AheadPositions,
-    DroppingQueue,
-    EarlyAckQueue,
     EndlessRelay,
-    FirstDeliveryQueue,
-    FirstIssueQueue,
     KeylessBus,
-    NeverRejectingQueue,
     NoBreakers,
     NoExpiryStore,
     NoLocks,
     NoStatusControl,
-    OneShareQueue,
     SagaWithout,
     commit_unconditionally,
     complete_counting_all,
-    request_any_callback,
     with_24_hour_days,
 )
-
-Due = Callable[[datetime], list[DeadlineRow]]
-
-
-class NoBug:
-    """The wiring of a storm. Each method may replace or wrap the part it gets."""
-
-    name: ClassVar[str] = "none"
-    most_ahead_s: ClassVar[float] = MAX_SKEW_S
-    """Wall seconds by which the database lets a save be dated ahead of its clock."""
-
-    def bus(self) -> type[CommandBus]:
-        return CommandBus
-
-    def handlers(self) -> Mapping[type, Handler]:
-        return HANDLERS
-
-    def saga(self) -> DispatchSaga:
-        return DispatchSaga()
-
-    def relay(self) -> type[Relay]:
-        return Relay
-
-    def store(self, store: Any) -> Any:
-        return store
-
-    def breakers(self) -> Callable[[Clock, Callable[[str, str], None]], Breakers]:
-        return bms_breakers
-
-    def control(self, control: Any, clock: Clock) -> Any:
-        return control
-
-    def queue(self, queue: Any) -> Any:
-        return queue
-
-    def locks(self, locks: Any) -> Any:
-        return locks
-
-    def positions(self, positions: Any, log: Any) -> Any:
-        return positions
-
-    def decision_clock(self, checked: Clock, unchecked: Clock) -> Clock:
-        return checked
-
-    def notifier(self, notifier: Any) -> Any:
-        return notifier
-
-    def due(self, due: Due) -> Due:
-        return due
-
-    def overdue(self, overdue: Due) -> Due:
-        return overdue
-
-    def overdue_callbacks(self, overdue: Due) -> Due:
-        return overdue
 
 
 class SkipsTheAttempt(NoBug):
@@ -157,21 +105,66 @@ class IgnoresTheExpiry(NoBug):
 
 
 class DropsTheIntent(NoBug):
-    """Never publishes one in eight BMS commands, also when it is issued again."""
+    """Never carries out one in eight pieces of BMS work."""
 
     name = "drops-the-intent"
 
-    def queue(self, queue: Any) -> Any:
-        return DroppingQueue(queue)
+    def rows(self) -> type[FakeOpenWork]:
+        return DroppingRows
 
 
-class AcknowledgesFirst(NoBug):
-    """Acknowledges a message before the work is done."""
+class FinishesFirst(NoBug):
+    """Finishes a row of BMS work before its outcome is recorded."""
 
-    name = "acknowledges-first"
+    name = "finishes-first"
 
-    def queue(self, queue: Any) -> Any:
-        return EarlyAckQueue(queue)
+    def rows(self) -> type[FakeOpenWork]:
+        return FinishingFirstRows
+
+
+class WritesRowsLater(NoBug):
+    """Writes the rows of open work in a second transaction, after the events."""
+
+    name = "writes-rows-later"
+
+    def rows(self) -> type[FakeOpenWork]:
+        return SecondTransactionRows
+
+
+class TakesBehindTheHead(NoBug):
+    """Takes a later row of a building while an earlier one is held or put off."""
+
+    name = "takes-behind-the-head"
+
+    def rows(self) -> type[FakeOpenWork]:
+        return HeadlessRows
+
+
+class FreesLivingHolders(NoBug):
+    """Frees the rows of a worker that lives, so that another one takes them."""
+
+    name = "frees-living-holders"
+
+    def rows(self) -> type[FakeOpenWork]:
+        return LivingHoldersRows
+
+
+class BlocksByAPutOff(NoBug):
+    """Takes no callback of a utility behind one that is put off."""
+
+    name = "blocks-by-a-put-off"
+
+    def rows(self) -> type[FakeOpenWork]:
+        return QueueBlockingRows
+
+
+class ChecksTakeAllPlaces(NoBug):
+    """Gives checks the places of commands."""
+
+    name = "checks-take-all-places"
+
+    def dispatch_worker(self) -> type[DispatchWorker]:
+        return OnePoolWorker
 
 
 class ForgetsCompensation(NoBug):
@@ -210,8 +203,8 @@ class ForgetsKeys(NoBug):
         return KeylessBus
 
 
-class HoldsNoLock(NoBug):
-    """Workers run without their locks."""
+class HoldsNoLock(FreesLivingHolders):
+    """Workers run without their locks, and rows of living workers are freed."""
 
     name = "holds-no-lock"
 
@@ -256,33 +249,6 @@ class TakesADayFor24Hours(NoBug):
         return {**HANDLERS, **{kind: with_24_hour_days(HANDLERS[kind]) for kind in judging}}
 
 
-class NeverSweeps(NoBug):
-    """Does not issue BMS commands again that the queue has lost."""
-
-    name = "never-sweeps"
-
-    def overdue(self, overdue: Due) -> Due:
-        return lambda now: []
-
-
-class NeverSweepsCallbacks(NoBug):
-    """Does not publish callbacks again that the queue has lost."""
-
-    name = "never-sweeps-callbacks"
-
-    def overdue_callbacks(self, overdue: Due) -> Due:
-        return lambda now: []
-
-
-class RepeatsTheMessageId(NoBug):
-    """Publishes a command that is issued again under the message id of its first issue."""
-
-    name = "repeats-the-message-id"
-
-    def queue(self, queue: Any) -> Any:
-        return FirstIssueQueue(queue)
-
-
 class NeverMeasuresItsClock(NoBug):
     """Decides by a clock that was never compared with the database's."""
 
@@ -313,35 +279,8 @@ class CountsNoTries(NoBug):
 
     name = "counts-no-tries"
 
-    def queue(self, queue: Any) -> Any:
-        return FirstDeliveryQueue(queue)
-
-
-class RecordsAnySize(NoBug):
-    """Records a callback that is too large for the work queue."""
-
-    name = "records-any-size"
-
-    def handlers(self) -> Mapping[type, Handler]:
-        return {**HANDLERS, RequestCallback: request_any_callback}
-
-
-class RetriesTheRejected(NoBug):
-    """Takes a work queue that rejects a message for one that is away."""
-
-    name = "retries-the-rejected"
-
-    def queue(self, queue: Any) -> Any:
-        return NeverRejectingQueue(queue)
-
-
-class SharesOneQueue(NoBug):
-    """The callbacks of all utilities share one queue, which one of them can fill."""
-
-    name = "shares-one-queue"
-
-    def queue(self, queue: Any) -> Any:
-        return OneShareQueue(queue)
+    def rows(self) -> type[FakeOpenWork]:
+        return FirstTryRows
 
 
 PLANTED: dict[str, type[NoBug]] = {
@@ -354,7 +293,12 @@ PLANTED: dict[str, type[NoBug]] = {
         NeverAsks,
         IgnoresTheExpiry,
         DropsTheIntent,
-        AcknowledgesFirst,
+        WritesRowsLater,
+        TakesBehindTheHead,
+        FinishesFirst,
+        FreesLivingHolders,
+        BlocksByAPutOff,
+        ChecksTakeAllPlaces,
         ForgetsCompensation,
         CommitsAfterCancellation,
         MovesFirst,
@@ -364,16 +308,10 @@ PLANTED: dict[str, type[NoBug]] = {
         NeverRetriesARestore,
         CountsEverybody,
         TakesADayFor24Hours,
-        NeverSweeps,
-        NeverSweepsCallbacks,
-        RepeatsTheMessageId,
         NeverMeasuresItsClock,
         TakesAnyTime,
         StopsAtPoison,
         CountsNoTries,
-        RecordsAnySize,
-        RetriesTheRejected,
-        SharesOneQueue,
     )
 }
 """Name -> bug. docs/simulation.md lists the first seed that finds each."""

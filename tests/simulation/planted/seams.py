@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from copy import copy
 from datetime import datetime, time, timedelta
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -17,26 +17,16 @@ from msgspec.structs import replace
 from application.command_bus.bus import Handler
 from application.command_bus.decision_context import Decision, DecisionContext, IdempotencyKey
 from application.command_bus.retry import LIMITED_PAUSES
-from application.handlers.callback import callback
 from application.handlers.dr_event.completion import complete_dr_event
 from application.ports.dispatch.building_control import (
     BmsConnection,
     CommandStatus,
     ZoneCommand,
 )
-from application.ports.dispatch.work_queue import (
-    BmsWork,
-    BmsWorkItem,
-    CallbackWork,
-    WorkQueueFull,
-    WorkQueueUnavailable,
-    WorkRejected,
-)
 from application.sagas.dispatch import DispatchSaga
 from domain.dispatch import Dispatch
 from domain.event_sourcing.aggregate import DomainEvent
-from interfaces.workers.relay.relay import Relay
-from tests.fakes.dispatch.work_queue import CALLBACKS, FakeWorkQueue
+from interfaces.workers.decide.relay import Relay
 from tests.planted_faults import OneByOneBus
 
 
@@ -101,78 +91,6 @@ def _set_expiries(dispatch: Dispatch, expiries: Mapping[str, datetime | None]) -
     dispatch.__dict__["_state"] = replace(dispatch.state, commands=commands)
 
 
-class DroppingQueue(Wrapper):
-    async def publish_bms(self, work: BmsWork, *, message_id: str) -> None:
-        if (work.command_id or work.causation_id).int % 8:
-            await self._wrapped.publish_bms(work, message_id=message_id)
-
-
-class FirstIssueQueue(Wrapper):
-    async def publish_bms(self, work: BmsWork, *, message_id: str) -> None:
-        first = f"{message_id.rpartition(':')[0]}:1" if work.task == "command" else message_id
-        await self._wrapped.publish_bms(work, message_id=first)
-
-
-class EarlyAckQueue(Wrapper):
-    async def next_bms(self, partition: int, *, wait_s: float) -> Sequence[BmsWorkItem]:
-        items: Sequence[BmsWorkItem] = await self._wrapped.next_bms(partition, wait_s=wait_s)
-        for item in items:
-            await item.done()
-        return items
-
-
-class OneShareQueue(Wrapper):
-    """Wraps a SimulatedWorkQueue."""
-
-    async def publish_callback(self, work: CallbackWork, *, message_id: str) -> None:
-        queue: FakeWorkQueue = self._wrapped.queue
-        waiting = sum(len(there) for place, there in queue.waiting.items() if place.startswith(CALLBACKS))
-        if waiting >= queue.callback_share:
-            raise WorkQueueFull("the callbacks of all utilities fill the queue")
-        await self._wrapped.publish_callback(work, message_id=message_id)
-
-
-class NeverRejectingQueue(Wrapper):
-    async def publish_bms(self, work: BmsWork, *, message_id: str) -> None:
-        with _as_unavailable():
-            await self._wrapped.publish_bms(work, message_id=message_id)
-
-    async def publish_callback(self, work: CallbackWork, *, message_id: str) -> None:
-        with _as_unavailable():
-            await self._wrapped.publish_callback(work, message_id=message_id)
-
-
-@contextmanager
-def _as_unavailable() -> Iterator[None]:
-    try:
-        yield
-    except WorkRejected as error:
-        raise WorkQueueUnavailable(str(error)) from error
-
-
-class FirstDeliveryQueue(Wrapper):
-    async def next_bms(self, partition: int, *, wait_s: float) -> Sequence[BmsWorkItem]:
-        return [_FirstDelivery(item) for item in await self._wrapped.next_bms(partition, wait_s=wait_s)]
-
-
-class _FirstDelivery(Wrapper):
-    body: bytes
-    deliveries = -1_000_000  # so that no count of failures reaches the limit
-
-    def __init__(self, wrapped: Any) -> None:
-        super().__init__(wrapped)
-        self.body = wrapped.body
-
-    async def done(self) -> None:
-        await self._wrapped.done()
-
-    async def extend_lease(self) -> None:
-        await self._wrapped.extend_lease()
-
-    async def redeliver_after(self, wall_s: float) -> None:
-        await self._wrapped.redeliver_after(wall_s)
-
-
 class EndlessRelay(Relay):
     async def _park(self, letter_id: UUID, key: str, entry: Any, commands: Any, reason: str) -> None:
         await asyncio.sleep(LIMITED_PAUSES.longest_s)
@@ -227,14 +145,6 @@ def commit_unconditionally(command: Any, context: DecisionContext) -> Decision:
     dispatch.fail_unprepared(context.provenance, reason="not prepared when the window began")
     dispatch.commit(context.provenance, not_after=dispatch.state.ends_at)
     return Decision(dispatch)
-
-
-def request_any_callback(command: Any, context: DecisionContext) -> Decision:
-    """`request_callback` that does not check the size."""
-    dr_event = context.dr_event(command.dr_event_id)
-    body = cast("Any", callback).callback_body(dr_event, command.kind, context)
-    dr_event.request_callback(context.provenance, kind=command.kind, body=body)
-    return Decision(dr_event)
 
 
 def complete_counting_all(command: Any, context: DecisionContext) -> Decision:

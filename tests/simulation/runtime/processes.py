@@ -48,6 +48,12 @@ class Process:
         loop.call_later(wall_s, continue_process, context=Context())
 
 
+def running_process() -> str:
+    """The name and number of the process whose code runs now."""
+    owner = cast("Process | None", OWNER.get())
+    return "no process" if owner is None else f"{owner.name}#{owner.number}"
+
+
 @dataclass(frozen=True)
 class Role:
     """The name of a process and the function that it runs."""

@@ -19,7 +19,7 @@ from application.ports.clock import ClockSkewed
 from application.ports.event_store.event_store import EventStoreUnavailable
 from domain.dispatch import Dispatch
 from domain.errors import DomainError
-from interfaces.workers.schedule.schedule import proposal
+from interfaces.workers.decide.deadlines import proposal
 from tests.simulation.doubles.clock import VirtualClock
 from tests.simulation.doubles.database import Database
 from tests.simulation.event_trace import EventTrace
@@ -88,7 +88,7 @@ class OutsideActors:
         rows = self.database.read_models.deadlines.due(self.clock.now() + timedelta(days=1))
         commands = [command for row in rows if (command := proposal(row)) is not None]
         if commands:
-            await self._send_until_answered(self.rng.choice(commands), "worker:schedule")
+            await self._send_until_answered(self.rng.choice(commands), "worker:decide")
 
     async def _operate(self) -> None:
         """The operator: overrides forecasts of blocked facilities, and replays commands that were given up."""

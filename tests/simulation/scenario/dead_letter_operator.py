@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -13,7 +11,6 @@ from application.command_bus.bus import CommandBus
 from application.command_bus.retry import TRANSIENT
 from application.operations import dead_letter_decisions
 from application.operations.dead_letter_replay import DeadLetterReplay, NotReplayable
-from application.ports.dispatch.work_queue import WorkPublisher
 from application.ports.operations.dead_letters import DeadLetter, DeadLetterDecided, DeadLetterQueue
 from domain.errors import DomainError
 from tests.simulation.doubles.clock import VirtualClock
@@ -34,7 +31,6 @@ class DeadLetterOperator:
     session: Session
     bus: CommandBus
     clock: VirtualClock
-    publisher: WorkPublisher
     injector: FaultInjector
     rng: Random
 
@@ -42,9 +38,8 @@ class DeadLetterOperator:
         replay = DeadLetterReplay(
             dead_letters=self.session.dead_letters,
             bus=self.bus,
-            alerts=self.session.alerts,
             clock=self.clock,
-            publisher=self._connected,
+            open_work=self.session.open_work,
             stream=_UNUSED,
             meters=_UNUSED,
             event_log=self.session,
@@ -83,7 +78,6 @@ class DeadLetterOperator:
                 dead_letter_decisions.discard,
                 letter.dead_letter_id,
                 session.dead_letters,
-                session.alerts,
                 by=OPERATOR,
                 reason=reason,
                 at=self.clock.now(),
@@ -92,10 +86,6 @@ class DeadLetterOperator:
             self.injector.trace.note("operator", f"did not discard: {error}")
         else:
             self.injector.trace.note("operator", f"discarded: {letter.queue} of {letter.subject}: {reason}")
-
-    @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[WorkPublisher]:
-        yield self.publisher
 
 
 _UNUSED: Any = None

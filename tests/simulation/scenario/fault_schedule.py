@@ -1,4 +1,4 @@
-"""The planned faults: outages, purged queues, killed and stopped processes, clocks set ahead, BMSs restarted."""
+"""The planned faults: outages, killed and stopped processes, clocks set ahead, BMSs restarted."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from application.ports.dispatch.work_queue import MAX_WORK_BYTES
 from interfaces.simulators.bms.building import Building
 from tests.simulation.doubles.clock import VirtualClock
 from tests.simulation.doubles.database import Database
-from tests.simulation.doubles.simulated_queue import SimulatedWorkQueue
 from tests.simulation.doubles.utility_notifier import SimulatedUtilityNotifier
 from tests.simulation.runtime.processes import Supervisor
 from tests.simulation.scenario.fault_injection import FaultInjector
@@ -27,7 +25,6 @@ class FaultSchedule:
     clock: VirtualClock
     injector: FaultInjector
     database: Database
-    queue: SimulatedWorkQueue
     notifier: SimulatedUtilityNotifier
     supervisor: Supervisor
     buildings: dict[str, Building]
@@ -43,9 +40,6 @@ class FaultSchedule:
             *(self._outage(outage) for outage in plan.outages),
             *(self._apply_process_fault(process_fault) for process_fault in plan.process_faults),
             *(self._set_clock_ahead(clock_fault) for clock_fault in plan.clocks_ahead),
-            *([] if plan.oversize.queue_bytes is None else [self._raise_limit(plan.oversize.raised_s)]),
-            *(self._purge(at_s) for at_s in plan.purges),
-            *(self._purge_callbacks(at_s) for at_s in plan.callback_purges),
             *(self._restart(at_s, facility_id) for at_s, facility_id in plan.restarts),
             *(self._override(at_s, facility_id) for at_s, facility_id in plan.overrides),
             self._drop_locks(),
@@ -66,10 +60,6 @@ class FaultSchedule:
     def _switch(self, outage: Outage, *, away: bool) -> None:
         if outage.what == "utility":
             self.notifier.away = away
-        elif outage.what == "broker":
-            self.queue.down = away
-            if not away:
-                self.queue.queue.forget_ids()
         elif away:
             self.database.go_down(loses_locks=self.plan.deduplicates)
             self.locks_were_lost |= self.plan.deduplicates
@@ -93,19 +83,6 @@ class FaultSchedule:
         await self._sleep(clock_fault.until_s - clock_fault.at_s)
         self.clocks_ahead[clock_fault.worker] = 0.0
         self.injector.trace.note("schedule", f"the clock of {clock_fault.worker} is set")
-
-    async def _raise_limit(self, at_s: float) -> None:
-        await self._sleep(at_s)
-        self.queue.queue.most_bytes = MAX_WORK_BYTES
-        self.injector.trace.note("operator", "the work queue takes messages of any size")
-
-    async def _purge(self, at_s: float) -> None:
-        await self._sleep(at_s)
-        self.injector.strike("queue.purged", f"{self.queue.queue.purge_bms()} messages")
-
-    async def _purge_callbacks(self, at_s: float) -> None:
-        await self._sleep(at_s)
-        self.injector.strike("queue.callbacks_purged", f"{self.queue.queue.purge_callbacks()} messages")
 
     async def _restart(self, at_s: float, facility_id: str) -> None:
         await self._sleep(at_s)

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from tests.simulation.scenario.plan import StormPlan
 
 HOSTILE, HOSTILE_PROGRAM, HOSTILE_FACILITY = "util-hostile", "flood", "fac-hostile"
-CALLBACK_SHARE = 8
-"""The callbacks that may wait for each utility in these seeds."""
 ACCEPTED, REJECTED, UNKNOWN = 10, 12, 5
 """How many notifications of either kind it sends, and cancellations of what nobody knows."""
 AHEAD = timedelta(hours=3)
@@ -36,7 +34,7 @@ def with_hostile_utility(rng: Random, plan: StormPlan) -> StormPlan:
     if rng.random() >= 0.05:
         return plan
     if rng.random() < 0.6:
-        plan = _calm(plan)
+        plan = calm(plan)
     own = replace(
         plan.facilities[0],
         facility_id=HOSTILE_FACILITY,
@@ -62,7 +60,7 @@ def with_hostile_utility(rng: Random, plan: StormPlan) -> StormPlan:
     )
 
 
-def _calm(plan: StormPlan) -> StormPlan:
+def calm(plan: StormPlan) -> StormPlan:
     """Without faults of servers, processes and releases. What the BMSs and the utility do stays."""
     kept = ("utility.", "meter.")
     return replace(
@@ -70,8 +68,6 @@ def _calm(plan: StormPlan) -> StormPlan:
         is_calm=True,
         rates={name: rate if name.startswith(kept) else 0.0 for name, rate in plan.rates.items()},
         outages=tuple(outage for outage in plan.outages if outage.what == "utility"),
-        purges=(),
-        callback_purges=(),
         process_faults=(),
         clocks_ahead=(),
         defects=(),

@@ -31,6 +31,7 @@ from tests.simulation.scenario.competing_utility import (
 )
 from tests.simulation.scenario.defects import Defect, draw_defects
 from tests.simulation.scenario.fault_injection import RATES
+from tests.simulation.scenario.few_places import Places, buildings_of, is_crowded, with_few_places
 from tests.simulation.scenario.hostile_utility import with_hostile_utility
 from tests.simulation.scenario.local_days import (
     draw_epoch,
@@ -73,11 +74,11 @@ WORKERS = (
 
 
 FREEZES_S = 75.0
-"""Clock seconds for which a process is stopped at a failpoint; after 30 its work goes to another process."""
+"""Clock seconds for which a process is stopped at a failpoint. It keeps its rows and locks."""
 
 
 class Outage(msgspec.Struct, frozen=True, kw_only=True):
-    what: Literal["database", "broker", "utility"]
+    what: Literal["database", "utility"]
     at_s: float
     for_s: float
 
@@ -120,10 +121,6 @@ class StormPlan(msgspec.Struct, frozen=True, kw_only=True):
     """When a person overrides a setpoint in a building."""
     rates: dict[str, float]
     outages: tuple[Outage, ...]
-    purges: tuple[float, ...]
-    """When the queue loses all BMS work that it holds."""
-    callback_purges: tuple[float, ...]
-    """When the queue loses all callbacks that it holds."""
     process_faults: tuple[ProcessFault, ...]
     clocks_ahead: tuple[ClockFault, ...]
     defects: tuple[Defect, ...]
@@ -132,6 +129,10 @@ class StormPlan(msgspec.Struct, frozen=True, kw_only=True):
     """How many deadlines are proposed at a random time, due or not."""
     faults_end_s: float
     """No faults happen after this time."""
+    command_sla_s: float = 900.0
+    """Clock seconds within which a command must be done."""
+    places: Places | None = None
+    """Those of a dispatch worker, if they are few; None: those of the product."""
     is_flooded: bool = False
     """Whether a hostile utility floods the system."""
     is_calm: bool = False
@@ -140,7 +141,7 @@ class StormPlan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def has_operator_of_dead_letters(self) -> bool:
         """Whether an operator decides on dead letters. Otherwise they stay open."""
-        return bool(self.defects) or self.oversize.parks or self.is_flooded
+        return bool(self.defects) or self.is_flooded
 
     @property
     def deduplicates(self) -> bool:
@@ -151,7 +152,7 @@ class StormPlan(msgspec.Struct, frozen=True, kw_only=True):
 def draw_plan(seed: int, facilities: int = 3) -> StormPlan:
     """Draw the plan of a seed; it is the same in every process and Python version."""
     rng, days = Random(f"{seed}:plan"), Random(f"{seed}:days")
-    entries, epoch = _facilities(rng, facilities), draw_epoch(days)
+    entries, epoch = _facilities(rng, buildings_of(seed, facilities)), draw_epoch(days)
     if epoch != EPOCH:
         entries = with_time_zones(days, entries)
     ids = tuple(entry.facility_id for entry in entries)
@@ -172,11 +173,6 @@ def draw_plan(seed: int, facilities: int = 3) -> StormPlan:
     rates["utility.refuses"] = refusals.choice((0.05, 0.3, 1.0)) if refusals.random() < 0.1 else 0.0
     freezes = Random(f"{seed}:freezes")
     rates["process.freezes_at_failpoint"] = freezes.choice((0.02, 0.1)) if freezes.random() < 0.15 else 0.0
-    losses = Random(f"{seed}:losses")
-    rates["queue.loses_message"] = losses.choice((0.05, 0.3)) if losses.random() < 0.15 else 0.0
-    callback_losses = Random(f"{seed}:callback losses")
-    loses_callbacks = callback_losses.random() < 0.15
-    rates["queue.loses_callback"] = callback_losses.choice((0.05, 0.3)) if loses_callbacks else 0.0
     if any(entry.bms.profile != "two_phase" for entry in entries):
         # Without deduplication nothing prevents a repeat once two workers both believe that they hold the lock.
         rates["database.drops_locks"] = 0.0
@@ -196,16 +192,16 @@ def draw_plan(seed: int, facilities: int = 3) -> StormPlan:
         overrides=_moments(rng, ids, faults_end_s, most=1),
         rates=rates,
         outages=_outages(rng, faults_end_s),
-        purges=_purges(losses, faults_end_s),
-        callback_purges=_purges(callback_losses, faults_end_s),
         process_faults=_process_faults(rng, faults_end_s),
         defects=draw_defects(Random(f"{seed}:defects"), ids, faults_end_s),
-        oversize=draw_oversize(Random(f"{seed}:oversize"), ids, faults_end_s),
+        oversize=draw_oversize(Random(f"{seed}:oversize"), ids),
         clocks_ahead=_clocks_ahead(Random(f"{seed}:clocks"), speed, faults_end_s),
         proposals=rng.choice((0, 0, 5, 20)),
         faults_end_s=faults_end_s,
+        command_sla_s=Random(f"{seed}:sla").choice((900.0, 900.0, 900.0, 120.0)),
     )
-    return with_hostile_utility(Random(f"{seed}:hostile"), plan)
+    plan = with_hostile_utility(Random(f"{seed}:hostile"), plan)
+    return with_few_places(plan) if is_crowded(seed) else plan
 
 
 def _program(rng: Random) -> ProgramEntry:
@@ -278,17 +274,12 @@ def _moments(
 
 
 def _outages(rng: Random, until_s: float) -> tuple[Outage, ...]:
-    kinds: tuple[Literal["database", "broker", "utility"], ...] = ("database", "broker", "utility")
+    kinds: tuple[Literal["database", "utility"], ...] = ("database", "utility")
     return tuple(
         Outage(what=what, at_s=rng.uniform(0, until_s), for_s=rng.choice((2.0, 20.0, 120.0)))
         for what in kinds
         for _ in range(rng.choice((0, 0, 1, 2)))
     )
-
-
-def _purges(rng: Random, until_s: float) -> tuple[float, ...]:
-    number = rng.choice((1, 3, 9)) if rng.random() < 0.15 else 0
-    return tuple(sorted(rng.uniform(0, until_s) for _ in range(number)))
 
 
 def _process_faults(rng: Random, until_s: float) -> tuple[ProcessFault, ...]:

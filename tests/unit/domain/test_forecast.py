@@ -29,7 +29,7 @@ CYCLE_START = datetime(2026, 7, 14, 20, 0, tzinfo=UTC)
 PROVENANCE = Provenance(
     correlation_id=UUID(int=1),
     causation_id=UUID(int=2),
-    actor="worker:forecast",
+    actor="worker:compute",
     tenant=None,
     trace_id="0" * 32,
     recorded_at=CYCLE_START + timedelta(seconds=20),
@@ -149,7 +149,7 @@ def test_an_issued_forecast_states_its_quality_and_its_inputs() -> None:
     (fact,) = forecast.collect_events()
     assert isinstance(fact, Forecast.Issued)
     assert fact.data_quality == "degraded_no_weather"
-    assert fact.actor == "worker:forecast"
+    assert fact.actor == "worker:compute"
     assert forecast.state.issued_at == PROVENANCE.recorded_at
     assert forecast.state.steps.ends_at == CYCLE_START + timedelta(hours=24)
 

@@ -26,10 +26,10 @@ def test_another_failed_import_stays_a_programming_error() -> None:
 
 
 def test_an_absent_package_is_an_error_of_the_workers_that_need_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    require_extras_of(["web", "measure"])
+    require_extras_of(["web", "compute"])
     monkeypatch.setitem(sys.modules, "statsmodels", None)
-    require_extras_of(["web", "forecast"])
+    require_extras_of(["web", "project"])
     with pytest.raises(
-        ExtraMissing, match=r"^the worker measure needs statsmodels.*'gridproof\[forecasting\]'$"
+        ExtraMissing, match=r"^the worker compute needs statsmodels.*'gridproof\[forecasting\]'$"
     ):
-        require_extras_of(["web", "measure"])
+        require_extras_of(["web", "compute"])

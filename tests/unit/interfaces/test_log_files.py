@@ -3,7 +3,7 @@
 import gzip
 import os
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -278,16 +278,6 @@ def test_the_doctor_reports_files_that_wait_for_the_archive(tmp_path: Path) -> N
     (folder / "web.20200101T000000Z.log.gz").rename(folder / ARCHIVED / "web.20200101T000000Z.log.gz")
     assert check_log_files(replace(settings, log_archive=True)).state == "ok"
     assert check_log_files(replace(settings, data_dir=tmp_path / "none")).state == "not set"
-
-
-def test_the_old_file_of_an_earlier_release_is_taken_over(logs: Logs) -> None:
-    former = logs.folder / "web.log.1"
-    former.write_text("of an earlier release\n")
-    at = (T0 - timedelta(days=5)).timestamp()
-    os.utime(former, (at, at))
-    logs.round()
-    assert logs.rotated() == ["of an earlier release\n"]
-    assert not former.exists()
 
 
 def test_a_rotation_that_was_interrupted_leaves_nothing(logs: Logs) -> None:

@@ -3,9 +3,13 @@
 from datetime import UTC, datetime, timedelta
 
 from domain.dispatch import RESTORE_RETRY, Dispatch
-from domain.dispatch.lost_commands import REISSUE_AFTER
 from domain.dr_event import DREvent
-from projections.deadlines import MEASURE_AFTER, RECOVERED_WITHIN, DeadlineRow, open_work_sort_key
+from projections.deadlines import (
+    MEASURE_AFTER,
+    RECOVERED_WITHIN,
+    DeadlineRow,
+    open_work_sort_key,
+)
 from projections.engine.projection import sortable
 from tests.fakes.read_models import FakeReadModels
 from tests.property.projections.projected_logs import PortfolioWalk
@@ -130,24 +134,6 @@ def test_a_manually_restored_building_has_no_deadline() -> None:
     assert _kinds(walk) == ["measure"]
 
 
-def test_a_command_without_an_outcome_is_open_work_until_it_has_one() -> None:
-    walk, dispatch = _with_failing_restore()
-    [request] = [
-        entry for entry in walk.entries if isinstance(entry.domain_event, Dispatch.BmsCommandRequested)
-    ][-1:]
-    models = FakeReadModels(walk.entries)
-    due_at = request.domain_event.recorded_at + REISSUE_AFTER
-    assert models.deadlines.overdue_work("bms_command", due_at - timedelta(microseconds=1)) == []
-    rows = models.deadlines.overdue_work("bms_command", due_at)
-    commands = dispatch.state.latest("restore").values()
-    assert {row.intent_id for row in rows} == {record.command.command_id for record in commands}
-    origin = request.position, request.domain_event.domain_event_id
-    assert origin in {(row.position, row.caused_by) for row in rows}
-    _give_up(walk, dispatch)
-    later = due_at + timedelta(days=1)
-    assert FakeReadModels(walk.entries).deadlines.overdue_work("bms_command", later) == []
-
-
 def test_a_batch_that_is_aborted_before_its_window_is_to_recover_in_time() -> None:
     walk = PortfolioWalk()
     dr_event = walk.open_dr_event()
@@ -161,37 +147,7 @@ def test_a_batch_that_is_aborted_before_its_window_is_to_recover_in_time() -> No
     assert (row.dr_event_id, row.due_at) == (dr_event.id, aborted_at + RECOVERED_WITHIN)
 
 
-def test_a_callback_is_open_work_until_it_has_an_outcome() -> None:
-    walk = PortfolioWalk()
-    dr_event = walk.open_dr_event()
-    walk.accept(dr_event, 0)
-    far = walk.now + timedelta(days=1)
-    for kind in ("accepted", "modified"):
-        walk.do(dr_event.request_callback, kind=kind, body="{}")
-    requests = [e for e in walk.entries if isinstance(e.domain_event, DREvent.CallbackRequested)][-2:]
-    due_at = requests[0].domain_event.recorded_at + REISSUE_AFTER
-    assert (
-        FakeReadModels(walk.entries).deadlines.overdue_work("callback", due_at - timedelta(seconds=1)) == []
-    )
-    rows = FakeReadModels(walk.entries).deadlines.overdue_work("callback", far)
-    found = [(row.position, row.caused_by, row.intent_id) for row in rows if row.dr_event_id == dr_event.id]
-    for request in requests:
-        callback = request.domain_event
-        assert isinstance(callback, DREvent.CallbackRequested)
-        assert (request.position, callback.domain_event_id, callback.callback_id) in found
-    first, second = (request.domain_event for request in requests)
-    assert isinstance(first, DREvent.CallbackRequested)
-    assert isinstance(second, DREvent.CallbackRequested)
-    of_first = {"callback_id": first.callback_id, "kind": first.kind, "attempts": 1}
-    of_second = {"callback_id": second.callback_id, "kind": second.kind, "attempts": 1}
-    walk.do(dr_event.callback_delivered, **of_first, status_code=200)
-    walk.do(dr_event.callback_undeliverable, **of_second, reason="refused")
-    left = FakeReadModels(walk.entries).deadlines.overdue_work("callback", far)
-    assert {row.intent_id for row in left}.isdisjoint({first.callback_id, second.callback_id})
-
-
 def test_open_work_sorts_behind_every_deadline() -> None:
-    """An older release reads every row up to the present moment, and knows no open work."""
-    keys = [open_work_sort_key(kind, EARLY) for kind in ("bms_command", "callback", "recovery")]
-    assert keys == sorted(keys)
-    assert sortable(LATE) < open_work_sort_key("bms_command") < keys[0]
+    """`due` reads every row up to the present moment, and returns no open work."""
+    of_recovery = open_work_sort_key("recovery", EARLY)
+    assert sortable(LATE) < open_work_sort_key("recovery") < of_recovery

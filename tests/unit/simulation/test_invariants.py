@@ -11,22 +11,22 @@ import msgspec
 import pytest
 from msgspec.structs import replace as replace_struct
 
-from application.ports.dispatch.work_queue import MAX_WORK_BYTES
+from application.command_bus.retry import MAX_TRIES
 from application.ports.event_store.event_log import LogEntry
 from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.event_sourcing.aggregate import DomainEvent
 from domain.facility import Facility
-from interfaces.workers.schedule.lost_work_sweeper import REASON
 from tests.simulation.doubles.database import MovedPosition, RefusedSave
 from tests.simulation.doubles.defects import Failure
 from tests.simulation.evidence import Evidence
 from tests.simulation.invariants.buildings import TIME_OUTS, curtailments
-from tests.simulation.invariants.parking import MOST_TRIES
+from tests.simulation.invariants.parking import MOST_TRIES, defects_are_parked
 from tests.simulation.invariants.table import INVARIANTS, breaches
 from tests.simulation.runs import Setting, storm_of
+from tests.simulation.scenario.few_places import Places
 from tests.simulation.scenario.hostile_utility import HOSTILE_PROGRAM
-from tests.simulation.scenario.plan import ClockFault
+from tests.simulation.scenario.plan import ClockFault, StormPlan
 
 Change = Callable[[Evidence], Evidence]
 HOUR = timedelta(hours=1)
@@ -130,6 +130,54 @@ def unrecorded(evidence: Evidence) -> Evidence:
     )
 
 
+def without(*kinds: type[DomainEvent], phase: str | None = None) -> Change:
+    """The log with other domain events in place of those kinds, so that each position stays."""
+
+    def is_out(domain_event: DomainEvent) -> bool:
+        is_of_phase = phase is None or getattr(domain_event, "phase", None) == phase
+        return isinstance(domain_event, kinds) and is_of_phase
+
+    def change(evidence: Evidence) -> Evidence:
+        other = evidence.entries[0].domain_event
+        entries = [
+            LogEntry(entry.position, entry.topic, other) if is_out(entry.domain_event) else entry
+            for entry in evidence.entries
+        ]
+        return replace(evidence, entries=entries)
+
+    return change
+
+
+def never_begun(evidence: Evidence) -> Evidence:
+    outcomes = (Dispatch.BmsCommandSucceeded, Dispatch.BmsCommandRefused, Dispatch.BmsCommandGaveUp)
+    plan = replace_struct(evidence.plan, places=Places(commands=1, checks=1))
+    return replace(without(Dispatch.BmsCommandAttempted, *outcomes)(evidence), plan=plan)
+
+
+def undisturbed(evidence: Evidence) -> StormPlan:
+    """The plan without what may delay or repeat a callback."""
+    rates = dict.fromkeys(evidence.plan.rates, 0.0)
+    return replace_struct(
+        evidence.plan,
+        rates=rates,
+        outages=(),
+        process_faults=(),
+        clocks_ahead=(),
+        defects=(),
+        is_flooded=False,
+    )
+
+
+def sent_by_two(evidence: Evidence) -> Evidence:
+    first = evidence.tried[0]
+    tried = [first, replace_struct(first, caller="notify-9#1")]
+    return replace(evidence, plan=undisturbed(evidence), tried=tried)
+
+
+def never_sent(evidence: Evidence) -> Evidence:
+    return replace(evidence, plan=undisturbed(evidence), tried=[])
+
+
 def cancelled_at_the_beginning(evidence: Evidence) -> Evidence:
     dr_event = evidence.recorded(DREvent.Completed)[0]
     first = evidence.recorded(DREvent.Accepted)[0]
@@ -228,8 +276,11 @@ def decided_by_a_wrong_clock(evidence: Evidence) -> Evidence:
 
 
 def failed_without_end(evidence: Evidence) -> Evidence:
-    failure = Failure(evidence.plan.epoch, "callback", str(UUID(int=9)))
-    return replace(evidence, failures=[failure] * (MOST_TRIES + 1))
+    tries = [
+        Failure(evidence.plan.epoch, "callback", str(UUID(int=9)), f"notify-1#{n}")
+        for n in range(MOST_TRIES + 1)
+    ]
+    return replace(evidence, failures=tries)
 
 
 def moved_much_later(evidence: Evidence) -> Evidence:
@@ -245,22 +296,7 @@ def never_called_in_a_flood(evidence: Evidence) -> Evidence:
 
 
 def with_a_foreign_name(evidence: Evidence) -> Evidence:
-    return replace(evidence, tried=[one._replace(body=HOSTILE_PROGRAM) for one in evidence.tried])
-
-
-def issued_again(evidence: Evidence) -> Evidence:
-    place, requested = next(
-        (place, entry.domain_event)
-        for place, entry in enumerate(evidence.entries)
-        if isinstance(entry.domain_event, Dispatch.BmsCommandRequested)
-    )
-    envelope = {name: getattr(requested, name) for name in Dispatch.Event.__struct_fields__}
-    reissued = Dispatch.BmsCommandReissued(
-        **envelope, command_id=requested.command.command_id, issue=2, reason=REASON
-    )
-    entries = list(evidence.entries)
-    entries.insert(place + 1, LogEntry(entries[place].position, reissued.TOPIC, reissued))
-    return replace(evidence, entries=entries, queue_lost_work=False)
+    return replace(evidence, tried=[replace_struct(one, body=HOSTILE_PROGRAM) for one in evidence.tried])
 
 
 def unblocked_without_a_block(evidence: Evidence) -> Evidence:
@@ -294,6 +330,10 @@ CHANGES: dict[str, Change] = {
     "nothing is sent after its time": with_call("commit", later=HOUR),
     "one call at a time per BMS": with_call("prepare", lasting=HOUR),
     "a BMS that timed out five times in a row is not called for a minute": called_despite_breaker,
+    "commands of a building keep the order of the log": without(
+        Dispatch.BmsCommandSucceeded, phase="prepare"
+    ),
+    "no command waits for a check": never_begun,
     "what the log records as done was done": lambda evidence: replace(evidence, journal=[]),
     "no agreed limit is exceeded": beyond_its_headroom,
     "a facility serves one DR event at a time": again(Facility.Reserved, dr_event_id=UUID(int=9)),
@@ -309,16 +349,14 @@ CHANGES: dict[str, Change] = {
     "the log replays to the same state": with_status(DREvent, "active"),
     "read models replay to the same rows": without_a_row,
     "the utility's last callback equals the log": lambda evidence: replace(evidence, received=[]),
+    "no callback is sent by two workers at once": sent_by_two,
+    "no callback waits for another that fails": never_sent,
     "nothing is dated more than 5 s ahead of the database's clock": saved_a_day_early,
     "a process whose clock is wrong decides nothing": decided_by_a_wrong_clock,
     "what fails for good is parked with an alert": failed_without_end,
     "the relay moves on, whatever fails": moved_much_later,
-    "no intent is recorded that the work queue cannot carry": with_event(
-        DREvent.CallbackRequested, body=" " * MAX_WORK_BYTES
-    ),
     "no utility waits for another that floods the system": never_called_in_a_flood,
     "no utility learns of another": with_a_foreign_name,
-    "only what the queue lost is issued again as lost": issued_again,
     "the system becomes idle": lambda evidence: replace(evidence, became_idle=False),
     "no worker ends with an unexpected error": lambda evidence: replace(evidence, errors=["KeyError"]),
 }
@@ -332,3 +370,16 @@ def test_a_sound_run_breaks_no_invariant() -> None:
 def test_an_invariant_detects_its_breach(name: str) -> None:
     changed = CHANGES[name](good())
     assert [found.what for found in INVARIANTS[name](changed)] != []
+
+
+def test_a_relay_may_fail_at_a_command_as_often_as_each_of_its_processes_tries_it() -> None:
+    """A relay counts its tries in memory: the next process begins again."""
+    item = str(UUID(int=9))
+
+    def findings(*processes: str) -> list[object]:
+        evidence = good()
+        tries = [Failure(evidence.plan.epoch, "saga_command", item, process) for process in processes]
+        return list(defects_are_parked(replace(evidence, failures=tries)))
+
+    assert findings(*(f"relay-1#{number // MAX_TRIES}" for number in range(2 * MOST_TRIES))) == []
+    assert len(findings(*["relay-1#1"] * (MOST_TRIES + 1))) == 1

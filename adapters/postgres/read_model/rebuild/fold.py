@@ -48,7 +48,7 @@ class FoldLimits(msgspec.Struct, frozen=True):
 
 
 class FoldPart(msgspec.Struct, frozen=True):
-    """What one process folds, the `number`th of a rebuild, and the range to be folded."""
+    """The part that one process folds, the `number`th of a rebuild, and the range to be folded."""
 
     generation: int
     number: int

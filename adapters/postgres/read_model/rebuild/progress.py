@@ -62,7 +62,7 @@ class RebuildOvertaken(Exception):
 
 
 def log_parts(projection: AnyProjection, count: int) -> Sequence[LogPart]:
-    """What each of the processes of a rebuild folds."""
+    """The parts that the processes of a rebuild fold."""
     return projection.divided(count) if count > 1 else (LogPart(projection, Shard()),)
 
 

@@ -252,7 +252,7 @@ def _without_late_repeats(conn: Connection, readings: ReadingBlock, at: datetime
 
 
 def has_late(readings: ReadingBlock, at: datetime) -> bool:
-    """Whether a reading may belong to a quarter-hour that was finalized."""
+    """True if a reading may belong to a quarter-hour that was finalized."""
     return bool(_are_late(readings, at).any())
 
 

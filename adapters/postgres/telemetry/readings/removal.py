@@ -103,7 +103,8 @@ def remove_readings(
 
 
 def _drop_rollups(conn: Connection, facility_id: str, emptied: list[datetime], at: datetime) -> None:
-    """Of quarter-hours without any reading left; their hours are computed again with the other quarter-hours."""
+    """Drop the rollups of quarter-hours without any reading left; their hours are computed again with the other
+    quarter-hours."""
     rows = conn.execute(_EMPTIED, (facility_id, emptied)).fetchall()
     conn.execute(_EMPTIED_PARTS, (emptied, facility_id))
     conn.execute(_EMPTIED_INTERVALS, (facility_id, emptied))

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from application.ledger.proof_document import ProofBroken, ProofDocumentV2
+from application.ledger.proof_check import CheckedProof
+from application.ledger.proof_document import ProofBroken
 from application.ledger.proof_settlements import ProvenSettlement, revision_of
 from application.ledger.recomputation.differences import MOST_NAMED, FigureDifference
 from application.ledger.recomputation.results import Recomputation
@@ -46,20 +47,21 @@ FIGURES = ("program_id", "status", "reasons", "rule_digest", "currency", "total"
 
 
 def recompute_settlements(
-    document: ProofDocumentV2, measured: Recomputation | None
+    proof: CheckedProof, measured: Recomputation | None
 ) -> SettlementRecomputation | None:
-    """Of a document that was checked; None: nothing was settled. Raises ProofBroken for documents of another form."""
+    """Compute the settlements of a proof again; None: nothing was settled. Raises ProofBroken for documents of another
+    form."""
     try:
-        return _recomputed(document, measured)
+        return _recomputed(proof, measured)
     except ProofBroken:
         raise
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise ProofBroken(f"its settlements cannot be computed again: {error}") from error
 
 
-def _recomputed(document: ProofDocumentV2, measured: Recomputation | None) -> SettlementRecomputation | None:
-    history = settlement_history(document)
-    written = documents_by_revision(document, history.settlements)
+def _recomputed(proof: CheckedProof, measured: Recomputation | None) -> SettlementRecomputation | None:
+    history = settlement_history(proof)
+    written = documents_by_revision(proof.document, history.settlements)
     if not history.settlements:
         return None
     revisions: list[RecomputedRevision] = []
@@ -76,11 +78,11 @@ def _recomputed(document: ProofDocumentV2, measured: Recomputation | None) -> Se
 
 
 class _Before(NamedTuple):
-    """What a revision leaves for the next one."""
+    """The document, states and figures that a revision leaves for the next one."""
 
     document: SettlementDocument | None = None
     states: LogStates | None = None
-    """Those that it was settled from."""
+    """The states that it was settled from."""
     tz_of: Mapping[str, str] = {}
     figures: SettlementFigures | None = None
     """As recomputed."""
@@ -93,7 +95,7 @@ def _revision(
     in_file = document_in_file(written, figures.digest)
     tz_of = before.tz_of
     if (own := in_file.recorded) is not None:
-        tz_of = {one.facility_id: one.tz for one in own.inputs.dr_event.facilities}
+        tz_of = {facility.facility_id: facility.tz for facility in own.inputs.dr_event.facilities}
     states = _states_read(recorded, own)
     result = RecomputedRevision(
         revision=revision_of(domain_event),
@@ -118,7 +120,7 @@ def _revision(
     except IMPOSSIBLE as error:
         impossible = FigureDifference(what="settlement", recorded=result.outcome, recomputed=str(error))
         return msgspec.structs.replace(result, differences=(impossible,)), before
-    found = [
+    differences = [
         *_version_differences(recorded, states),
         *_figure_differences(recorded, expected, has_document=own is not None),
         *document_differences(in_file, figures, expected.document),
@@ -128,7 +130,7 @@ def _revision(
         recomputed_total=expected.figures.total,
         by_reason=_by_reason(expected),
         lines=_lines(in_file, expected.document),
-        differences=tuple(found[:MOST_NAMED]),
+        differences=tuple(differences[:MOST_NAMED]),
         notes=tuple(_notes(in_file, figures, expected, states)),
     )
     return result, _Before(_for_next(own, expected.document), states, tz_of, expected.figures)
@@ -144,7 +146,7 @@ def _for_next(
 
 
 def _states_read(recorded: RecordedSettlement, document: SettlementDocument | None) -> LogStates:
-    """Those as of the domain event; a measurement that was recorded while it was computed is not in it."""
+    """The states as of the domain event; a measurement that was recorded while it was computed is not in it."""
     if document is None:
         return recorded.states
     return recorded.states.as_read(measurements_of(document), recorded.domain_event.recorded_at)
@@ -165,29 +167,31 @@ def _version_differences(recorded: RecordedSettlement, states: LogStates) -> Ite
 def _figure_differences(
     recorded: RecordedSettlement, expected: Expected, *, has_document: bool
 ) -> Iterator[FigureDifference]:
-    figures, found = recorded.domain_event.figures, expected.figures
+    figures, due_figures = recorded.domain_event.figures, expected.figures
     for name in FIGURES:
-        if getattr(figures, name) != getattr(found, name):
-            yield _difference(name.replace("_", " "), getattr(figures, name), getattr(found, name))
-    if (figures.digest is None) != (found.digest is None):
-        yield _difference("digest of the document", figures.digest, found.digest)
-    if found.digest is not None and figures.inputs_digest != found.inputs_digest and has_document:
-        yield _difference("digest of the inputs", figures.inputs_digest, found.inputs_digest)
+        if getattr(figures, name) != getattr(due_figures, name):
+            yield _difference(name.replace("_", " "), getattr(figures, name), getattr(due_figures, name))
+    if (figures.digest is None) != (due_figures.digest is None):
+        yield _difference("digest of the document", figures.digest, due_figures.digest)
+    if due_figures.digest is not None and figures.inputs_digest != due_figures.inputs_digest and has_document:
+        yield _difference("digest of the inputs", figures.inputs_digest, due_figures.inputs_digest)
     if expected.is_unchanged:
         yield _difference("revision", "a new one", "none: its figures are those of the revision before")
     if isinstance(recorded.domain_event, DREvent.Resettled) and recorded.states.dr_event.settlement:
         before = recorded.states.dr_event.settlement.figures.total
         if recorded.domain_event.previous_total != before:
             yield _difference("total before", recorded.domain_event.previous_total, before)
-        if (due := difference_of(before, found.total)) != recorded.domain_event.difference:
+        if (due := difference_of(before, due_figures.total)) != recorded.domain_event.difference:
             yield _difference("difference to the total before", recorded.domain_event.difference, due)
 
 
 def _lines(in_file: DocumentInFile, expected: SettlementDocument | None) -> tuple[RecomputedLine, ...]:
     written = () if in_file.document is None else in_file.document.lines
     amounts = {
-        (one.unit, one.component): one.amount if in_file.recorded else plain_or_another(one.amount)
-        for one in written
+        (written_line.unit, written_line.component): written_line.amount
+        if in_file.recorded
+        else plain_or_another(written_line.amount)
+        for written_line in written
     }
     return tuple(
         RecomputedLine(
@@ -225,7 +229,7 @@ def _notes(
 
 
 def _is_newest(final: LogStates | None, newest: RecordedSettlement, before: _Before) -> bool:
-    """Whether what is recorded after it gives the same figures."""
+    """True if what is recorded after it gives the same figures."""
     if final is None or before.states is None or before.figures is None:
         return True
     version = newest.domain_event.figures.program_version
@@ -240,8 +244,8 @@ def _is_newest(final: LogStates | None, newest: RecordedSettlement, before: _Bef
     return same_figures(before.document, due.document)
 
 
-def _difference(what: str, recorded: Any, found: Any) -> FigureDifference:
-    return FigureDifference(what=what, recorded=_text(recorded), recomputed=_text(found))
+def _difference(what: str, recorded: Any, recomputed: Any) -> FigureDifference:
+    return FigureDifference(what=what, recorded=_text(recorded), recomputed=_text(recomputed))
 
 
 def _text(value: Any) -> str:

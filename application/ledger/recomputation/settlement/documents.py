@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from application.ledger.proof_document import ProofBroken, ProofDocumentV2, ProofDocumentV4
+from application.ledger.proof_document import ProofBroken, ProofDocument
 from application.ledger.proof_settlements import REASONS, ProvenSettlement, wanted_documents
 from application.ledger.recomputation.differences import MOST_NAMED, FigureDifference
 from application.ledger.recomputation.settlement.members import member_differences, plain_values
@@ -21,7 +21,6 @@ from domain.dr_event import SettlementFigures
 
 IMPOSSIBLE = (ArithmeticError, LookupError, TypeError, ValueError)
 """What a settlement raises that cannot be computed."""
-NOT_IN_FILE = "the file has none"
 _NOT_READABLE = (msgspec.MsgspecError, RecursionError)
 
 
@@ -51,12 +50,10 @@ class DocumentInFile(NamedTuple):
 
 
 def documents_by_revision(
-    document: ProofDocumentV2, recorded: Sequence[RecordedSettlement]
+    document: ProofDocument, recorded: Sequence[RecordedSettlement]
 ) -> dict[int, ProvenSettlement]:
     """Raises ProofBroken unless there is one, or a reason, for each that was recorded."""
     wanted = [one.revision for one in wanted_documents(one.domain_event for one in recorded)]
-    if not isinstance(document, ProofDocumentV4):
-        return {one: ProvenSettlement(revision=one, document="", left_out=NOT_IN_FILE) for one in wanted}
     given = {one.revision: one for one in document.settlements}
     for revision in wanted:
         if (entry := given.get(revision)) is None:
@@ -80,13 +77,13 @@ def document_in_file(entry: ProvenSettlement | None, digest: str | None) -> Docu
         content = entry.document.encode()
     except UnicodeError:
         return DocumentInFile("differs")
-    found = sha256(content).hexdigest()
+    own_digest = sha256(content).hexdigest()
     try:
         document = read_document(content)
     except _NOT_READABLE:
-        return DocumentInFile("unreadable" if found == digest else "differs", digest=found)
-    status: DocumentStatus = "equal" if found == digest else "differs"
-    return DocumentInFile(status, document, digest=found, content=content)
+        return DocumentInFile("unreadable" if own_digest == digest else "differs", digest=own_digest)
+    status: DocumentStatus = "equal" if own_digest == digest else "differs"
+    return DocumentInFile(status, document, digest=own_digest, content=content)
 
 
 def document_differences(
@@ -120,7 +117,7 @@ def document_differences(
 
 
 def has_equal_bounds(one: SettlementDocument, other: SettlementDocument) -> bool:
-    """Whether it takes no more to compute: a document may name a thousand years, also one that was signed."""
+    """True if it takes no more to compute: a document may name a thousand years, also one that was signed."""
 
     def bounds(document: SettlementDocument) -> tuple[Any, ...]:
         dr_event = document.inputs.dr_event

@@ -1,4 +1,4 @@
-"""What a revision of a settlement must be, from the states before it; pure."""
+"""The expected revision of a settlement, from the states before it; pure."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def expected_settlement(
     """
     program_id, terms = states.dr_event.judged_notice.program_id, _terms(states, version)
     rule = terms.settlement
-    reasons = reasons_without_document(states.dr_event, rule, states.dispatches)
+    reasons = reasons_without_document(states.dr_event, rule)
     if reasons or rule is None:
         return Expected(figures_without_document(program_id, version, reasons))
     agreed = AgreedRule(version=version, terms=terms, rule=rule)

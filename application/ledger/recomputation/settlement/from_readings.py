@@ -56,7 +56,7 @@ def from_readings(
 
 
 def _load(dispatch: DispatchState, again: RecomputedFacility | None) -> MeasuredLoad | None:
-    """That of the recomputed figures, if they are of the measurement that the settlement used."""
+    """The load of the recomputed figures, if they are of the measurement that the settlement used."""
     load = dispatch.measured_load
     if load is None or again is None or again.domain_event_id != load.domain_event_id:
         return None

@@ -15,7 +15,7 @@ DocumentStatus = Literal["equal", "differs", "left_out", "unreadable", "none"]
 
 
 class RecomputedLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One amount as the document has it, and as the log gives it."""
+    """An amount as the document has it, and as the log gives it."""
 
     unit: str
     component: str
@@ -42,7 +42,7 @@ class FromReadings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecomputedRevision(msgspec.Struct, frozen=True, kw_only=True):
-    """One revision of the settlement, computed again from the terms, the DR event and the measurements before it."""
+    """A revision of the settlement, computed again from the terms, the DR event and the measurements before it."""
 
     revision: int
     position: int

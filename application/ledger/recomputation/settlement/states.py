@@ -9,14 +9,12 @@ from uuid import UUID
 
 import msgspec
 
-from application.ledger.proof_check import NamedStreams, named_streams
-from application.ledger.proof_document import ProofDocument
-from application.ledger.proof_measurements import decoded_row
+from application.ledger.proof_check import CheckedProof
 from application.ledger.proof_settlements import Settlement
 from application.settlement.log_states import MeasurementsRead, folded
 from domain.dispatch import DispatchState
 from domain.dr_event import DREvent, DREventState
-from domain.event_sourcing.aggregate import CreationEvent, DomainEvent
+from domain.event_sourcing.aggregate import DomainEvent, state_after
 from domain.program import ProgramState
 
 
@@ -45,7 +43,7 @@ class LogStates(msgspec.Struct, frozen=True, kw_only=True):
         read = MeasurementsRead(measurements, settled_at)
         earlier = {}
         for facility_id in self.dispatches:
-            entries = [one for one in self.entries[facility_id] if one.position <= self.until]
+            entries = [entry for entry in self.entries[facility_id] if entry.position <= self.until]
             if (without_later := read.as_read(entries, facility_id)) is not entries:
                 earlier[facility_id] = folded(without_later, None)
         return msgspec.structs.replace(self, dispatches={**self.dispatches, **earlier})
@@ -66,39 +64,35 @@ class SettlementHistory(NamedTuple):
     """At the end of the proof; None without a domain event of the DR event itself."""
 
 
-def settlement_history(document: ProofDocument) -> SettlementHistory:
+def settlement_history(proof: CheckedProof) -> SettlementHistory:
     """Raises ProofBroken for a domain event that this release cannot read, and what a wrong order of them raises."""
-    own = [row.row() for row in document.domain_events if row.originator_id == document.dr_event_id]
-    fold = _Fold(document.dr_event_id, named_streams(document.dr_event_id, own))
-    settlements = tuple(fold.settlements(document))
-    return SettlementHistory(settlements, fold.states() if document.dr_event_id in fold.known else None)
+    fold = _Fold(proof)
+    settlements = tuple(fold.settlements())
+    return SettlementHistory(settlements, fold.states() if proof.dr_event_id in fold.known else None)
 
 
 class _Fold:
     """The newest state of each stream."""
 
-    def __init__(self, dr_event_id: UUID, named: NamedStreams) -> None:
-        self._dr_event_id, self._named = dr_event_id, named
-        self._wanted = set(named.whole(dr_event_id))
+    def __init__(self, proof: CheckedProof) -> None:
+        self._rows, self._dr_event_id, self._named = proof.rows, proof.dr_event_id, proof.named
+        self._wanted = set(self._named.whole(self._dr_event_id))
         self.known: dict[UUID, Any] = {}
         self._entries: dict[str, list[DispatchEntry]] = {}
         self._position = 0
 
-    def settlements(self, document: ProofDocument) -> Iterator[RecordedSettlement]:
-        for proven in document.domain_events:
-            if (stream := proven.originator_id) not in self._wanted:
+    def settlements(self) -> Iterator[RecordedSettlement]:
+        for row in self._rows:
+            if (stream := row.originator_id) not in self._wanted:
                 continue
-            domain_event = decoded_row(proven.row())
+            domain_event = row.domain_event
             if isinstance(domain_event, DREvent.Settled | DREvent.Resettled):
-                yield RecordedSettlement(proven.position, domain_event, self.states())
-            self._position = proven.position
+                yield RecordedSettlement(row.position, domain_event, self.states())
+            self._position = row.position
             if (facility_id := self._named.dispatches.get(stream)) is not None:
-                entry = DispatchEntry(proven.position, domain_event)
+                entry = DispatchEntry(row.position, domain_event)
                 self._entries.setdefault(facility_id, []).append(entry)
-            if isinstance(domain_event, CreationEvent):
-                self.known[stream] = domain_event.initial_state()
-            else:
-                self.known[stream] = domain_event.evolve(self.known[stream])
+            self.known[stream] = state_after(self.known.get(stream), domain_event)
 
     def states(self) -> LogStates:
         dr_event: DREventState = self.known[self._dr_event_id]

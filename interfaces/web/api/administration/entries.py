@@ -100,6 +100,6 @@ class PortfolioEntryController(Controller):
         policy=RoutePolicy(roles=ADMIN),
     )
     async def secret_references(self, web: Web) -> Listing[SecretReferenceDocument]:
-        """Those that this web process can resolve. Another process may have other variables and files."""
+        """The references that this web process can resolve. Another process may have other variables and files."""
         names: Sequence[str] = await asyncio.to_thread(web.portfolio.secret_references)
         return Listing(items=tuple(SecretReferenceDocument(reference=name) for name in names))

@@ -17,7 +17,6 @@ from litestar import Controller, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Meta
 
-from application.event_store.newer_topics import check_writes_newer_topics
 from application.history_import.taking_back import MAX_REASON, state_of
 from application.history_import.task_result import TaskResult
 from application.ports.operations.host_tasks import (
@@ -205,9 +204,6 @@ class HistoryController(Controller):
     ) -> HistoryTaskDocument:
         """Its rows leave the series. Measurements that used them are made again, and their days are sealed again."""
         host = _host(web)
-        check_writes_newer_topics(
-            "a take-back of an import", writes_newer_topics=await asyncio.to_thread(web.writes_newer_topics)
-        )
         if not await asyncio.to_thread(host.imports.find, str(import_id)):
             raise Problem("not-found", "there is no such import")
         return await _add_task(request, host, TakeBackHistory(import_id=import_id, reason=data.reason))

@@ -138,8 +138,6 @@ class KeyController(Controller):
 
 
 def _issue(web: WebDependencies, body: KeyBody, *, by: str) -> IssuedApiKey:
-    if body.role == "owner" and not web.writes_newer_topics():
-        raise _refused("role", "releases before 0.2 do not know the role owner, and one may still run")
     _check_scope_exists(web, body)
     return issue(
         web.api_keys,

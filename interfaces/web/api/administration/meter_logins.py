@@ -14,7 +14,6 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Meta
 
 from application.access.portfolio_ids import NotInPortfolio
-from application.event_store.newer_topics import check_writes_newer_topics
 from application.ports.operations.host_tasks import (
     CreateMeterLogin,
     HostState,
@@ -32,7 +31,6 @@ from interfaces.web.requests.command_context import actor_of
 from interfaces.web.route_policy import ADMIN, RoutePolicy
 
 COMMAND = "`gridproof keys meters create FACILITY`"
-WHAT = "logins of meters"
 FacilityId = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 
 
@@ -174,7 +172,6 @@ def _revoke(web: WebDependencies, facility_id: str, *, by: str, trace_id: str) -
 
 def _managed(web: WebDependencies, host: HostSources) -> HostState:
     """Raises Problem where the broker is not that of `gridproof up`, or it does not run."""
-    check_writes_newer_topics(WHAT, writes_newer_topics=web.writes_newer_topics())
     state = host.running()
     if state is None or state.meter_logins is None:
         raise Problem(
@@ -196,7 +193,7 @@ def _check_is_in_portfolio(web: WebDependencies, facility_id: str) -> None:
 
 
 def _ask(host: HostSources, work: LoginWork, *, by: str, trace_id: str) -> MeterLoginTaskDocument:
-    """One task for a facility at a time."""
+    """Ask the host; for a facility one task at a time."""
     open_tasks = host.tasks.open_tasks()
     if any(
         isinstance(one.work, LoginWork) and one.work.facility_id == work.facility_id for one in open_tasks

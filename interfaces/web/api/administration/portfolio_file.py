@@ -169,8 +169,6 @@ def _import(
 
 def _check(portfolio: Portfolio, web: WebDependencies) -> None:
     """Raises PortfolioInvalid."""
-    utilities = [one.utility_id for one in portfolio.utilities]
-    facilities = [one.facility_id for one in portfolio.facilities]
     entries = entries_of(portfolio)
     if entries > MOST_ENTRIES:
         raise PortfolioInvalid([f"it has {entries} entries, at most {MOST_ENTRIES} here; use {COMMAND}"])
@@ -181,7 +179,6 @@ def _check(portfolio: Portfolio, web: WebDependencies) -> None:
             [name for facility in portfolio.facilities for name in facility.program_ids]
         ),
         rules=web.portfolio_rules,
-        recorded=web.portfolio.recorded_references(utilities, facilities),
     )
 
 

@@ -13,7 +13,7 @@ from litestar.params import FromPath, QueryParameter
 from msgspec.structs import replace
 
 from application.ledger.consistency import ConsistencyDocument
-from application.ledger.proof_document import ProofDocument, ProofDocumentV4
+from application.ledger.proof_document import ProofDocument
 from application.ledger.status import LedgerStatus
 from application.ports.access.api_keys import ApiKey
 from interfaces.web.api.audit.documents import (
@@ -72,7 +72,7 @@ class AuditController(Controller):
         summary="The history of a DR event as it was sealed, in one file that `gridproof audit check` checks",
         responses={
             200: ResponseSpec(
-                ProofDocumentV4,
+                ProofDocument,
                 generate_examples=False,
                 description="The file, byte for byte as it is checked; `v3`, without `settlements`, if not settled",
             )
@@ -189,7 +189,7 @@ class AuditController(Controller):
 
 
 def _visible(user: ApiKey, web: WebDependencies, wanted: ActFilter) -> ActFilter:
-    """What the key may see of it. Raises Problem."""
+    """The part that the key may see. Raises Problem."""
     if user.facility_id is not None:
         if wanted.facility_id not in {None, user.facility_id}:
             raise unknown_facility()

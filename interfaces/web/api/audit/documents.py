@@ -25,7 +25,7 @@ from projections.audit.subject_replay import FacilityReplay, ProgramReplay
 
 
 class CauseDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """What led to a domain event. A command is not recorded itself; only its id is known."""
+    """The cause of a domain event. A command is not recorded itself; only its id is known."""
 
     kind: Literal["domain_event", "command"]
     causation_id: UUID
@@ -35,7 +35,7 @@ class CauseDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuditStepDocument(msgspec.Struct, frozen=True, kw_only=True, tag="step"):
-    """One recorded step of a DR event."""
+    """A recorded step of a DR event."""
 
     position: int
     domain_event_id: UUID
@@ -93,7 +93,7 @@ def audit_step_document(row: AuditTrailRow) -> AuditStepDocument:
 
 
 class ActDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """One administrative act, or one change of a facility or a program."""
+    """An administrative act, or one change of a facility or a program."""
 
     position: int
     domain_event_id: UUID

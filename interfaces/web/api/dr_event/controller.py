@@ -69,7 +69,7 @@ class RestoredByHandBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
 
 class DispatchCommandResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What was recorded of a facility's part in a DR event."""
+    """The recorded part of a facility in a DR event."""
 
     dr_event_id: UUID
     facility_id: str
@@ -212,7 +212,7 @@ class DREventController(Controller):
 async def _of_utility_event(
     request: ApiRequest, web: WebDependencies, utility_event_id: str, as_of: AsOf | None
 ) -> Sequence[DREventRow]:
-    """One of each utility at most: our id follows from the utility and its own id."""
+    """DR events, one of each utility at most: our id follows from the utility and its own id."""
     tenant = request.user.utility_id
     view = await dr_events_of(request, as_of)
 

@@ -30,7 +30,7 @@ from projections.dr_event.row import CallbackRow, DREventRow
 
 
 class CallbackState(msgspec.Struct, frozen=True, kw_only=True):
-    """One callback to the utility, in the DR event that it belongs to."""
+    """A callback to the utility, in the DR event that it belongs to."""
 
     kind: CallbackKind
     state: Literal["requested", "delivered", "undeliverable"]
@@ -41,7 +41,7 @@ class CallbackState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallbackDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """One callback in the list of callbacks; its attempts are counted once it is concluded."""
+    """A callback in the list of callbacks; its attempts are counted once it is concluded."""
 
     callback_id: UUID
     kind: CallbackKind
@@ -69,7 +69,7 @@ class BatchDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DREventDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """One DR event. kW are means over the window; times are UTC; a time that has not come is null."""
+    """A DR event. kW are means over the window; times are UTC; a time that has not come is null."""
 
     dr_event_id: UUID
     utility_id: str
@@ -154,17 +154,17 @@ class MeasurementDocument(msgspec.Struct, frozen=True, kw_only=True):
 
     baseline_method: str
     days: tuple[str, ...]
-    skipped_days: int = 0
+    skipped_days: int
     """Without those on which the facility served another DR event."""
     adjustment_kind: str
     adjustment_value: float | None
-    adjustment_raw: float | None = None
-    """Before clipping; null: none, or recorded before it was kept."""
+    adjustment_raw: float | None
+    """Before clipping; null: none."""
     adjustment_clipped: bool
-    holidays: tuple[date, ...] = ()
+    holidays: tuple[date, ...]
     """Those that were regarded, in the look-back and on the day itself."""
-    holidays_of: str = ""
-    """`program`, a region, `none`, or empty: no holidays were regarded."""
+    holidays_of: str
+    """`program`, a region, or `none`."""
     coverage_pct: float
     intervals: int
     missing_intervals: int
@@ -187,7 +187,7 @@ class MeasurementDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DispatchDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """One facility's part in a DR event, without the commands to its building."""
+    """A facility's part in a DR event, without the commands to its building."""
 
     dr_event_id: UUID
     facility_id: str
@@ -236,5 +236,5 @@ def callback_document(callback_id: str, row: CallbackRow) -> CallbackDocument:
 
 
 def _kind_of(failure: str) -> str:
-    """Without the text of an answer or an address, which earlier releases recorded too."""
+    """Without the text of an answer or an address."""
     return "its address is not public" if "not a public address" in failure else failure.partition(": ")[0]

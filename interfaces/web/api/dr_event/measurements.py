@@ -68,7 +68,7 @@ class MeasurementsDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RevisionDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """One measurement of a facility; the last one is in force."""
+    """A measurement of a facility; the last one is in force."""
 
     revision: int
     delivered_kw: float | None
@@ -90,8 +90,6 @@ class FacilityMeasurementDocument(FacilityNumbers, frozen=True, kw_only=True):
     figures: MeasurementFigures | None
     """The measurement in force; null: nothing is measured, or the measurement was withdrawn. For a utility, the
     days on which the facility served another DR event are left out."""
-    is_whole: bool
-    """Whether all of the figures were recorded; false for measurements of releases before 0.2."""
     revisions: tuple[RevisionDocument, ...]
     """The oldest first; empty: not measured yet."""
 
@@ -179,7 +177,6 @@ class MeasurementsController(Controller):
             facility_id=facility_id,
             numbers=_numbers(numbers[facility_id], tenant),
             figures=figures if figures is None or tenant is None else _for_utility(figures),
-            is_whole=figures is not None and figures.parameters is not None,
             revisions=_without_positions(
                 converted(history.revisions, tuple[RevisionDocument, ...], from_attributes=True), tenant
             ),

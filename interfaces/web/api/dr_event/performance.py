@@ -23,7 +23,7 @@ from projections.dr_event.projection import DREventRow
 
 
 class FacilityPerformance(msgspec.Struct, frozen=True, kw_only=True):
-    """One facility's part; kW are means over its window."""
+    """A facility's part; kW are means over its window."""
 
     facility_id: str
     status: DispatchStatus
@@ -68,7 +68,7 @@ class PerformanceDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FacilityPerformanceDocument(FacilityPerformance, frozen=True, kw_only=True):
-    """One facility's part with the intervals of its current measurement, from the log."""
+    """A facility's part with the intervals of its current measurement, from the log."""
 
     dr_event_id: UUID
     intervals: tuple[Interval, ...]

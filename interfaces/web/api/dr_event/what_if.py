@@ -37,7 +37,7 @@ MOST_STEPS = 50_000
 MOST_MEASURED_AGAIN = 250
 """Facilities that one request measures again: each reads 45 days."""
 MOST_PROBLEMS = 50
-OF_THE_STATE = frozenset({"no_program", "no_rule", "measured_in_v1", "readings_gone"})
+OF_THE_STATE = frozenset({"no_program", "no_rule", "readings_gone"})
 """Refusals that are about the DR event, whatever is asked."""
 FacilityId = Annotated[str, Meta(min_length=1, max_length=200)]
 
@@ -47,7 +47,7 @@ class BaselineBody(BaselineTerms, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class WhatIfBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is to be different: at most one of `rule`, `program_version` and `programme`."""
+    """The alteration: at most one of `rule`, `program_version` and `programme`."""
 
     rule: dict[str, Any] | None = None
     """A `settlement-rule/1` of at most 64 kB."""

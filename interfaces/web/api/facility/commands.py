@@ -46,7 +46,7 @@ Done = Literal["maintenance_started", "maintenance_ended", "reactivated"]
 
 
 class FacilityCommandResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What was done; it was done also if it was so before."""
+    """The act; it was done also if it was so before."""
 
     facility_id: str
     done: Done

@@ -79,7 +79,7 @@ class FacilityController(Controller):
     async def register(
         self, request: ApiRequest, web: Web, data: JSONBody[FacilityEntry]
     ) -> Response[FacilityRegistration]:
-        """One entry of a portfolio file. Only differences are recorded, so repeating it changes nothing.
+        """Record one entry of a portfolio file. Only differences are recorded, so repeating it changes nothing.
 
         Address and credentials of a BMS, those of a new facility included, are set by role admin alone.
         """
@@ -129,17 +129,10 @@ def _register(request: ApiRequest, web: WebDependencies, entry: FacilityEntry) -
         known_utilities=(),
         known_programs=web.known_programs(entry.program_ids),
         rules=web.portfolio_rules,
-        recorded=web.recorded_references(entry.facility_id),
     )
-    coordinates = web.facility_coordinates
-    is_in_use = coordinates is not None and coordinates.is_in_use()
-    command = RegisterFacility(
-        entry=entry,
-        may_connect_bms=request.user.role == "admin",
-        records_coordinates=not is_in_use,
-    )
+    command = RegisterFacility(entry=entry, may_connect_bms=request.user.role == "admin")
     recorded: int = web.bus.handle(command, context_of(request), reply_type=int)
-    if coordinates is not None and is_in_use:
+    if web.facility_coordinates is not None:
         # After the decision: a registration that is refused changes nothing. Repeating it makes up for a crash here.
-        coordinates.put(given_coordinates([entry]))
+        web.facility_coordinates.put(given_coordinates([entry]))
     return recorded

@@ -32,7 +32,7 @@ class LatestDispatchDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FacilityDocument(msgspec.Struct, frozen=True, kw_only=True, tag="facility"):
-    """One facility. It never contains credentials."""
+    """A facility. It never contains credentials."""
 
     facility_id: str
     tz: str
@@ -60,6 +60,7 @@ class FacilityDocument(msgspec.Struct, frozen=True, kw_only=True, tag="facility"
     reservations: tuple[Reservation, ...] = ()
     """In order of their starts."""
     dr_events_served: int = 0
+    """In the last 800 days, and those not restored yet."""
     opted_out: bool = False
     """Of every DR event to come."""
     opted_out_by_owner: bool = False

@@ -93,7 +93,7 @@ def _health(web: WebDependencies, row: FacilityRow) -> FacilityHealthDocument:
 
 def _weather_alerts(web: WebDependencies, row: FacilityRow) -> Iterator[Alert]:
     """Why its weather cell has no weather."""
-    for subject in (row.locations.at(web.clock.now()).weather_cell, NO_WEATHER[1]):
+    for subject in (row.locations.at(web.clock.now()).weather_cell, NO_WEATHER):
         for alert in web.alerts.open_about(subject):
             if (alert.name, alert.subject) == (UNAVAILABLE, subject):
                 yield alert

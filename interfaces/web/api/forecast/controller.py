@@ -77,7 +77,7 @@ class ForecastController(Controller):
             raise Problem(
                 "not-found",
                 f"no forecast was issued for {facility_id} in the two hours before {at.isoformat()}; without meter "
-                "data there is none, else see that the forecast worker runs",
+                "data there is none, else see that the compute worker runs",
             )
         return forecast_document(found[facility_id], at)
 

@@ -25,7 +25,7 @@ HIGHEST_ID = 2**63 - 1
 
 
 class AlertDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """One alert; at most one is open for a (name, subject)."""
+    """An alert; at most one is open for a (name, subject)."""
 
     alert_id: int
     """In the order of raising."""
@@ -124,7 +124,6 @@ async def _decided(
             by=by,
             reason=reason,
             at=web.decision_clock.now(),
-            writes_newer_topics=web.writes_newer_topics(),
         )
 
     if alert_id > HIGHEST_ID:

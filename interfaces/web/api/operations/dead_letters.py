@@ -100,7 +100,6 @@ class DeadLetterController(Controller):
             discard,
             dead_letter_id,
             web.dead_letters,
-            web.alerts,
             by=actor_of(request),
             reason=data.reason,
             at=web.decision_clock.now(),

@@ -2,11 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
-from litestar import Controller, Request, Response, get
-from litestar.datastructures import State
+from litestar import Controller, Response, get
 from litestar.params import FromPath
 from prometheus_client import REGISTRY, generate_latest
 
@@ -20,8 +19,6 @@ from projections.queries.views import ReadModelsUnavailable
 
 METRICS_TYPE = "text/plain; version=0.0.4"
 """The framework adds `charset=utf-8` to texts."""
-
-PlatformRequest = Request[Any, Any, State]
 
 
 class Liveness(msgspec.Struct, frozen=True):
@@ -109,7 +106,7 @@ def _shown(metrics: WebMetrics) -> bytes:
 
 
 async def _reported(web: Web) -> Sequence[DependencyState]:
-    """What other processes report. Without the database that is not known, and only the own states are shown."""
+    """The reports of other processes. Without the database that is not known, and only the own states are shown."""
     try:
         async with asyncio.timeout(PROBE_DEADLINE_S):
             return await web.reported()

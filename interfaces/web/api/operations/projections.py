@@ -13,7 +13,7 @@ from projections.queries.views import ProjectionPosition
 
 
 class ProjectionDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """One projection; `lag` counts positions of the log that are not folded yet."""
+    """A projection; `lag` counts positions of the log that are not folded yet."""
 
     name: str
     version: int

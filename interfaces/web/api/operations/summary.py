@@ -14,7 +14,7 @@ from application.ledger.proof import NotProvable
 from application.ledger.status import LedgerStatus
 from application.operations.report import (
     BREAKER_ALERT,
-    ONE_AT_A_TIME,
+    LOCKS,
     LedgerSummary,
     OpenBreaker,
     RebuildState,
@@ -54,16 +54,17 @@ class ProjectionState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueueDepthDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """One queue between processes."""
+    """A queue between processes."""
 
     name: QueueName
     waiting: int
-    """Unacknowledged messages, including those that are being processed."""
-    bytes: int
+    """Rows of open work, or unacknowledged messages, including those that are being processed."""
+    bytes: int | None
+    """The size of the stream; null: rows of the database."""
     most_bytes: int | None
     """The size limit; null: unbounded."""
     oldest_s: float | None
-    """The age of the oldest waiting message in wall seconds; null: nothing waits, or the age is not available."""
+    """The age of the oldest recorded intent that waits, in clock seconds; null: none waits, or not available."""
 
 
 class OpenDeadLettersDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,7 +154,7 @@ def _breakers(web: WebDependencies) -> tuple[OpenBreaker, ...]:
 
 async def _queues(web: WebDependencies) -> tuple[QueueDepthDocument, ...]:
     if web.queues is None:
-        raise QueuesUnavailable("no address is configured")
+        raise QueuesUnavailable("this process knows no queues")
     return converted(await web.queues.depths(), tuple[QueueDepthDocument, ...], from_attributes=True)
 
 
@@ -190,7 +191,7 @@ def _projection(position: ProjectionPosition, rebuild: RebuildState | None, now:
 
 def _workers(web: WebDependencies) -> tuple[WorkerState, ...]:
     system = _system(web)
-    return worker_states(system.sessions(), system.held(ONE_AT_A_TIME.values()))
+    return worker_states(system.sessions(), system.held(LOCKS))
 
 
 def _ledger(web: WebDependencies) -> LedgerSummary:

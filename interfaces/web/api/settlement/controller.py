@@ -15,8 +15,6 @@ from application.settlement.document import canonical_bytes, read_document
 from application.settlement.own_part import FacilityNotSettled
 from application.settlement.own_revisions import own_revisions
 from application.settlement.shapes import SettlementDocument
-from application.settlement.statement.csv_records import statement_csv
-from application.settlement.statement.event_page import statement_html
 from domain.event_sourcing.decoders import json_decoder
 from interfaces.settlement.audience import Audience, seen_by
 from interfaces.settlement.documents import (
@@ -28,6 +26,8 @@ from interfaces.settlement.documents import (
     waits_for,
 )
 from interfaces.settlement.origins import measurement_path, with_origins
+from interfaces.settlement.statement.csv_records import statement_csv
+from interfaces.settlement.statement.event_page import statement_html
 from interfaces.web.api.settlement.documents import (
     SettledDocument,
     SettlementRevisionsDocument,

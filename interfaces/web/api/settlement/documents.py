@@ -13,7 +13,7 @@ from projections.dr_event.projection import DREventRow, SettlementRow
 
 
 class SettlementRevisionDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """One revision; 0 is the first, the last is in force. For a key of one facility the amounts of its own part."""
+    """A revision; 0 is the first, the last is in force. For a key of one facility the amounts of its own part."""
 
     revision: int
     status: Literal["settled", "not_settled"]

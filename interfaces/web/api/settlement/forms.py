@@ -6,7 +6,7 @@ from typing import Literal
 
 from litestar import Response
 
-from application.settlement.statement.page import STYLE
+from interfaces.settlement.statement.page import STYLE
 from interfaces.web.guard.access import ApiRequest
 
 Form = Literal["json", "html", "csv"]

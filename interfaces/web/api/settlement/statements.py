@@ -13,8 +13,6 @@ from application.settlement.period_statement import (
     PeriodStatement,
     notes_of,
 )
-from application.settlement.statement.csv_records import month_csv
-from application.settlement.statement.month_page import month_html
 from domain.program import ProgramState
 from domain.settlement.period import InvalidPeriod
 from interfaces.settlement.periods import (
@@ -25,6 +23,8 @@ from interfaces.settlement.periods import (
     path_form,
     statement_of,
 )
+from interfaces.settlement.statement.csv_records import month_csv
+from interfaces.settlement.statement.month_page import month_html
 from interfaces.web.api.settlement.controller import settlement_read
 from interfaces.web.api.settlement.documents import FacilityStatementDocument
 from interfaces.web.api.settlement.forms import Form, form_of, in_form

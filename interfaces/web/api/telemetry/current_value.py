@@ -111,7 +111,7 @@ class CurrentOfAllController(Controller):
     async def listed(
         self, request: ApiRequest, web: Web, *, ids: Ids = None, cursor: Cursor = None, limit: Limit = 100
     ) -> Response[CurrentListing]:
-        """One round trip to the cache, for any number of facilities."""
+        """The values in one round trip to the cache, for any number of facilities."""
         unknown: tuple[str, ...] = ()
         next_cursor = None
         if ids is not None:

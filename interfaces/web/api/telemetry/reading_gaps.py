@@ -24,7 +24,7 @@ from interfaces.web.route_policy import FACILITY_READER, RoutePolicy
 
 
 class GapHour(msgspec.Struct, frozen=True, kw_only=True):
-    """One UTC hour."""
+    """A UTC hour."""
 
     starts_at: datetime
     readings: int

@@ -26,6 +26,9 @@ MOST_ID_CHARACTERS = 200
 ID_PATTERN = r"^[^\x00-\x1f\x7f]+(?!\n)$"
 """In Python `$` also matches before a newline at the end."""
 Id = Annotated[str, Meta(min_length=1, max_length=MOST_ID_CHARACTERS, pattern=ID_PATTERN)]
+EVENT_ID_PATTERN = r"^(?!\.{1,2}$)[^\x00-\x1f\x7f/]+(?!\n)$"
+"""Of an id that is one part of an address: those of a modification and of a cancellation name it."""
+EventId = Annotated[str, Meta(min_length=1, max_length=MOST_ID_CHARACTERS, pattern=EVENT_ID_PATTERN)]
 MOST_FACILITY_ID_CHARACTERS = 63
 """No facility of a portfolio has a longer id."""
 FacilityId = Annotated[str, Meta(min_length=1, max_length=MOST_FACILITY_ID_CHARACTERS, pattern=ID_PATTERN)]
@@ -51,8 +54,8 @@ class NotificationBody(msgspec.Struct, frozen=True, kw_only=True):
 
     notification_id: Id
     """Idempotency key, unless the header `Idempotency-Key` is given."""
-    event_id: Id
-    """The utility's id of the DR event."""
+    event_id: EventId
+    """The utility's id of the DR event; no `/`, since addresses name it."""
     modification_number: Annotated[int, Meta(ge=0, le=MOST_NUMBER)] = 0
     program: Id
     starts_at: Moment
@@ -158,7 +161,10 @@ def _convert_fields(given: dict[str, Any], values: dict[str, Any]) -> Iterator[P
         try:
             values[spec.name] = _utc(converted(_whole(given[spec.name]), spec.type))
         except (msgspec.ValidationError, OverflowError) as error:
-            yield ProblemReason(code="invalid_field", detail=str(error), field=spec.name)
+            detail = str(error)
+            if spec.name == "event_id" and "matching regex" in detail:
+                detail = "no address can name it: send it without control characters and `/`, and not as `.` or `..`"
+            yield ProblemReason(code="invalid_field", detail=detail, field=spec.name)
 
 
 class _Elements(NamedTuple):
@@ -173,7 +179,7 @@ _ELEMENTS = {
 
 
 def _wrong_elements(name: str, given: Any) -> Iterator[ProblemReason]:
-    """One reason for each wrong element of a list; msgspec would stop at the first one."""
+    """A reason for each wrong element of a list; msgspec would stop at the first one."""
     elements = _ELEMENTS.get(name)
     if elements is None or not isinstance(given, list):
         return

@@ -24,15 +24,12 @@ class CallbackIds:
     ) -> None:
         self._addresses = addresses
         self._draw = draw
-        self._monotonic = monotonic
         self._cached = BoundedCache[tuple[str, str], UUID](
             "callback ids", max_size=MAX_ENTRIES, ttl_s=CACHED_S, monotonic=monotonic
         )
-        self._in_use = False
-        self._ask_at = -CACHED_S
 
-    def of(self, utility_id: str, url: str, *, admit: Callable[[], None]) -> UUID | None:
-        """The id of that address; None while addresses are recorded as they are given.
+    def of(self, utility_id: str, url: str, *, admit: Callable[[], None]) -> UUID:
+        """The id of that address.
 
         `admit` is called for a new address, before it is added; what it raises refuses the address. Raises
         OperationsUnavailable.
@@ -40,19 +37,9 @@ class CallbackIds:
         cached = self._cached.get((utility_id, url))
         if cached is not None:
             return cached
-        if not self._is_in_use():
-            return None
         address_id = self._addresses.id_of(utility_id, url)
         if address_id is None:
             admit()
             address_id = self._addresses.add(utility_id, url, drawn=self._draw())
         self._cached.put((utility_id, url), address_id)
         return address_id
-
-    def _is_in_use(self) -> bool:
-        """Once they are in use they stay so; until then it is asked once a minute."""
-        now = self._monotonic()
-        if not self._in_use and now >= self._ask_at:
-            self._in_use = self._addresses.is_in_use()
-            self._ask_at = now + CACHED_S
-        return self._in_use

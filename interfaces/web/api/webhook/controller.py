@@ -132,7 +132,7 @@ class NotificationController(Controller):
 
 
 def _accept(call: WebhookCall, web: WebDependencies) -> tuple[bool, Response[bytes]]:
-    """Whether the utility signs, and the response.
+    """The response, and True if the utility signs.
 
     Everything that waits for a store happens here in one thread, since each switch between threads costs time.
     """
@@ -207,9 +207,9 @@ def _cancel(call: WebhookCall, web: WebDependencies, command: CancelNotifiedDREv
 def _cancellation_key(
     call: WebhookCall, utility_event_id: str, signature: Signature | None
 ) -> IdempotencyKey | None:
-    """The header's key, else a v2 signature: whoever sends a signed cancellation again gets its first answer."""
+    """The header's key, else the signature: whoever sends a signed cancellation again gets its first answer."""
     key = call.key
-    if key is None and signature is not None and signature.version == "v2":
+    if key is None and signature is not None:
         key = f"v2:{signature.value.hex()}"
     if key is None:
         return None

@@ -17,12 +17,12 @@ from application.access.signature import (
     SignedRequest,
     StaleSignature,
     check_age,
-    valid_signature,
+    request_signature,
 )
 from application.ports.access.daily_usage import UsageKind
 from domain.dr_event import Notice
 from domain.event_sourcing.decoders import converted
-from interfaces.web.api.webhook.body import Id
+from interfaces.web.api.webhook.body import EventId
 from interfaces.web.api.webhook.callback_address import refusal_of
 from interfaces.web.edge import WebDependencies
 from interfaces.web.guard.access import ApiRequest, body_too_large
@@ -79,26 +79,14 @@ def check_signed(call: WebhookCall, web: WebDependencies) -> Signature | None:
             "the secret of your signatures cannot be read here; the operator has to set it",
             retry_after_s=SECRET_RETRY_AFTER_S,
         ) from error
-    if secret is None:
-        return None
-    signed = _signed_request(call)
-    signature = _signature_of(call, signed, web, secret)
-    # A v2 fits one request, whose idempotency key is the memory of it. A v1 fits any that has the same body.
-    if signature.version == "v1" and not web.used_signatures.claim(
-        call.utility_id, signature.value, signed.digest()
-    ):
-        raise Problem("used-signature", "this signature was used for another request; sign each one anew")
-    return signature
+    return None if secret is None else _signature_of(call, web, secret)
 
 
-def _signature_of(call: WebhookCall, signed: SignedRequest, web: WebDependencies, secret: bytes) -> Signature:
+def _signature_of(call: WebhookCall, web: WebDependencies, secret: bytes) -> Signature:
     """Raises the problem `bad-signature`, `stale-signature` or `invalid-request`."""
     try:
-        signature = valid_signature(
-            call.request.headers.get(SIGNATURE_HEADER),
-            signed,
-            secret=secret,
-            accepts_v1=lambda: web.accepts_v1(call.utility_id),
+        signature = request_signature(
+            call.request.headers.get(SIGNATURE_HEADER), _signed_request(call), secret=secret
         )
         check_age(signature, web.clock)
     except BadSignature as error:
@@ -106,7 +94,7 @@ def _signature_of(call: WebhookCall, signed: SignedRequest, web: WebDependencies
     except StaleSignature as error:
         raise Problem("stale-signature", str(error)) from None
     except AmbiguousKey:
-        detail = "with a v2 signature an Idempotency-Key holds no full stop; use another character"
+        detail = "with a signature an Idempotency-Key holds no full stop; use another character"
         reason = ProblemReason(code="invalid_field", detail=detail, field="Idempotency-Key")
         raise Problem("invalid-request", detail, (reason,)) from None
     return signature
@@ -139,7 +127,7 @@ def _idempotency_key_of(request: ApiRequest) -> str | None:
 def check_event_id(utility_event_id: str) -> None:
     """The id in the path has the same rules as one in a body, since it is recorded too."""
     try:
-        converted(utility_event_id, Id)
+        converted(utility_event_id, EventId)
     except msgspec.ValidationError as error:
         reason = ProblemReason(code="invalid_field", detail=str(error), field="event_id")
         raise Problem("invalid-request", "the event id in the address is wrong", (reason,)) from None
@@ -160,9 +148,7 @@ def recorded_notice(notice: Notice, web: WebDependencies, utility_id: str) -> No
         return notice
     admit = partial(take_quota, web, utility_id, body_bytes=len(notice.callback_url))
     address_id = web.callback_ids.of(utility_id, notice.callback_url, admit=admit)
-    return (
-        notice if address_id is None else replace(notice, callback_url=None, callback_address_id=address_id)
-    )
+    return replace(notice, callback_url=None, callback_address_id=address_id)
 
 
 def admit_new(call: WebhookCall, web: WebDependencies, notice: Notice) -> None:

@@ -11,7 +11,7 @@ import { may, session } from "../session.js";
 import { useStore } from "../store.js";
 import { PastState, told, usePast } from "./audit_past.js";
 import { LedgerFacts, Proof, useLedger } from "./audit_proof.js";
-import { Slider, placeOf } from "./audit_slider.js";
+import { Slider, placeOf, wrongMoment } from "./audit_slider.js";
 import { Timeline } from "./audit_timeline.js";
 
 const ROLES = "auditor or admin";
@@ -84,6 +84,7 @@ function Story({ trail, options, ledger }) {
   const { dr_event_id: id, steps, dr_event: state } = trail;
   const [place, move, asOf] = usePlace(steps, options);
   const [playing, setPlaying] = useState(false);
+  const [wrong] = useState(() => wrongMoment(steps, options.get("as_of"))); // of the address that was opened
   const position = asOf === null ? null : Number(asOf);
   const past = usePast(id, position, steps.at(-1).position);
   const shown = useMemo(() => steps.slice(0, place + 1), [steps, place]);
@@ -106,6 +107,7 @@ function Story({ trail, options, ledger }) {
       <div class="actions"><a class="button" href=${hrefTo("dr-events", id)}>DR event</a></div>
     </div>
     <div class="panel slider-panel"><${Slider} steps=${steps} place=${place} move=${move} past=${past} playing=${playing} setPlaying=${setPlaying} startsAt=${state.notice?.starts_at} /></div>
+    ${wrong && html`<p class="wrong" role="status">${wrong}</p>`}
     <p class="visually-hidden" role="status" aria-live="polite">${!playing && !past.busy && past.state ? `${when}: ${told(past.state)}` : ""}</p>
     ${body}
     <div class="grid">

@@ -45,6 +45,18 @@ export function placeOf(steps, asOf) {
   return Math.max(0, steps.findLastIndex(passed));
 }
 
+/** What is wrong with `asOf` of an address, which then shows now or the first step; null: nothing. */
+export function wrongMoment(steps, asOf) {
+  if (!asOf) return null;
+  const at = /^\d+$/.test(asOf) ? Number(asOf) : null;
+  const moment = Date.parse(asOf);
+  if (at === null && Number.isNaN(moment)) return `"${asOf}" is no position of the log and no time: now is shown.`;
+  const [first, last] = [steps[0], steps.at(-1)];
+  if (at === null) return moment < Date.parse(first.recorded_at) ? `Nothing was recorded before ${momentSeconds(first.recorded_at)}: the first step is shown.` : null;
+  if (at > last.position) return `Position ${at} is beyond the last step, ${last.position}: that one is shown.`;
+  return at < first.position ? `Position ${at} is before the first step, ${first.position}: that one is shown.` : null;
+}
+
 /** `+ 2 min` after the window's start, `− 4 min` before it. */
 function fromStart(step, startsAt) {
   if (!startsAt) return null;

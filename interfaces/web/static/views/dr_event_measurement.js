@@ -15,7 +15,6 @@ const PARAMETERS = {
 };
 
 function parametersOf({ baseline_method: method, parameters }) {
-  if (!parameters) return null;
   return PARAMETERS[method]?.(parameters) || "as the method prescribes";
 }
 
@@ -31,7 +30,6 @@ function adjustmentOf({ adjustment, tz }) {
 const dateOf = (date) => day(`${date}T12:00:00Z`, "UTC");
 
 function holidaysOf({ holidays, holidays_of: of }) {
-  if (!of) return "were not regarded";
   if (of === "none") return "none: its time zone belongs to no country";
   const whose = of === "program" ? "of the program" : `of ${of}`;
   return `${holidays.length ? holidays.map(dateOf).join(", ") : "none in these days"} (${whose})`;
@@ -51,20 +49,19 @@ function errorOf({ uncertainty, expected_error: error, baseline_method: method }
   return method === "firm-service-level" ? "a contracted level estimates nothing" : "not known: no earlier day could be computed";
 }
 
-function Particulars({ id, figures, isWhole, origin }) {
+function Particulars({ id, figures, origin }) {
   const adjustment = adjustmentOf(figures);
   return html`<${Facts} items=${[
     ["Method", html`${figures.baseline_method}${parametersOf(figures) && html`<div class="soft small">${parametersOf(figures)}</div>`}`],
-    ["Measured window", figures.starts_at && `${between(figures.starts_at, figures.ends_at, figures.tz)}, ${figures.tz}`],
+    ["Measured window", `${between(figures.starts_at, figures.ends_at, figures.tz)}, ${figures.tz}`],
     ["Adjustment", adjustment],
     ["Delivered", `${kw(figures.delivered_kw)} kW${figures.clip_delivery ? ", below zero counts as zero" : ""}`],
-    ["Error", isWhole ? errorOf(figures) : null],
+    ["Error", errorOf(figures)],
     ["Readings", `${hundredths(figures.coverage_pct, 1)} of the window`],
     ["Holidays", holidaysOf(figures)],
     ["DR event days", figures.dr_event_days.length ? figures.dr_event_days.map(dateOf).join(", ") : null],
     ["Data digest", html`<code class="digest">${figures.data_hash}</code>`],
     ["Recorded by", html`<${Origin} id=${id} origin=${origin} />`],
-    ["Not recorded", isWhole ? null : "the parameters, the load of the days, the skipped days, the means of the adjustment and the error: this measurement is of a release before 0.2"],
   ]} />`;
 }
 
@@ -132,14 +129,14 @@ function Revisions({ id, revisions }) {
 /** What `/measurements/{facility}` answers. */
 export function Measured({ id, found }) {
   const { figures, revisions, numbers } = found;
-  const columns = useMemo(() => QUARTERS(figures?.tz || undefined), [figures]);
+  const columns = useMemo(() => QUARTERS(figures?.tz), [figures]);
   const last = revisions.at(-1);
   return html`<div class="measured">
     <section>${figures
-      ? html`<${Particulars} id=${id} figures=${figures} isWhole=${found.is_whole} origin=${last.origin} />`
+      ? html`<${Particulars} id=${id} figures=${figures} origin=${last.origin} />`
       : html`<p>${last ? `Not measurable: ${last.reason}` : "Not measured yet."}</p>`}</section>
     <section><h3>Numbers</h3><${NumberTable} id=${id} numbers=${numbers} caption="Numbers of the facility" /></section>
-    ${figures && html`<section><h3>Quarter-hours${figures.tz && html` <span class="note">in ${figures.tz}</span>`}</h3>
+    ${figures && html`<section><h3>Quarter-hours <span class="note">in ${figures.tz}</span></h3>
       <${Table} caption="Quarter-hours of the window" columns=${columns} rows=${figures.intervals} rowKey=${(one) => one.starts_at} /></section>`}
     ${figures?.regression && html`<${Regression} fit=${figures.regression} />`}
     ${revisions.length > 0 && html`<${Revisions} id=${id} revisions=${revisions} />`}

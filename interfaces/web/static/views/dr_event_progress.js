@@ -3,6 +3,7 @@ import { isNotMeasurable } from "../components/dr_event_table.js";
 import { Chip, Figures } from "../components/parts.js";
 import { html } from "../dom.js";
 import { clockSeconds, count, kw, percent, span, words } from "../format.js";
+import { deliveryLooks } from "../states.js";
 
 const ENDS = { rejected: "rejected_at", cancelled: "cancelled_at", cancelled_while_active: "cancelled_at" };
 
@@ -60,7 +61,7 @@ export function DREventFigures({ row, parts }) {
     { label: "Target", value: kw(row.target_kw), unit: "kW", hint: row.starts_at ? `for ${span((Date.parse(row.ends_at) - Date.parse(row.starts_at)) / 1000)}` : "" },
     { label: "Capacity", value: kw(row.capacity_kw || null), unit: "kW", hint: row.capacity_source ? `by ${words(row.capacity_source)}${row.capacity_degraded_kw ? `, ${kw(row.capacity_degraded_kw)} degraded` : ""}` : "" },
     { label: "Delivered", value: kw(delivered.value), unit: "kW", hint: delivered.hint },
-    { label: "Of the target", value: percent(share), hint: row.outcome ? html`<${Chip} kind="outcome" state=${row.outcome} />` : "no outcome yet", tone: share !== null && share < 0.8 ? "warn" : undefined, shape: share !== null && share < 0.8 ? "triangle" : undefined },
+    { label: "Of the target", value: percent(share), hint: row.outcome ? html`<${Chip} kind="outcome" state=${row.outcome} />` : "no outcome yet", ...(row.outcome ? deliveryLooks(share) : {}) },
     { label: "Committed", value: count(batch?.committed ?? committed), unit: `of ${count(row.facility_ids.length)}`, hint: batch ? `${count(batch.failed)} failed, ${count(batch.restored)} restored` : "facilities" },
   ]} />`;
 }

@@ -24,20 +24,11 @@ const readiness = (signal) =>
     throw error;
   });
 
-const OLDER = ["queues", "breakers", "workers", "dead_letters", "ledger", "open_alerts"];
-
-/** The whole at once; a server of before that answer tells its read models alone. */
+/** The whole at once. */
 async function operations(signal) {
-  try {
-    const found = await get("/api/operations", { signal });
-    noteServerTime(found.at);
-    return found;
-  } catch (error) {
-    if (error.status !== 404) throw error;
-    const { items } = await get("/api/projections", { signal });
-    const why = "this server does not tell it; a newer version does";
-    return { projections: items.map((one) => ({ lag_s: null, rebuild: null, ...one })), unknown: Object.fromEntries(OLDER.map((name) => [name, why])) };
-  }
+  const found = await get("/api/operations", { signal });
+  noteServerTime(found.at);
+  return found;
 }
 
 const worst = (found) => ["bad", "warn", "busy"].map((tone) => found.find((look) => look.tone === tone)).find(Boolean);

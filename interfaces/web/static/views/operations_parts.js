@@ -37,6 +37,7 @@ export const Projections = ({ rows }) => html`<${Table} caption="Read models" co
 const bytes = (value) => (value >= 1e9 ? `${(value / 1e9).toFixed(1)} GB` : value >= 1e6 ? `${(value / 1e6).toFixed(1)} MB` : `${count(value / 1e3)} kB`);
 
 function Fill({ queue }) {
+  if (queue.bytes === null) return NONE;
   if (queue.most_bytes === null) return bytes(queue.bytes);
   const share = queue.bytes / queue.most_bytes;
   return html`<span class="row nowrap"><${Meter} share=${share} tone=${share > 0.8 ? "bad" : "ok"} label=${`${percent(share)} full`} />${percent(share, 1)} of ${bytes(queue.most_bytes)}</span>`;

@@ -45,6 +45,7 @@ export function NotYours({ title }) {
 /** The view at `at`, and what is shown of it to who has signed in. */
 export function viewOf(at, signedIn) {
   const [home] = homeOf(signedIn);
-  const view = VIEWS[at.view || home] || VIEWS.missing;
+  const name = at.view || home;
+  const view = Object.hasOwn(VIEWS, name) ? VIEWS[name] : VIEWS.missing; // `constructor` names none
   return view.needs && !may(view.needs(at), signedIn) ? { title: view.title, show: () => html`<${NotYours} title=${view.title} />` } : view;
 }

@@ -1,4 +1,4 @@
-"""The commands of one save to one building: one message, one record of attempts, an outcome for each."""
+"""The commands of one save to one building: one row, one record of attempts, an outcome for each."""
 
 import asyncio
 from dataclasses import replace
@@ -7,14 +7,11 @@ import msgspec
 import pytest
 
 from application.commands.dr_event import StartDREvent
-from application.ports.dispatch.work_queue import BmsWork
+from application.ports.dispatch.requested_work import BmsWork
 from interfaces.simulators.bms.journal import duplicate_actions
-from interfaces.workers.relay.relay import READER
-from tests.bms_reader import BmsReader
 from tests.in_process_system import InProcessSystem
 from tests.sample_values import DR_EVENT_ID, STARTS_AT, zone_entry
 
-PATIENCE_S = 20.0
 ZONES = ("hall", "lobby", "roof")
 
 
@@ -27,36 +24,14 @@ def world() -> InProcessSystem:
     """A prepared building with three zones. Its commits are requested, and no worker has taken the work."""
     zones = tuple(zone_entry(zone_id, 40.0) for zone_id in ZONES)
     world = InProcessSystem.accepted("fac-001", target_kw=90.0, zones=zones).until("preparing")
-    world.relay.positions.move(READER, world.position)
     world.scenario.at(STARTS_AT).after(StartDREvent(dr_event_id=DR_EVENT_ID))
-    asyncio.run(relayed(world))
+    world.relay_all()
     return world
-
-
-async def relayed(world: InProcessSystem) -> None:
-    """Run the relay as its process does, until its position is the head of the log."""
-    stop = asyncio.Event()
-    running = asyncio.create_task(world.relay.run(stop))
-    async with asyncio.timeout(PATIENCE_S):
-        while world.relay.positions.position(READER) < world.scenario.store.head():  # noqa: ASYNC110 - set elsewhere
-            await asyncio.sleep(0.002)
-    stop.set()
-    await running
-    world.position = world.scenario.store.head()
 
 
 def taken(world: InProcessSystem) -> list[BmsWork]:
     """All work that waits for the building."""
-
-    async def scenario() -> list[BmsWork]:
-        found = []
-        reader = BmsReader(world.queue)
-        while (item := await reader.next("fac-001", wait_s=0)) is not None:
-            found.append(msgspec.json.decode(item.body, type=BmsWork))
-            await item.done()
-        return found
-
-    return asyncio.run(scenario())
+    return world.take()
 
 
 def committed(world: InProcessSystem) -> list[str]:
@@ -68,7 +43,7 @@ def attempts(world: InProcessSystem) -> dict[str, int]:
     return {zone_id: record.attempts for zone_id, record in latest.items()}
 
 
-def test_the_commands_of_one_save_are_published_as_one_message(world: InProcessSystem) -> None:
+def test_the_commands_of_one_save_are_one_row(world: InProcessSystem) -> None:
     [work] = taken(world)
     latest = world.dispatch().latest("commit")
     assert [work.command_id, *work.more] == [latest[zone].command.command_id for zone in ZONES]

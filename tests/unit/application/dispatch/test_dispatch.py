@@ -160,6 +160,18 @@ def test_an_operator_may_replay_a_failed_restore_but_not_a_failed_prepare() -> N
     assert [action for _, action in there.actions()].count("restore") == 1
 
 
+def test_a_failed_abort_may_be_replayed_until_its_deadline() -> None:
+    there = world().until("preparing")
+    there.control.fail_next("fac-001", "refuse", *SILENT)
+    there.until("active")
+    replay = of(ReissueBmsCommand, command_id=command_id("abort"), reason="the network is back")
+    expires_at = ENDS_AT + timedelta(minutes=30)
+    there.scenario.at(expires_at).when(replay).refused(NotAllowedNow, saying="is not sent any more")
+    there.scenario.at(expires_at - timedelta(seconds=1)).when(replay).then(
+        fact(Dispatch.BmsCommandReissued, issue=2)
+    )
+
+
 def test_a_failed_restore_is_retried_until_it_succeeds() -> None:
     there = world().until("active")
     there.control.fail_next("fac-001", "refuse")

@@ -55,6 +55,16 @@ def test_a_changed_setpoint_is_drift() -> None:
     assert there.scenario.when(reconciliation(23.0)).reply == ("hall",)
 
 
+def test_the_minimum_off_time_counts_anew_once_the_equipment_ran_again() -> None:
+    there = active()
+    committed_at = there.dispatch().curtailed_at["hall"]
+    there.scenario.when(reconciliation(23.0, curtailed=True))
+    assert there.dispatch().curtailed_at["hall"] == committed_at
+    there.settle()
+    there.scenario.when(reconciliation(20.0, curtailed=False))
+    assert there.dispatch().curtailed_at["hall"] == there.scenario.clock.now() > committed_at
+
+
 def test_a_refused_correction_leaves_the_building_unchanged_and_is_retried() -> None:
     there = active()
     there.control.fail_next("fac-001", "refuse")

@@ -28,16 +28,20 @@ from application.event_store.event_mapper import UnknownTopic
 from application.facility.portfolio_entries import BmsProfile
 from application.ports.clock import ClockSkewed
 from application.ports.dispatch.building_control import BmsBusy, BmsConnection, CommandReceipt, ZoneCommand
-from application.ports.dispatch.work_queue import BmsTask, BmsWork
+from application.ports.dispatch.open_work import OpenWork
+from application.ports.dispatch.requested_work import BmsTask, BmsWork
 from application.ports.operations.dead_letters import DeadLetter
 from domain.dispatch import CommandRecord, Dispatch, DispatchState, Phase
 from domain.identifiers import dispatch_id
 from interfaces.simulators.bms.building import Building
 from interfaces.simulators.bms.journal import JournalEntry, duplicate_actions
+from interfaces.workers.watch.restore_monitor import RestoreMonitor
 from tests.fakes.dispatch.building_control import FakeBuildingControl, PlannedFault
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.dead_letters import FakeDeadLetters
+from tests.fakes.read_models import FakeReadModels
 from tests.given_when_then import Scenario, given
+from tests.open_alerts import look_at_letters
 from tests.sample_values import (
     CONTEXT,
     DR_EVENT_ID,
@@ -70,7 +74,7 @@ class ExecutorRig:
 
     def __post_init__(self) -> None:
         self.story.clock.speed = 1e6  # back-off costs no wall time
-        self.dead_letters, self.alerts = FakeDeadLetters(), FakeAlertRegistry()
+        self.dead_letters, self._alerts = FakeDeadLetters(), FakeAlertRegistry()
         self.build("two_phase")
 
     def build(self, profile: BmsProfile) -> None:
@@ -82,9 +86,17 @@ class ExecutorRig:
             control=self.control,
             clock=self.story.clock,
             dead_letters=self.dead_letters,
-            alerts=self.alerts,
+            alerts=self._alerts,
             reached=self._reached,
         )
+
+    @property
+    def alerts(self) -> FakeAlertRegistry:
+        """After a look of the monitors."""
+        models = FakeReadModels(self.story.store.read_after(0, 10_000))
+        RestoreMonitor(models.dispatches, self._alerts, self.story.clock).check()
+        look_at_letters(self.dead_letters, self._alerts, at=self.story.clock.now())
+        return self._alerts
 
     def fail_next(self, *faults: str) -> None:
         self.control.fail_next("fac-001", *cast("tuple[PlannedFault, ...]", faults))
@@ -106,6 +118,7 @@ class ExecutorRig:
             dr_event_id=DR_EVENT_ID,
             facility_id="fac-001",
             command_id=None if phase is None else self.newest(phase).command.command_id,
+            issue=1 if phase is None else self.newest(phase).issue,
             correlation_id=UUID(int=1),
             causation_id=UUID(int=2),
             tenant="util-1",
@@ -386,7 +399,7 @@ def test_after_the_deadline_nothing_is_sent_and_an_alert_is_raised(rig: Executor
     [letter] = rig.dead_letters.listed(queue="bms_command")
     assert (letter.subject, letter.reason) == ("fac-001", gave_up.reason)
     [alert] = rig.alerts.listed()
-    assert (alert.name, alert.subject) == ("command_dead_lettered", "fac-001/hall")
+    assert (alert.name, alert.subject) == ("command_dead_lettered", "fac-001")
 
 
 def test_a_clock_that_was_just_set_ahead_gives_up_no_command(rig: ExecutorRig) -> None:
@@ -488,8 +501,7 @@ def test_a_failed_restore_raises_a_page_and_is_retried(rig: ExecutorRig) -> None
     [failed] = rig.recorded(Dispatch.RestoreFailed)
     assert isinstance(failed, Dispatch.RestoreFailed)
     assert failed.retry_at == ENDS_AT + timedelta(seconds=60)
-    [alert] = rig.alerts.listed()
-    assert (alert.name, alert.severity) == ("restore_failing", "page")
+    assert rig.alerts.open_by_name() == {"restore_failing": 1, "command_dead_lettered": 1}
     assert len(rig.dead_letters.listed()) == 1
 
     first = rig.newest("restore").command
@@ -498,8 +510,25 @@ def test_a_failed_restore_raises_a_page_and_is_retried(rig: ExecutorRig) -> None
     )
     rig.carry_out("restore")
     assert rig.newest("restore").command == first, "the outcome is unknown, so the command is unchanged"
-    assert (rig.dispatch.status, rig.alerts.listed()) == ("restored", [])
+    assert rig.dispatch.status == "restored"
+    assert rig.alerts.open_by_name() == {"command_dead_lettered": 1}, "a person has not seen the letter"
     assert duplicate_actions(rig.journal) == {}
+
+
+def test_the_work_of_an_earlier_issue_leaves_the_command_to_that_of_the_newer_issue(rig: ExecutorRig) -> None:
+    """It may be taken late, after a worker died before it finished it, and others were requested in between."""
+    rig.at_restore()
+    earlier = rig.work("restore")
+    rig.fail_next(*["time_out"] * TIME_LIMITS.max_tries)
+    rig.carry_out("restore")
+    rig.story.after(RetryRestore(dr_event_id=DR_EVENT_ID, facility_id="fac-001", reason="again"))
+    before = (rig.dispatch, len(rig.journal), rig.dead_letters.listed())
+
+    asyncio.run(rig.calls.carry_out(earlier))
+    asyncio.run(rig.calls.park(earlier, "a defect"))
+    assert (rig.dispatch, len(rig.journal), rig.dead_letters.listed()) == before
+    rig.carry_out("restore")
+    assert rig.dispatch.status == "restored"
 
 
 def test_a_refused_restore_is_retried_with_a_new_command(rig: ExecutorRig) -> None:
@@ -546,7 +575,7 @@ def test_a_repeatedly_failing_restore_has_one_open_dead_letter(
     fail_again(1, 2, 3, 4)
     assert len(rig.recorded(Dispatch.BmsCommandGaveUp)) == 4
     [letter] = rig.dead_letters.listed(status=None)
-    assert [alert.name for alert in rig.alerts.listed(include_cleared=True)] == ["restore_failing"]
+    assert rig.alerts.open_by_name() == {"restore_failing": 1, "command_dead_lettered": 1}
 
     now = rig.story.clock.now()
     rig.dead_letters.decide(letter.dead_letter_id, status="discarded", by="me", reason="seen", at=now)
@@ -556,7 +585,8 @@ def test_a_repeatedly_failing_restore_has_one_open_dead_letter(
 
 def test_a_dead_letter_of_another_dr_event_or_message_does_not_suppress_a_new_one(rig: ExecutorRig) -> None:
     rig.at_restore()
-    asyncio.run(rig.calls.park_poison("fac-001", b"no work of ours", "unreadable"))
+    row = OpenWork(number=7, kind="bms", queue="fac-001", position=1, tries=1, holder=1)
+    asyncio.run(rig.calls.park_row(row, "no intent at position 1"))
     work = replace(rig.work("restore"), command_id=UUID(int=77))
     other = DeadLetter(
         dead_letter_id=UUID(int=78),
@@ -594,3 +624,15 @@ def test_drift_is_recorded_and_alerted(rig: ExecutorRig) -> None:
     [alert] = rig.alerts.listed()
     assert (alert.name, alert.subject) == ("bms_drift", "fac-001")
     assert rig.dispatch.status == "committed"
+
+
+def test_drift_ends_when_a_poll_finds_the_building_as_commanded(rig: ExecutorRig) -> None:
+    rig.at_commit().carry_out("commit")
+    commanded = rig.building.zone_state("hall", rig.story.clock.now()).setpoint.value
+    rig.building.override("hall", 21.0, rig.story.clock.now())
+    asyncio.run(rig.calls.reconcile(rig.work(None, "reconcile")))
+    assert rig.alerts.open_by_name() == {"bms_drift": 1}
+    rig.carry_out("commit")
+    assert rig.building.zone_state("hall", rig.story.clock.now()).setpoint.value == commanded
+    asyncio.run(rig.calls.reconcile(rig.work(None, "reconcile")))
+    assert rig.alerts.open_by_name() == {}

@@ -7,18 +7,14 @@ import pytest
 from hypothesis import given, strategies
 
 from application.commands.dispatch import ReconcileDispatch, ZoneObservation
-from application.commands.facility import RegisterFacility
-from application.event_store.newer_topics import NotExpressible
 from application.facility.bms_networks import BmsNetworks
 from application.facility.portfolio_entries import Portfolio, ZoneEntry
 from application.facility.portfolio_validation import PortfolioInvalid, PortfolioRules, check_references
 from application.facility.secret_references import SecretNamespace
-from application.ports.event_store.event_store import NewerTopicRefused
 from domain.allocation.allocate import FacilityOffer, ZoneOffer, allocate
 from domain.dispatch import Dispatch, Setpoint
 from domain.facility import within_comfort
-from tests.fakes.event_store.event_store import FakeEventStore
-from tests.given_when_then import Scenario, fact
+from tests.given_when_then import fact
 from tests.in_process_system import InProcessSystem
 from tests.sample_values import DR_EVENT_ID, STARTS_AT, facility_entry, zone_entry
 
@@ -129,15 +125,3 @@ def test_a_zone_that_could_not_be_heated_is_refused(changes: dict[str, Any], pro
     rules = PortfolioRules(SecretNamespace(folder="/nonexistent"), BmsNetworks.of("127.0.0.0/8"))
     with pytest.raises(PortfolioInvalid, match=problem):
         check_references(portfolio, known_utilities=(), known_programs={}, rules=rules)
-
-
-def test_while_an_older_release_may_run_a_heated_zone_is_refused_and_a_cooled_one_is_not() -> None:
-    story = Scenario(store=FakeEventStore(with_newer_topics=False)).after(
-        RegisterFacility(entry=facility_entry())
-    )
-    assert [entry.topic for entry in story.store.read_after(0, 9) if "zone" in entry.topic] == [
-        "facility.zone-defined.v1"
-    ]
-    with pytest.raises(NewerTopicRefused, match="zone hall has a lower comfort limit") as refused:
-        story.after(RegisterFacility(entry=facility_entry(zones=(heated(),))))
-    assert isinstance(refused.value.__cause__, NotExpressible)

@@ -11,7 +11,7 @@ import pytest
 from application.commands.dispatch import DispatchCommand, RecordBmsSuccess
 from application.commands.dispatch_batch import BmsSuccess, RecordBmsSuccesses
 from application.dispatch.execution.outcome_batcher import OutcomeBatcher
-from application.ports.dispatch.work_queue import BmsWork
+from application.ports.dispatch.requested_work import BmsWork
 from domain.dispatch import Setpoint
 
 PATIENCE_S = 20.0

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
-from uuid import uuid4
 
 import pytest
 
-from application.dispatch.execution.restored_buildings import RestoredLog, inspection_work
+from application.dispatch.execution.restored_buildings import RestoredLog
+from application.dispatch.execution.taken_work import check_work
 from application.ports.dispatch.building_control import Phase, ZoneState
 from tests.fakes.dispatch.building_control import FakeBuildingControl, PlannedFault
 from tests.in_process_system import InProcessSystem
@@ -55,8 +55,7 @@ def test_a_restore_matters_to_dr_events_that_were_commanded_before_it(lost: InPr
 
 def inspect(system: InProcessSystem, facility_id: str = "fac-001") -> list[str]:
     """The details of open alerts after the building was asked."""
-    work = inspection_work(facility_id, correlation_id=uuid4())
-    asyncio.run(system.calls.do(work))
+    asyncio.run(system.calls.do(check_work(facility_id, 1)))
     return [
         one.detail
         for one in system.alerts.listed()
@@ -97,3 +96,15 @@ def test_a_building_that_is_explained_or_not_curtailed_has_no_alert(
     assert inspect(lost) == [], "its dispatch is reconciled by itself"
     assert inspect(InProcessSystem.registered("fac-001")) == []
     assert inspect(InProcessSystem.registered("fac-001"), "fac-unknown") == []
+
+
+def test_without_a_restore_a_check_of_a_building_that_is_not_curtailed_asks_nothing(
+    lost: InProcessSystem,
+) -> None:
+    """A dispatch may have ended since the check was added."""
+    system = restored(lost, InProcessSystem.registered("fac-001"), is_recorded=False)
+    assert inspect(system) == []
+    system.calls = replace(system.calls, restored=RestoredLog(NOW))
+    assert inspect(system) != []
+    system.calls = replace(system.calls, restored=RestoredLog())
+    assert inspect(system) != [], "while its alert is open it is asked"

@@ -2,10 +2,12 @@
 
 import pytest
 
+from application.commands.dispatch import RestoreDispatch
+from application.commands.dr_event import ReallocateShortfall
 from domain.dispatch import Dispatch
 from domain.dr_event import Batch, DREvent
 from tests.in_process_system import InProcessSystem
-from tests.sample_values import zone_entry
+from tests.sample_values import DR_EVENT_ID, zone_entry
 
 THREE = ("fac-001", "fac-002", "fac-003")
 
@@ -79,6 +81,20 @@ def test_abort_undoes_the_whole_batch_in_reverse_order_of_commits() -> None:
     assert there.dr_event.batch is not None
     assert (there.dr_event.batch.served, there.dr_event.batch.failed) == (0, 3)
     assert there.dr_event.batch.total_failure
+
+
+def test_a_restore_that_comes_before_the_leave_of_an_aborted_batch_serves_nobody() -> None:
+    """The commands that follow a commit and the end of the batch are for one building: either may be first."""
+    there = world("abort").until("active")
+    there.scenario.after(
+        ReallocateShortfall(dr_event_id=DR_EVENT_ID),
+        RestoreDispatch(dr_event_id=DR_EVENT_ID, facility_id="fac-002"),
+    )
+    [left] = there.recorded(Dispatch.LeftEarly)
+    assert (left.facility_id, left.cause) == ("fac-002", "batch_aborted")
+    there.until("completed")
+    assert there.dr_event.batch is not None
+    assert (there.dr_event.outcome, there.dr_event.batch.served) == ("failed", 0)
 
 
 def test_abort_before_the_start_releases_all_facilities() -> None:

@@ -111,16 +111,17 @@ def test_a_facility_serves_one_dr_event_at_a_time(scenario: Scenario) -> None:
     second = scenario.when(judge("second", facility_ids=("fac-002",), target_kw=50.0))
     assert codes(second.reply) == [("overlap", "fac-002")]
 
-    half_open = scenario.when(
-        judge(
-            "third",
-            facility_ids=("fac-002",),
-            target_kw=50.0,
-            starts_at=ENDS_AT,
-            ends_at=ENDS_AT + timedelta(hours=1),
-        )
-    )
-    assert half_open.reply.status == "accepted"
+
+@pytest.mark.parametrize(("gap_min", "reasons"), [(0, ["overlap"]), (14, ["overlap"]), (15, [])])
+def test_consecutive_dr_events_leave_time_to_restore_and_to_prepare(
+    scenario: Scenario, gap_min: int, reasons: list[str]
+) -> None:
+    """The program prepares ten minutes ahead, and a building is restored within five."""
+    scenario.after(judge())
+    starts_at = ENDS_AT + timedelta(minutes=gap_min)
+    window = {"starts_at": starts_at, "ends_at": starts_at + timedelta(hours=1)}
+    second = scenario.when(judge("second", facility_ids=("fac-002",), target_kw=50.0, **window))
+    assert [code for code, _ in codes(second.reply)] == reasons
 
 
 def test_the_facilities_of_a_cancelled_dr_event_can_be_reserved_again(scenario: Scenario) -> None:

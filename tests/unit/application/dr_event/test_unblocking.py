@@ -12,7 +12,7 @@ from domain.dispatch import Dispatch
 from domain.dr_event import DREvent
 from domain.errors import NotAllowedNow
 from tests.given_when_then import fact
-from tests.in_process_system import FORECAST_CYCLES, PREPARE_AT, InProcessSystem
+from tests.in_process_system import FORECAST_CYCLES, InProcessSystem
 from tests.sample_values import DR_EVENT_ID, NOW, STARTS_AT, UTILITY, UTILITY_EVENT, forecast, notice
 
 BOTH = ("fac-001", "fac-002")
@@ -157,14 +157,6 @@ def test_a_blocked_dispatch_of_a_facility_that_opted_out_is_not_unblocked() -> N
     there.do(OptOutFacility(facility_id="fac-002", dr_event_id=DR_EVENT_ID, reason="boiler"))
     there.scenario.at(LATER).when(JUDGE).then()
     assert there.until("preparing").dispatch("fac-002").status == "aborted"
-
-
-def test_before_every_process_can_read_it_nothing_is_unblocked() -> None:
-    there = improved(blocked())
-    there.scenario.store.with_newer_topics = False
-    there.scenario.at(LATER).when(JUDGE).then()
-    there.scenario.at(PREPARE_AT)
-    assert there.until("preparing").dispatch("fac-002").status == "blocked"
 
 
 def test_one_that_stays_blocked_fails_with_what_blocked_it() -> None:

@@ -2,8 +2,6 @@
 
 from datetime import timedelta
 
-import pytest
-
 from application.commands.dispatch import RecordMeasurement, RecordNotMeasurable
 from application.commands.dr_event import PlanDREvent
 from application.commands.facility import (
@@ -13,13 +11,11 @@ from application.commands.facility import (
     RegisterFacility,
     StartMaintenance,
 )
-from application.ports.event_store.event_store import NewerTopicRefused
 from domain.dispatch import MEASURED_WITHIN, Dispatch
 from domain.dr_event import DREvent
 from domain.errors import NotAllowedNow, ReasonRequired, UnknownFacility
 from domain.facility import Facility
 from projections.facility import key_of
-from tests.fakes.event_store.event_store import FakeEventStore
 from tests.fakes.read_models import FakeReadModels
 from tests.given_when_then import Scenario, fact, given
 from tests.in_process_system import InProcessSystem
@@ -146,11 +142,3 @@ def test_read_models_show_the_status_the_reason_and_the_return() -> None:
     row = rows(story.after(BACK)).facilities.get(key_of("fac-001"))
     assert row is not None
     assert (row.status, row.status_reason) == ("active", None)
-
-
-def test_while_an_older_release_may_run_nothing_is_reactivated() -> None:
-    story = Scenario(store=FakeEventStore(with_newer_topics=False)).after(
-        RegisterFacility(entry=facility_entry()), SOLD
-    )
-    with pytest.raises(NewerTopicRefused, match="migrate --contract"):
-        story.after(BACK)

@@ -1,7 +1,5 @@
 """The operator's groups of facilities: labels in the portfolio, lists by them, and totals of each."""
 
-import pytest
-
 from application.commands.facility import (
     DeactivateFacility,
     OptOutFacility,
@@ -9,12 +7,10 @@ from application.commands.facility import (
     StartMaintenance,
 )
 from application.facility.portfolio_entries import FacilityEntry
-from application.ports.event_store.event_store import NewerTopicRefused
 from domain.facility import Facility
 from projections.facility_groups import GroupTotals, group_totals
 from projections.portfolio.projection import KEY
 from projections.queries.views import all_rows
-from tests.fakes.event_store.event_store import FakeEventStore
 from tests.fakes.read_models import FakeReadModels
 from tests.given_when_then import Scenario, fact, given
 from tests.sample_values import facility_entry, judge, portfolio_commands
@@ -75,11 +71,3 @@ def test_the_totals_of_a_group_of_all_facilities_are_those_of_the_portfolio() ->
     for name in GroupTotals.__struct_fields__:
         if name not in {"group", "facilities"}:
             assert getattr(found, name) == getattr(portfolio, name)
-
-
-def test_while_an_older_release_may_run_groups_are_refused() -> None:
-    story = Scenario(store=FakeEventStore(with_newer_topics=False)).after(
-        RegisterFacility(entry=entry("fac-001"))
-    )
-    with pytest.raises(NewerTopicRefused, match="migrate --contract"):
-        story.after(RegisterFacility(entry=entry("fac-001", "north")))

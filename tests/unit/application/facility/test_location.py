@@ -2,14 +2,12 @@
 
 from datetime import UTC, date, datetime, timedelta
 
-import pytest
 from msgspec.structs import replace
 
 from application.commands.dr_event import PlanDREvent
 from application.commands.facility import RegisterFacility
 from application.measurement.agreed_baseline import AgreedBaseline
 from application.measurement.basis import basis_of
-from application.ports.event_store.event_store import NewerTopicRefused
 from domain.dispatch import Dispatch
 from domain.errors import FacilityTooLarge
 from domain.facility import MOST_LOCATIONS, Coordinates, Facility, FacilityState, Location
@@ -18,7 +16,6 @@ from interfaces.bootstrap.weather import places_of_cells
 from interfaces.web.api.facility.documents import FacilityDocuments
 from interfaces.web.caching.coordinates import StoredCoordinates
 from projections.facility import FacilityRow, key_of
-from tests.fakes.event_store.event_store import FakeEventStore
 from tests.fakes.public_holidays import FakePublicHolidays
 from tests.fakes.read_models import FakeReadModels
 from tests.given_when_then import Scenario, fact, given
@@ -123,13 +120,6 @@ def test_the_number_of_changes_is_bounded() -> None:
     corrected = entry(weather_cell="corrected", in_force_from=state_of(story).locations.agreed_last.from_day)
     story.when(corrected).then(fact(Facility.LocationAgreed))
     assert len(state_of(story).later_locations) == MOST_LOCATIONS
-
-
-def test_while_an_older_release_may_run_a_change_is_refused_and_a_registration_is_not() -> None:
-    story = Scenario(store=FakeEventStore(with_newer_topics=False)).after(entry(region="US-NY"))
-    assert state_of(story).region_on(TODAY) == "US-NY"
-    with pytest.raises(NewerTopicRefused, match="migrate --contract"):
-        story.after(entry(region="US-CA"))
 
 
 def test_a_measurement_uses_the_time_zone_that_was_in_force_at_the_start() -> None:

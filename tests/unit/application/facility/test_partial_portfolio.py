@@ -42,7 +42,7 @@ def test_references_are_checked_beside_wrong_fields() -> None:
 
     first, second = problems_of(text)
     assert first.startswith("utilities[0].colour: there is no such field")
-    assert second == "facilities[0].programs: there is no program winter"
+    assert second == "facilities[0].programs: there is no program winter (hall)"
 
 
 @pytest.mark.parametrize(
@@ -95,4 +95,19 @@ def test_what_is_no_portfolio_has_nothing_to_check(written: str) -> None:
 def test_a_wrong_name_is_refused_with_those_that_there_are(entry: str, problem: str) -> None:
     text = f"utilities: [{{utility_id: city}}]\nprograms: [{{program_id: p, utility_id: city, {entry}}}]"
 
-    assert problems_of(text) == [f"programs[0].{problem}"]
+    assert problems_of(text) == [f"programs[0].{problem} (p)"]
+
+
+def test_a_wrong_time_zone_is_repeated_and_a_near_one_offered() -> None:
+    facility = (FACILITY % "").replace("meters", "tz: europe/lodnon, meters")
+
+    *_, problem = problems_of(f"utilities: [{CITY_WITH_COLOUR}]\nfacilities: [{facility}]")
+    assert (
+        problem == "facilities[0].tz: europe/lodnon is no IANA time zone; did you mean Europe/London? (hall)"
+    )
+
+
+def test_ids_and_regions_are_described_in_words() -> None:
+    first, second, *_ = problems_of("facilities: [{facility_id: Hall A, region: Bavaria}]")
+    assert first.startswith('facilities[0].facility_id: "Hall A" is no id: use small letters')
+    assert second.startswith('facilities[0].region: "Bavaria" is no country or region')

@@ -245,8 +245,9 @@ def test_a_facility_is_checked_against_the_recorded_terms_of_a_program() -> None
     ("program", "path", "said"),
     [
         ("window: {hours: {from: 14:00, to: 15:00}}", "programs[0].window.hours.from", "in quotes"),
-        ('window: {hours: {from: "25:00", to: "26:00"}}', "programs[0].window.hours.from", "regex"),
-        ('window: {season: {from: "02-30", to: "03-01"}}', "programs[0].window.season.from", "regex"),
+        ('window: {hours: {from: "25:00", to: "26:00"}}', "programs[0].window.hours.from", "time of day"),
+        ('window: {season: {from: "02-30", to: "03-01"}}', "programs[0].window.season.from", "month and day"),
+        ('rate_per_kwh: "0,40"', "programs[0].rate_per_kwh", '"0,40" is no number: write it with a point'),
         ("window: {days: [monday]}", "programs[0].window.days[0]", "Invalid enum"),
         ("window: {hour: 1}", "programs[0].window.hour", "there is no such field"),
         (

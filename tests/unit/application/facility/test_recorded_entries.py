@@ -12,7 +12,7 @@ from application.facility.portfolio_entries import (
     ProgramEntry,
 )
 from application.facility.recorded_entries import entry_of_facility, entry_of_program
-from domain.facility import NOT_GIVEN, Coordinates, Facility
+from domain.facility import Coordinates, Facility
 from domain.identifiers import facility_stream_id, program_stream_id
 from domain.program import Program, SettlementRule
 from domain.program.settlement_rule import Energy
@@ -61,7 +61,7 @@ def test_the_entry_of_a_facility_has_everything_that_was_agreed() -> None:
 def test_the_entry_has_the_coordinates_that_stand_now() -> None:
     found = recorded(ENTRY, Coordinates(52.5, 13.4))
     assert (found.latitude, found.longitude) == (52.5, 13.4)
-    assert (recorded(ENTRY, NOT_GIVEN).latitude, recorded(ENTRY).longitude) == (None, None)
+    assert (recorded(ENTRY).latitude, recorded(ENTRY).longitude) == (None, None)
 
 
 def test_posting_the_recorded_entry_of_a_program_records_nothing() -> None:

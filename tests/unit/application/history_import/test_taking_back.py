@@ -15,7 +15,7 @@ from application.history_import.taking_back import (
     state_of,
     take_back,
 )
-from application.ports.event_store.event_store import EventStoreUnavailable, NewerTopicRefused
+from application.ports.event_store.event_store import EventStoreUnavailable
 from application.ports.telemetry.imported_history import ImportSpan, NewImport, RowsTakenBack
 from application.ports.telemetry.store import ImportedIntervals
 from application.telemetry.sealing.history_sealer import HistorySealer, ImportedSpan
@@ -86,9 +86,7 @@ class System:
             import_id,
         )
 
-    def take_back(
-        self, *, at: datetime = NOW, reason: str = "another year", newer: bool = True
-    ) -> TakeBackReport:
+    def take_back(self, *, at: datetime = NOW, reason: str = "another year") -> TakeBackReport:
         return take_back(
             self.imports,
             self.acts,
@@ -97,7 +95,6 @@ class System:
             reason=reason,
             portfolio={"a", "b"},
             seal=self.on_seal,
-            writes_newer_topics=newer,
         )
 
     @property
@@ -175,7 +172,6 @@ def test_a_facility_that_fails_strands_none_of_the_others() -> None:
     [
         ({"reason": "  "}, TakeBackRefused),
         ({"reason": "r" * 1_001}, TakeBackRefused),
-        ({"newer": False}, NewerTopicRefused),
     ],
 )
 def test_a_refused_take_back_changes_nothing(change: dict[str, Any], error: type[Exception]) -> None:
@@ -210,7 +206,7 @@ def test_the_days_are_sealed_as_they_are_without_the_import_also_those_that_have
         of = ImportedSpan(span.facility_id, span.starts_at, span.ends_at, span.step_s, span.rows)
         sealer.seal([of], zones, provenance(NOW), is_taken_back=is_taken_back)
 
-    system.put("b", None, kw=20.0, starts_at=FIRST + timedelta(days=1))  # readings of an earlier release
+    system.put("b", None, kw=20.0, starts_at=FIRST + timedelta(days=1))  # stored by no recorded import
     for span in system.imports.spans(IMPORT):
         seal(span, is_taken_back=False)
     system.on_seal = seal

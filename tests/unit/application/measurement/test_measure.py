@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from application.commands.dispatch import RecordMeasurement, RecordNotMeasurable, RecordRemeasurement
+from application.commands.dispatch import RecordMeasurement, RecordNotMeasurable
 from application.measurement.agreed_baseline import AgreedBaseline
 from application.measurement.basis import LOOK_BACK_DAYS, MeasuringBasis, basis_of
 from application.measurement.measure import (
@@ -19,7 +19,6 @@ from application.measurement.measure import (
     measured_window,
     measurement_of,
     readings_window,
-    remeasurement_of,
     verification_of,
 )
 from domain.baseline import BaselineParameters
@@ -211,29 +210,6 @@ def test_a_holiday_is_measured_like_a_weekend_day() -> None:
     assert days == ("2026-07-12", "2026-07-11", "2026-07-05", "2026-07-04")
 
 
-@pytest.mark.parametrize(
-    ("earlier", "reason"),
-    [
-        (
-            "",
-            "readings were corrected; the holidays of the program are now regarded (2026-07-10), the earlier",
-        ),
-        ("program", "readings were corrected"),
-    ],
-    ids=["version 1", "version 2"],
-)
-def test_a_remeasurement_says_that_it_knows_holidays_which_the_earlier_one_did_not(
-    earlier: str, reason: str
-) -> None:
-    dispatch = replace(DISPATCH, measured=True, delivered_kw=1.0, data_hash="a", holidays_of=earlier)
-    agreed = replace(CAISO, holidays=frozenset({date(2026, 7, 10)}))
-    basis = basis_of(facility(), agreed, dispatch, CALENDAR)
-    found = remeasurement_of(dispatch, metered(), basis, corrected_at=LATE)
-    assert isinstance(found, RecordRemeasurement)
-    assert found.reason.startswith(reason)
-    assert ("holidays" in found.reason) is (earlier == "")
-
-
 def test_a_zone_of_no_country_has_no_holidays() -> None:
     found = figures_by(CAISO, facility(tz="UTC", region=None))
     assert (found.holidays, found.holidays_of) == ((), "none")
@@ -327,7 +303,7 @@ def test_a_later_measurement_keeps_the_firm_level_that_was_agreed_at_the_first()
     agreed = AgreedBaseline(program_id="base-interruptible", method="firm-service-level")
     now = facility(enrolments={"base-interruptible": Enrolment(level_kw="900")})
     first = BaselineParameters(level_kw=1_400.0)
-    dispatch = replace(DISPATCH, measured=True, baseline_parameters=first, holidays_of="US-CA")
+    dispatch = replace(DISPATCH, measured=True, baseline_parameters=first)
     basis = basis_of(now, agreed, dispatch, CALENDAR)
     assert basis.parameters == first
     assert basis_of(now, agreed, DISPATCH, CALENDAR).parameters.level_kw == 900.0

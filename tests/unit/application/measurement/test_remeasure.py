@@ -82,12 +82,6 @@ def test_other_readings_are_recorded_although_they_change_no_figure() -> None:
     measured().when(again(70.0, "b", "A")).then(fact(Dispatch.Remeasured, revision=2))
 
 
-def test_unchanged_figures_of_a_measurement_that_does_not_tell_its_readings_record_nothing() -> None:
-    """Version 1: its hash is that of the whole look-back."""
-    old = RecordMeasurement(dr_event_id=DR_EVENT_ID, facility_id="fac-001", figures=figures(holidays_of=""))
-    given(committed()).after(old).at(CORRECTED_AT).when(again(70.0, "b", "A")).then()
-
-
 def test_readings_that_came_too_late_for_the_first_measurement_make_it_measurable() -> None:
     walk = dispatch_walk()
     for step in ("prepare", "success", "commit", "success", "not_measurable"):

@@ -23,6 +23,7 @@ from application.operations.alert_webhook import body_of
 from tests.fakes.clock import FakeClock
 from tests.fakes.operations.alert_delivery import FakeAlertChannel, FakeAlertDeliveries
 from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.open_alerts import begin_alert, end_alert
 
 ESCALATE_AFTER_S = 900.0
 ROUND_S = 10.0
@@ -53,10 +54,10 @@ class People:
         )
 
     def alert(self, name: str = "relay_stopped", subject: str = "relay") -> None:
-        self.alerts.raise_alert(name, subject, "x", at=self.clock.now())
+        begin_alert(self.alerts, name, subject, "x", at=self.clock.now())
 
     def end(self, name: str = "relay_stopped", subject: str = "relay") -> None:
-        self.alerts.clear(name, subject, at=self.clock.now())
+        end_alert(self.alerts, name, subject, at=self.clock.now())
 
     def after(self, seconds: float) -> None:
         """A round at that time from now."""
@@ -124,7 +125,6 @@ def test_an_acknowledged_alert_is_not_escalated(people: People) -> None:
         by="operator:6a1f",
         reason="I look",
         at=people.clock.now(),
-        writes_newer_topics=True,
     )
     people.rounds(2 * ESCALATE_AFTER_S)
     assert people.second.tried == []

@@ -17,8 +17,8 @@ APPLIED = [
 ]
 
 
-def recorded(log: FakeActLog, *, after: timedelta, contracted: bool = True) -> int:
-    return record_migrations(log, FakeClock(AT + after), writes_newer_topics=lambda: contracted)
+def recorded(log: FakeActLog, *, after: timedelta) -> int:
+    return record_migrations(log, FakeClock(AT + after))
 
 
 def test_migrations_of_a_running_system_are_recorded_once() -> None:
@@ -26,11 +26,3 @@ def test_migrations_of_a_running_system_are_recorded_once() -> None:
     assert recorded(log, after=timedelta(days=10)) == 1
     assert recorded(log, after=timedelta(days=11)) == 0
     assert [act.migration for act in log.recorded.values()] == ["0022_c.sql"]
-
-
-def test_they_are_recorded_once_no_older_process_runs() -> None:
-    """One would halt at a topic that it does not know, and could not be rolled back to."""
-    log = FakeActLog(APPLIED)
-    assert recorded(log, after=timedelta(days=10), contracted=False) == 0
-    assert not log.recorded
-    assert recorded(log, after=timedelta(days=11)) == 1

@@ -1,18 +1,20 @@
 """Flags: both sides of each threshold. No amount depends on one."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from application.settlement.flags import FLAGS, flags_of
+from application.settlement.flags import FLAGS, OTHER_DR_EVENT, flags_of
 from application.settlement.shapes import (
     AdjustmentSummary,
     BaselineSummary,
     EventFacilityInputs,
     SettlementDocument,
 )
-from tests.settlement_cases import ended_event, steps_of
+from interfaces.settlement.audience import Audience, seen_by
+from tests.settlement_cases import STARTS_AT, ended_event, steps_of
 from tests.settlement_documents import V1_RULE, document_of, v1_document
 
 
@@ -116,3 +118,34 @@ def test_no_amount_depends_on_a_flag() -> None:
     flagged, plain = with_adjustment(value=1.2, clipped=True), v1_document("f1")
     assert (flagged.lines, flagged.total) == (plain.lines, plain.total)
     assert replace(flagged, facilities=plain.facilities, flags=()) == replace(plain, inputs=flagged.inputs)
+
+
+@pytest.mark.parametrize(
+    ("method", "adjustment", "days_later", "flags"),
+    [
+        ("meter-before-meter-after", None, 0, [OTHER_DR_EVENT]),
+        ("meter-before-meter-after", None, 1, []),
+        (
+            "caiso-10-in-10",
+            AdjustmentSummary(kind="multiplicative", starts_at=STARTS_AT),
+            0,
+            [OTHER_DR_EVENT],
+        ),
+        ("caiso-10-in-10", None, 0, []),
+    ],
+)
+def test_a_baseline_of_hours_that_another_dr_event_may_have_curtailed(
+    method: str, adjustment: AdjustmentSummary | None, days_later: int, flags: list[str]
+) -> None:
+    day = STARTS_AT.date() + timedelta(days=days_later)
+    facility = EventFacilityInputs(facility_id="f1", committed_kw="100", event_days=(day,))
+    document = document_of(
+        V1_RULE,
+        ended_event(facility, hours=0.5),
+        {"f1": steps_of("400", "401", steps_each=1)},
+        {"f1": BaselineSummary(method=method, adjustment=adjustment)},
+    )
+    assert names(document) == flags
+    assert names(document) == [one.flag for one in document.flags]
+    of_utility = seen_by(Audience(utility_id="city-power"), document)
+    assert OTHER_DR_EVENT not in [one.flag for one in of_utility.flags]

@@ -13,8 +13,8 @@ from application.settlement.own_revisions import own_revisions
 from application.settlement.period import period_document
 from application.settlement.resettled import resettled_document
 from application.settlement.shapes import SettlementDocument
-from application.settlement.statement.csv_records import month_csv
-from application.settlement.statement.month_page import month_html
+from interfaces.settlement.statement.csv_records import month_csv
+from interfaces.settlement.statement.month_page import month_html
 from tests.settlement_cases import ended_event, facility, rule_of, steps_of
 from tests.settlement_documents import document_of, program_of
 

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -28,7 +27,6 @@ from tests.settled_system import (
     completed,
     corrected_to,
     in_force,
-    load_figures,
     measured,
     measured_as,
 )
@@ -189,20 +187,6 @@ def test_a_dr_event_that_was_cancelled_before_its_start_is_not_settled() -> None
     there.scenario.after(CancelDREvent(dr_event_id=DR_EVENT_ID, reason="cool weather"))
     outcome = there.scenario.when(SETTLE).then(fact(DREvent.Settled))
     assert outcome.reply.figures.reasons == ("cancelled_before_start",)
-
-
-def test_a_measurement_of_version_1_is_not_settled_and_says_so() -> None:
-    there = completed()
-    without_origin = [
-        replace(
-            measured_as(one, 440.0),
-            figures=msgspec.structs.replace(load_figures(440.0), parameters=None, tz=""),
-        )
-        for one in ("fac-001", "fac-002")
-    ]
-    there.scenario.after(*without_origin, MEASURE)
-    outcome = there.scenario.when(SETTLE).then(fact(DREvent.Settled))
-    assert outcome.reply.figures.reasons == ("measured_in_v1",)
 
 
 def test_each_revision_has_a_callback() -> None:

@@ -205,10 +205,9 @@ def test_a_plan_that_was_amended_before_the_start_commits_only_to_the_new_one() 
     assert (found.committed_kw, found.commitments) == ("40.000", ())
 
 
-def test_a_measurement_of_version_1_gives_no_settlement() -> None:
-    v1, none = dispatch(measured_load=load(tz="")), dispatch(measured_load=None)
-    assert reasons_without_document(dr_event(), RULE, {"fac-001": v1}) == ("measured_in_v1",)
-    assert reasons_without_document(dr_event(), RULE, {"fac-001": dispatch(), "fac-002": none}) == ()
+def test_a_dr_event_without_a_rule_has_no_document() -> None:
+    assert reasons_without_document(dr_event(), None) == ("no_rule",)
+    assert reasons_without_document(dr_event(), RULE) == ()
 
 
 def test_the_digest_is_of_rule_event_and_steps() -> None:

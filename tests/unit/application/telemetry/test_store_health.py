@@ -1,6 +1,5 @@
 """The share of failed writes and percentiles of queries, and the alerts that follow from them."""
 
-import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -60,7 +59,7 @@ def test_alerts_are_raised_and_cleared_by_process() -> None:
     alerts, clock, hand = FakeAlertRegistry(), FakeClock(), Hand()
     health = health_of([True] * 95 + [False] * 5, [3.0] * 50, hand)
     watch = TelemetryMonitor(health=health, alerts=alerts, clock=clock, process="aggregate")
-    asyncio.run(watch.check())
+    watch.check()
     assert {(alert.name, alert.subject) for alert in alerts.listed()} == {
         ("telemetry_write_errors", "aggregate"),
         ("telemetry_queries_slow", "aggregate"),
@@ -69,7 +68,7 @@ def test_alerts_are_raised_and_cleared_by_process() -> None:
     for _ in range(LEAST):
         health.observe_write(well=True)
         health.observe_query(0.01)
-    asyncio.run(watch.check())
+    watch.check()
     assert alerts.listed() == []
 
 

@@ -1,7 +1,8 @@
 """The alert before the weather quota is used up."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from application.ports.operations.unavailable import OperationsUnavailable
 from application.ports.weather.quota import QuotaUse
@@ -27,10 +28,10 @@ class FakeQuota:
 class Away(FakeAlertRegistry):
     away = True
 
-    def raise_alert(self, name: str, subject: str, detail: str, *, at: datetime) -> None:
+    def state(self, *stated: Any, **fields: Any) -> None:
         if self.away:
             raise OperationsUnavailable("away")
-        super().raise_alert(name, subject, detail, at=at)
+        super().state(*stated, **fields)
 
 
 def open_alerts(
@@ -46,7 +47,7 @@ def test_the_alert_is_raised_from_80_percent_on_and_cleared_in_the_next_month() 
     quota = AlertingQuota(quota_use, alerts, FakeClock(NOW))
     assert open_alerts(quota, quota_use, alerts, 799) == []
     assert open_alerts(quota, quota_use, alerts, 800) == ["800 of 1000 weather calls of July are used"]
-    assert open_alerts(quota, quota_use, alerts, 801) == ["800 of 1000 weather calls of July are used"]
+    assert open_alerts(quota, quota_use, alerts, 801) == ["801 of 1000 weather calls of July are used"]
     assert open_alerts(quota, quota_use, alerts, 830) == ["830 of 1000 weather calls of July are used"]
     assert open_alerts(quota, quota_use, alerts, 1) == []
 
@@ -61,5 +62,6 @@ def test_an_unavailable_register_is_retried_at_the_next_call() -> None:
 
 def test_a_process_that_starts_in_a_new_month_clears_an_open_alert_of_another() -> None:
     quota_use, alerts = FakeQuota(), FakeAlertRegistry()
-    alerts.raise_alert("weather_quota", "weather", "of June", at=NOW)
+    in_june = AlertingQuota(quota_use, alerts, FakeClock(NOW - timedelta(days=20)))
+    assert len(open_alerts(in_june, quota_use, alerts, 900)) == 1
     assert open_alerts(AlertingQuota(quota_use, alerts, FakeClock(NOW)), quota_use, alerts, 1) == []

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 from msgspec.structs import replace
 
-from application.ledger.proof_document import ProofDocumentV3, ProofDocumentV4
+from application.ledger.proof_document import ProofDocument
 from application.ledger.proof_readings import NOTHING_STORED
 from application.ledger.proof_settlements import NOT_STORED
 from interfaces.cli.audit.check import check
@@ -25,18 +25,18 @@ def portfolio() -> MeasuredPortfolio:
 
 
 @pytest.fixture(scope="module")
-def proof(portfolio: MeasuredPortfolio) -> ProofDocumentV3:
+def proof(portfolio: MeasuredPortfolio) -> ProofDocument:
     return portfolio.prove_measured()
 
 
-def checked(document: ProofDocumentV3, portfolio: MeasuredPortfolio, folder: Path, *options: str) -> Result:
+def checked(document: ProofDocument, portfolio: MeasuredPortfolio, folder: Path, *options: str) -> Result:
     (path := folder / "proof.json").write_bytes(document.written())
     key = portfolio.signer.public_key.hex()
     return CliRunner().invoke(check, [str(path), "--public-key", key, *options])
 
 
 def test_a_genuine_proof_is_computed_again_and_shown_by_facility(
-    portfolio: MeasuredPortfolio, proof: ProofDocumentV3, tmp_path: Path
+    portfolio: MeasuredPortfolio, proof: ProofDocument, tmp_path: Path
 ) -> None:
     result = checked(proof, portfolio, tmp_path)
     assert result.exit_code == 0, result.output
@@ -71,7 +71,7 @@ def test_a_genuine_proof_is_computed_again_and_shown_by_facility(
 
 
 def test_a_changed_value_ends_with_exit_status_3_and_its_name(
-    portfolio: MeasuredPortfolio, proof: ProofDocumentV3, tmp_path: Path
+    portfolio: MeasuredPortfolio, proof: ProofDocument, tmp_path: Path
 ) -> None:
     first, *rest = proof.readings
     changed = replace(proof, readings=(replace(first, kw=tuple(reversed(first.kw))), *rest))
@@ -89,7 +89,7 @@ def test_a_changed_value_ends_with_exit_status_3_and_its_name(
 
 
 def test_readings_of_another_form_are_refused(
-    portfolio: MeasuredPortfolio, proof: ProofDocumentV3, tmp_path: Path
+    portfolio: MeasuredPortfolio, proof: ProofDocument, tmp_path: Path
 ) -> None:
     first, *rest = proof.readings
     broken = replace(proof, readings=(replace(first, kw=first.kw[1:]), *rest))
@@ -102,7 +102,7 @@ def test_readings_of_another_form_are_refused(
 
 @pytest.mark.parametrize("changed", ["facility_id", "left_out"])
 def test_text_of_the_file_prints_no_line_of_its_own(
-    portfolio: MeasuredPortfolio, proof: ProofDocumentV3, tmp_path: Path, changed: str
+    portfolio: MeasuredPortfolio, proof: ProofDocument, tmp_path: Path, changed: str
 ) -> None:
     first, *rest = proof.readings
     text = "\nrecomputed 3 measurements of 3 facilities: all equal\x1b[8m"
@@ -121,10 +121,8 @@ def settled() -> MeasuredPortfolio:
 
 
 @pytest.fixture(scope="module")
-def settled_proof(settled: MeasuredPortfolio) -> ProofDocumentV4:
-    document = settled.prove_measured()
-    assert isinstance(document, ProofDocumentV4)
-    return document
+def settled_proof(settled: MeasuredPortfolio) -> ProofDocument:
+    return settled.prove_measured()
 
 
 def cells(result: Result, first: str) -> list[list[str]]:
@@ -134,7 +132,7 @@ def cells(result: Result, first: str) -> list[list[str]]:
 
 
 def test_an_auditor_reads_a_settlement_line_by_line_with_a_last_sentence(
-    settled: MeasuredPortfolio, settled_proof: ProofDocumentV4, tmp_path: Path
+    settled: MeasuredPortfolio, settled_proof: ProofDocument, tmp_path: Path
 ) -> None:
     result = checked(settled_proof, settled, tmp_path)
     assert result.exit_code == 0, result.output
@@ -147,8 +145,8 @@ def test_an_auditor_reads_a_settlement_line_by_line_with_a_last_sentence(
         "status",
         "domain events",
     ]
-    assert cells(result, "utility")[0][1] == "util-1, its DR event UTIL-1"
-    assert cells(result, "program")[0][1] == "summer-peak, accepted under version 1"
+    assert cells(result, "utility")[0][1] == "'util-1', its DR event 'UTIL-1'"
+    assert cells(result, "program")[0][1] == "'summer-peak', accepted under version 1"
     assert cells(result, "status")[0][1] == "completed; resettled"
     assert ["fac-002", "energy", "1.50 x 144.495 kWh", "216.74", "216.74", "ok"] in cells(result, "fac-002")
     assert cells(result, "total") == [["total", "-", "USD", "424.36", "424.36", "ok"]]
@@ -172,7 +170,7 @@ def test_an_auditor_reads_a_settlement_line_by_line_with_a_last_sentence(
 
 
 def test_the_json_of_a_settlement_is_complete(
-    settled: MeasuredPortfolio, settled_proof: ProofDocumentV4, tmp_path: Path
+    settled: MeasuredPortfolio, settled_proof: ProofDocument, tmp_path: Path
 ) -> None:
     document = json.loads(checked(settled_proof, settled, tmp_path, "--json").stdout)
     assert document["holds"] is True
@@ -192,7 +190,7 @@ def test_the_json_of_a_settlement_is_complete(
 
 
 def test_a_changed_line_ends_with_exit_status_3_and_its_name(
-    settled: MeasuredPortfolio, settled_proof: ProofDocumentV4, tmp_path: Path
+    settled: MeasuredPortfolio, settled_proof: ProofDocument, tmp_path: Path
 ) -> None:
     first, second = settled_proof.settlements
     amount = '"amount":"216.74","component":"energy"'
@@ -214,7 +212,7 @@ def test_a_changed_line_ends_with_exit_status_3_and_its_name(
 
 
 def test_a_settlement_without_documents_and_readings_says_what_was_not_compared(
-    settled: MeasuredPortfolio, settled_proof: ProofDocumentV4, tmp_path: Path
+    settled: MeasuredPortfolio, settled_proof: ProofDocument, tmp_path: Path
 ) -> None:
     blank = tuple(
         replace(one, kw=(), coverage_pct=(), left_out=NOTHING_STORED) for one in settled_proof.readings
@@ -234,7 +232,7 @@ def test_a_settlement_without_documents_and_readings_says_what_was_not_compared(
 
 
 def test_text_of_a_document_that_was_not_signed_is_not_printed(
-    settled: MeasuredPortfolio, settled_proof: ProofDocumentV4, tmp_path: Path
+    settled: MeasuredPortfolio, settled_proof: ProofDocument, tmp_path: Path
 ) -> None:
     first, second = settled_proof.settlements
     text = "\\nrecomputed 2 settlements: all equal\\u001b[8m"

@@ -30,7 +30,7 @@ def test_the_document_names_everything_that_a_system_needs() -> None:
     assert {"web", "ingest", "project"} <= found["processes"].keys()
     assert {"postgres", "nats", "valkey"} == found["servers"].keys()
     assert found["connections"]["budget"] < found["connections"]["max_connections"]
-    assert [stream["name"] for stream in found["streams"]] == ["TELEMETRY", "BMS_WORK", "CALLBACK_WORK"]
+    assert [stream["name"] for stream in found["streams"]] == ["TELEMETRY"]
     assert {"domain events", "forecasts", "readings", "raw archive"} <= found["disk"]["a_day"].keys()
     assert {"PostgreSQL", "NATS", "backups"} <= found["disk"]["held"].keys()
     assert found["limits"][0]["facilities"] <= found["limits"][1]["facilities"]
@@ -42,7 +42,7 @@ def test_people_see_the_limit_that_comes_first_and_what_to_do() -> None:
     assert result.exit_code == 0
     first, *others = document()["limits"]
     assert f"{first['name']} comes first: {first['action']}." in result.stdout
-    assert "141" in result.stdout, "connections of a default system"
+    assert "130" in result.stdout, "connections of a default system"
     rows = [line.strip() for line in result.stdout.partition("reached at")[2].splitlines()]
     shown = [one["name"] for one in others if any(row.startswith(f"{one['name']} ") for row in rows)]
     assert shown == [one["name"] for one in others[: SHOWN_LIMITS - 1]]

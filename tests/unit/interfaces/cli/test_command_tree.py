@@ -108,7 +108,7 @@ def test_an_unknown_worker_is_a_usage_error() -> None:
     result = CliRunner().invoke(main, ["worker", "barista"])
 
     assert result.exit_code == 2
-    assert "relay" in result.output
+    assert "decide" in result.output
 
 
 def test_the_version_is_printed() -> None:

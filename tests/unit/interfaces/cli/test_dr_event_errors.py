@@ -10,9 +10,13 @@ from projections.dispatch.projection import MeasurementRow
 MEASURED = MeasurementRow(
     baseline_method="caiso-10-in-10",
     days=("2026-07-13",),
+    skipped_days=0,
     adjustment_kind="none",
     adjustment_value=None,
+    adjustment_raw=None,
     adjustment_clipped=False,
+    holidays=(),
+    holidays_of="US",
     coverage_pct=100.0,
     intervals=1,
     missing_intervals=0,

@@ -19,7 +19,7 @@ def made(folder: Path, *options: str) -> Settings:
 
 
 def secrets_in(folder: Path) -> set[str]:
-    return {file.read_text() for file in (folder / "secrets").iterdir()}
+    return {file.read_text() for file in (folder / "secrets").glob("*/*")}
 
 
 def test_the_portfolio_passes_the_check_of_an_import_under_the_settings(tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_the_portfolio_passes_the_check_of_an_import_under_the_settings(tmp_path
 def test_only_its_owner_may_read_anything(tmp_path: Path) -> None:
     made(tmp_path / "new")
     found = [tmp_path / "new", *(tmp_path / "new").rglob("*")]
-    assert len(found) == 6
+    assert len(found) == 8
     assert [path for path in found if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
 
 

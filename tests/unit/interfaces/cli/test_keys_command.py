@@ -29,26 +29,14 @@ class FixedClock:
 
 @pytest.fixture
 def api_keys(monkeypatch: pytest.MonkeyPatch) -> FakeApiKeys:
-    return opened_with(monkeypatch, has_owners=True)
-
-
-def opened_with(monkeypatch: pytest.MonkeyPatch, *, has_owners: bool) -> FakeApiKeys:
     fake = FakeApiKeys()
 
     @contextmanager
     def opened() -> Iterator[Access]:
-        yield Access(fake, FakeOperators(), FixedClock(), FixedClock(), lambda: has_owners, PORTFOLIO)
+        yield Access(fake, FakeOperators(), FixedClock(), FixedClock(), PORTFOLIO)
 
     monkeypatch.setattr(keys_command, "opened_access", opened)
     return fake
-
-
-def test_while_an_older_release_may_run_there_is_no_key_of_an_owner(monkeypatch: pytest.MonkeyPatch) -> None:
-    api_keys = opened_with(monkeypatch, has_owners=False)
-    refused = run("create", "--role", "owner", "--facility", "fac-001")
-    assert refused.exit_code == 1
-    assert "gridproof migrate --contract 0.2" in refused.stderr
-    assert api_keys.listed() == []
 
 
 def run(*arguments: str) -> Result:

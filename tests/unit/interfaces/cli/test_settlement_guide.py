@@ -9,8 +9,8 @@ from click.testing import CliRunner
 
 from adapters.readings_file import open_readings_file
 from application.settlement.flags import FLAGS
-from application.settlement.statement.csv_records import COLUMNS
 from interfaces.cli.settlement.commands import settlement_group
+from interfaces.settlement.statement.csv_records import COLUMNS
 
 GUIDE = (Path(__file__).parents[4] / "docs" / "guides" / "settlement.md").read_text()
 

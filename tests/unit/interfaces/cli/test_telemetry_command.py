@@ -18,6 +18,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.telemetry.store import FakeTelemetryStore
 from tests.green_button import Feed, Interval, Meter, Point
 from tests.portfolio_ids import portfolio_ids
+from tests.stored_intervals import interval_series
 
 T0 = datetime(2026, 7, 14, tzinfo=UTC)
 CSV = """facility,timestamp,load_kwh,temp_c
@@ -72,7 +73,7 @@ def test_an_import_stores_the_rows_of_the_file_and_reports_gaps(
     assert "6 rows: 6 new, 0 corrected, 0 already stored" in result.stdout
     assert "stored 6 of 6 rows" in result.stderr
     hour = TimeWindow(T0, T0 + timedelta(hours=1))
-    assert store.interval_series("a", hour).values[[0, 2]].tolist() == [40.0, 48.0]
+    assert interval_series(store, "a", hour).values[[0, 2]].tolist() == [40.0, 48.0]
     block = store.interval_series_of(["b", "a"], hour)
     assert block.mean_kw[0].tolist() == [40.0] * 4
     assert block.expanded.tolist() == [[True] * 4, [False] * 4]
@@ -181,6 +182,6 @@ def test_green_button_xml_is_imported_for_the_given_facility(
     assert "fac-009: 4 estimated" in result.stdout
     assert "4 rows: 4 new" in result.stdout
     hour = TimeWindow(T0, T0 + timedelta(hours=1))
-    assert store.interval_series("fac-009", hour).values.tolist() == pytest.approx(
+    assert interval_series(store, "fac-009", hour).values.tolist() == pytest.approx(
         [10.0, 10.004, 10.008, 10.012]
     )

@@ -53,7 +53,7 @@ def system(monkeypatch: pytest.MonkeyPatch) -> System:
     @contextmanager
     def opened() -> Iterator[OpenedImports]:
         yield OpenedImports(
-            made.imports, acts, lambda: provenance(NOW), lambda _provenance: ("abc", made.seal), lambda: True
+            made.imports, acts, lambda: provenance(NOW), lambda _provenance: ("abc", made.seal)
         )
 
     monkeypatch.setattr(command, "opened_imports", opened)

@@ -46,7 +46,6 @@ class World:
 
     store: FakeTelemetryStore = field(default_factory=FakeTelemetryStore)
     acts: Acts = field(default_factory=Acts)
-    writes_newer: bool = True
 
     def __post_init__(self) -> None:
         self.stored = FakeStoredMeters(self.store)
@@ -71,9 +70,7 @@ class World:
             tenant=None,
             trace_id="0" * 32,
         )
-        yield OpenedMeters(
-            self.stored, self.listed, self.rollups, self.acts, lambda: provenance, lambda: self.writes_newer
-        )
+        yield OpenedMeters(self.stored, self.listed, self.rollups, self.acts, lambda: provenance)
 
     def run(self, *arguments: str) -> Result:
         return CliRunner().invoke(main, ["telemetry", "meters", *arguments])
@@ -130,14 +127,6 @@ def test_what_is_not_removed_is_refused_with_the_reason(
 ) -> None:
     result = world.run(*arguments)
     assert (result.exit_code != 0, said in result.output) == (True, True), result.output
-    assert not world.acts.recorded
-
-
-def test_while_an_older_process_may_run_nothing_is_removed(world: World) -> None:
-    world.writes_newer = False
-    result = world.run("fac-001", *REMOVE)
-    assert (result.exit_code, "gridproof migrate --contract 0.2" in result.output) == (1, True)
-    assert len(world.store.readings) == 480
     assert not world.acts.recorded
 
 

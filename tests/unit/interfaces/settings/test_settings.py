@@ -99,12 +99,11 @@ A_FULL_SYSTEM = {
     "GRIDPROOF_WEBHOOK_BYTES_PER_DAY": "1048576",
     "GRIDPROOF_WEBHOOK_UNKNOWN_CANCELLATIONS_PER_DAY": "10",
     "GRIDPROOF_IDEMPOTENCY_DAYS": "3",
-    "GRIDPROOF_NOTICE_MOST_DAYS_AHEAD": "90",
+    "GRIDPROOF_NOTICE_MOST_DAYS_AHEAD": "60",
     "GRIDPROOF_STREAM_CLIENTS": "500",
     "GRIDPROOF_STREAM_CLIENTS_PER_KEY": "50",
     "GRIDPROOF_BMS_NETWORKS": "10.20.0.0/16,127.0.0.0/8",
     "GRIDPROOF_SECRETS_DIR": "/run/secrets",
-    "GRIDPROOF_OLD_SECRET_REFERENCES_UNTIL": "2027-01-31T00:00:00+00:00",
     "GRIDPROOF_LEDGER_KEY": "file:/etc/gridproof/ledger.key",
     "GRIDPROOF_SNAPSHOT_KEY": "env:SNAPSHOT_KEY",
     "GRIDPROOF_LEDGER_SEAL_S": "5",
@@ -328,3 +327,8 @@ def test_a_file_without_settings_is_refused(tmp_path: Path, content: bytes) -> N
 def test_the_error_for_a_missing_file_names_it(tmp_path: Path) -> None:
     (problem,) = problems_of({}, tmp_path / "absent.env")
     assert "absent.env: cannot be read (No such file or directory)" in problem
+
+
+def test_a_dr_event_begins_at_most_a_quarter_ahead_unless_set_otherwise() -> None:
+    assert Settings().notice_most_days_ahead == 90
+    assert read_settings({"GRIDPROOF_NOTICE_MOST_DAYS_AHEAD": "366"}).notice_most_days_ahead == 366

@@ -14,7 +14,7 @@ CLOCK = {
 @pytest.mark.parametrize(
     ("environ", "named"),
     [
-        ({"GRIDPROOF_BMS_TOTAL_TIMEOUT_S": "60"}, "GRIDPROOF_BMS_TOTAL_TIMEOUT_S is 60 s, and redelivery_s"),
+        ({"GRIDPROOF_BMS_TOTAL_TIMEOUT_S": "60"}, "longest_delivery_s is 1936 s, and expiry_after_end_s"),
         ({"GRIDPROOF_COMMAND_SLA_S": "3600"}, "GRIDPROOF_COMMAND_SLA_S is 3600 s, and expiry_after_end_s"),
         (
             {"GRIDPROOF_COMMAND_SLA_S": "20"},

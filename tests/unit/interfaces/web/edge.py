@@ -34,7 +34,6 @@ from projections.queries.views import Page, PlanningQueue, RowsVersion
 from tests.fakes.access.api_keys import FakeApiKeys
 from tests.fakes.access.rate_limit import FakeRateLimiter
 from tests.fakes.access.sessions import FakeSessions
-from tests.fakes.access.used_signatures import FakeUsedSignatures
 from tests.fakes.live_feed import FakeLiveLog, FakeLogSignal
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.replicated_read_models import FakeReplicatedReadModels
@@ -149,8 +148,6 @@ class Edge:
     secrets: dict[str, bytes] = field(default_factory=dict)
     webhook_secret: Callable[[str], bytes | None] | None = None
     """Replaces `secrets`."""
-    accepts_v1: bool = False
-    used_signatures: FakeUsedSignatures = field(default_factory=FakeUsedSignatures)
     probes: tuple[ReadinessProbe, ...] = ()
     queue_depth: int = 100
     allow_private_callbacks: bool = False
@@ -197,8 +194,6 @@ class Edge:
             clock=self.clock,
             decision_clock=self.clock,
             webhook_secret=self.webhook_secret or self.secrets.get,
-            accepts_v1=lambda _: self.accepts_v1,
-            used_signatures=self.used_signatures,
             read_rates=self.read_rates,
             probes=self.probes,
             queue_depth=self.queue_depth,

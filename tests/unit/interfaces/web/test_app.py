@@ -14,6 +14,7 @@ from interfaces.readiness import ReadinessProbe
 from interfaces.web.api.webhook.body import MOST_FACILITIES
 from interfaces.web.problems import PROBLEM_TYPES
 from projections.queries.views import ProjectionPosition, ReadModelsUnavailable
+from tests.open_alerts import begin_alert
 from tests.unit.interfaces.web.edge import NOW, WEBHOOK, Edge, codes_of, down, notification, problem_of, up
 
 ID = "00000000-0000-0000-0000-000000000001"
@@ -202,8 +203,8 @@ def test_metrics_count_open_alerts_by_name_and_show_no_outdated_value(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     edge = Edge()
-    edge.alerts.raise_alert("bms_drift", "fac-001", "x", at=NOW)
-    edge.alerts.raise_alert("bms_drift", "fac-002", "x", at=NOW)
+    begin_alert(edge.alerts, "bms_drift", "fac-001", "x", at=NOW)
+    begin_alert(edge.alerts, "bms_drift", "fac-002", "x", at=NOW)
     key = edge.key("operator")
     with edge.client() as client:
         text = client.get("/metrics", headers=key).text

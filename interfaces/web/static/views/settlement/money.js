@@ -19,7 +19,6 @@ export const readableFormula = (formula) => formula.replaceAll(" x ", " × ").re
 
 const REASONS = {
   no_rule: "its program has no settlement rule",
-  measured_in_v1: "it was measured by a release before 0.2",
   cancelled_before_start: "it was cancelled before its start",
   coverage: "too few of its steps were metered",
   baseline: "it has no baseline",

@@ -53,11 +53,11 @@ function Rows({ form, name, one, blank, children }) {
 }
 
 function Bms({ form, connects, references }) {
-  const now = form.entry.bms.credentials_ref;
   return html`<${Group} title="Building management system">
     <${Field} form=${form} path=${["bms", "address"]} label="Address" empty="" whole disabled=${!connects} hint=${connects ? "http or https" : "Role admin alone sets address and credentials, which stay as they are"} />
     <${Field} form=${form} path=${["bms", "profile"]} label="Profile" kind="select" options=${PROFILES} />
-    ${connects && html`<${Field} form=${form} path=${["bms", "credentials_ref"]} label="Credentials" kind="select" whole options=${named(now, (references || []).map(({ reference }) => reference))} hint="Names of secrets; values are never shown" />`}
+    ${connects && html`<${Field} form=${form} path=${["bms", "credentials_ref"]} label="Credentials" whole list="bms-secrets" hint="env:GRIDPROOF_SECRET_BMS_NAME, or a file in the folder bms of the secrets; never the secret itself" />
+      <datalist id="bms-secrets">${(references || []).map(({ reference }) => html`<option key=${reference} value=${reference}></option>`)}</datalist>`}
   </${Group}>`;
 }
 

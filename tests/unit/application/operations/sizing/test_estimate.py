@@ -40,7 +40,7 @@ def test_work_that_one_processor_cannot_do_gets_further_processes() -> None:
     meters = int(15 * 2.5 / per_reading_s)  # two and a half processors
     found = sized(SystemLoad(facilities=meters // 10, meters=meters))
     assert found.processes["ingest"].count == 4
-    assert found.processes["relay"].count == 1, "one of it works at a time"
+    assert found.processes["decide"].count == 1, "one of it works at a time"
 
 
 def test_no_more_aggregate_processes_than_partitions_share_the_work() -> None:

@@ -4,13 +4,13 @@ import re
 
 import pytest
 
+from application.operations.process_kinds import ProcessorUse
 from application.operations.sizing.measured import (
     CAPACITY_RUN,
     COMPARISON,
     FIGURES,
     PROCESSOR,
     Figure,
-    ProcessorUse,
 )
 from interfaces.bootstrap.connection_budget import DEFAULT_PROCESSES
 from tests.architecture.source_tree import ROOT

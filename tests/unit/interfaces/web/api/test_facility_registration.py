@@ -7,6 +7,7 @@ import pytest
 from application.commands.facility import RegisterFacility
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.read_models import FakeReadModels
+from tests.open_alerts import begin_alert
 from tests.property.projections.projected_logs import PortfolioWalk
 from tests.unit.interfaces.web.edge import NOW, Edge, problem_of
 
@@ -74,8 +75,8 @@ def test_the_health_of_a_facility_says_why_it_has_no_weather() -> None:
     edge.read_models = FakeReadModels(walk.entries)  # type: ignore[assignment]
     key = edge.key("dashboard", facility="fac-001")
     for subject in ("cell-1", "elsewhere", "weather service"):
-        alerts.raise_alert("weather_unavailable", subject, f"why {subject}", at=NOW)
-    alerts.raise_alert("forecast_drift", "cell-1", "not about a cell", at=NOW)
+        begin_alert(alerts, "weather_unavailable", subject, f"why {subject}", at=NOW)
+    begin_alert(alerts, "forecast_drift", "cell-1", "not about a cell", at=NOW)
     with edge.client() as client:
         document = client.get("/api/facilities/fac-001/health", headers=key).json()
     assert document["bms"] == "no_trouble_known"
@@ -98,7 +99,7 @@ def test_the_health_of_a_facility_shows_its_bms_and_its_open_alerts(
     walk = PortfolioWalk()
     served = walk.happy()
     alerts = FakeAlertRegistry()
-    alerts.raise_alert(alert, subject, "x", at=NOW)
+    begin_alert(alerts, alert, subject, "x", at=NOW)
     edge = Edge(alerts=alerts)
     edge.read_models = FakeReadModels(walk.entries)  # type: ignore[assignment]
     key = edge.key("dashboard", facility="fac-001")

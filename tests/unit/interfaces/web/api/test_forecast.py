@@ -187,7 +187,7 @@ def test_a_missing_forecast_gives_404_with_instructions() -> None:
     foreseen.issue(9, 100.0)
     document = problem_of(foreseen.get())
     assert (document["status"], codes_of(document)) == (404, ["not_found"])
-    assert "forecast worker" in document["detail"]
+    assert "compute worker" in document["detail"]
 
 
 def test_an_as_of_before_the_first_forecast_gives_404() -> None:

@@ -127,12 +127,6 @@ def test_imports_are_listed_and_one_is_taken_back_with_a_reason(beside_host: Edg
     assert beside_host.send("POST", f"/imports/{uuid4()}/take-back", {"reason": "x"}).status_code == 404
 
 
-def test_no_import_is_taken_back_while_a_process_may_run_that_cannot_read_the_act(tmp_path: Path) -> None:
-    beside_host = EdgeBesideHost(tmp_path, writes_newer_topics=lambda: False)
-    refused = beside_host.send("POST", f"/imports/{uuid4()}/take-back", {"reason": "another year"})
-    assert (refused.status_code, beside_host.tasks.tasks) == (503, {})
-
-
 def test_one_file_at_a_time_is_worked_on_and_what_nobody_imports_makes_room(
     beside_host: EdgeBesideHost,
 ) -> None:

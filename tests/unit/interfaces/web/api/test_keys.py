@@ -98,14 +98,6 @@ def test_a_key_that_would_be_of_no_use_is_refused_by_its_field(body: dict[str, A
     assert (document["status"], [one["field"] for one in document["reasons"]]) == (400, [field])
 
 
-def test_no_owner_is_made_while_a_process_may_run_that_does_not_know_the_role() -> None:
-    edge = edge_with_a_portfolio(writes_newer_topics=lambda: False)
-    admin = edge.key("admin")
-    with edge.client() as client:
-        asked = client.post("/api/keys", json={"role": "owner", "facility_id": "fac-001"}, headers=admin)
-    assert problem_of(asked)["reasons"][0]["field"] == "role"
-
-
 def test_a_key_that_is_unknown_or_revoked_cannot_be_rotated() -> None:
     edge = edge_with_a_portfolio()
     admin = edge.key("admin")

@@ -8,13 +8,13 @@ import pytest
 from eventsourcing.utils import resolve_topic
 
 from domain.baseline import SkippedDay
-from domain.dispatch import AdjustmentFigures, MeasurementFigures
 from interfaces.web.api.dr_event.measurements import (
     FacilityMeasurementDocument,
     MeasurementsDocument,
     _for_utility,
 )
 from interfaces.web.authentication.concurrency_limit import TenantConcurrencyLimit
+from tests.measured_figures import figures
 from tests.unit.interfaces.web.api.test_performance import Measured
 from tests.unit.interfaces.web.edge import problem_of
 
@@ -88,7 +88,7 @@ def test_a_facilitys_measurement_has_every_recorded_figure_and_its_domain_event(
     assert revision.delivered_kw == found.figures.delivered_kw
     assert revision.origin.position is not None
     before = measured.read(f"measurements/{first['facility_id']}?as_of={revision.origin.position - 1}").json()
-    assert (before["figures"], before["is_whole"], before["revisions"]) == (None, False, [])
+    assert (before["figures"], before["revisions"]) == (None, [])
 
 
 def test_a_key_of_one_facility_reads_no_measurement_of_another(measured: Measured) -> None:
@@ -100,15 +100,9 @@ def test_a_key_of_one_facility_reads_no_measurement_of_another(measured: Measure
 
 def test_a_utility_learns_of_no_day_on_which_the_facility_served_another_dr_event() -> None:
     shown = _for_utility(
-        MeasurementFigures(
-            baseline_method="caiso-10-in-10",
-            adjustment=AdjustmentFigures(kind="none"),
+        figures(
             skipped=(SkippedDay(date(2026, 7, 13), "dr_event_day"), SkippedDay(date(2026, 7, 3), "holiday")),
             dr_event_days=(date(2026, 7, 13),),
-            intervals=(),
-            coverage_pct=100.0,
-            delivered_kw=1.0,
-            data_hash="",
         )
     )
     assert [day.why for day in shown.skipped] == ["holiday"]

@@ -105,11 +105,6 @@ def test_without_a_broker_of_gridproof_up_the_command_is_named(way: str) -> None
     assert edge_beside_host.send("DELETE", "/fac-002").status_code == 409
 
 
-def test_no_login_is_made_while_a_process_may_run_that_cannot_read_its_act() -> None:
-    edge_beside_host = EdgeBesideHost(writes_newer_topics=lambda: False)
-    assert edge_beside_host.send("POST", facility_id="fac-001").status_code == 503
-
-
 @pytest.mark.parametrize("role", ["operator", "auditor", "dashboard", "utility", "owner"])
 def test_no_other_role_sees_makes_or_revokes_a_login(role: Any) -> None:
     edge_beside_host = EdgeBesideHost()

@@ -12,6 +12,7 @@ from application.ports.operations.unavailable import OperationsUnavailable
 from projections.queries.views import ProjectionPosition
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.dead_letters import FakeDeadLetters
+from tests.open_alerts import begin_alert
 from tests.unit.interfaces.web.edge import NOW, Edge
 
 DEPTH = QueueDepth(name="bms_commands", waiting=7, bytes=900, most_bytes=1_000, oldest_s=2.5)
@@ -34,7 +35,7 @@ class FakeSystemState:
 
     def held(self, locks: Collection[str]) -> frozenset[str]:
         self._up()
-        return frozenset({"relay", "schedule"} & set(locks))
+        return frozenset({"relay", "deadlines", "measure"} & set(locks))
 
     async def depths(self) -> tuple[QueueDepth, ...]:
         if self._down:
@@ -56,8 +57,8 @@ def ledger_status() -> Any:
 
 def edge(*, down: bool = False) -> Edge:
     alerts, letters, operations = FakeAlertRegistry(), FakeDeadLetters(), FakeSystemState(down=down)
-    alerts.raise_alert("bms_breaker_open", "fac-007", "timed out", at=NOW)
-    alerts.raise_alert("bms_drift", "fac-008", "drifted", at=NOW)
+    begin_alert(alerts, "bms_breaker_open", "fac-007", "timed out", at=NOW)
+    begin_alert(alerts, "bms_drift", "fac-008", "drifted", at=NOW)
     letters.park(
         DeadLetter(
             dead_letter_id=UUID(int=1), queue="callback", subject="c", reason="r", body=b"", parked_at=NOW
@@ -105,14 +106,12 @@ def test_a_worker_is_running_stopped_or_of_unknown_state() -> None:
     assert running == {
         "aggregate": False,
         "archive": False,
+        "compute": False,
+        "decide": True,
         "dispatch": None,
-        "forecast": False,
         "ingest": True,
-        "measure": False,
-        "notify": None,
         "project": True,
-        "relay": True,
-        "schedule": True,
+        "watch": False,
     }
 
 

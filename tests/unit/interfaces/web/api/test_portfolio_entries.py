@@ -19,7 +19,7 @@ from tests.unit.interfaces.web.edge import Edge, problem_of
 
 WITH_CREDENTIALS = replace(
     facility_entry("fac-002"),
-    bms=BmsEntry(address="https://bms.example/2", credentials_ref="env:GRIDPROOF_SECRET_NORTH"),
+    bms=BmsEntry(address="https://bms.example/2", credentials_ref="env:GRIDPROOF_SECRET_BMS_NORTH"),
 )
 STORY = given().after(
     AgreeProgram(entry=program_entry(rank=4)),
@@ -44,7 +44,7 @@ def program(program_id: str) -> ProgramState | None:
 def edge_over_the_portfolio() -> Edge:
     """Commands are recorded, not executed; a program of them gets version 3."""
     utilities = [
-        UtilityEntry(utility_id=one, name=name, webhook_secret_ref="env:GRIDPROOF_SECRET_X")
+        UtilityEntry(utility_id=one, name=name, webhook_secret_ref="env:GRIDPROOF_SECRET_WEBHOOK_X")
         for one, name in (("city-power", "City Power"), ("north-power", "North"))
     ]
     sources = PortfolioSources(
@@ -52,7 +52,7 @@ def edge_over_the_portfolio() -> Edge:
         utilities=lambda *, after="", limit=None: [one for one in utilities if one.utility_id > after][
             :limit
         ],
-        secret_references=lambda: ("env:GRIDPROOF_SECRET_NORTH",),
+        secret_references=lambda: ("env:GRIDPROOF_SECRET_BMS_NORTH",),
     )
     edge = Edge(others={"portfolio": sources, "program": program})
     edge.commands.answer = lambda command: 3
@@ -81,7 +81,7 @@ def test_the_reference_to_credentials_is_sent_to_admins_only() -> None:
     path = "/api/portfolio/facilities/fac-002"
     with edge.client() as client:
         whole, reduced = (client.get(path, headers=key).json() for key in (admin, operator))
-    assert whole["bms"]["credentials_ref"] == "env:GRIDPROOF_SECRET_NORTH"
+    assert whole["bms"]["credentials_ref"] == "env:GRIDPROOF_SECRET_BMS_NORTH"
     assert reduced == whole | {"bms": whole["bms"] | {"credentials_ref": None}}
 
 
@@ -155,4 +155,4 @@ def test_utilities_and_references_are_listed_without_values() -> None:
     ]
     assert [*first["items"], *second["items"]] == utilities.json()["items"]
     assert (second["next_cursor"], utilities.json()["next_cursor"]) == (None, None)
-    assert references.json()["items"] == [{"reference": "env:GRIDPROOF_SECRET_NORTH"}]
+    assert references.json()["items"] == [{"reference": "env:GRIDPROOF_SECRET_BMS_NORTH"}]

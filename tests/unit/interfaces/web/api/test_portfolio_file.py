@@ -69,18 +69,30 @@ def test_an_import_records_what_the_dry_run_showed_and_a_second_one_nothing() ->
     assert send(edge).json()["domain_events"] == 0
 
 
+DATED = "facilities:\n- facility_id: fac-007\n  holidays: [{}]"
+
+
 @pytest.mark.parametrize(
     ("file", "said"),
     [
         ("facilities: [{facility_id: X}]", "facilities[0].facility_id"),
         ("programs: [{program_id: a, utility_id: nobody}]", "programs[0].utility_id: there is no utility nobody"),
+        (DATED.format("2026-02-30"), "facilities[0].holidays[0]: 2026-02-30 in line 3 is no date or number"),
+        (DATED.format("2026-02-30"), "(fac-007)"),
+        (DATED.format("9" * 4_301), "in line 3 is no date or number"),
+        (DATED.format("9" * 4_000), "facilities[0].holidays"),
+        ("utilities: []\nfacilities: []\nutilities: []", "utilities: stands there twice, in line 3 again"),
+        ("facilities: [{facility_id: fac-007, tz: Europe/Lodnon}]", "(fac-007)"),
         ("{", "neither YAML nor JSON"),
         ("[" * 100_000, "it"),
         (ALIASES, "it stands for over 100000 values"),
         ("a: &a [*a]", "over 100000 values"),
         ("utilities: [" + "{utility_id: a}," * 201 + "]", "it has 201 entries, at most 200 here"),
     ],
-    ids=["field", "reference", "syntax", "deep", "aliases", "recursive", "entries"],
+    ids=[
+        *("field", "reference", "date", "id", "digits", "number", "doubled", "missing"),
+        *("syntax", "deep", "aliases", "recursive", "entries"),
+    ],
 )  # fmt: skip
 def test_a_file_that_is_wrong_or_too_large_is_refused_whole(file: str, said: str) -> None:
     story = given()

@@ -17,6 +17,7 @@ from projections.dr_event.row import DREventRow
 from projections.facility import FacilityRow, key_of
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.dead_letters import FakeDeadLetters
+from tests.open_alerts import begin_alert
 from tests.unit.interfaces.web.edge import NOW, Edge, problem_of
 
 LETTER = UUID("00000000-0000-0000-0000-00000000000a")
@@ -129,9 +130,7 @@ def test_a_dead_letter_is_listed_without_its_body_and_shown_with_it() -> None:
 
 
 def test_discarding_needs_a_reason_and_is_recorded_with_actor_and_time() -> None:
-    alerts = FakeAlertRegistry()
-    alerts.raise_alert("callback_undeliverable", letters().get(LETTER).subject, "HTTP 500", at=NOW)
-    edge = Edge(others={"dead_letters": letters(), "alerts": alerts})
+    edge = Edge(others={"dead_letters": letters()})
     key = edge.key("operator")
     url = f"/api/dead-letters/{LETTER}/discard"
     with edge.client() as client:
@@ -142,7 +141,6 @@ def test_discarding_needs_a_reason_and_is_recorded_with_actor_and_time() -> None
         assert document["decided_by"].startswith("operator:")
         again = problem_of(client.post(url, json={"reason": "again"}, headers=key))
     assert (again["status"], again["type"]) == (409, "/problems/not-allowed-now")
-    assert alerts.listed() == [], "the alert of a callback is cleared once its dead letter is decided"
 
 
 class Replays:
@@ -185,7 +183,7 @@ def test_a_letter_that_cannot_be_replayed_gives_409_with_the_reason() -> None:
 
 def test_alerts_are_listed() -> None:
     alerts = FakeAlertRegistry()
-    alerts.raise_alert("bms_drift", "fac-001", "zone-1 is not curtailed", at=NOW)
+    begin_alert(alerts, "bms_drift", "fac-001", "zone-1 is not curtailed", at=NOW)
     edge = Edge(others={"alerts": alerts})
     key = edge.key("dashboard")
     with edge.client() as client:

@@ -201,6 +201,20 @@ def test_a_month_has_each_dr_event_and_says_why_it_is_provisional(settled: tuple
     ]
 
 
+def test_a_month_names_a_dr_event_whose_document_is_missing() -> None:
+    system = SettledEdge(measured(ran()))
+    system.do(SETTLE)
+    system.there.scenario.settlements.stored.clear()
+    with system.edge.client() as client:
+        month = system.get(client, PROGRAM_MONTH)
+        page = system.get(client, PROGRAM_MONTH, **HTML)
+    (row,) = month.json()["dr_events"]
+    assert (month.status_code, month.json()["total"], month.json()["provisional"]) == (200, "0.00", True)
+    assert "document of revision 0" in row["waits_for"]
+    assert "is not stored" in row["waits_for"]
+    assert "is not in the total" in page.text
+
+
 def test_a_season_is_written_with_an_underscore(settled: tuple[SettledEdge, Any]) -> None:
     system, client = settled
     path = f"/api/programs/{PROGRAM}/statements/2026-06_2026-09"

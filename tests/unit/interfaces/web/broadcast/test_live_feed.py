@@ -14,6 +14,7 @@ from interfaces.web.broadcast import feed, ring_buffer, subscriber
 from interfaces.web.broadcast.message import Audience
 from interfaces.web.broadcast.subscriber import Subscriber
 from tests.fakes.live_feed import FakeLiveLog, positions_of
+from tests.open_alerts import begin_alert, end_alert
 from tests.sizes import examples
 from tests.unit.interfaces.web.edge import NOW
 from tests.unit.interfaces.web.live_feed_setup import Parsed, RunningFeed, running, taken, until
@@ -329,7 +330,7 @@ def test_alerts_and_readings_are_published_to_those_who_may_see_them(monkeypatch
     async def scenario() -> None:
         async with running() as live:
             await live.received_until(0)
-            live.alerts.raise_alert("bms_slow", "fac-001", "slow", at=NOW)
+            begin_alert(live.alerts, "bms_slow", "fac-001", "slow", at=NOW)
             no_names: dict[str, list[str]] = {"raised": [], "cleared": []}
             both = [live.watcher(), live.watcher(audience=Audience(sees_alerts=False))]
             found = [Parsed(), Parsed()]
@@ -338,8 +339,8 @@ def test_alerts_and_readings_are_published_to_those_who_may_see_them(monkeypatch
                 for watcher, parsed in zip(both, found, strict=True)
             ]
             await until(lambda: found[0].named("alert") == [{"open": 1, **no_names}])
-            live.alerts.raise_alert("batch_below_80_percent", "E-1", "few", at=NOW)
-            live.alerts.clear("bms_slow", "fac-001", at=NOW)
+            begin_alert(live.alerts, "batch_below_80_percent", "E-1", "few", at=NOW)
+            end_alert(live.alerts, "bms_slow", "fac-001", at=NOW)
             live.log.stored_at = NOW
             await until(lambda: bool(found[1].named("telemetry")))
             await until(lambda: any(told["cleared"] for told in found[0].named("alert")))
@@ -375,9 +376,9 @@ def test_a_client_knows_the_number_of_open_alerts_after_connecting_at_any_positi
                     await live.received_until(live.log.record())
                 elif step == "raise":
                     opened.append(f"fac-{number}")
-                    live.alerts.raise_alert("bms_slow", opened[-1], "slow", at=NOW)
+                    begin_alert(live.alerts, "bms_slow", opened[-1], "slow", at=NOW)
                 elif opened:
-                    live.alerts.clear("bms_slow", opened.pop(), at=NOW)
+                    end_alert(live.alerts, "bms_slow", opened.pop(), at=NOW)
                 await until(lambda: _subjects(live) == set(opened))
             for after in (None, *range(live.log.head + 1)):
                 parsed = await caught_up(live, after)

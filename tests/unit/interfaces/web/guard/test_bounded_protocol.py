@@ -3,6 +3,7 @@
 import select
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 
 import msgspec
 import pytest
@@ -88,6 +89,25 @@ def test_no_error_response_is_sent_during_another_response(address: tuple[str, i
             told += more
     assert told.count(b"HTTP/1.1 ") == 1
     assert GONE[b"interrupted"].wait(20)
+
+
+@pytest.mark.parametrize("protocol", [b"foo", b"websocket", b"h2c"])
+def test_a_body_after_an_upgrade_is_not_answered_as_a_request(
+    address: tuple[str, int], protocol: bytes
+) -> None:
+    """A proxy would give the second answer to another client (W1 of the review)."""
+    hidden = b"GET /hidden HTTP/1.1\r\nHost: h\r\n\r\n"
+    upgrade = b"Connection: Upgrade\r\nUpgrade: %s\r\nContent-Length: %d\r\n\r\n"
+    with socket.create_connection(address, timeout=30) as connection:
+        connection.sendall(BEGINNING + upgrade % (protocol, len(hidden)))
+        answer = connection.recv(65_536)
+        with suppress(OSError):
+            connection.sendall(hidden)
+            while more := connection.recv(65_536):
+                answer += more
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"no upgrade of the connection is offered" in answer
+    assert answer.count(b"HTTP/1.1 ") == 1
 
 
 def test_a_long_body_in_one_byte_chunks_is_accepted(address: tuple[str, int]) -> None:

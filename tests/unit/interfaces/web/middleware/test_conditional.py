@@ -1,6 +1,7 @@
 """Conditional requests give 304 for an unchanged answer, and long answers are compressed."""
 
 import gzip
+import zlib
 from datetime import timedelta
 from typing import Any
 from unittest.mock import Mock
@@ -230,3 +231,13 @@ def test_a_304_has_the_staleness_headers(key_is_cached: bool) -> None:
     assert (told.status_code, told.json()["source"], told.headers["x-stale"]) == (200, "last_known", "true")
     assert (again.status_code, again.content, again.headers["x-stale"]) == (304, b"", "true")
     assert int(again.headers["age"]) == int(told.headers["age"]) + 10
+
+
+def test_the_api_description_is_compressed_once_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    compressions = Mock(wraps=zlib.compressobj)
+    monkeypatch.setattr("interfaces.web.middleware.conditional.zlib.compressobj", compressions)
+    packed = {"Accept-Encoding": "gzip"}
+    with Edge().client() as client:
+        answers = [client.get("/schema", headers=packed) for _ in range(3)]
+    assert [one.headers["content-encoding"] for one in answers] == ["gzip"] * 3
+    assert compressions.call_count <= 1, "an earlier test may have asked for it"

@@ -234,3 +234,15 @@ def test_a_body_not_declared_as_json_is_refused(edge: Edge, content_type: str | 
             client.post(WEBHOOK, content=msgspec.json.encode(notification()), headers=headers)
         )
     assert (document["status"], document["type"]) == (415, "/problems/unsupported-media-type")
+
+
+@pytest.mark.parametrize("event_id", ["summer/1", "/", ".", ".."])
+def test_a_dr_event_whose_id_no_address_can_name_is_refused(edge: Edge, event_id: str) -> None:
+    with edge.client() as client:
+        refused = client.post(
+            WEBHOOK, json=notification(event_id=event_id), headers=edge.key("utility", utility="util-1")
+        )
+    (reason,) = problem_of(refused)["reasons"]
+    assert (refused.status_code, reason["code"], reason["field"]) == (400, "invalid_field", "event_id")
+    assert "no address can name it" in reason["detail"]
+    assert edge.commands.given == []

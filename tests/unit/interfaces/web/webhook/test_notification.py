@@ -9,7 +9,7 @@ from application.command_bus.bus import IdempotencyMismatch, TooManyConflicts
 from application.commands.dr_event import Judgement, JudgeNotification
 from application.event_store.event_mapper import UnknownTopic
 from application.ports.clock import ClockSkewed
-from application.ports.event_store.event_store import EventStoreUnavailable, NewerTopicRefused, SaveTooLarge
+from application.ports.event_store.event_store import EventStoreUnavailable, SaveTooLarge
 from domain.dr_event import Reason
 from domain.errors import NotAllowedNow, UnknownDREvent
 from domain.identifiers import dr_event_id
@@ -174,24 +174,6 @@ def test_a_notification_gives_503_while_the_queue_is_full(
         assert problem_of(response)["type"] == "/problems/queue-full"
         assert int(response.headers["retry-after"]) >= 1
         assert edge.commands.given == []
-
-
-def test_what_has_to_be_done_about_an_upgrade_is_said_to_operators_only() -> None:
-    """The text names topics, and the operator's command."""
-    refused = NewerTopicRefused("releases before 0.2 do not know x.v1; say so: `gridproof migrate`")
-    edge = Edge(commands=raising(refused))
-    utility, owner = edge.key("utility", utility="util-1"), edge.key("owner", facility="fac-001")
-    opting_out = "/api/facilities/fac-001/opt-out"
-    with edge.client() as client:
-        answers = [
-            client.post(WEBHOOK, json=notification(), headers=utility),
-            client.post(opting_out, json={"reason": "x"}, headers=owner),
-            client.post(opting_out, json={"reason": "x"}, headers=edge.key("operator")),
-        ]
-    details = [problem_of(answer)["detail"] for answer in answers]
-    assert [answer.status_code for answer in answers] == [503] * 3
-    assert details[0] == details[1] == "an upgrade is under way; the operator has to finish it; try again"
-    assert details[2] == str(refused)
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ from tests.fakes.operations.dead_letters import FakeDeadLetters
 from tests.fakes.telemetry.rollups import FakeTelemetryRollups
 from tests.fakes.telemetry.store import FakeTelemetryStore
 from tests.fakes.telemetry.stream import REDELIVER_AFTER_S, FakeTelemetryStream
+from tests.open_alerts import look_at_letters
 
 T0 = datetime(2026, 7, 14, tzinfo=UTC)
 
@@ -73,7 +74,6 @@ class Aggregating:
             stream=self.stream,
             store=self.store,
             dead_letters=self.dead_letters,
-            alerts=self.alerts,
             clock=self.clock,
             rollups=rollups,
             first_pause_s=0.001,
@@ -89,6 +89,7 @@ class Aggregating:
         return await self.stream.pull(self.partition, limit=64, timeout_s=1)
 
     def open(self) -> list[tuple[str, str]]:
+        look_at_letters(self.dead_letters, self.alerts, at=T0)
         return [(alert.name, alert.subject) for alert in self.alerts.listed()]
 
 

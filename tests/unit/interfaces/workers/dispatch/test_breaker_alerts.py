@@ -1,11 +1,12 @@
-"""An open breaker is alerted until the BMS answers, whichever process raised the alert and gets the answer."""
+"""An open breaker is alerted until the BMS answers the process that has it, or that process has no use for it."""
 
 from datetime import timedelta
 
 import pytest
 
+from application.ports.operations.alerts import SILENT_S
 from application.ports.operations.unavailable import OperationsUnavailable
-from interfaces.workers.dispatch.breaker_alerts import BreakerAlerts
+from interfaces.workers.dispatch.breaker_alerts import USED_FOR, BreakerAlerts
 from tests.fakes.clock import FakeClock
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.sample_values import NOW
@@ -17,8 +18,9 @@ class Two:
     """Two dispatch processes with one alert registry."""
 
     def __init__(self) -> None:
-        self.clock, self.alerts = FakeClock(NOW), FakeAlertRegistry()
-        self.one, self.other = (BreakerAlerts(self.clock, self.alerts) for _ in range(2))
+        self.wall_s = 1_000.0
+        self.clock, self.alerts = FakeClock(NOW), FakeAlertRegistry(monotonic=lambda: self.wall_s)
+        self.one, self.other = (BreakerAlerts(self.clock, self.alerts, name) for name in ("one", "other"))
 
     def open_alerts(self) -> list[str]:
         """The open alerts a second later, after a check of both."""
@@ -41,31 +43,43 @@ def opened(two: Two) -> None:
 def test_an_open_breaker_is_alerted_until_the_bms_answers_again(two: Two) -> None:
     opened(two)
     two.one.changed("fac-001", "half-opened")
-    two.one.call_ended("fac-001", "BmsTimedOut")
+    assert two.open_alerts() == ["fac-001"]
     two.one.changed("fac-001", "opened")
-    two.one.call_ended("fac-002", "answered")
+    two.one.call_ended("fac-002")
     assert two.open_alerts() == ["fac-001"]
     two.one.changed("fac-001", "half-opened")
-    two.one.call_ended("fac-001", "refused")
     two.one.changed("fac-001", "closed")
     assert two.open_alerts() == []
 
 
-@pytest.mark.parametrize("outcome", ["answered", "refused", "BmsAnswerInvalid"])
-def test_an_answer_to_another_process_clears_the_alert(two: Two, outcome: str) -> None:
-    two.other.call_ended("fac-001", "answered")
+def test_an_alert_stays_while_the_breaker_of_either_process_is_open(two: Two) -> None:
     opened(two)
-    two.one = BreakerAlerts(two.clock, two.alerts)  # the process was killed and lost its breakers
-    assert two.open_alerts() == ["fac-001"], "that answer preceded the alert"
-    two.other.call_ended("fac-001", outcome)
+    two.other.changed("fac-001", "opened")
+    two.other.changed("fac-001", "closed")
+    assert two.open_alerts() == ["fac-001"]
+    two.one.changed("fac-001", "closed")
     assert two.open_alerts() == []
 
 
-@pytest.mark.parametrize("outcome", ["BmsTimedOut", "ConnectTimedOut", "BmsUnreachable"])
-def test_a_call_without_an_answer_does_not_clear_the_alert(two: Two, outcome: str) -> None:
+def test_the_breakers_of_a_process_that_died_do_not_count(two: Two) -> None:
     opened(two)
-    two.other.call_ended("fac-001", outcome)
+    two.one = BreakerAlerts(two.clock, two.alerts, "started in its place")
+    two.wall_s += SILENT_S - 1.0
+    two.alerts.end_unseen(at=NOW)
     assert two.open_alerts() == ["fac-001"]
+    two.wall_s += 1.0
+    two.alerts.end_unseen(at=NOW)
+    assert two.open_alerts() == []
+
+
+def test_a_breaker_that_its_process_does_not_use_any_more_does_not_count(two: Two) -> None:
+    opened(two)
+    two.clock.moment += USED_FOR - 2 * SECOND
+    two.one.call_ended("fac-001")
+    two.clock.moment += USED_FOR - 2 * SECOND
+    assert two.open_alerts() == ["fac-001"]
+    two.clock.moment += SECOND
+    assert two.open_alerts() == []
 
 
 def test_an_alert_that_could_not_be_written_is_written_at_the_next_check(
@@ -76,13 +90,7 @@ def test_an_alert_that_could_not_be_written_is_written_at_the_next_check(
 
     two.one.changed("fac-001", "opened")
     with monkeypatch.context() as without_register:
-        without_register.setattr(two.alerts, "raise_alert", away)
+        without_register.setattr(two.alerts, "state", away)
         with pytest.raises(OperationsUnavailable):
             two.one.check()
     assert two.open_alerts() == ["fac-001"]
-
-
-def test_a_bms_that_answers_before_the_alert_is_raised_is_not_alerted(two: Two) -> None:
-    two.one.changed("fac-001", "opened")
-    two.one.call_ended("fac-001", "answered")
-    assert two.open_alerts() == []

@@ -1,86 +1,136 @@
-"""The dispatch worker serves partitions: the work of a building in order, and buildings beside each other."""
+"""The dispatch worker: commands of a building run one after the other, whoever runs them; buildings in parallel."""
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import cache
 from typing import Any, cast
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from application.command_bus.bus import TooManyConflicts
+from application.command_bus.retry import MAX_TRIES
 from application.dispatch.time_limits import TIME_LIMITS
 from application.event_store.event_mapper import UnknownTopic
-from application.ports.dispatch.work_queue import (
-    BMS_PARTITIONS,
-    BmsTask,
-    BmsWork,
-    BmsWorkItem,
-    WorkQueueUnavailable,
-    bms_partition_of,
-)
+from application.ports.dispatch.open_work import OpenWork, OpenWorkUnavailable
+from application.ports.dispatch.requested_work import BmsWork
+from application.ports.event_store.event_log import LogEntry, LogEntryUnreadable
+from application.ports.failpoints import no_failpoint
+from domain.dispatch import Dispatch
 from domain.errors import NotAllowedNow
+from domain.event_sourcing.aggregate import DomainEvent
 from interfaces.workers.dispatch import dispatch as worker_module
-from interfaces.workers.dispatch.dispatch import DispatchWorker
+from interfaces.workers.dispatch.dispatch import CHECKS_IN_HAND, COMMANDS_IN_HAND, DispatchWorker
+from interfaces.workers.loops import open_work as loop_module
 from tests.fakes.coordination.locks import FakeLocks, LockBoard
-from tests.fakes.coordination.partition_assignment import PARTITION, FakePartitionAssignment
-from tests.fakes.dispatch.work_queue import FakeWorkQueue, Message
+from tests.fakes.dispatch.open_work import FakeOpenWork, FakeWorkHolder
+from tests.fakes.event_store.event_log import FakeEventLog
+from tests.in_process_system import InProcessSystem
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_module, "WAIT_S", 0.02)
     monkeypatch.setattr(worker_module, "TIME_LIMITS", replace(TIME_LIMITS, retry_wall_s=0.01))
-    monkeypatch.setattr(worker_module, "FORMER_EVERY_S", 0.02)
+    monkeypatch.setattr(worker_module, "PARK_AGAIN_S", 0.01)
+    monkeypatch.setattr(loop_module, "LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(loop_module, "RETRY_S", 0.01)
+    monkeypatch.setattr(loop_module, "FREE_EVERY_S", 0.02)
+
+
+@cache
+def template() -> Dispatch.Committed:
+    """A recorded intent."""
+    world = InProcessSystem.accepted("fac-001").until("active")
+    [committed] = world.recorded(Dispatch.Committed)
+    return cast("Dispatch.Committed", committed)
+
+
+class NoSignal:
+    async def wait(self, heartbeat_s: float) -> None:
+        await asyncio.sleep(heartbeat_s)
+
+
+class System:
+    """The log and the rows of open work; its workers live and die."""
+
+    def __init__(self) -> None:
+        self.rows = FakeOpenWork()
+        self.log = FakeEventLog()
+        self.board = LockBoard()
+
+    def command(self, facility_id: str, number: int) -> None:
+        values = msgspec.structs.asdict(template()) | {"facility_id": facility_id}
+        known = Dispatch.BmsCommandReissued.__struct_fields__
+        command = {"command_id": UUID(int=number), "issue": 2, "reason": "a test"}
+        shared = {name: value for name, value in values.items() if name in known}
+        self.add(Dispatch.BmsCommandReissued(**shared | command), facility_id)
+
+    def verify(self, facility_id: str) -> None:
+        self.add(msgspec.structs.replace(template(), facility_id=facility_id), facility_id)
+
+    def add(self, domain_event: DomainEvent, queue: str) -> None:
+        self.log.append([domain_event])
+        self.rows.add([("bms", queue, self.log.head())])
+
+    def worker(self, calls: "Calls", **changes: Any) -> DispatchWorker:
+        worker = DispatchWorker(
+            rows=self.rows,
+            holder=FakeWorkHolder(self.rows),
+            signal=NoSignal(),
+            event_log=self.log,
+            calls=cast("Any", calls),
+            locks=FakeLocks(self.board),
+        )
+        return replace(worker, **changes)
+
+    def waiting(self, facility_id: str) -> int:
+        return sum(row.queue == facility_id for row in self.rows.rows.values())
 
 
 class Calls:
     """Stands for DispatchExecutor: counts calls, and may be slow or fail."""
 
+    reached = staticmethod(no_failpoint)
+
     def __init__(self, *, takes_s: float = 0.0) -> None:
         self.takes_s = takes_s
         self.begun: list[str] = []
         self.done: list[tuple[str, str, int]] = []
+        self.parked: list[str] = []
         self.inside: Counter[str] = Counter()
         self.most_at_once = 0
         self.held_up: set[str] = set()
         """The facilities whose calls do not end."""
-        self.fail_next = False
-        self.error: Exception = RuntimeError("a bug")
+        self.failures: dict[str, list[Exception]] = {}
+        """Facility -> the errors of its next tries."""
+        self.park_failures: list[Exception] = []
 
     async def do(self, work: BmsWork) -> None:
-        if self.fail_next:
-            self.fail_next = False
-            raise self.error
+        if self.failures.get(work.facility_id):
+            raise self.failures[work.facility_id].pop(0)
         self.begun.append(work.facility_id)
         self.inside[work.facility_id] += 1
         self.most_at_once = max(self.most_at_once, self.inside[work.facility_id])
-        await asyncio.sleep(self.takes_s)
-        while work.facility_id in self.held_up:  # noqa: ASYNC110 - the test ends it
-            await asyncio.sleep(0.002)
-        self.inside[work.facility_id] -= 1
+        try:
+            await asyncio.sleep(self.takes_s)
+            while work.facility_id in self.held_up:  # noqa: ASYNC110 - the test ends it
+                await asyncio.sleep(0.002)
+        finally:
+            self.inside[work.facility_id] -= 1
         self.done.append((work.task, work.facility_id, work.command_id.int if work.command_id else 0))
 
+    async def park(self, work: BmsWork, reason: str) -> None:
+        if self.park_failures:
+            raise self.park_failures.pop(0)
+        self.parked.append(f"{work.facility_id}: {reason}")
 
-def work(facility_id: str, number: int, task: BmsTask = "command") -> BmsWork:
-    return BmsWork(
-        task=task,
-        dr_event_id=UUID(int=1),
-        facility_id=facility_id,
-        command_id=UUID(int=number),
-        correlation_id=UUID(int=3),
-        causation_id=UUID(int=4),
-        tenant=None,
-        trace_id="0" * 32,
-    )
-
-
-async def publish(queue: FakeWorkQueue, *works: BmsWork) -> None:
-    for item in works:
-        await queue.publish_bms(item, message_id=f"{item.facility_id}:{item.command_id}")
+    async def park_row(self, row: OpenWork, reason: str) -> None:
+        self.parked.append(f"{row.queue}: {reason}")
 
 
 async def until(there: Callable[[], bool]) -> None:
@@ -89,78 +139,116 @@ async def until(there: Callable[[], bool]) -> None:
             await asyncio.sleep(0.002)
 
 
-def worker(queue: FakeWorkQueue, calls: Calls, board: LockBoard | None = None) -> DispatchWorker:
-    """Workers on one `board` are of one system."""
-    board = board or LockBoard()
-    return DispatchWorker(
-        source=queue,
-        calls=cast("Any", calls),
-        locks=FakeLocks(board),
-        shares=FakePartitionAssignment(BMS_PARTITIONS, board),
-    )
+async def run_until(there: Callable[[], bool], *workers: DispatchWorker) -> None:
+    """Run the workers until `there`, and stop them."""
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as running:
+        for worker in workers:
+            running.create_task(worker.run(stop))
+        await until(there)
+        stop.set()
 
 
 def test_commands_and_verifications_of_a_facility_run_in_order() -> None:
-    async def scenario() -> None:
-        queue, calls, stop = FakeWorkQueue(), Calls(), asyncio.Event()
-        await publish(queue, work("fac-1", 1), work("fac-1", 2, "verify"), work("fac-2", 3))
-        running = asyncio.create_task(worker(queue, calls).run(stop))
-        await until(lambda: len(calls.done) == 3)
-        stop.set()
-        await running
-        assert [done for done in calls.done if done[1] == "fac-1"] == [
-            ("command", "fac-1", 1),
-            ("verify", "fac-1", 2),
-        ]
-        assert queue.waiting["bms fac-1"] == []
-
-    asyncio.run(scenario())
+    system, calls = System(), Calls()
+    system.command("fac-1", 1)
+    system.verify("fac-1")
+    system.command("fac-2", 3)
+    system.command("fac-1", 4)
+    asyncio.run(run_until(lambda: not system.rows.rows, system.worker(calls)))
+    assert [done for done in calls.done if done[1] == "fac-1"] == [
+        ("command", "fac-1", 1),
+        ("verify", "fac-1", 0),
+        ("command", "fac-1", 4),
+    ]
+    assert ("command", "fac-2", 3) in calls.done
 
 
 def test_two_workers_never_call_one_bms_at_the_same_time() -> None:
-    """Also if the queue delivers work a second time because the first worker was too slow."""
+    """Also if a row is free again while its work still goes on."""
+    system, calls = System(), Calls(takes_s=0.02)
+    for number in range(1, 5):
+        system.command("fac-1", number)
 
     async def scenario() -> None:
-        queue, calls, stop = FakeWorkQueue(redelivery_s=0.01), Calls(takes_s=0.05), asyncio.Event()
-        held = LockBoard()
-        await publish(queue, *(work("fac-1", number) for number in range(1, 5)))
-        running = [asyncio.create_task(worker(queue, calls, held).run(stop)) for _ in range(2)]
-        await until(lambda: len({done[2] for done in calls.done}) == 4)
-        stop.set()
-        await asyncio.gather(*running)
-        assert calls.most_at_once == 1
+        freeing = asyncio.create_task(free_again_and_again(system))
+        await run_until(lambda: not system.rows.rows, system.worker(calls), system.worker(calls))
+        freeing.cancel()
+
+    asyncio.run(scenario())
+    assert calls.most_at_once == 1
+    assert {number for *_, number in calls.done} == {1, 2, 3, 4}
+
+
+async def free_again_and_again(system: System) -> None:
+    while True:
+        await asyncio.sleep(0.005)
+        for holder in list(system.rows.living):
+            system.rows.free(holder)
+
+
+def test_a_slow_building_delays_no_other() -> None:
+    system, calls = System(), Calls()
+    calls.held_up.add("fac-1")
+    for number in range(1, 4):
+        system.command("fac-1", number)
+        system.command("fac-2", number)
+
+    async def scenario() -> None:
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as running:
+            running.create_task(system.worker(calls).run(stop))
+            await until(lambda: system.waiting("fac-2") == 0)
+            assert calls.begun.count("fac-1") == 1
+            calls.held_up.clear()
+            await until(lambda: system.waiting("fac-1") == 0)
+            stop.set()
+
+    asyncio.run(scenario())
+    assert [number for _, facility_id, number in calls.done if facility_id == "fac-1"] == [1, 2, 3]
+
+
+def test_checks_take_no_place_of_a_command() -> None:
+    """However many buildings do not answer their checks, and the other way round."""
+    system, calls = System(), Calls()
+    silent = [f"silent-{number}" for number in range(CHECKS_IN_HAND + 10)]
+    calls.held_up.update(silent)
+    system.rows.add_checks(silent)
+
+    async def scenario() -> None:
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as running:
+            running.create_task(system.worker(calls).run(stop))
+            await until(lambda: len(calls.begun) == CHECKS_IN_HAND)
+            for number in range(100):
+                system.command(f"fac-{number}", 1)
+            await until(lambda: len(calls.done) == 100)
+            assert len(calls.begun) == CHECKS_IN_HAND + 100
+            stop.set()
 
     asyncio.run(scenario())
 
 
-def test_the_lease_of_long_work_is_renewed_and_it_is_not_delivered_again() -> None:
-    async def scenario() -> None:
-        queue, calls, stop = FakeWorkQueue(redelivery_s=0.1), Calls(takes_s=0.5), asyncio.Event()
-        await publish(queue, work("fac-1", 1))
-        running = asyncio.create_task(worker(queue, calls).run(stop))
-        await until(lambda: calls.inside["fac-1"] == 1)
-        assert await queue.next_bms(bms_partition_of("fac-1"), wait_s=0.3) == []
-        await until(lambda: len(calls.done) == 1)
-        stop.set()
-        await running
+def test_at_most_so_many_rows_are_held() -> None:
+    taken: list[tuple[int, int]] = []
 
-    asyncio.run(scenario())
+    class Counted(FakeOpenWork):
+        def take_bms(self, holder: int, *, commands: int, checks: int) -> list[OpenWork]:
+            taken.append((commands, checks))
+            return []
 
+    worker = replace(System().worker(Calls()), rows=Counted())
 
-def test_a_worker_waits_while_the_queue_is_down_and_then_continues() -> None:
-    async def scenario() -> None:
-        queue, calls, stop = FakeWorkQueue(), Calls(), asyncio.Event()
-        await publish(queue, work("fac-1", 1))
-        queue.is_down = True
-        running = asyncio.create_task(worker(queue, calls).run(stop))
-        await asyncio.sleep(0.05)
-        assert not running.done()
-        queue.is_down = False
-        await until(lambda: len(calls.done) == 1)
-        stop.set()
-        await running
+    def row(number: int, *, is_check: bool) -> OpenWork:
+        position = None if is_check else number
+        return OpenWork(number=number, kind="bms", queue="f", position=position, tries=1, holder=1)
 
-    asyncio.run(scenario())
+    in_hand: Collection[OpenWork] = [
+        *(row(number, is_check=False) for number in range(COMMANDS_IN_HAND - 3)),
+        *(row(number, is_check=True) for number in range(CHECKS_IN_HAND)),
+    ]
+    worker._take(1, in_hand)
+    assert taken == [(3, 0)]
 
 
 @pytest.mark.parametrize(
@@ -172,224 +260,225 @@ def test_a_worker_waits_while_the_queue_is_down_and_then_continues() -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_work_with_a_temporary_error_is_redelivered_and_not_parked(error: Exception) -> None:
+def test_work_with_a_temporary_error_is_put_off_and_not_parked(error: Exception) -> None:
     """For example, workers of two releases run, or another worker recorded an outcome late."""
-
-    async def scenario() -> None:
-        queue, calls, stop = FakeWorkQueue(redelivery_s=0.05), Calls(), asyncio.Event()
-        calls.fail_next, calls.error = True, error
-        await publish(queue, work("fac-1", 1))
-        running = asyncio.create_task(worker(queue, calls).run(stop))
-        await until(lambda: running.done() or len(calls.done) == 1)
-        stop.set()
-        await running
-        assert calls.done == [("command", "fac-1", 1)]
-
-    asyncio.run(scenario())
+    system, calls = System(), Calls()
+    calls.failures["fac-1"] = [error] * (MAX_TRIES + 2)
+    system.command("fac-1", 1)
+    asyncio.run(run_until(lambda: not system.rows.rows, system.worker(calls)))
+    assert (calls.done, calls.parked) == ([("command", "fac-1", 1)], [])
 
 
-def test_two_workers_share_the_buildings() -> None:
-    queue, facilities, board = FakeWorkQueue(), [f"fac-{number}" for number in range(40)], LockBoard()
-    first, second = Calls(takes_s=0.01), Calls(takes_s=0.01)
+def test_an_intent_that_only_a_newer_release_can_read_waits_for_it() -> None:
+    class Newer(FakeEventLog):
+        is_readable = False
+
+        def read_after(self, position: int, limit: int) -> list[LogEntry]:
+            if not self.is_readable:
+                raise LogEntryUnreadable(position + 1, "dispatch.of-tomorrow.v1", "unknown")
+            return super().read_after(position, limit)
+
+    system, calls = System(), Calls()
+    system.command("fac-1", 1)
+    log = Newer(system.log.entries)
 
     async def scenario() -> None:
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as running:
-            running.create_task(worker(queue, first, board).run(stop))
-            await until(
-                lambda: sum(name.startswith(PARTITION) for name in board.held_by) == len(BMS_PARTITIONS)
-            )
-            running.create_task(worker(queue, second, board).run(stop))
-            await until(lambda: holders(board) == [len(BMS_PARTITIONS) // 2] * 2)
-            await publish(queue, *(work(facility_id, 1) for facility_id in facilities))
-            await until(lambda: len(first.done) + len(second.done) == len(facilities))
+            running.create_task(system.worker(calls, event_log=log).run(stop))
+            await until(lambda: next(iter(system.rows.rows.values())).tries > MAX_TRIES)
+            assert (calls.begun, calls.parked) == ([], [])
+            log.is_readable = True
+            await until(lambda: not system.rows.rows)
             stop.set()
 
     asyncio.run(scenario())
+    assert calls.done == [("command", "fac-1", 1)]
+
+
+def test_work_that_fails_is_tried_again_and_then_parked_while_others_go_on() -> None:
+    system, calls = System(), Calls()
+    calls.failures["fac-1"] = [RuntimeError("a bug")] * MAX_TRIES
+    calls.failures["fac-2"] = [RuntimeError("a bug")] * (MAX_TRIES - 1)
+    for facility_id in ("fac-1", "fac-2", "fac-3"):
+        system.command(facility_id, 1)
+    asyncio.run(run_until(lambda: not system.rows.rows, system.worker(calls)))
+    assert calls.parked == ["fac-1: RuntimeError: a bug"]
+    assert sorted(calls.begun) == ["fac-2", "fac-3"]
+
+
+def test_work_that_can_never_be_carried_out_is_parked_at_once() -> None:
+    system, calls = System(), Calls()
+    calls.failures["fac-1"] = [ValueError("no such command")]
+    system.command("fac-1", 1)
+    asyncio.run(run_until(lambda: not system.rows.rows, system.worker(calls)))
+    assert calls.parked == ["fac-1: ValueError: no such command"]
+
+
+def test_parked_work_whose_outcome_cannot_be_recorded_stays_open() -> None:
+    """Its dispatch would never go on without an outcome."""
+    system, calls = System(), Calls()
+    calls.failures["fac-1"] = [ValueError("no such command")] * 3
+    calls.park_failures = [TypeError("a defect"), OpenWorkUnavailable("away")]
+    system.command("fac-1", 1)
+    asyncio.run(run_until(lambda: not system.rows.rows, system.worker(calls)))
+    assert calls.parked == ["fac-1: ValueError: no such command"]
+
+
+@pytest.mark.parametrize("queue", ["fac-2", "fac-1"])
+def test_a_row_that_names_no_intent_of_its_building_is_parked(queue: str) -> None:
+    system, calls = System(), Calls()
+    system.command("fac-1", 1)
+    system.rows.rows.clear()
+    system.rows.add([("bms", queue, 1 if queue == "fac-2" else 99)])
+    asyncio.run(run_until(lambda: not system.rows.rows, system.worker(calls)))
+    assert (len(calls.parked), calls.begun) == (1, [])
+
+
+def test_a_worker_waits_while_postgresql_is_away_and_then_continues() -> None:
+    class Away(FakeOpenWork):
+        is_away = True
+
+        def take_bms(self, holder: int, *, commands: int, checks: int) -> list[OpenWork]:
+            if self.is_away:
+                raise OpenWorkUnavailable("away")
+            return super().take_bms(holder, commands=commands, checks=checks)
+
+    system, calls = System(), Calls()
+    rows = system.rows = Away()
+    system.command("fac-1", 1)
+
+    async def scenario() -> None:
+        stop = asyncio.Event()
+        running = asyncio.create_task(system.worker(calls).run(stop))
+        await asyncio.sleep(0.05)
+        assert not running.done()
+        rows.is_away = False
+        await until(lambda: len(calls.done) == 1)
+        stop.set()
+        await running
+
+    asyncio.run(scenario())
+
+
+def test_rows_of_a_take_whose_answer_was_lost_are_free_again() -> None:
+    class Silent(FakeOpenWork):
+        answers = 0
+
+        def take_bms(self, holder: int, *, commands: int, checks: int) -> list[OpenWork]:
+            taken = super().take_bms(holder, commands=commands, checks=checks)
+            self.answers += 1
+            if taken and self.answers <= 3:
+                raise OpenWorkUnavailable("the answer was lost")
+            return taken
+
+    system, calls = System(), Calls()
+    system.rows = Silent()
+    system.command("fac-1", 1)
+    asyncio.run(run_until(lambda: not system.rows.rows, system.worker(calls)))
+    assert calls.done == [("command", "fac-1", 1)]
+
+
+def test_a_worker_goes_on_with_its_rows_when_the_answer_of_a_later_take_is_lost() -> None:
+    class Silent(FakeOpenWork):
+        freed: tuple[str, ...] | None = None
+
+        def take_bms(self, holder: int, *, commands: int, checks: int) -> list[OpenWork]:
+            taken = super().take_bms(holder, commands=commands, checks=checks)
+            if self.freed is None and [row.queue for row in taken] == ["fac-2"]:
+                raise OpenWorkUnavailable("the answer was lost")
+            return taken
+
+        def free(self, holder: int, *, keeping: Collection[int] = ()) -> int:
+            held = [row for row in self.rows.values() if row.holder == holder]
+            count = super().free(holder, keeping=keeping)
+            self.freed = self.freed or tuple(row.queue for row in held if row.holder is None)
+            return count
+
+    system, calls = System(), Calls()
+    system.rows = rows = Silent()
+    calls.held_up.add("fac-1")
+    system.command("fac-1", 1)
+
+    async def scenario() -> None:
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as running:
+            running.create_task(system.worker(calls).run(stop))
+            await until(lambda: calls.begun == ["fac-1"])
+            system.command("fac-2", 2)
+            await until(lambda: system.waiting("fac-2") == 0)
+            assert rows.freed == ("fac-2",)
+            stop.set()
+
+    asyncio.run(scenario())
+
+
+def test_the_rows_of_a_worker_that_died_are_taken_by_another() -> None:
+    system, calls = System(), Calls()
+    system.command("fac-1", 1)
+    dead = FakeWorkHolder(system.rows)
+    assert system.rows.take_bms(asyncio.run(dead.number()), commands=9, checks=9)
+    dead.lose()
+    asyncio.run(run_until(lambda: not system.rows.rows, system.worker(calls)))
+    assert calls.done == [("command", "fac-1", 1)]
+
+
+def test_a_worker_whose_session_was_lost_abandons_what_it_has_in_hand() -> None:
+    """Its rows are free for others; one building's call does not go on beside theirs."""
+    system, first, second = System(), Calls(), Calls()
+    first.held_up.add("fac-1")
+    system.command("fac-1", 1)
+    holder = FakeWorkHolder(system.rows)
+
+    async def scenario() -> None:
+        stop, stop_first = asyncio.Event(), asyncio.Event()
+        async with asyncio.TaskGroup() as running:
+            running.create_task(system.worker(first, holder=holder).run(stop_first))
+            await until(lambda: first.inside["fac-1"] == 1)
+            holder.lose()
+            await until(lambda: first.inside["fac-1"] == 0 or len(first.begun) > 1)
+            stop_first.set()
+            running.create_task(system.worker(second).run(stop))
+            await until(lambda: len(second.done) == 1)
+            stop.set()
+
+    asyncio.run(scenario())
+    assert (first.done, second.done) == ([], [("command", "fac-1", 1)])
+    assert not system.rows.rows
+
+
+def test_a_worker_that_is_stopped_gives_its_rows_back_at_once() -> None:
+    system, calls = System(), Calls()
+    calls.held_up.add("fac-1")
+    system.command("fac-1", 1)
+    asyncio.run(run_until(lambda: calls.inside["fac-1"] == 1, system.worker(calls)))
+    assert (calls.inside["fac-1"], calls.done) == (0, [])
+    [row] = system.rows.rows.values()
+    assert (row.holder, row.tries) == (None, 1)
+
+
+def test_two_workers_share_the_buildings() -> None:
+    system, first, second = System(), Calls(takes_s=0.05), Calls(takes_s=0.05)
+    facilities = [f"fac-{number}" for number in range(200)]
+    for facility_id in facilities:
+        system.command(facility_id, 1)
+    asyncio.run(run_until(lambda: not system.rows.rows, system.worker(first), system.worker(second)))
     done = [facility_id for _, facility_id, _ in first.done + second.done]
     assert sorted(done) == sorted(facilities)
     assert min(len(first.done), len(second.done)) >= len(facilities) // 5
 
 
-def holders(board: LockBoard) -> list[int]:
-    """How many partitions each worker holds."""
-    held = Counter(id(hold.process) for name, hold in board.held_by.items() if name.startswith(PARTITION))
-    return list(held.values())
+def test_an_error_of_the_worker_itself_ends_it() -> None:
+    class Broken(FakeOpenWork):
+        def free_dead_holders(self) -> int:
+            raise TypeError("a defect")
 
-
-def test_a_slow_building_delays_no_other_of_its_partition() -> None:
-    """Its work waits behind it, and that of the others is done, however much that is."""
-    queue, calls = FakeWorkQueue(), Calls()
-    slow, quick = two_of_one_partition()
-    calls.held_up.add(slow)
+    system = System()
+    system.rows = Broken()
 
     async def scenario() -> None:
-        stop = asyncio.Event()
-        await publish(queue, *(work(slow, number) for number in range(1, 6)), work(quick, 1))
-        async with asyncio.TaskGroup() as running:
-            running.create_task(worker(queue, calls).run(stop))
-            await until(lambda: calls.done == [("command", quick, 1)])
-            await publish(queue, *(work(quick, number) for number in range(2, 6)))
-            await until(lambda: len(calls.done) == 5)
-            assert calls.begun.count(slow) == 1
-            calls.held_up.clear()
-            await until(lambda: len(calls.done) == 10)
-            stop.set()
+        async with asyncio.timeout(PATIENCE_S):
+            await system.worker(Calls()).run(asyncio.Event())
 
-    asyncio.run(scenario())
-    assert [number for _, facility_id, number in calls.done if facility_id == slow] == [1, 2, 3, 4, 5]
-
-
-def two_of_one_partition() -> tuple[str, str]:
-    first = "fac-1"
-    numbers = range(2, 10_000)
-    return first, next(f"fac-{n}" for n in numbers if bms_partition_of(f"fac-{n}") == bms_partition_of(first))
-
-
-def test_work_under_way_goes_on_while_its_partition_moves_and_is_not_done_again_beside_it() -> None:
-    """The next worker gets it too, waits for the lock, and finds its outcome recorded."""
-    queue, board, leaving = FakeWorkQueue(), LockBoard(), Leaving()
-    first, second = Calls(), Calls()
-    first.held_up.add("fac-1")
-
-    async def scenario() -> None:
-        stop = asyncio.Event()
-        await publish(queue, work("fac-1", 1), work("fac-1", 2))
-        async with asyncio.TaskGroup() as running:
-            one = worker(queue, first, board)
-            leaving.shares, one.shares = one.shares, cast("Any", leaving)
-            running.create_task(one.run(stop))
-            await until(lambda: first.begun == ["fac-1"])
-            leaving.left = True
-            other = worker(queue, second, board)
-            running.create_task(other.run(stop))
-            partition = f"{PARTITION}{bms_partition_of('fac-1')}"
-            await until(
-                lambda: partition in board.held_by and board.held_by[partition].process is other.shares
-            )
-            await asyncio.sleep(0.05)
-            assert second.begun == []
-            first.held_up.clear()
-            await until(lambda: len(second.done) == 2)
-            stop.set()
-
-    asyncio.run(scenario())
-    assert [number for _, _, number in first.done] == [1]
-    assert [number for _, _, number in second.done] == [1, 2]
-    assert queue.waiting["bms fac-1"] == []
-
-
-class Leaving:
-    """Once it `left`, no partition is assigned to this process."""
-
-    def __init__(self) -> None:
-        self.left = False
-        self.shares: Any = None
-
-    async def assigned(self) -> frozenset[int]:
-        if not self.left:
-            return cast("frozenset[int]", await self.shares.assigned())
-        return frozenset()
-
-    async def release(self, partition: int) -> None:
-        await self.shares.release(partition)
-        if not any(name.startswith(PARTITION) for name in self.shares._board.held_by):
-            await self.shares.aclose()  # it takes part no more
-
-    async def aclose(self) -> None:
-        return
-
-
-def test_a_building_waits_for_its_work_of_an_earlier_release() -> None:
-    """Work that an earlier release published before is done first, by whichever worker."""
-
-    class WithFormerWork(FakeWorkQueue):
-        is_next = False
-
-        async def is_next_bms(self, item: BmsWorkItem) -> bool:
-            return self.is_next or item.facility_id != "fac-1"
-
-    async def scenario() -> None:
-        queue, calls, stop = WithFormerWork(), Calls(), asyncio.Event()
-        await publish(queue, work("fac-1", 1), work("fac-2", 1))
-        running = asyncio.create_task(worker(queue, calls).run(stop))
-        await until(lambda: len(calls.done) == 1)
-        await asyncio.sleep(0.05)
-        assert calls.begun == ["fac-2"]
-        queue.is_next = True
-        await until(lambda: len(calls.done) == 2)
-        stop.set()
-        await running
-
-    asyncio.run(scenario())
-
-
-def test_work_is_acknowledged_by_its_newest_delivery() -> None:
-    """A broker that was restarted delivers again, and confirms no acknowledgement of the first delivery."""
-
-    async def scenario() -> None:
-        queue, calls, stop = FakeWorkQueue(), Calls(), asyncio.Event()
-        calls.held_up.add("fac-1")
-        await publish(queue, work("fac-1", 1))
-        running = asyncio.create_task(worker(queue, calls).run(stop))
-        await until(lambda: calls.begun == ["fac-1"])
-        [message] = queue.waiting["bms fac-1"]
-        await queue.take_over_bms(bms_partition_of("fac-1"))  # everything is delivered again
-        await until(lambda: message.times == 2)
-        calls.held_up.clear()
-        await until(lambda: queue.waiting["bms fac-1"] == [])
-        assert len(calls.done) == 1
-        stop.set()
-        await running
-
-    asyncio.run(scenario())
-
-
-def test_work_that_is_done_is_not_repeated_while_nobody_confirms_its_acknowledgement() -> None:
-    """A broker that was restarted has removed it, and has a consumer that never delivered it."""
-
-    class Unconfirmed(FakeWorkQueue):
-        def forget(self, message: Message) -> None:
-            super().forget(message)
-            if message.sequence == 1:
-                raise WorkQueueUnavailable("not confirmed")
-
-    async def scenario() -> None:
-        queue, calls, stop = Unconfirmed(), Calls(), asyncio.Event()
-        await publish(queue, work("fac-1", 1, "reconcile"), work("fac-1", 2))
-        running = asyncio.create_task(worker(queue, calls).run(stop))
-        await until(lambda: len(calls.done) >= 2)
-        stop.set()
-        await running
-        assert calls.done == [("reconcile", "fac-1", 1), ("command", "fac-1", 2)]
-
-    asyncio.run(scenario())
-
-
-def test_a_single_worker_does_all_work_in_order() -> None:
-    queue, calls = FakeWorkQueue(), Calls()
-
-    async def scenario() -> None:
-        stop = asyncio.Event()
-        await publish(queue, *(work("fac-1", number) for number in range(1, 6)))
-        async with asyncio.TaskGroup() as running:
-            running.create_task(worker(queue, calls).run(stop))
-            await until(lambda: len(calls.done) == 5)
-            stop.set()
-
-    asyncio.run(scenario())
-    assert [number for _, _, number in calls.done] == [1, 2, 3, 4, 5]
-
-
-def test_work_that_failed_with_an_unexpected_error_is_delivered_again_by_the_same_worker() -> None:
-    async def scenario() -> None:
-        queue, calls = FakeWorkQueue(redelivery_s=0.05), Calls()
-        calls.fail_next = True
-        await publish(queue, work("fac-1", 1))
-        stop = asyncio.Event()
-        running = asyncio.create_task(worker(queue, calls).run(stop))
-        await until(lambda: len(calls.done) == 1)
-        stop.set()
-        await running
-
-    asyncio.run(scenario())
+    with pytest.raises(TypeError, match="a defect"):
+        asyncio.run(scenario())

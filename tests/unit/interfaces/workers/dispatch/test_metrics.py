@@ -62,13 +62,6 @@ def test_the_alert_clears_once_the_window_has_only_fast_calls_or_none(health: Bm
         assert open_alerts(health) == []
 
 
-def test_an_alert_of_an_earlier_process_is_cleared_by_the_first_good_check(health: BmsHealth) -> None:
-    health.alerts.raise_alert("bms_slow", "all", "by one that is dead now", at=NOW)
-    calls(health, *[0.2] * LEAST_CALLS)
-    health.check()
-    assert open_alerts(health) == []
-
-
 def test_calls_may_be_recorded_while_the_percentile_is_computed(health: BmsHealth) -> None:
     calls(health, *[0.2] * 5_000)
     done = threading.Event()

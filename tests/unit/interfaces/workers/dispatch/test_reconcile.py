@@ -1,23 +1,20 @@
-"""The reconciler queues polls of curtailed buildings; a poll detects drift, and a new round corrects it."""
+"""The reconciler adds checks of curtailed buildings; a check detects drift, and a new round corrects it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
-from uuid import UUID, uuid4
+from dataclasses import replace
+from uuid import UUID
 
 import msgspec
 import pytest
 
-from application.dispatch.execution.restored_buildings import NO_DR_EVENT
-from application.ports.dispatch.work_queue import BmsWork
+from application.dispatch.execution.taken_work import check_work
 from domain.dispatch import Dispatch
-from domain.identifiers import dispatch_id
 from interfaces.workers.dispatch.reconcile import Reconciler
 from projections.queries.views import ReadModelsUnavailable
-from tests.bms_reader import BmsReader
 from tests.fakes.clock import FakeClock
 from tests.fakes.coordination.locks import FakeLocks, LockBoard
-from tests.fakes.dispatch.work_queue import FakeWorkQueue
+from tests.fakes.dispatch.open_work import FakeOpenWork
 from tests.in_process_system import InProcessSystem
 from tests.sample_values import DR_EVENT_ID, NOW, STARTS_AT
 
@@ -33,41 +30,28 @@ class CurtailedDispatch(msgspec.Struct, frozen=True, kw_only=True):
     correlation_id: UUID = UUID(int=1)
     trace_id: str = "0" * 32
 
-    @property
-    def dispatch_id(self) -> UUID:
-        return dispatch_id(self.dr_event_id, self.facility_id)
+
+def reconciler(*facility_ids: str, rows: FakeOpenWork) -> Reconciler:
+    curtailed = [CurtailedDispatch(facility_id=facility_id) for facility_id in facility_ids]
+    return Reconciler(curtailed=lambda: curtailed, rows=rows, clock=FakeClock(NOW), locks=FakeLocks())
 
 
-def reconciler(*facility_ids: str, clock: FakeClock, queue: FakeWorkQueue) -> Reconciler:
-    rows = [CurtailedDispatch(facility_id=facility_id) for facility_id in facility_ids]
-    return Reconciler(curtailed=lambda: rows, publisher=queue, clock=clock, locks=FakeLocks())
+def checked(rows: FakeOpenWork) -> list[str]:
+    """The buildings with a check."""
+    return sorted(row.queue for row in rows.rows.values() if row.position is None)
 
 
-async def taken(queue: FakeWorkQueue, facility_id: str) -> list[BmsWork]:
-    """The queued work of that facility, in order."""
-    found = []
-    reader = BmsReader(queue)
-    while (item := await reader.next(facility_id, wait_s=0)) is not None:
-        found.append(msgspec.json.decode(item.body, type=BmsWork))
-        await item.done()
-    return found
-
-
-def test_each_curtailed_building_is_polled_once_a_minute() -> None:
+def test_each_curtailed_building_has_one_check_until_it_is_done() -> None:
     async def scenario() -> None:
-        clock, queue = FakeClock(NOW), FakeWorkQueue()
-        polling = reconciler("fac-001", "fac-002", clock=clock, queue=queue)
-        for _ in range(3):
-            assert await polling.round() == 2
-        clock.moment = NOW + timedelta(seconds=60)
-        await polling.round()
-        for facility_id in ("fac-001", "fac-002"):
-            works = await taken(queue, facility_id)
-            assert [work.task for work in works] == ["reconcile", "reconcile"]
-            assert [work.stale_after for work in works] == [
-                NOW + timedelta(seconds=60),
-                NOW + timedelta(seconds=120),
-            ]
+        rows = FakeOpenWork()
+        polling = reconciler("fac-001", "fac-002", rows=rows)
+        assert [await polling.round() for _ in range(3)] == [2, 0, 0]
+        assert checked(rows) == ["fac-001", "fac-002"]
+        taken = rows.take_bms(rows.new_holder(), commands=0, checks=1)
+        assert await polling.round() == 0, "a check that is held is not done"
+        rows.finish(taken)
+        assert await polling.round() == 1
+        assert checked(rows) == ["fac-001", "fac-002"]
 
     asyncio.run(scenario())
 
@@ -90,7 +74,7 @@ def test_one_of_two_reconcilers_works_and_the_other_takes_over_after_it() -> Non
 
             clock, locks = FakeClock(NOW), FakeLocks(board)
             clock.speed = 1e6
-            return Reconciler(curtailed=curtailed, publisher=FakeWorkQueue(), clock=clock, locks=locks), locks
+            return Reconciler(curtailed=curtailed, rows=FakeOpenWork(), clock=clock, locks=locks), locks
 
         (first, _), (second, _) = made("first"), made("second")
         stops = [asyncio.Event(), asyncio.Event()]
@@ -121,12 +105,12 @@ def test_a_round_that_fails_for_an_unreachable_store_is_repeated() -> None:
                 raise answer
             return answer  # type: ignore[return-value]
 
-        clock, queue, stop = FakeClock(NOW), FakeWorkQueue(), asyncio.Event()
-        polling = Reconciler(curtailed=curtailed, publisher=queue, clock=clock, locks=FakeLocks())
+        rows, stop = FakeOpenWork(), asyncio.Event()
+        polling = Reconciler(curtailed=curtailed, rows=rows, clock=FakeClock(NOW), locks=FakeLocks())
         running = asyncio.create_task(polling.run(stop))
 
         async def was_polled() -> bool:
-            return bool(await taken(queue, "fac-001"))
+            return checked(rows) == ["fac-001"]
 
         await eventually(was_polled)
         stop.set()
@@ -135,21 +119,9 @@ def test_a_round_that_fails_for_an_unreachable_store_is_repeated() -> None:
     asyncio.run(scenario())
 
 
-def poll(world: InProcessSystem, *, stale: bool = False) -> None:
-    """Carry out a poll as the reconciler publishes it."""
-    now = world.scenario.clock.now()
-    work = BmsWork(
-        task="reconcile",
-        dr_event_id=DR_EVENT_ID,
-        facility_id="fac-001",
-        command_id=None,
-        stale_after=now if stale else now + timedelta(seconds=60),
-        correlation_id=uuid4(),
-        causation_id=uuid4(),
-        tenant=None,
-        trace_id="0" * 32,
-    )
-    asyncio.run(world.calls.do(work))
+def poll(world: InProcessSystem) -> None:
+    """Carry out a check as the reconciler adds it."""
+    asyncio.run(world.calls.do(check_work("fac-001", 1)))
 
 
 @pytest.fixture
@@ -195,12 +167,6 @@ def test_a_building_in_the_commanded_state_gets_no_command(active: InProcessSyst
     assert drift_alerts(active) == []
 
 
-def test_an_outdated_poll_is_dropped(active: InProcessSystem) -> None:
-    turn_up(active)
-    poll(active, stale=True)
-    assert active.recorded(Dispatch.DriftDetected) == []
-
-
 def test_a_building_that_does_not_answer_is_polled_again_only_in_the_next_round(
     active: InProcessSystem,
 ) -> None:
@@ -219,21 +185,22 @@ def test_a_poll_after_the_window_has_no_effect(active: InProcessSystem) -> None:
     assert active.scenario.store.head() == head
 
 
-def test_an_unexplained_building_is_polled_each_minute() -> None:
+def test_a_check_of_a_building_whose_dispatch_ended_has_no_effect(active: InProcessSystem) -> None:
+    """The read model may be behind: the aggregate decides."""
+    row = active.curtailed()[0]
+    active.until("completed")
+    active.calls = replace(active.calls, curtailed=lambda facility_id: [row])
+    turn_up(active)
+    head, asked = active.scenario.store.head(), len(active.journal)
+    poll(active)
+    assert (active.scenario.store.head(), len(active.journal)) == (head, asked)
+
+
+def test_an_unexplained_building_is_checked() -> None:
     async def scenario() -> None:
-        clock, queue = FakeClock(NOW), FakeWorkQueue()
-        polling = Reconciler(
-            curtailed=list,
-            publisher=queue,
-            clock=clock,
-            locks=FakeLocks(),
-            unexplained=lambda: ["fac-001"],
-        )
-        assert [await polling.round() for _ in range(2)] == [1, 1]
-        clock.moment = NOW + timedelta(seconds=60)
-        await polling.round()
-        asked = await taken(queue, "fac-001")
-        assert [(work.task, work.dr_event_id) for work in asked] == [("reconcile", NO_DR_EVENT)] * 2
-        assert asked[0].stale_after == NOW + timedelta(seconds=60)
+        rows = FakeOpenWork()
+        polling = replace(reconciler("fac-002", rows=rows), unexplained=lambda: ["fac-001"])
+        assert [await polling.round() for _ in range(2)] == [2, 0]
+        assert checked(rows) == ["fac-001", "fac-002"]
 
     asyncio.run(scenario())

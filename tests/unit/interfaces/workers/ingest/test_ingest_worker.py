@@ -1,10 +1,9 @@
 import asyncio
 import json
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -24,6 +23,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.telemetry.listed_meters import AnyMeter
 from tests.fakes.telemetry.stream import FakeTelemetryStream
+from tests.open_alerts import begin_alert
 
 T0 = datetime(2026, 7, 14, tzinfo=UTC)
 TOPIC = "meters/fac-001/m1/readings"
@@ -139,20 +139,6 @@ def test_one_malformed_message_in_two_hundred_raises_no_alert() -> None:
     told.tell(scenario)
 
 
-def test_an_alert_that_another_worker_cleared_is_raised_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("application.operations.alert_switch.RAISE_AGAIN_S", 0.0)
-    told = Ingesting()
-
-    async def scenario(ingest: MeterIngest) -> None:
-        told.send(ingest, b"?")
-        await ingest.check_alerts()
-        told.alerts.clear("malformed_readings", "fac-001", at=T0)
-        await ingest.check_alerts()
-        assert told.open() == [("malformed_readings", "fac-001")]
-
-    told.tell(scenario)
-
-
 def test_beyond_the_limit_of_watched_facilities_the_oldest_alert_is_cleared(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -164,40 +150,6 @@ def test_beyond_the_limit_of_watched_facilities_the_oldest_alert_is_cleared(
             told.send(ingest, b"?", f"meters/{facility}/m1/readings")
             await ingest.check_alerts()
         assert {subject for _, subject in told.open()} == {"fac-002", "fac-003"}
-
-    told.tell(scenario)
-
-
-def test_a_facility_evicted_while_its_alert_is_written_causes_no_error(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("interfaces.workers.ingest.ingest.MAX_FACILITIES", 1)
-
-    class Slow(FakeAlertRegistry):
-        """While it clears one alert, another facility sends malformed readings."""
-
-        def raise_alert(self, name: str, subject: str, detail: str, *, at: datetime) -> None:
-            super().raise_alert(name, subject, detail, at=at)
-            if subject == "fac-001":
-                loop.call_soon_threadsafe(meanwhile)
-                assert over.wait(20)
-
-    told, over = Ingesting(alerts=Slow()), threading.Event()
-    loop: asyncio.AbstractEventLoop
-    meanwhile: Callable[[], None]
-
-    async def scenario(ingest: MeterIngest) -> None:
-        nonlocal loop, meanwhile
-
-        def errs() -> None:
-            told.send(ingest, b"?", "meters/fac-002/m1/readings")
-            over.set()
-
-        loop, meanwhile = asyncio.get_running_loop(), errs
-        told.send(ingest, b"?")
-        await ingest.check_alerts()
-        await ingest.check_alerts()
-        assert told.open() == [("malformed_readings", "fac-002")]
 
     told.tell(scenario)
 
@@ -344,22 +296,9 @@ def test_only_a_valid_w3c_traceparent_is_forwarded_and_the_body_takes_precedence
     assert traces == [carried]
 
 
-def test_a_new_worker_clears_the_alerts_of_an_earlier_one() -> None:
-    told = Ingesting()
-    told.alerts.raise_alert("malformed_readings", "fac-001", "earlier", at=T0 - timedelta(hours=1))
-    told.alerts.raise_alert("telemetry_backpressure", "ingest", "earlier", at=T0 - timedelta(hours=1))
-
-    async def scenario(ingest: MeterIngest) -> None:
-        await ingest.adopt_open_alerts()
-        await ingest.check_alerts()
-        assert told.open() == []
-
-    told.tell(scenario)
-
-
 def test_a_standby_worker_does_not_clear_the_alerts_of_the_active_one() -> None:
     told = Ingesting()
-    told.alerts.raise_alert("telemetry_backpressure", "ingest", "of the other", at=T0)
+    begin_alert(told.alerts, "telemetry_backpressure", "ingest", "of the other", at=T0)
 
     async def scenario(ingest: MeterIngest) -> None:
         stop = asyncio.Event()
@@ -398,7 +337,7 @@ def test_a_log_that_accepts_nothing_is_alerted_until_it_recovers(monkeypatch: py
 
 def test_an_unreachable_alert_register_does_not_stop_the_readings() -> None:
     class Absent(FakeAlertRegistry):
-        def raise_alert(self, name: str, subject: str, detail: str, *, at: datetime) -> None:
+        def state(self, *_: object, **__: object) -> None:
             raise ConnectionError("away")
 
     told = Ingesting(alerts=Absent())

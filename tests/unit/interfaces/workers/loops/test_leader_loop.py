@@ -9,10 +9,10 @@ import pytest
 
 from application.ports.failpoints import no_failpoint
 from application.ports.telemetry.rollup_lag import FinalizingDelay
-from interfaces.workers.schedule.blocked_dispatch_review import BlockedDispatchReview
-from interfaces.workers.schedule.dead_letter_monitor import DeadLetterMonitor
-from interfaces.workers.schedule.forecast_monitor import ForecastMonitor
-from interfaces.workers.schedule.rollup_monitor import RollupMonitor
+from interfaces.workers.watch.blocked_dispatch_review import BlockedDispatchReview
+from interfaces.workers.watch.dead_letter_monitor import DeadLetterMonitor
+from interfaces.workers.watch.forecast_monitor import ForecastMonitor
+from interfaces.workers.watch.rollup_monitor import RollupMonitor
 from tests.fakes.clock import FakeClock
 from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.forecast.forecast_book import FakeForecastBook

@@ -13,7 +13,7 @@ from application.telemetry.store_health import LEAST, TelemetryHealth
 from interfaces.bootstrap.health.process import serving_probes
 from interfaces.settings.settings import read_settings
 from interfaces.workers.loops.telemetry_metrics import show_health
-from interfaces.workers.schedule import telemetry_lag_monitor
+from interfaces.workers.watch import telemetry_lag_monitor
 from tests.fakes.clock import FakeClock
 from tests.fakes.raw_archive.telemetry_log import FakeRawLog
 from tests.unit.interfaces.web.edge import NOW, Edge

@@ -1,0 +1,1 @@
+"""The worker that calculates: forecasts of load, and what each facility delivered."""

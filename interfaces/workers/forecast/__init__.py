@@ -1,1 +1,0 @@
-"""The forecast worker: issues forecasts, and scores them against the meters."""

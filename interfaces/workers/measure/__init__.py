@@ -1,1 +1,0 @@
-"""The measure worker: records what each facility delivered, and measures again after corrections."""

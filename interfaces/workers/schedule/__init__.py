@@ -1,1 +1,0 @@
-"""The schedule worker: proposes due commands, and runs the monitors of which one is active per system."""
