@@ -112,7 +112,7 @@ def test_a_facility_shows_its_own_clocks_and_no_contradictions(run_in_page: RunI
 
 @pytest.mark.parametrize(
     ("outcome", "delivered_kw", "tone", "words"),
-    [("full", -37.0, "bad", "every facility served"), ("partial", 59.8, "ok", "not every facility served")],
+    [("full", -37.0, "bad", "all served"), ("partial", 59.8, "ok", "not all served")],
 )
 def test_the_tone_of_a_dr_event_follows_the_kw_and_not_the_outcome(
     run_in_page: RunInPage, outcome: str, delivered_kw: float, tone: str, words: str

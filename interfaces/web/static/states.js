@@ -50,9 +50,9 @@ const CALLBACK = {
 
 // It counts facilities, not kW: the share of the target has the tone.
 const OUTCOME = {
-  full: of("idle", "check", "every facility served"),
-  partial: of("idle", "half", "not every facility served"),
-  failed: of("idle", "cross", "no facility served"),
+  full: of("idle", "check", "all served"),
+  partial: of("idle", "half", "not all served"),
+  failed: of("idle", "cross", "none served"),
 };
 
 const QUALITY = {
