@@ -3,6 +3,7 @@
 #   make demo                  the main job, end to end, on real servers
 #   make up                    the system in the foreground, dashboard at http://127.0.0.1:8080
 #   make test                  the test suite (no root needed), without what `make chaos` runs
+#   make again                 the failed tests of the last `make test`, each alone, twice: broken or unsteady
 #   make check                 lint, format, types, layers, licences
 #   make lock                  rewrite requirements*.lock from pyproject.toml
 #   make chaos                 the long kill-and-restart runs; not part of CI
@@ -36,8 +37,11 @@ BASE    ?=
 ROUNDS  ?= 3
 IMAGE_PYTHON ?= 3.13
 EXTRAS  ?= embedded,forecasting,files
-# Tests run side by side, the tests of one file in one process; every process has servers of its own.
-BESIDE  ?= 6
+# Tests run side by side, the tests of one file in one process; every process has servers of its own. More processes take
+# as long (docs/guides/developer.md), and whole systems beside each other starve each other's clocks.
+BESIDE  ?= 3
+# Where `make test` writes which tests failed, and `make again` reads it.
+RECORD  ?= build
 
 MINOR   := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 DEFAULT := $(shell python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
@@ -59,7 +63,7 @@ CHARTS_LOCK  := tests/charts/requirements.lock
 HELM_LOCK    := tests/charts/helm.lock
 PROJECT := $(PIP) install --quiet --no-deps --no-build-isolation --no-index --editable .
 
-.PHONY: demo up test quick bench bench-compare check lint format types layers licences lock chaos hosts charts gameday upgrades patroni screenshots \
+.PHONY: demo up test again quick bench bench-compare check lint format types layers licences lock chaos hosts charts gameday upgrades patroni screenshots \
 	fault-storm image wheels sbom audit-dependencies clean
 .DELETE_ON_ERROR:
 
@@ -70,9 +74,13 @@ up: $(VENV)/.runs
 	$(BIN)/gridproof up
 
 # Tests and the parts of a benchmark run side by side, as the workers do: threads of numpy would only wait for each other.
-test quick chaos hosts charts gameday image upgrades bench bench-compare: export OPENBLAS_NUM_THREADS := 1
+test again quick chaos hosts charts gameday image upgrades bench bench-compare: export OPENBLAS_NUM_THREADS := 1
 test: $(VENV)/.tests
-	$(BIN)/python -m pytest -n $(BESIDE) --dist loadfile --no-loadscope-reorder -m "not chaos and not slow and not hosts and not charts" $(TESTS)
+	$(BIN)/python -m pytest -n $(BESIDE) --dist loadfile --no-loadscope-reorder -m "not chaos and not slow and not hosts and not charts" \
+		-p tests.failed_tests --record-failed $(RECORD) $(TESTS)
+
+again: $(VENV)/.tests
+	$(BIN)/python -m tests.failed_tests $(RECORD)
 
 quick: $(VENV)/.tests
 	IN_SMALL=1 $(BIN)/python -m pytest -n 3 --dist worksteal -m "not chaos and not slow" \

@@ -23,6 +23,7 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
         "demo",
         "up",
         "test",
+        "again",
         "check",
         "lock",
         "chaos",
@@ -58,8 +59,9 @@ def test_an_unsupported_python_is_refused_with_a_hint(tmp_path: Path, minor: int
     assert "a venv was made" not in outcome.stderr
 
 
-def test_the_ci_script_is_valid_bash_and_executable() -> None:
-    script = ROOT / ".ci/run"
+@pytest.mark.parametrize("name", ["run", "test"])
+def test_the_scripts_of_ci_are_valid_bash_and_executable(name: str) -> None:
+    script = ROOT / ".ci" / name
     assert os.access(script, os.X_OK)
     subprocess.run(["bash", "-n", script], check=True, timeout=60)
     assert "set -euo pipefail" in script.read_text()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.bms.reachability import NOT_TRIED, unreachable
+from adapters.bms.reachability import MOST_AT_ONCE, NOT_TRIED, unreachable
 from adapters.embedded import EmbeddedServers
 from adapters.nats.connection import connect
 from adapters.nats.telemetry_stream import STREAM, NatsTelemetryStream
@@ -77,14 +77,15 @@ def port_without_answer(stack: contextlib.ExitStack) -> int:
 
 
 def test_buildings_that_cannot_be_tried_in_time_are_counted_apart_from_those_out_of_reach() -> None:
-    """However many there are: the row is done in that time."""
+    """However many there are: the row is done in that time. Where the machine stalls, those under way may also reach
+    their own limit."""
     with contextlib.ExitStack() as stack:
         port = port_without_answer(stack)
         addresses = {f"http://127.0.0.1:{port}/soap/{n}": [f"fac-{n}"] for n in range(10_000)}
         problems = asyncio.run(unreachable(addresses, BmsNetworks.of("127.0.0.0/8"), within_s=0.01))
 
     assert problems.keys() == addresses.keys()
-    assert set(problems.values()) == {NOT_TRIED}
+    assert list(problems.values()).count(NOT_TRIED) >= len(addresses) - MOST_AT_ONCE
     row = assess_bms(addresses, {}, untried=len(addresses))
     assert (row.state, row.detail) == ("warning", "0 reached; 10000 not tried within 15 s")
     one = assess_bms(addresses, {f"http://127.0.0.1:{port}/soap/0": "refused"}, untried=9_990)
