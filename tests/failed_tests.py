@@ -27,6 +27,7 @@ MOST_UNSTEADY = 5
 MOST_TRIED = 20
 TIMES = 2
 LONGEST_S = 1_200.0
+LONGEST_LINE = 300
 IDS, RECORD = "failed.txt", "failed.json"
 
 
@@ -45,12 +46,22 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFil
 
 
 class CrashProof(LoadFileScheduling):  # type: ignore[misc]
-    """A worker begins a test once it knows the next one, so a worker that takes over from a crashed one would wait for
-    ever where a single test of a file is left."""
+    """Goes on after a worker has crashed, and does not run the test again during which it did."""
+
+    def remove_node(self, node: WorkerController) -> str | None:
+        """The test during which the worker crashed, if any."""
+        units = self.assigned_work[node].values()
+        crashed: str | None = next((test for unit in units for test, done in unit.items() if not done), None)
+        for unit in units:
+            if crashed in unit:
+                unit[crashed] = True
+        super().remove_node(node)
+        return crashed
 
     def _reschedule(self, node: WorkerController) -> None:
+        # A worker begins a test once it knows the next one. What a crashed worker leaves may be a single test, or none.
         super()._reschedule(node)
-        if not node.shutting_down and self._pending_of(self.assigned_work[node]) == 1:
+        while not node.shutting_down and self._pending_of(self.assigned_work[node]) < 2:
             super()._reschedule(node)
 
 
@@ -85,7 +96,7 @@ def first_line(report: pytest.TestReport | pytest.CollectReport) -> str:
     """The message of the exception where there is one, else how the report begins."""
     crash = getattr(report.longrepr, "reprcrash", None)
     text = crash.message if crash else str(report.longrepr)
-    return next((line.strip() for line in text.splitlines() if line.strip()), "no message")
+    return next((line.strip()[:LONGEST_LINE] for line in text.splitlines() if line.strip()), "no message")
 
 
 def say(line: str) -> None:
@@ -133,6 +144,8 @@ def why_not_tried(record: Path) -> str | None:
     if not record.exists():
         return "the run did not end: its process died, or never began"
     run = json.loads(record.read_text())
+    if run["exit_status"] == pytest.ExitCode.OK:
+        return "no test failed, so none is run again"
     if run["files"]:
         return f"not collected: {', '.join(run['files'])}"
     if run["exit_status"] != pytest.ExitCode.TESTS_FAILED or not run["tests"]:

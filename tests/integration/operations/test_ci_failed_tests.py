@@ -48,6 +48,16 @@ def test_named(kw):
 """
 GOOD = "def test_good():\n    pass\n"
 BROKEN = 'def test_broken():\n    assert False, "wrong in money"\n'
+CRASHES = """
+import os, time
+
+def test_crashes():
+    time.sleep(0.5)
+    os._exit(1)
+
+def test_after_the_crash():
+    pass
+"""
 SIX = ONCE + (
     '@pytest.mark.parametrize("n", range(6))\ndef test_each(n):\n    assert not is_first(str(n)), "once"\n'
 )
@@ -124,6 +134,14 @@ def test_a_test_that_fails_again_fails_the_check_and_is_named(check: RunCheck) -
     assert "::test_broken\n" in broken
     assert "wrong in money" in broken
     assert "::test_fails_once\n" in unsteady
+
+
+def test_after_a_crash_the_other_tests_run_and_the_crashed_one_is_broken(check: RunCheck) -> None:
+    found = check(test_a=GOOD, test_b=GOOD, test_c=CRASHES, test_d=GOOD)
+    assert found.code != 0
+    assert "1 failed, 4 passed" in found.said
+    assert "broken (failed again, alone): 1" in found.table
+    assert "::test_crashes\n" in found.table
 
 
 def test_a_sixth_unsteady_test_fails_the_check(check: RunCheck) -> None:
