@@ -8,13 +8,14 @@ import json
 import os
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-DEADLINE_S = 60.0
+from tests.patience import ANSWER_S, END_S
+
 ROOT = Path(__file__).resolve().parent.parent
 SCREENSHOTS = ROOT / os.environ.get("SCREENSHOTS", "build/screenshots")
 """The folder for screenshots; an absolute path is used as it is."""
@@ -59,7 +60,7 @@ class Page:
         self._number += 1
         await self._socket.send_json({"id": self._number, "method": method, "params": parameters})
         while True:
-            message = await self._socket.receive_json(timeout=DEADLINE_S)
+            message = await self._socket.receive_json(timeout=ANSWER_S)
             self._hear(message)
             if message.get("id") == self._number:
                 assert "error" not in message, message
@@ -85,7 +86,7 @@ class Page:
 
     async def until(self, expression: str) -> None:
         try:
-            async with asyncio.timeout(DEADLINE_S):
+            async with asyncio.timeout(ANSWER_S):
                 while not await self.value(expression):  # noqa: ASYNC110 - the browser is polled
                     await asyncio.sleep(0.05)
         except TimeoutError:
@@ -93,7 +94,7 @@ class Page:
                 "(document.querySelector('dialog') || document.body).innerText.slice(0, 2000)"
             )
             raise AssertionError(
-                f"not within {DEADLINE_S:g} s: {expression}\nthe page shows: {shown}"
+                f"not within {ANSWER_S:g} s: {expression}\nthe page shows: {shown}"
             ) from None
 
     async def shows(self, text: str, where: str = "body") -> None:
@@ -187,7 +188,7 @@ async def opened_page(chromium: Path, folder: Path, url: str) -> AsyncIterator[P
     )
     try:
         port_file = folder / "DevToolsActivePort"
-        async with asyncio.timeout(DEADLINE_S):
+        async with asyncio.timeout(ANSWER_S):
             while not port_file.exists() or "\n" not in port_file.read_text():  # noqa: ASYNC110 - a file
                 await asyncio.sleep(0.05)
         port = port_file.read_text().split("\n")[0]
@@ -205,4 +206,6 @@ async def opened_page(chromium: Path, folder: Path, url: str) -> AsyncIterator[P
                 yield page
     finally:
         browser.terminate()
-        browser.wait(20)
+        with suppress(subprocess.TimeoutExpired):
+            browser.wait(END_S)
+        browser.kill()

@@ -1,6 +1,7 @@
 """Fixtures of all tests."""
 
 import gc
+import math
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Iterator
@@ -11,10 +12,12 @@ import pytest
 from hypothesis import settings
 
 from adapters.embedded import EmbeddedServers
+from adapters.redis import rate_limit, shared_cache, weather_quota
 from interfaces.gc_tuning import collect_garbage_seldom
 from tests import servers
 from tests.debian_packages import debian_command_path
 from tests.influxdb_server import InfluxServer, influxdb_server
+from tests.patience import ANSWER_S
 from tests.servers import Database, PostgresServer
 from tests.sizes import IN_SMALL, examples
 
@@ -36,6 +39,14 @@ LONG = (
     "tests/property/simulation",
 )
 """Rooms of tests that take long."""
+WHOLE_SYSTEMS = (
+    "tests/acceptance/system",
+    "tests/acceptance/bench/test_capacity.py",
+    "tests/browser/test_running_demo.py",
+    "tests/chaos/test_killed",
+    "tests/integration/workers/test_connection_budget.py",
+)
+"""Tests that take a place for a whole system (tests/patience.py)."""
 SLOWEST_FILES = 30
 
 
@@ -50,9 +61,16 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files of long tests first, then files of many tests: no process runs a long test while the others have ended."""
+    """Files of long tests first, then files of many tests: no process runs a long test while the others have ended.
+    Among the long ones whole systems are spread evenly: next to each other they would wait for a place."""
     sizes = Counter(item.path for item in items)
     items.sort(key=lambda item: (not item.nodeid.startswith(LONG), -sizes[item.path]))
+    long = {item.path: item.nodeid for item in items if item.nodeid.startswith(LONG)}
+    systems = [path for path, test in long.items() if test.startswith(WHOLE_SYSTEMS)]
+    others = [path for path in long if path not in set(systems)]
+    places = {path: float(n) for n, path in enumerate(others)}
+    places |= {path: n * len(others) / len(systems) for n, path in enumerate(systems)}
+    items.sort(key=lambda item: places.get(item.path, math.inf))
 
 
 @pytest.fixture(scope="session")
@@ -103,6 +121,16 @@ def influxd(debian_command: DebianCommand) -> Iterator[InfluxServer]:
     """One InfluxDB for the whole session; a test uses its own database (`fresh_name`)."""
     with influxdb_server(debian_command("influxd")) as running:
         yield running
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient_caches() -> Iterator[None]:
+    """A cache has as long as any server for its answer. A test in which it hangs sets a short time itself."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shared_cache, "ANSWER_WITHIN_S", ANSWER_S)
+        patch.setattr(weather_quota, "ANSWER_WITHIN_S", ANSWER_S)
+        patch.setattr(rate_limit, "CACHE_TIMEOUT_S", ANSWER_S)
+        yield
 
 
 @pytest.fixture(scope="session")

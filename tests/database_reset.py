@@ -110,6 +110,8 @@ def reset_to_template(connection: Connection, template: Template) -> bool:
         if _rows(connection, table) != rows:
             with connection.cursor().copy(f"COPY {table} FROM STDIN".encode()) as copy:
                 copy.write(rows)
+    # As in a new copy of the template: plans do not depend on the tests before.
+    connection.execute("DELETE FROM pg_statistic")
     connection.execute("SELECT pg_stat_reset()")
     return True
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from threading import Timer
 from typing import Any
 
+from tests.patience import PLACES, RUN_S, whole_system
+
 ROOT = Path(__file__).resolve().parent.parent
 GRIDPROOF = ("interfaces.cli", "demo")
 PLANTED = ("tests.planted_demo",)
-SIDE_BY_SIDE = 3
-LONGEST_S = 600.0
 SMALL = ("--facilities", "5", "--speed", "60")
 """After 30 minutes of the clock a forecast is stale: faster, these are fewer seconds than a busy machine needs."""
 KILLED = ("--facilities", "5", "--speed", "30")
@@ -44,7 +44,7 @@ class DemoRuns:
     """Starts runs before the tests that use them."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(SIDE_BY_SIDE)
+        self._pool = ThreadPoolExecutor(PLACES)
         self._runs: dict[tuple[str, ...], Future[DemoRun]] = {}
 
     def start(self, *arguments: str, settings: Mapping[str, str] | None = None) -> Future[DemoRun]:
@@ -65,17 +65,19 @@ class DemoRuns:
 
 def run_demo(*arguments: str, settings: Mapping[str, str] | None = None) -> DemoRun:
     """Run `gridproof demo --json ARGUMENTS` to its end."""
-    return _finished(_started(*arguments, settings=settings))
+    with whole_system():
+        return _finished(_started(*arguments, settings=settings))
 
 
 def run_planted_demo(*arguments: str) -> DemoRun:
     """Run `python -m tests.planted_demo --json ARGUMENTS` to its end."""
-    return _finished(_started(*arguments, command=PLANTED))
+    with whole_system():
+        return _finished(_started(*arguments, command=PLANTED))
 
 
 def _finished(demo: subprocess.Popen[str]) -> DemoRun:
     try:
-        out, said = demo.communicate(timeout=LONGEST_S)
+        out, said = demo.communicate(timeout=RUN_S)
     except subprocess.TimeoutExpired:
         demo.kill()
         out, said = demo.communicate()
@@ -100,34 +102,35 @@ def run_demo_with_listener(
     *arguments: str,
     data_dir: Path,
     heard: Callable[[int, str], None],
-    longest_s: float = LONGEST_S,
+    longest_s: float = RUN_S,
     settings: Mapping[str, str] | None = None,
     prefix: Sequence[str] = (),
 ) -> DemoRun:
     """The same in `data_dir`; `heard(pid of the demo, line)` is called for each line as it is printed. `prefix` are
     words before the command, which put it elsewhere."""
-    demo = _started(*arguments, "--data-dir", str(data_dir), settings=settings, prefix=prefix)
-    assert demo.stdout is not None
-    assert demo.stderr is not None
-    patience = Timer(longest_s, demo.kill)
-    patience.start()
-    said = ""
-    try:
-        # Both pipes are read concurrently, since a full one would block the demo.
-        with ThreadPoolExecutor(1) as pool:
-            out = pool.submit(demo.stdout.read)
-            try:
-                for line in demo.stderr:
-                    said += line
-                    heard(demo.pid, line)
-            except BaseException:
-                demo.kill()
-                raise
-            return _run_of(demo.wait(), out.result(), said)
-    finally:
-        patience.cancel()
-        demo.stdout.close()
-        demo.stderr.close()
+    with whole_system():
+        demo = _started(*arguments, "--data-dir", str(data_dir), settings=settings, prefix=prefix)
+        assert demo.stdout is not None
+        assert demo.stderr is not None
+        patience = Timer(longest_s, demo.kill)
+        patience.start()
+        said = ""
+        try:
+            # Both pipes are read concurrently, since a full one would block the demo.
+            with ThreadPoolExecutor(1) as pool:
+                out = pool.submit(demo.stdout.read)
+                try:
+                    for line in demo.stderr:
+                        said += line
+                        heard(demo.pid, line)
+                except BaseException:
+                    demo.kill()
+                    raise
+                return _run_of(demo.wait(), out.result(), said)
+        finally:
+            patience.cancel()
+            demo.stdout.close()
+            demo.stderr.close()
 
 
 def children_of(demo: int, name: str) -> list[int]:

@@ -23,6 +23,7 @@ from adapters.embedded.child_process import spawn
 from adapters.embedded.loopback import HOST, free_port
 from adapters.influxdb.connection import InfluxConnection
 from adapters.influxdb.setup import set_up
+from tests.patience import ANSWER_S, END_S
 
 _CONFIGURATION = """\
 reporting-disabled = true
@@ -77,7 +78,7 @@ class InfluxServer:
         )
         with (self.folder / "influxd.log").open("ab") as log:
             self.child = spawn([str(self.program), "run", "-config", str(file)], output=log)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + ANSWER_S
         while not self._answers():
             assert self.child.poll() is None, (self.folder / "influxd.log").read_text(errors="replace")[
                 -2_000:
@@ -89,11 +90,11 @@ class InfluxServer:
         """kill -9; `start` starts it again."""
         if self.child is not None:
             self.child.kill()
-            self.child.wait(30)
+            self.child.wait(END_S)
             self.child = None
 
     def _answers(self) -> bool:
-        connection = http.client.HTTPConnection(HOST, self.http_port, timeout=2)
+        connection = http.client.HTTPConnection(HOST, self.http_port, timeout=ANSWER_S)
         try:
             connection.request("GET", "/ping")
             return connection.getresponse().status == 204
@@ -154,7 +155,7 @@ class _Door(BaseHTTPRequestHandler):
         self._hand_on(f"/write?{urlencode({'db': database, 'rp': policy, 'precision': precision})}", body)
 
     def _hand_on(self, path: str, body: bytes) -> None:
-        connection = http.client.HTTPConnection(HOST, self.server.target, timeout=60)
+        connection = http.client.HTTPConnection(HOST, self.server.target, timeout=ANSWER_S)
         try:
             kind = self.headers.get("Content-Type", "text/plain")
             connection.request(self.command, path, body or None, {"Content-Type": kind})

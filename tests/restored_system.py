@@ -43,6 +43,7 @@ from interfaces.bootstrap.ledger import NewestCheckpoint, ledger_store, wait_unt
 from interfaces.settings.settings import read_settings
 from tests.chaos.small_system import ROOT, SmallSystem
 from tests.fakes.forecast.forecast_book import FakeForecastBook
+from tests.patience import END_S, whole_system
 from tests.sample_values import CONTEXT, NOW, PROGRAM, UTILITY, forecast, notice, program_entry, zone_entry
 from tests.servers import Database
 
@@ -217,7 +218,7 @@ class RestoredSystem(SmallSystem):
         for process in self._processes.values():
             process.send_signal(signal.SIGTERM)
         for process in self._processes.values():
-            process.wait(timeout=60)
+            process.wait(timeout=END_S)
         self._processes.clear()
 
     def start_processes(self) -> None:
@@ -229,7 +230,7 @@ class RestoredSystem(SmallSystem):
 def restored_system(folder: Path, of: type[System]) -> Iterator[System]:
     """With its servers, and without processes. The data are in `folder / "data"`, the backups beside it."""
     servers = EmbeddedServers(folder / "data", valkey=False, wal=WalArchiving(folder / "backups" / "wal", 60))
-    with servers:
+    with whole_system(), servers:
         url = servers.postgres.url
         database = Database(
             DATABASE, servers.database_url, servers.migration_database_url, url(SUPERUSER, DATABASE)

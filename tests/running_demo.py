@@ -26,10 +26,10 @@ from application.ports.clock import Clock
 from interfaces.bootstrap import Stores, open_stores, resolve_addresses
 from interfaces.settings.settings import read_settings
 from interfaces.simulators.sample_portfolio import PROGRAM_ID, UTILITY_ID
-from tests.demo_runs import LONGEST_S, ROOT, children_of
+from tests.demo_runs import ROOT, children_of
 from tests.frozen_process import freeze
+from tests.patience import ANSWER_S, END_S, RUN_S, whole_system
 
-WITHIN_S = 60.0
 OWNED = "fac-003"
 """The facility of the key of an owner."""
 WEBHOOK = "/webhooks/utility/dr-notification"
@@ -54,7 +54,7 @@ class RunningDemo:
         return str(self.document["dr_event_id"])
 
     def get(self, path: str) -> Any:
-        answer = httpx.get(self.url + path, headers=self._header("admin"), timeout=WITHIN_S)
+        answer = httpx.get(self.url + path, headers=self._header("admin"), timeout=ANSWER_S)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -78,7 +78,7 @@ class RunningDemo:
         return str(answer.json()["dr_event_id"])
 
     def post_notification(self, body: Mapping[str, object]) -> httpx.Response:
-        return httpx.post(self.url + WEBHOOK, json=body, headers=self._header("utility"), timeout=WITHIN_S)
+        return httpx.post(self.url + WEBHOOK, json=body, headers=self._header("utility"), timeout=ANSWER_S)
 
     @contextmanager
     def held(self, worker: str) -> Iterator[None]:
@@ -116,9 +116,9 @@ def issued_keys(stores: Stores) -> dict[Role, str]:
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + WITHIN_S
+    deadline = time.monotonic() + ANSWER_S
     while not condition():
-        assert time.monotonic() < deadline, f"not within {WITHIN_S:g} s: {what}"
+        assert time.monotonic() < deadline, f"not within {ANSWER_S:g} s: {what}"
         time.sleep(0.1)
 
 
@@ -128,32 +128,33 @@ def running_demo(folder: Path, *arguments: str) -> Iterator[RunningDemo]:
     data, said = folder / "data", folder / "said.txt"
     environ = {name: value for name, value in os.environ.items() if not name.startswith("GRIDPROOF_")}
     argv = [sys.executable, "-u", "-m", "interfaces.cli", "demo", "--keep", "--json", "--data-dir", str(data)]
-    with said.open("w") as errors:
-        demo = subprocess.Popen(
-            [*argv, *arguments],
-            cwd=ROOT,
-            env=environ | {"COLUMNS": "400"},
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        )
-    patience = Timer(LONGEST_S, demo.kill)
-    patience.start()
-    try:
-        assert demo.stdout is not None
-        line = demo.stdout.readline()
-        patience.cancel()
-        assert line, said.read_text()
-        document = json.loads(line)
-        assert document["status"] == "completed", said.read_text()
-        until(lambda: AT.search(said.read_text()) is not None, "the demo says where it runs")
-        found = AT.search(said.read_text())
-        assert found is not None
-        settings = resolve_addresses(read_settings({"GRIDPROOF_DATA_DIR": str(data)}))
-        with closing(open_stores(settings, pool_size=1)) as stores:
-            keys, clock = issued_keys(stores), stores.clock
-        yield RunningDemo(found[1], data, demo.pid, document, keys, clock)
-    finally:
-        patience.cancel()
-        demo.terminate()
-        demo.communicate(timeout=WITHIN_S)
+    with whole_system():
+        with said.open("w") as errors:
+            demo = subprocess.Popen(
+                [*argv, *arguments],
+                cwd=ROOT,
+                env=environ | {"COLUMNS": "400"},
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+        patience = Timer(RUN_S, demo.kill)
+        patience.start()
+        try:
+            assert demo.stdout is not None
+            line = demo.stdout.readline()
+            patience.cancel()
+            assert line, said.read_text()
+            document = json.loads(line)
+            assert document["status"] == "completed", said.read_text()
+            until(lambda: AT.search(said.read_text()) is not None, "the demo says where it runs")
+            found = AT.search(said.read_text())
+            assert found is not None
+            settings = resolve_addresses(read_settings({"GRIDPROOF_DATA_DIR": str(data)}))
+            with closing(open_stores(settings, pool_size=1)) as stores:
+                keys, clock = issued_keys(stores), stores.clock
+            yield RunningDemo(found[1], data, demo.pid, document, keys, clock)
+        finally:
+            patience.cancel()
+            demo.terminate()
+            demo.communicate(timeout=END_S)

@@ -15,6 +15,7 @@ import obstore
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from adapters.archive import ObjectArchive, S3Access
+from tests.patience import ANSWER_S, END_S
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -36,22 +37,24 @@ class S3Server:
         return S3Access(endpoint=self.url, region="us-east-1", key_id="test", secret="of nobody")
 
     def make_bucket(self, name: str) -> None:
-        httpx.put(f"{self.url}/{name}", timeout=30).raise_for_status()
+        httpx.put(f"{self.url}/{name}", timeout=ANSWER_S).raise_for_status()
 
     def make_locked_bucket(self, name: str) -> None:
         """A bucket with object lock: nobody can remove a version for ten years, not even the account's owner."""
         lock = {"x-amz-bucket-object-lock-enabled": "true"}
-        httpx.put(f"{self.url}/{name}", headers=lock, timeout=30).raise_for_status()
-        httpx.put(f"{self.url}/{name}?object-lock", content=_TEN_YEARS, timeout=30).raise_for_status()
+        httpx.put(f"{self.url}/{name}", headers=lock, timeout=ANSWER_S).raise_for_status()
+        httpx.put(f"{self.url}/{name}?object-lock", content=_TEN_YEARS, timeout=ANSWER_S).raise_for_status()
 
     def versions(self, bucket: str, key: str) -> list[str]:
         """The ids of the versions of an object, the newest first."""
-        listed = httpx.get(f"{self.url}/{bucket}?versions&prefix={key}", timeout=30).raise_for_status().text
+        listed = (
+            httpx.get(f"{self.url}/{bucket}?versions&prefix={key}", timeout=ANSWER_S).raise_for_status().text
+        )
         return re.findall(r"<VersionId>([^<]+)</VersionId>", listed)
 
     def remove_version(self, bucket: str, key: str, version: str) -> int:
         """Try to remove a version; returns the HTTP status."""
-        return httpx.delete(f"{self.url}/{bucket}/{key}?versionId={version}", timeout=30).status_code
+        return httpx.delete(f"{self.url}/{bucket}/{key}?versionId={version}", timeout=ANSWER_S).status_code
 
     def archive(self, bucket: str, prefix: str = "") -> ObjectArchive:
         return ObjectArchive(f"s3://{bucket}/{prefix}", self.access)
@@ -90,5 +93,5 @@ def running_s3() -> Iterator[S3Server]:
         yield S3Server(f"http://127.0.0.1:{server.server_port}")
     finally:
         server.shutdown()
-        thread.join(30)
+        thread.join(END_S)
         server.server_close()

@@ -27,8 +27,11 @@ from adapters.embedded.postgres import APP, OWNER, SUPERUSER, EmbeddedPostgres, 
 from adapters.postgres.schema.migrate import migrate
 from tests.database_reset import Template, rename, reset_to_template, template_of
 from tests.frozen_process import freeze
+from tests.patience import ANSWER_S
 
 _TEMPLATE = "migrated_template"
+_SETTINGS = {"autovacuum": "off", "fsync": "off"}
+"""Plans do not depend on when a vacuum came, and a killed server loses nothing: the kernel has what it wrote."""
 _numbers = itertools.count(1)
 
 
@@ -63,7 +66,7 @@ class PostgresServer:
         backends = _children(self.embedded.pid)
         self.embedded.kill()
         # A backend that is not waiting answers one more query before it notices that its server is gone.
-        deadline = time.monotonic() + 20.0
+        deadline = time.monotonic() + ANSWER_S
         while any(_runs(pid) for pid in backends):
             assert time.monotonic() < deadline, "backends outlive their server"
             time.sleep(0.01)
@@ -160,7 +163,9 @@ def _embedded(
 ) -> Iterator[EmbeddedServers]:
     with (
         tempfile.TemporaryDirectory(prefix="gridproof-test-") as folder,
-        EmbeddedServers(Path(folder), postgres=postgres, nats=nats, valkey=valkey) as servers,
+        EmbeddedServers(
+            Path(folder), postgres=postgres, nats=nats, valkey=valkey, postgres_settings=_SETTINGS
+        ) as servers,
     ):
         yield servers
 

@@ -6,6 +6,8 @@ import nats.js.errors
 from nats.js import JetStreamContext
 
 from adapters.nats.telemetry_stream import STREAM
+from application.ports.telemetry.stream import StreamedBatch, TelemetryStream
+from tests.patience import ANSWER_S
 
 
 async def delete_telemetry_log(jetstream: JetStreamContext) -> None:
@@ -17,3 +19,14 @@ async def delete_telemetry_log(jetstream: JetStreamContext) -> None:
     with suppress(nats.js.errors.NotFoundError):
         await jetstream.purge_stream(STREAM)
         await jetstream.delete_stream(STREAM)
+
+
+async def pulled(stream: TelemetryStream, partition: int, count: int) -> list[StreamedBatch]:
+    """Pull `count` messages in several pulls if necessary. One pull returns the messages that have arrived,
+    which may be fewer."""
+    batches: list[StreamedBatch] = []
+    while len(batches) < count:
+        came = await stream.pull(partition, limit=count - len(batches), timeout_s=ANSWER_S)
+        assert came, f"only {len(batches)} of {count} arrived"
+        batches += came
+    return batches

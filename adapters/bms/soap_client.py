@@ -39,7 +39,7 @@ class SoapLimits(msgspec.Struct, frozen=True, kw_only=True):
     connect_s: float = TIME_LIMITS.connect_s
     total_s: float = TIME_LIMITS.call_s
     connect_floor_s: float = 1.0
-    total_floor_s: float = 0.25
+    total_floor_s: float = 1.0
     answer_bytes: int = 65_536
     breaker_threshold: int = 5
     breaker_open_s: float = 60.0

@@ -161,14 +161,14 @@ class EmbeddedPostgres(EmbeddedServer):
         words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         return [*(self._prefix or []), str(self.program()), "-D", str(self.working_folder()), *words]
 
-    def connect(self, database: str = "postgres") -> psycopg.Connection:
+    def connect(self, database: str = "postgres", *, within_s: int = 30) -> psycopg.Connection:
         """A superuser's connection in autocommit, independent of PG* environment variables."""
         url = self.url(SUPERUSER, database, search_path=False)
-        return psycopg.connect(url, autocommit=True, connect_timeout=2, sslmode="disable", options="")
+        return psycopg.connect(url, autocommit=True, connect_timeout=within_s, sslmode="disable", options="")
 
     def answers(self) -> bool:
         try:
-            with self.connect() as connection:
+            with self.connect(within_s=2) as connection:
                 row = connection.execute("SHOW cluster_name").fetchone()
         except psycopg.OperationalError as failure:
             if "password authentication failed" in str(failure):

@@ -114,6 +114,13 @@ def write_private(path: Path, content: bytes) -> None:
     data_folder.write_private(path, content)
 
 
+def free_port() -> int:
+    """A loopback port without a listener."""
+    from adapters.embedded import loopback
+
+    return loopback.free_port()
+
+
 def save_addresses(settings: Settings) -> None:
     """Write the addresses to a file for later commands; it holds passwords (mode 0600)."""
     saved = {name: value for name, value in settings.to_environ().items() if name in _SAVED}

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-TIMEOUT_S = 15.0
+TIMEOUT_S = 60.0
 
 
 class Response(msgspec.Struct, frozen=True):

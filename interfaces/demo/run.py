@@ -6,7 +6,6 @@ import contextlib
 import os
 import secrets
 import shutil
-import socket
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from interfaces.bootstrap import (
     Stores,
     accelerated_clock,
     clock_of,
+    free_port,
     meter_readings,
     open_stores,
     verify_read_models,
@@ -111,7 +111,7 @@ class Demo:
         os.environ[SECRET] = secrets.token_hex(16)  # noqa: TID251 - passed to the worker processes
         settings = Settings(
             data_dir=self._folder,
-            http_bind=f"127.0.0.1:{_free_port()}",
+            http_bind=f"127.0.0.1:{free_port()}",
             allow_private_callbacks=True,
             bms_networks="127.0.0.0/8",
             log_level="info",
@@ -181,7 +181,7 @@ class Demo:
             self._options.facilities, readings, facility_zones(readings) if readings else {}
         )
         roles = assign_roles([sample.facility_id for sample in samples])
-        bms_bind = f"127.0.0.1:{_free_port()}"
+        bms_bind = f"127.0.0.1:{free_port()}"
         portfolio = portfolio_of(
             samples,
             bms_url=f"http://{bms_bind}",
@@ -216,7 +216,7 @@ class Demo:
 
     def _start_processes(self, system: RunningSystem, setup: DemoSetup) -> WorldAddresses:
         """Start the accelerated clock, the workers and the simulated world."""
-        weather_bind = f"127.0.0.1:{_free_port()}"
+        weather_bind = f"127.0.0.1:{free_port()}"
         clock = ClockSpec(epoch=EPOCH, started_at=clock_of(system.settings).now(), speed=self._options.speed)
         spec = self._world(clock, self._mqtt_url, setup, weather_bind)
         system.start_workers(
@@ -342,9 +342,3 @@ def dr_event_log(stores: Stores, dr_event_id: UUID, roles: FacilityRoles) -> tup
 
 def _work_in_flight(once_file: Path) -> str | None:
     return once_file.read_text(encoding="utf-8").strip() if once_file.exists() else None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

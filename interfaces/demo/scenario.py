@@ -21,7 +21,7 @@ from interfaces.simulators.sample_portfolio import PROGRAM_ID
 QUARTER = timedelta(minutes=15)
 LEAD = timedelta(minutes=11)
 """A little more than the program's notification lead."""
-POSTED_WITHIN_S = 5.0
+POSTED_WITHIN_S = 10.0
 """Wall seconds allowed for both posts. At 100 times real time these are minutes of the notification lead."""
 COMPLETED_WITHIN = timedelta(minutes=25)
 """Clock time after the window's end within which the DR event must be completed and settled."""

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 import uvicorn
 from litestar.types import ASGIApp
 
-START_DEADLINE_S = 10.0
+START_DEADLINE_S = 120.0
 BACKLOG = 512
 
 

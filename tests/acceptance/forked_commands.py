@@ -11,6 +11,8 @@ import runpy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.patience import END_S
+
 _PROCESS = Path(__file__).with_name("forked_command_main.py")
 """By path: another package on this machine may be called `tests`, too."""
 _READ_BEFORE = [
@@ -50,7 +52,7 @@ class ForkedCommand:
         """kill -9, and wait for the end."""
         if self._process is not None:
             self._process.kill()
-            self._process.join(20)
+            self._process.join(END_S)
 
     @property
     def has_ended(self) -> bool:

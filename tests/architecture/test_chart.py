@@ -25,6 +25,7 @@ from interfaces.settings.settings import PREFIX, Settings
 from interfaces.workers.loops.probe_server import ProbeServer
 from projections.registry import PROJECTIONS
 from tests.architecture.source_tree import ROOT
+from tests.patience import ANSWER_S
 
 DEPLOY = ROOT / "deploy"
 CHART = DEPLOY / "chart"
@@ -157,7 +158,8 @@ def test_the_probed_paths_exist() -> None:
     try:
         for path in paths:
             assert (
-                httpx.get(f"http://127.0.0.1:{port}{path}", timeout=30).status_code != httpx.codes.NOT_FOUND
+                httpx.get(f"http://127.0.0.1:{port}{path}", timeout=ANSWER_S).status_code
+                != httpx.codes.NOT_FOUND
             )
     finally:
         server.close()

@@ -16,6 +16,7 @@ from application.operations.process_kinds import NAMES as WORKERS
 from interfaces.cli import COMMANDS
 from interfaces.settings.description import setting_descriptions
 from tests.architecture.source_tree import ROOT
+from tests.patience import START_S
 
 UNITS = ROOT / "deploy/systemd"
 COMPOSE = ROOT / "deploy/compose/compose.yaml"
@@ -51,7 +52,7 @@ def verified(folder: Path, *units: str, verifier: Path) -> str:
     outcome = subprocess.run(
         [verifier, "verify", "--man=no", *units],
         env=os.environ | {"SYSTEMD_UNIT_PATH": f"{folder}:", "SYSTEMD_LOG_LEVEL": "warning"},
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=START_S, check=False,
     )  # fmt: skip
     return outcome.stdout + outcome.stderr + ("" if outcome.returncode == 0 else f"exit {outcome.returncode}")
 
@@ -118,7 +119,8 @@ def test_no_unit_is_exposed(debian_command: Callable[[str], Path], tmp_path: Pat
     verifier, folder = debian_command("systemd-analyze"), shutil.copytree(UNITS, tmp_path / "units")
     outcome = subprocess.run(
         [verifier, "security", "--offline=true", "--threshold=20", "--no-pager", "gridproof-web@1.service"],
-        env=os.environ | {"SYSTEMD_UNIT_PATH": f"{folder}:"}, capture_output=True, text=True, timeout=120, check=False,
+        env=os.environ | {"SYSTEMD_UNIT_PATH": f"{folder}:"},
+        capture_output=True, text=True, timeout=START_S, check=False,
     )  # fmt: skip
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
     assert "Overall exposure level for gridproof-web@1.service: 1." in outcome.stdout

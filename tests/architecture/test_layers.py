@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.source_tree import PACKAGES, ROOT, imported_modules, parsed, place, python_files
+from tests.patience import START_S
 
 LINTER = Path(sys.executable).parent / "lint-imports"
 
@@ -22,7 +23,7 @@ def closed_to_commands_and_ports() -> set[str]:
 
 def lint(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [LINTER, "--no-cache"], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+        [LINTER, "--no-cache"], cwd=folder, capture_output=True, text=True, timeout=START_S, check=False
     )
 
 

@@ -7,13 +7,20 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.source_tree import ROOT
+from tests.patience import START_S
 
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:
     """`make` as from a shell, also if make started these tests."""
     outside = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     return subprocess.run(
-        ["make", *arguments], cwd=ROOT, env=outside, capture_output=True, text=True, timeout=60, check=False
+        ["make", *arguments],
+        cwd=ROOT,
+        env=outside,
+        capture_output=True,
+        text=True,
+        timeout=START_S,
+        check=False,
     )
 
 
@@ -63,5 +70,5 @@ def test_an_unsupported_python_is_refused_with_a_hint(tmp_path: Path, minor: int
 def test_the_scripts_of_ci_are_valid_bash_and_executable(name: str) -> None:
     script = ROOT / ".ci" / name
     assert os.access(script, os.X_OK)
-    subprocess.run(["bash", "-n", script], check=True, timeout=60)
+    subprocess.run(["bash", "-n", script], check=True, timeout=START_S)
     assert "set -euo pipefail" in script.read_text()

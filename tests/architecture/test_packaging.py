@@ -8,11 +8,12 @@ from pathlib import Path
 
 from application.operations.release import RELEASE
 from tests.architecture.source_tree import PACKAGES, ROOT
+from tests.patience import START_S
 
 
 def test_the_wheel_ships_every_file_of_the_packages(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=START_S)
     (wheel,) = tmp_path.glob("gridproof-*.whl")
     shipped = set(zipfile.ZipFile(wheel).namelist())
     needed = {

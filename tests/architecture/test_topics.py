@@ -11,6 +11,7 @@ from msgspec import inspect
 from application.event_store.upcasters import UPCASTERS, present_topic
 from tests.architecture.source_tree import ROOT
 from tests.architecture.topics import current_topics, published_topics, shape
+from tests.patience import START_S
 
 # The fields of every domain event since the first release.
 PROVENANCE = [
@@ -69,7 +70,7 @@ for topic in map(present_topic, sys.argv[1:]):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=START_S,
         check=False,
     )
     assert outcome.returncode == 0, outcome.stderr

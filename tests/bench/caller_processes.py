@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from tests.bench.callers import calls_per_s
+from tests.patience import END_S
 
 GO_WITHIN_S = 300.0
 
@@ -60,7 +61,7 @@ def start_callers(making: Making, url: str, *, callers: int, processes: int) -> 
         for pipe in pipes:
             pipe.close()
         for child in children:
-            child.join(timeout=10)
+            child.join(timeout=END_S)
             child.terminate()
 
 

@@ -16,6 +16,7 @@ from application.command_bus.decision_context import CommandContext
 from application.commands.dr_event import PlanDREvent
 from tests.acceptance.api.running_api import Door, notification, running_door
 from tests.chromium import Page, opened_page
+from tests.patience import ANSWER_S
 from tests.servers import Database
 
 HOSTILE = '=HYPERLINK("x"), <b>"calm"</b>'
@@ -47,7 +48,7 @@ async def saved_file(page: Page, folder: Path, button: str, ending: str) -> Path
     """The file that the browser saves after a click on that button, once it is complete."""
     await page.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
     await page.click("main button", button)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(ANSWER_S):
         while not (found := await asyncio.to_thread(complete_files, folder, ending)):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     return found[0]

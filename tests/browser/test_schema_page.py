@@ -8,6 +8,7 @@ import httpx
 
 from tests.acceptance.api.running_api import running_door
 from tests.chromium import opened_page
+from tests.patience import ANSWER_S
 from tests.servers import Database
 
 WIDTHS = (390, 1440, 2560)
@@ -46,7 +47,7 @@ def test_the_page_shows_every_operation_and_schema_of_the_document(
             assert page.complaints == []
 
     with running_door(database) as door:
-        document = httpx.get(f"{door.url}/schema/openapi.json", timeout=30).json()
+        document = httpx.get(f"{door.url}/schema/openapi.json", timeout=ANSWER_S).json()
         asyncio.run(
             scenario(
                 door.url, sum(map(len, document["paths"].values())), len(document["components"]["schemas"])

@@ -16,6 +16,7 @@ from interfaces.simulators.bms.journal import JournalEntry
 from interfaces.simulators.journal import read_journal
 from interfaces.simulators.world_spec import read_addresses, read_world_spec
 from tests.demo_runs import DemoRun, children_of, run_demo_with_listener
+from tests.patience import ANSWER_S
 
 SERVERS = ("postgres", "nats-server", "valkey-server")
 WORKERS = (
@@ -29,7 +30,7 @@ WORKERS = (
     "archive",
     "compute",
 )
-PATIENCE_S = 60.0
+PATIENCE_S = ANSWER_S
 COMMITS_ARE_OVER = timedelta(minutes=10)
 """Clock time after the first commit: the late answer and all repeats are done, the window is still open."""
 

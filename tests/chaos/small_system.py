@@ -43,6 +43,7 @@ from interfaces.simulators.bms.server import BmsServer, create_bms_app
 from interfaces.simulators.http_host import hosted
 from tests.fakes.clock import FakeClock
 from tests.fakes.forecast.forecast_book import FakeForecastBook
+from tests.patience import END_S, START_S
 from tests.planted_faults import Fault
 from tests.sample_values import (
     CONTEXT,
@@ -59,7 +60,7 @@ from tests.servers import Database
 ROOT = Path(__file__).parents[2]
 SPEED = 30.0
 """At this speed the 30 s time-out of a silent worker is 1.5 s of wall time, and two hours of lead time are minutes."""
-PATIENCE_S = 90.0
+PATIENCE_S = START_S
 PROFILES: tuple[BmsProfile, ...] = ("two_phase", "two_phase_no_dedup")
 
 
@@ -200,7 +201,7 @@ class SmallSystem:
         """Inside the block that worker does not run: it was killed, and starts again afterwards."""
         process = self._processes.pop(name)
         process.kill()
-        process.wait(timeout=30)
+        process.wait(timeout=END_S)
         yield
         self._start(name)
 
@@ -272,7 +273,7 @@ class SmallSystem:
         for process in self._processes.values():
             process.kill()
         for process in self._processes.values():
-            process.wait(timeout=30)
+            process.wait(timeout=END_S)
         self.events.close()
 
 
@@ -302,11 +303,11 @@ def served_buildings(
     thread = Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
     try:
-        assert ready.wait(30), "the buildings did not start"
+        assert ready.wait(START_S), "the buildings did not start"
         yield url[0]
     finally:
         stop.set()
-        thread.join(30)
+        thread.join(END_S)
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ import redis
 
 from adapters.embedded import EmbeddedServerError, EmbeddedServers, spawn
 from adapters.embedded.orphans import is_alive
+from tests.patience import ANSWER_S, END_S, START_S
 
 _ROOT = Path(__file__).parents[2]
 
@@ -69,7 +70,7 @@ def _launcher(data_dir: Path, code: str = _LAUNCH) -> Iterator[tuple[subprocess.
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
-        assert line, f"the launcher failed; see above (status {process.wait(10)})"
+        assert line, f"the launcher failed; see above (status {process.wait(END_S)})"
         yield process, _with_descendants(json.loads(line))
     finally:
         process.kill()
@@ -93,7 +94,7 @@ def _with_descendants(pids: list[int]) -> list[int]:
 
 
 def _wait_until_gone(pids: list[int]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + ANSWER_S
     while left := [pid for pid in pids if is_alive(pid)]:
         assert time.monotonic() < deadline, f"orphans: {left}"
         time.sleep(0.01)
@@ -179,7 +180,7 @@ def test_a_server_left_by_an_earlier_launcher_is_ended_before_the_start(tmp_path
         orphan = subprocess.Popen([program, "--port", "0", "--unixsocket", "orphan.sock"], cwd=folder)
         innocent = subprocess.Popen(["sleep", "1000"], cwd=folder)
         servers.valkey.start()
-        assert orphan.wait(20) is not None
+        assert orphan.wait(ANSWER_S) is not None
         assert is_alive(innocent.pid)
         innocent.kill()
         innocent.wait()
@@ -203,7 +204,7 @@ def test_the_end_of_the_starting_thread_ends_no_server(tmp_path: Path) -> None:
 def test_a_forked_process_can_start_children_of_its_own(tmp_path: Path) -> None:
     """A fork copies no threads, so the thread that starts children must be created again."""
     with (tmp_path / "log").open("ab") as log:
-        spawn(["true"], output=log).wait(20)
+        spawn(["true"], output=log).wait(ANSWER_S)
     code = (
         "import os, sys\n"
         "from adapters.embedded import spawn\n"
@@ -219,7 +220,7 @@ def test_a_forked_process_can_start_children_of_its_own(tmp_path: Path) -> None:
         [sys.executable, "-c", code, str(tmp_path / "log")],
         env=env,
         capture_output=True,
-        timeout=60,
+        timeout=START_S,
         check=True,
     )
     assert done.stdout == b"9\n"
@@ -235,7 +236,7 @@ def test_a_watched_server_that_is_killed_is_restarted_at_the_same_address(tmp_pa
         ports, pid = dict(server.ports), server.pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        assert restarted.get(timeout=30) == (name, -signal.SIGKILL)
+        assert restarted.get(timeout=START_S) == (name, -signal.SIGKILL)
         assert server.ports == ports
         assert server.pid not in (None, pid)
         assert failed.empty()
@@ -252,6 +253,6 @@ def test_a_watched_server_that_cannot_start_is_given_up_with_a_reason(
         servers.watch(lambda server, returncode: None, failed.put)
         assert servers.valkey.pid is not None
         os.kill(servers.valkey.pid, signal.SIGKILL)
-        failure = failed.get(timeout=30)
+        failure = failed.get(timeout=ANSWER_S)
     assert failure.server == "valkey"
     assert failure.log_tail

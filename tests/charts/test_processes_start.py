@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from adapters.embedded import EmbeddedServers
 from adapters.embedded.loopback import free_port
 from tests.charts.rendering import Manifest, containers, of_kind, rendered
+from tests.patience import ANSWER_S, START_S
 from tests.servers import Database, PostgresServer
 
 pytestmark = pytest.mark.charts
@@ -116,7 +117,7 @@ def requested_mib(container: Manifest) -> float:
 
 def answers(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=10).status_code == httpx.codes.OK
+        return httpx.get(url, timeout=ANSWER_S).status_code == httpx.codes.OK
     except httpx.HTTPError:
         return False
 
@@ -138,7 +139,7 @@ def test_each_process_becomes_ready_where_its_manifest_probes_it(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=START_S,
         check=False,
     )
     assert migrated.returncode == 0, migrated.stderr

@@ -11,6 +11,7 @@ import pytest
 from adapters.archive import ObjectArchive, S3Access
 from application.ports.archive import AlreadyArchived, Archive, ArchiveUnavailable, NotArchived
 from tests.fakes.archive import FakeArchive
+from tests.patience import ANSWER_S
 from tests.s3_server import S3Server, running_s3
 
 RACERS = 8
@@ -53,7 +54,7 @@ def test_exactly_one_of_several_concurrent_puts_of_a_file_succeeds(archive: Arch
 
         def put(racer: int, name: str = name, start: Barrier = start) -> bytes | None:
             content = f"of {racer}".encode()
-            start.wait(30)
+            start.wait(ANSWER_S)
             try:
                 archive.put_once(name, content)
             except AlreadyArchived:

@@ -13,6 +13,7 @@ from adapters.redis import shared_cache
 from adapters.redis.shared_cache import RedisSharedCache
 from application.ports.shared_cache import CacheUnavailable, RateLimitedGet, SharedCache
 from tests.fakes.shared_cache import FakeSharedCache
+from tests.patience import ANSWER_S
 
 DEAD_CACHE = "redis://127.0.0.1:9/0"
 Story = Callable[[SharedCache, str], Coroutine[Any, Any, None]]
@@ -78,7 +79,7 @@ def test_a_later_answer_replaces_the_first(tell: Callable[[Story], None]) -> Non
 def test_an_expired_entry_is_not_returned(tell: Callable[[Story], None]) -> None:
     async def scenario(cache: SharedCache, prefix: str) -> None:
         await cache.put_many({f"{prefix}a": b"1"}, ttl_wall_s=0.05)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(ANSWER_S):
             while await cache.get_many([f"{prefix}a"]) != [None]:  # noqa: ASYNC110 - the cache says when
                 await asyncio.sleep(0.01)
 
@@ -113,10 +114,10 @@ def test_a_caller_gets_an_answer_at_most_once_per_interval(tell: Callable[[Story
 def test_a_refused_call_does_not_postpone_the_next_allowed_one(tell: Callable[[Story], None]) -> None:
     async def scenario(cache: SharedCache, prefix: str) -> None:
         turn = RateLimitedGet(f"{prefix}k", f"{prefix}a")
-        await cache.get_rate_limited([turn], every_wall_s=0.2)
+        await cache.get_rate_limited([turn], every_wall_s=5.0)
         refused = 0
-        async with asyncio.timeout(20):
-            while (await cache.get_rate_limited([turn], every_wall_s=0.2))[0].wait_s:
+        async with asyncio.timeout(ANSWER_S):
+            while (await cache.get_rate_limited([turn], every_wall_s=5.0))[0].wait_s:
                 refused += 1
                 await asyncio.sleep(0.01)
         assert refused
@@ -152,7 +153,7 @@ def test_a_restarted_cache_is_used_again(
                         await cache.get_many(["back"])
             finally:
                 await asyncio.to_thread(valkey_server.valkey.start)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(ANSWER_S):
                 while True:
                     try:
                         await cache.get_many(["back"])

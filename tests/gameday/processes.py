@@ -15,6 +15,7 @@ from domain.telemetry.meter_reading import partition_of
 from interfaces.settings.settings import Settings
 from tests.gameday.drill import BY_HAND, QUARTER, Drill
 from tests.gameday.registry import case
+from tests.patience import ANSWER_S
 
 WRONG_KEYS = 70
 """Over 60 in a minute are reported."""
@@ -54,7 +55,7 @@ def freeze_worker(drill: Drill) -> None:
 
 @case("send_wrong_keys", "authentication_failures", round=3)
 def send_wrong_keys(drill: Drill) -> None:
-    with httpx.Client(base_url=drill.demo.url, timeout=60.0) as caller:
+    with httpx.Client(base_url=drill.demo.url, timeout=ANSWER_S) as caller:
         for _ in range(WRONG_KEYS):
             key = f"Bearer gp_{secrets.token_hex(20)}"
             assert caller.get("/api/facilities", headers={"Authorization": key}).status_code in {401, 429}

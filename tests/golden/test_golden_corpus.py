@@ -24,6 +24,7 @@ from domain.event_sourcing.aggregate import Aggregate
 from domain.event_sourcing.snapshot import Snapshot
 from tests.architecture.source_tree import ROOT
 from tests.golden.topics import HERE, golden_file, stored_topics
+from tests.patience import START_S
 
 FILES = sorted(HERE.glob("*.json"))
 AGGREGATES: tuple[Any, ...] = (*DEMAND_RESPONSE_AGGREGATES, *forecasts.AGGREGATES)
@@ -115,7 +116,7 @@ print("resolved", len(sys.argv) - 1)
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=START_S,
         check=False,
     )
     assert (outcome.returncode, outcome.stdout) == (0, f"resolved {len(topics)}\n"), outcome.stderr
@@ -129,7 +130,7 @@ def test_writing_the_corpus_again_changes_no_example() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=START_S,
         check=False,
     )
     assert (outcome.returncode, outcome.stdout) == (0, ""), outcome.stderr

@@ -27,6 +27,8 @@ from tests.hosts.network import NETWORKS, Host
 PATRONI = ROOT / ".venv-patroni/bin/patroni"
 SUPERUSER_PASSWORD, PASSWORD = "super", "pw"
 PORT, REST, ETCD, ETCD_PEERS = 5432, 8008, 2379, 2380
+ANSWERS_WITHIN_S = 15.0
+"""Patroni of a host: one that is cut off never does, and the next host is asked."""
 WHOLE_WITHIN_S = 240.0
 FAILOVER_WITHIN_S = 120.0
 """The limit of the tests; the guides promise what was measured."""
@@ -188,7 +190,10 @@ class DatabaseCluster:
     def connect(self, database: str = "postgres") -> psycopg.Connection[Any]:
         """To the primary, as the superuser; only for a thread of a host."""
         return psycopg.connect(
-            self.dsn(database=database), autocommit=True, connect_timeout=2, target_session_attrs="read-write"
+            self.dsn(database=database),
+            autocommit=True,
+            connect_timeout=15,
+            target_session_attrs="read-write",
         )
 
     def create_database(self) -> None:
@@ -222,7 +227,9 @@ class DatabaseCluster:
     def _get(self, client: Host, host: Host, path: str) -> httpx.Response | None:
         """What Patroni of `host` answers to `client`; None without an answer."""
         try:
-            return client.call(lambda: httpx.get(f"http://{host.address}:{REST}/{path}", timeout=2.0))
+            return client.call(
+                lambda: httpx.get(f"http://{host.address}:{REST}/{path}", timeout=ANSWERS_WITHIN_S)
+            )
         except httpx.HTTPError:
             return None
 

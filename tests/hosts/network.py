@@ -33,6 +33,7 @@ from adapters.embedded import child_process
 from adapters.embedded.orphans import is_alive
 from tests.debian_packages import debian_command_path
 from tests.hosts.slow_cable import SlowCable, set_offloads
+from tests.patience import START_S
 
 T = TypeVar("T")
 SUBNET = "198.18.0"
@@ -83,7 +84,7 @@ class Refused(RuntimeError):
 
 
 def _run(*command: str, stdin: str | None = None) -> str:
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=START_S)
     if done.returncode != 0:
         raise Refused(f"{' '.join(command)}: {done.stderr.strip() or done.returncode}")
     return done.stdout

@@ -45,7 +45,7 @@ def test_a_cut_off_primary_is_fenced_and_comes_back_by_itself(cluster: DatabaseC
         old.cut()
         began = time.monotonic()
         again_s = writer.wait_for(SAVES, after=began, within_s=FAILOVER_WITHIN_S)
-        assert cluster.primary not in (None, old)
+        cluster.wait_for_primary(other_than=old)
         assert not cluster.says_it_is_primary(old, to=old)
         assert not cluster.accepts_writes(old)
         old.heal()

@@ -26,6 +26,7 @@ from tests.hosts.figures import record
 from tests.hosts.nats_cluster import mqtt_url
 from tests.hosts.network import Host, Network, network
 from tests.hosts.workers import HTTP, STARTED_WITHIN_S, WorkerHosts, worker_hosts
+from tests.patience import ANSWER_S
 
 pytestmark = pytest.mark.hosts
 FACILITIES = 5
@@ -96,7 +97,7 @@ def notifying(keys: Keys) -> Requests:
 def ready(client: Host, server: Host) -> bool:
     try:
         url = f"http://{server.address}:{HTTP}/ready"
-        return client.call(lambda: httpx.get(url, timeout=5.0)).status_code == 200
+        return client.call(lambda: httpx.get(url, timeout=ANSWER_S)).status_code == 200
     except httpx.HTTPError:
         return False
 

@@ -37,7 +37,7 @@ def workers(lan: Network, folder: Path) -> Iterator[WorkerHosts]:
         yield started
 
 
-def test_the_other_host_takes_everything_over_within_a_minute(lan: Network, workers: WorkerHosts) -> None:
+def test_the_other_host_takes_everything_over(lan: Network, workers: WorkerHosts) -> None:
     *_, one, other = lan.hosts
     writer = CommandWriter(lan[0], workers.database.app_dsn)
     with writer.running():

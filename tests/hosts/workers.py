@@ -15,10 +15,10 @@ from tests.demo_runs import ROOT
 from tests.hosts.database_cluster import DatabaseCluster, database_cluster
 from tests.hosts.nats_cluster import NatsCluster, nats_cluster
 from tests.hosts.network import NETWORKS, Host
+from tests.patience import END_S, START_S
 
-TURNS_WITHIN_S = 60.0
-STARTED_WITHIN_S = 120.0
-ENDED_WITHIN_S = 60.0
+TURNS_WITHIN_S = STARTED_WITHIN_S = START_S
+ENDED_WITHIN_S = END_S
 HTTP = 8080
 NEWEST_SESSION = b"""
 SELECT max(backend_start) FROM pg_stat_activity WHERE client_addr = %s::inet AND datname = 'gridproof'

@@ -17,6 +17,7 @@ from adapters.embedded.loopback import free_port
 from application.operations.process_kinds import EXTRAS_OF_WORKERS
 from interfaces.extras import EXTRAS
 from tests.image.engine import Engine, make_base, require_engine, run
+from tests.patience import ANSWER_S, END_S
 from tests.servers import Database
 
 pytestmark = pytest.mark.slow
@@ -94,12 +95,12 @@ def test_the_processes_of_the_base_image_become_ready(
                 time.sleep(0.5)
         for process in running.values():
             process.terminate()
-        assert {name: process.wait(120) for name, process in running.items()} == dict.fromkeys(running, 0)
+        assert {name: process.wait(END_S) for name, process in running.items()} == dict.fromkeys(running, 0)
 
 
 def is_ready(address: str) -> bool:
     try:
-        return httpx.get(f"http://{address}/ready", timeout=10).status_code == 200
+        return httpx.get(f"http://{address}/ready", timeout=ANSWER_S).status_code == 200
     except httpx.TransportError:
         return False
 

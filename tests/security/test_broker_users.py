@@ -20,6 +20,7 @@ from adapters.mqtt import MqttMeterFeed
 from adapters.nats.connection import connect
 from application.ports.access.meter_logins import MeterLoginRefused
 from tests.integration.telemetry.feed_reader import Taken, eventually, publish, reading
+from tests.patience import ANSWER_S
 
 WORKERS = [user.removeprefix("gridproof.") for user in BROKER_USERS]
 
@@ -42,7 +43,7 @@ async def refused_of(client: Client, subjects: Iterable[str]) -> set[str]:
     client._error_cb = note
     for subject in (*subjects, NOBODYS):  # refusals arrive in order
         await client.publish(subject, b"")
-    await asyncio.wait_for(last.wait(), 20)
+    await asyncio.wait_for(last.wait(), ANSWER_S)
     return {subject for subject in subjects if subject.lower() in refused}
 
 
@@ -92,7 +93,7 @@ def test_a_worker_reads_neither_the_answers_to_others_nor_any_subject(nats_serve
         for subject in (">", "_INBOX.>", "_INBOX.aggregate.>", "telemetry.>", "meters.>", "$MQTT.>"):
             refused.clear()
             await client.subscribe(subject)
-            await asyncio.wait_for(refused.wait(), 20)
+            await asyncio.wait_for(refused.wait(), ANSWER_S)
 
     as_worker(nats_server, "web", scenario)
 
@@ -125,7 +126,7 @@ def test_ingest_reads_the_meters_with_its_own_login(nats_server: EmbeddedServers
         async with reading(feed, taken):
             await publish_one(b"2")
             await eventually(lambda: set(taken.payloads) >= {b"1", b"2"})
-            async with asyncio.timeout(20):  # its acknowledgements arrive
+            async with asyncio.timeout(ANSWER_S):  # its acknowledgements arrive
                 while any(  # noqa: ASYNC110 - the broker raises no event
                     info.num_pending or info.num_ack_pending
                     for info in await subscriptions(client)

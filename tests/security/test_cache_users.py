@@ -45,7 +45,7 @@ def test_limits_and_the_shared_cache_work_with_the_rights_of_their_workers(
     valkey_server: EmbeddedServers,
 ) -> None:
     async def scenario() -> None:
-        limiter = CachedRateLimiter(1.0, redis_url=valkey_server.worker_redis_url("web"), namespace="rights")
+        limiter = CachedRateLimiter(0.01, redis_url=valkey_server.worker_redis_url("web"), namespace="rights")
         assert (await limiter.hit("key")).allowed
         assert not (await limiter.hit("key")).allowed
         assert not limiter.is_degraded

@@ -17,6 +17,7 @@ from application.ports.ledger.store import LedgerUnavailable
 from interfaces.bootstrap.ledger import NEWEST_FOR_S, NewestCheckpoint
 from tests.fakes.clock import FakeClock
 from tests.fakes.ledger.store import FakeLedgerStore
+from tests.patience import ANSWER_S
 from tests.sealed_portfolio import SealedPortfolio, completed_dr_event
 
 BODY = '{"kind":"started"}'
@@ -139,7 +140,7 @@ def test_callbacks_are_sent_while_the_ledger_hangs(monkeypatch: pytest.MonkeyPat
             for number in range(100)
         ]
         try:
-            await asyncio.wait_for(asyncio.gather(*calls), 20.0)
+            await asyncio.wait_for(asyncio.gather(*calls), ANSWER_S)
         finally:
             store.answers.set()
 

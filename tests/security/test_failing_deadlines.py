@@ -26,6 +26,7 @@ from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.public_holidays import FakePublicHolidays
 from tests.fakes.read_models import FakeReadModels
 from tests.open_alerts import begin_alert
+from tests.patience import ANSWER_S
 from tests.sample_values import CONTEXT, NOW, TRACE, UTILITY
 
 
@@ -76,7 +77,7 @@ def test_the_deadlines_behind_one_that_fails_are_proposed(error: Exception) -> N
     )
 
     async def scenario() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(ANSWER_S):
             await schedule.run(stop)
 
     with capture_logs():
@@ -113,7 +114,7 @@ def test_planning_again_is_neither_delayed_by_what_is_urgent_nor_forgotten_if_it
     )
 
     async def scenario() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(ANSWER_S):
             await schedule.run(stop)
 
     with capture_logs():
@@ -219,7 +220,7 @@ def test_a_failing_pass_of_corrections_ends_neither_the_worker_nor_the_measureme
     corrections, measurements = Corrections(), Measurements()
 
     async def scenario() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(ANSWER_S):
             await measure.run(
                 measuring=cast("Any", measurements), others=[corrections], locks=FakeLocks(), stop=stop
             )

@@ -20,6 +20,7 @@ from interfaces.logs import LINES_DROPPED, LossyOutput, LossyTextOutput
 from interfaces.readiness import DependencyProblem, ReadinessProbe
 from interfaces.workers.loops.process_monitor import DISK, DISK_USED, DiskMonitor
 from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.patience import START_S
 from tests.unit.interfaces.web.edge import Edge, SettableClock
 
 PROGRAM = """
@@ -41,7 +42,7 @@ def test_lines_that_a_full_disk_does_not_take_are_dropped_and_counted(json: bool
             [sys.executable, "-c", PROGRAM.format(json=json)],
             stdout=subprocess.PIPE,
             stderr=full,
-            timeout=120,
+            timeout=START_S,
             check=False,
         )
     assert (ended.returncode, ended.stdout) == (0, b"6.0\n")

@@ -11,6 +11,7 @@ import pytest
 from interfaces.web.authentication.client_address import client_network
 from interfaces.web.guard import bounded_protocol
 from interfaces.web.guard.connection_table import Connection, ConnectionTable
+from tests.patience import ANSWER_S
 from tests.unit.interfaces.workers.web.echo_server import served
 
 MOST = 20
@@ -42,11 +43,13 @@ def address() -> Iterator[tuple[str, int]]:
 @contextmanager
 def idle_connections(address: tuple[str, int], number: int) -> Iterator[list[socket.socket]]:
     with ExitStack() as stack:
-        yield [stack.enter_context(socket.create_connection(address, timeout=20)) for _ in range(number)]
+        yield [
+            stack.enter_context(socket.create_connection(address, timeout=ANSWER_S)) for _ in range(number)
+        ]
 
 
 def answer_to(address: tuple[str, int], request: bytes = HELLO) -> bytes:
-    with socket.create_connection(address, timeout=20) as connection:
+    with socket.create_connection(address, timeout=ANSWER_S) as connection:
         connection.sendall(request)
         return connection.recv(65_536)
 
@@ -61,7 +64,7 @@ def open_sockets() -> int:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + ANSWER_S
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.001)
@@ -122,7 +125,7 @@ def test_a_client_that_reads_again_counts_as_busy_again() -> None:
             super().set_busy(connection)
 
     table = Counted(most=1, most_per_address=1)
-    with served(connections=table) as address, socket.create_connection(address, timeout=20) as slow:
+    with served(connections=table) as address, socket.create_connection(address, timeout=ANSWER_S) as slow:
         slow.sendall(PIECES)
         assert slow.recv(12) == b"HTTP/1.1 200"
         wait_until(lambda: len(table._idle) == 1)  # nothing more fits into the buffers
@@ -138,7 +141,7 @@ def test_a_refusal_while_every_connection_is_answered_says_when_to_try_again(
         for connection in busy:
             connection.sendall(ENDLESS)
             assert connection.recv(12) == b"HTTP/1.1 200"
-        with socket.create_connection(address, timeout=20) as refused:
+        with socket.create_connection(address, timeout=ANSWER_S) as refused:
             answer = b"".join(iter(lambda: refused.recv(65_536), b""))
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 503 ")

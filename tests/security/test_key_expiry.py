@@ -12,6 +12,7 @@ from interfaces.web.authentication.api_key import WRITES_AT_ONCE, Authenticator,
 from interfaces.web.problems import Problem
 from tests.fakes.access.api_keys import FakeApiKeys
 from tests.fakes.clock import FakeClock
+from tests.patience import ANSWER_S
 
 AT = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
 
@@ -73,7 +74,7 @@ class NotedKeys(FakeApiKeys):
         with self._counting:
             self.writing += 1
             self.most_writing = max(self.most_writing, self.writing)
-        assert self.may_write.wait(20)
+        assert self.may_write.wait(ANSWER_S)
         with self._counting:
             self.writing -= 1
             self.notes.append(at)
@@ -81,7 +82,7 @@ class NotedKeys(FakeApiKeys):
 
 
 async def written(uses: KeyUses) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(ANSWER_S):
         while uses._writing:  # noqa: ASYNC110 - until the notes are written
             await asyncio.sleep(0.001)
 
@@ -111,7 +112,7 @@ def test_uses_hold_few_threads_and_none_while_the_store_is_away() -> None:
         keys.may_write.clear()
         for number in range(4 * WRITES_AT_ONCE):
             uses.note(f"key-{number}")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(ANSWER_S):
             while keys.writing < WRITES_AT_ONCE:  # noqa: ASYNC110 - until as many as may are being written
                 await asyncio.sleep(0.001)
         away[0] = True

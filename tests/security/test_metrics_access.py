@@ -8,6 +8,7 @@ import pytest
 from interfaces.web.guard.connection_table import ConnectionTable
 from interfaces.web.guard.platform_listener import PLATFORM_PATHS, PlatformApplication
 from interfaces.workers.web import server
+from tests.patience import ANSWER_S
 from tests.unit.interfaces.web.edge import Edge
 from tests.unit.interfaces.workers.web.echo_server import echo
 
@@ -29,7 +30,9 @@ def test_metrics_on_the_public_listener_need_the_key_of_an_operator() -> None:
 def test_the_listener_of_the_platform_serves_the_routes_for_the_platform_and_no_other() -> None:
     async def statuses(*paths: str) -> set[int]:
         transport = httpx.ASGITransport(PlatformApplication(Edge().app()))
-        async with httpx.AsyncClient(transport=transport, base_url="http://platform", timeout=30) as client:
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://platform", timeout=ANSWER_S
+        ) as client:
             return {(await client.get(path)).status_code for path in paths}
 
     assert asyncio.run(statuses(*PLATFORM_PATHS)) == {200}
@@ -55,7 +58,7 @@ def test_the_platform_is_answered_while_clients_hold_every_connection(path: str)
         reader, writer = await asyncio.open_connection(*listener.getsockname())
         writer.write(b"GET /late?taken HTTP/1.1\r\nHost: h\r\n\r\n")
         await reader.readline()
-        async with httpx.AsyncClient(timeout=30) as client:
+        async with httpx.AsyncClient(timeout=ANSWER_S) as client:
             answer = await client.get(f"http://127.0.0.1:{platform.getsockname()[1]}{path}")
         writer.close()
         stop.set()

@@ -23,6 +23,7 @@ from adapters.embedded.mqtt_streams import (
 from adapters.mqtt import packets
 from adapters.mqtt.incoming import Incoming
 from application.ports.telemetry.meter_feed import Confirm, MeterMessage
+from tests.patience import START_S
 
 LARGE = b"x" * 900_000
 
@@ -111,7 +112,7 @@ def test_a_small_disk_has_room_for_the_telemetry_log(tmp_path: Path) -> None:
         [*command, str(tmp_path), sys.executable, ON_A_SMALL_DISK],
         capture_output=True,
         check=False,
-        timeout=120,
+        timeout=START_S,
         text=True,
     )
     assert done.returncode == 0, done.stderr

@@ -15,6 +15,7 @@ from projections.deadlines import DeadlinesProjection
 from projections.dr_event.projection import DREventsProjection
 from tests.integration.projections.conftest import ReadSide, eventually, running
 from tests.integration.projections.stored_log import StoppedClock, event_log, pool
+from tests.patience import ANSWER_S
 from tests.property.projections.projected_logs import PortfolioWalk
 from tests.servers import Database
 
@@ -82,7 +83,7 @@ def test_a_loop_that_ends_with_an_error_starts_again_and_the_others_go_on(
     async def scenario() -> None:
         stop = asyncio.Event()
         running_loops = asyncio.create_task(project.run(loops=[broken, healthy], stop=stop))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(ANSWER_S):
             while broken.starts < 3:  # noqa: ASYNC110 - another thread changes it
                 await asyncio.sleep(0.005)
         stop.set()

@@ -9,6 +9,7 @@ import pytest
 from interfaces.settings.settings import SettingsError, read_settings
 from interfaces.web.authentication.client_address import TrustedProxies
 from interfaces.workers.web import server
+from tests.patience import ANSWER_S
 from tests.unit.interfaces.web.edge import Edge
 
 FORWARDED = {"X-Forwarded-For": "203.0.113.9, 127.0.0.1", "X-Forwarded-Proto": "https"}
@@ -34,7 +35,7 @@ async def seen(**options: Any) -> tuple[str, str]:
     serving = asyncio.create_task(
         server.run(app, listener=listener, stop=stop, started=started.set_result, **options)
     )
-    async with httpx.AsyncClient(timeout=30) as client:
+    async with httpx.AsyncClient(timeout=ANSWER_S) as client:
         client_host, _, scheme = (await client.get(await started, headers=FORWARDED)).text.partition(" ")
     stop.set()
     await serving

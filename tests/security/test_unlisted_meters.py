@@ -20,6 +20,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.telemetry.listed_meters import FakeListedMeters
 from tests.fakes.telemetry.stream import FakeTelemetryStream
+from tests.patience import ANSWER_S
 
 T0 = datetime(2026, 7, 14, tzinfo=UTC)
 
@@ -61,7 +62,7 @@ class Ingest:
                 await self._ingest.check_alerts()
                 stop.set()
 
-        asyncio.run(asyncio.wait_for(whole(), 30))
+        asyncio.run(asyncio.wait_for(whole(), ANSWER_S))
 
     def send(self, topic: str, *readings: dict[str, object]) -> None:
         body = json.dumps(readings[0] if len(readings) == 1 else readings).encode()

@@ -43,6 +43,7 @@ from tests.simulation.scenario.few_places import Places
 from tests.simulation.scenario.plan import FREEZES_S, WORKERS, StormPlan
 
 PROJECTION_BATCH = 40
+LOOKS_AGAIN_AFTER_S = 1.0
 PLACES = Places(commands=COMMANDS_IN_HAND, checks=CHECKS_IN_HAND)
 
 
@@ -256,7 +257,7 @@ class Wiring:
                 name for name, rows in models.rows.items() if rows.position < self.database.events.head()
             ]
             if not behind or self.database.down:
-                await self.database.wait(1.0)
+                await self.database.wait(LOOKS_AGAIN_AFTER_S)
             for name in behind:
                 if not self.database.down and self.rng.random() < 0.8:
                     batch = 1 + int(self.rng.random() * PROJECTION_BATCH)

@@ -13,6 +13,7 @@ from threading import Thread
 import pytest
 
 from adapters.embedded.loopback import free_port
+from tests.patience import START_S
 from tests.supply_chain.audit_dependencies import CONTROL, NOT_CHECKED, VULNERABLE, verdict
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +51,7 @@ def audit(lock: Path, *options: str, **environ: str) -> tuple[int, str]:
     """The exit status and the last line."""
     outcome = subprocess.run(
         [sys.executable, "-m", "tests.supply_chain.audit_dependencies", str(lock), *options],
-        cwd=ROOT, env=os.environ | environ, capture_output=True, text=True, timeout=300, check=False,
+        cwd=ROOT, env=os.environ | environ, capture_output=True, text=True, timeout=START_S, check=False,
     )  # fmt: skip
     assert outcome.stdout, outcome.stderr
     return outcome.returncode, outcome.stdout.splitlines()[-1]

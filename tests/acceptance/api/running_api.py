@@ -67,6 +67,7 @@ from interfaces.web.app import create_app
 from interfaces.web.edge import ReadRates, WebDependencies
 from interfaces.workers.web import server
 from projections.registry import PROJECTIONS
+from tests.patience import ANSWER_S, END_S, START_S
 from tests.servers import Database
 
 WEBHOOK = "/webhooks/utility/dr-notification"
@@ -126,21 +127,23 @@ class Door:
 
     def post(self, body: Any, *, utility_id: str = "util-1", **options: Any) -> httpx.Response:
         headers = {**self.header("utility", utility_id), **options.pop("headers", {})}
-        return httpx.post(self.url + WEBHOOK, json=body, headers=headers, timeout=30, **options)
+        return httpx.post(self.url + WEBHOOK, json=body, headers=headers, timeout=ANSWER_S, **options)
 
     def change(
         self, method: str, event_id: str, body: Any = None, *, utility_id: str = "util-1", query: str = ""
     ) -> httpx.Response:
         """PATCH or DELETE a utility's DR event."""
         url = f"{self.url}{WEBHOOK}/{event_id}{query}"
-        return httpx.request(method, url, json=body, headers=self.header("utility", utility_id), timeout=30)
+        return httpx.request(
+            method, url, json=body, headers=self.header("utility", utility_id), timeout=ANSWER_S
+        )
 
     def order(self, path: str, body: Any) -> httpx.Response:
         """POST as an operator."""
-        return httpx.post(self.url + path, json=body, headers=self.header("operator"), timeout=30)
+        return httpx.post(self.url + path, json=body, headers=self.header("operator"), timeout=ANSWER_S)
 
     def get(self, path: str, role: Role, utility_id: str | None = None) -> httpx.Response:
-        return httpx.get(self.url + path, headers=self.header(role, utility_id), timeout=30)
+        return httpx.get(self.url + path, headers=self.header(role, utility_id), timeout=ANSWER_S)
 
     def stored(self) -> tuple[int, int]:
         """The number of domain events and of idempotency keys."""
@@ -161,9 +164,9 @@ class Door:
             ).fetchall()
         return [str(row[0]) for row in rows]
 
-    def project(self) -> None:
-        """Bring every read model up to the log's end."""
-        for projection in PROJECTIONS:
+    def project(self, *names: str) -> None:
+        """Bring every read model, or those of these names, up to the log's end."""
+        for projection in (one for one in PROJECTIONS if not names or one.name in names):
             Projector(
                 projection,
                 dsn=self.database.app_dsn,
@@ -316,7 +319,7 @@ def _serving(dependencies: WebDependencies) -> Iterator[tuple[str, Callable[[], 
 
     thread = threading.Thread(target=run, name="door")
     thread.start()
-    assert ready.wait(20)
+    assert ready.wait(START_S)
     if failure:
         raise failure[0]
 
@@ -328,7 +331,7 @@ def _serving(dependencies: WebDependencies) -> Iterator[tuple[str, Callable[[], 
         yield cast("str", told["url"]), stop
     finally:
         stop()
-        thread.join(20)
+        thread.join(END_S)
         assert not thread.is_alive()
 
 

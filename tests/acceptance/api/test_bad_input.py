@@ -22,6 +22,7 @@ from tests.acceptance.api.running_api import (
     running_door,
     utc_now,
 )
+from tests.patience import ANSWER_S
 from tests.servers import Database, PostgresServer, fresh_database
 from tests.webhook_signature import sign
 
@@ -198,7 +199,7 @@ def test_an_idempotency_key_with_another_body_is_a_409_and_stores_nothing(door: 
 def test_a_post_without_a_valid_api_key_is_a_401_and_stores_nothing(door: Door, key: str | None) -> None:
     before = door.stored()
     headers = {} if key is None else {"Authorization": key}
-    response = httpx.post(door.url + WEBHOOK, json=notification(), headers=headers, timeout=30)
+    response = httpx.post(door.url + WEBHOOK, json=notification(), headers=headers, timeout=ANSWER_S)
     document = problem_of(response)
     assert (document["status"], document["type"]) == (401, "/problems/unauthenticated")
     assert door.stored() == before
@@ -208,7 +209,9 @@ def signed(door: Door, body: dict[str, Any], signature: str | None) -> httpx.Res
     headers = {**door.header("utility", "util-2"), "Content-Type": "application/json"}
     if signature:
         headers["X-Signature"] = signature
-    return httpx.post(door.url + WEBHOOK, content=json.dumps(body).encode(), headers=headers, timeout=30)
+    return httpx.post(
+        door.url + WEBHOOK, content=json.dumps(body).encode(), headers=headers, timeout=ANSWER_S
+    )
 
 
 def test_wrong_and_stale_signatures_are_distinct_401s_and_store_nothing(door: Door) -> None:
@@ -250,7 +253,9 @@ def test_a_body_that_is_too_large_is_refused_before_it_has_arrived(door: Door, c
         ]
     )
     chunk = b"4000\r\n" + b" " * 0x4000 + b"\r\n"
-    with socket.create_connection((str(address.hostname), int(address.port or 80)), timeout=20) as connection:
+    with socket.create_connection(
+        (str(address.hostname), int(address.port or 80)), timeout=ANSWER_S
+    ) as connection:
         connection.sendall(head + (chunk * 20 if chunked else b"{"))  # 320 KB, without an end
         status_line = connection.makefile("rb").readline()
     assert status_line.startswith(b"HTTP/1.1 413")
@@ -266,8 +271,8 @@ def test_a_post_while_the_store_is_down_is_a_503_and_succeeds_later(
         postgres_server.kill()
         try:
             down = door.post(body)
-            assert httpx.get(door.url + "/health", timeout=30).status_code == 200
-            assert httpx.get(door.url + "/ready", timeout=10).status_code == 503
+            assert httpx.get(door.url + "/health", timeout=ANSWER_S).status_code == 200
+            assert httpx.get(door.url + "/ready", timeout=ANSWER_S).status_code == 503
         finally:
             postgres_server.start()
         document = problem_of(down)

@@ -20,6 +20,7 @@ from tests.acceptance.api.running_api import (
     running_door,
     utc_now,
 )
+from tests.patience import ANSWER_S
 from tests.sample_values import forecast
 from tests.servers import Database
 from tests.webhook_signature import sign
@@ -171,12 +172,13 @@ def test_a_modification_by_a_signing_utility_needs_a_signature(door: Door) -> No
     url = f"{door.url}{WEBHOOK}/E-1"
     headers = door.header("utility", "util-2") | {"Content-Type": "application/json"}
     content = b'{"notification_id": "n", "modification_number": 1}'
-    unsigned = httpx.patch(url, content=content, headers=headers)
+    unsigned = httpx.patch(url, content=content, headers=headers, timeout=ANSWER_S)
     assert (unsigned.status_code, unsigned.json()["type"]) == (401, "/problems/bad-signature")
     signature = {
         "X-Signature": sign(SIGNING_SECRET, content, at=utc_now(), method="PATCH", target=f"{WEBHOOK}/E-1")
     }
-    assert httpx.patch(url, content=content, headers=headers | signature).status_code == 400
+    signed = httpx.patch(url, content=content, headers=headers | signature, timeout=ANSWER_S)
+    assert signed.status_code == 400
 
 
 def test_a_facility_opts_out_and_in_again_and_each_is_recorded_with_its_reason(door: Door) -> None:
@@ -218,7 +220,9 @@ def test_an_invalid_opt_out_is_refused_with_a_problem_type(
 
 def test_a_utility_cannot_opt_a_facility_out(door: Door) -> None:
     url = f"{door.url}/api/facilities/fac-001/opt-out"
-    response = httpx.post(url, json={"reason": "x"}, headers=door.header("utility", "util-1"), timeout=30)
+    response = httpx.post(
+        url, json={"reason": "x"}, headers=door.header("utility", "util-1"), timeout=ANSWER_S
+    )
     assert response.status_code == 403
 
 

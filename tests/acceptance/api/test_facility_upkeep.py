@@ -10,6 +10,7 @@ import pytest
 
 from application.access.api_keys import issue
 from tests.acceptance.api.running_api import CLOCK, Door, day, notification, running_door
+from tests.patience import ANSWER_S
 from tests.servers import PostgresServer, fresh_database
 
 ENTRY: dict[str, Any] = {
@@ -35,7 +36,7 @@ def door(postgres_server: PostgresServer) -> Iterator[Door]:
 
 def register(door: Door, **changes: Any) -> httpx.Response:
     body, admin = ENTRY | changes, door.header("admin")
-    response = httpx.post(f"{door.url}/api/facilities", json=body, headers=admin, timeout=30)
+    response = httpx.post(f"{door.url}/api/facilities", json=body, headers=admin, timeout=ANSWER_S)
     door.project()
     return response
 
@@ -84,11 +85,11 @@ def test_an_owner_opts_its_facility_out_and_in_and_no_other(door: Door) -> None:
 
     def ask(path: str, facility_id: str = "fac-003") -> int:
         url = f"{door.url}/api/facilities/{facility_id}/{path}"
-        return httpx.post(url, json={"reason": "exams"}, headers=owner, timeout=30).status_code
+        return httpx.post(url, json={"reason": "exams"}, headers=owner, timeout=ANSWER_S).status_code
 
     assert ask("opt-out") == 200
     door.project()
-    document = httpx.get(f"{door.url}/api/facilities/fac-003", headers=owner, timeout=30).json()
+    document = httpx.get(f"{door.url}/api/facilities/fac-003", headers=owner, timeout=ANSWER_S).json()
     assert (document["opted_out"], document["opted_out_by_owner"]) == (True, True)
     refused = door.post(notification(starts_at=day(5), facility_ids=["fac-001", "fac-003"])).json()
     assert next((one["code"], one["facility_id"]) for one in refused["reasons"]) == ("opted_out", "fac-003")

@@ -29,6 +29,7 @@ from interfaces.system.host_worker import HostWorker
 from interfaces.system.running_system import GRIDPROOF
 from interfaces.web.app import create_app
 from tests.acceptance.cli.terminal import Terminal
+from tests.patience import ANSWER_S
 from tests.servers import Database
 
 WITHIN_S = 240.0
@@ -112,7 +113,7 @@ async def may_log_in(port: int, user: str, password: str) -> bool:
     client.set_config({"reconnect_retries": 0})
     client.set_auth_credentials(user, password)
     try:
-        await asyncio.wait_for(client.connect("127.0.0.1", port, version=MQTTv311), 10)
+        await asyncio.wait_for(client.connect("127.0.0.1", port, version=MQTTv311), ANSWER_S)
     except Exception:  # noqa: BLE001 - gmqtt raises an error of its own for each refusal
         return False
     await client.disconnect()

@@ -26,6 +26,7 @@ from interfaces.cli.audit.check import check
 from interfaces.workers.project.log_follower import LogFollower
 from tests.acceptance.api.running_api import CLOCK, Door, day, notification, running_door
 from tests.open_alerts import begin_alert, end_alert
+from tests.patience import ANSWER_S
 from tests.servers import Database, PostgresServer, fresh_database
 
 WITHIN_S = 60.0
@@ -179,7 +180,7 @@ def test_an_unknown_dr_event_has_no_proof(door: Door) -> None:
 
 
 def test_the_openapi_document_describes_ledger_status_and_proof(door: Door) -> None:
-    paths = httpx.get(f"{door.url}/schema/openapi.json", timeout=30).json()["paths"]
+    paths = httpx.get(f"{door.url}/schema/openapi.json", timeout=ANSWER_S).json()["paths"]
     assert "200" in paths["/api/audit/ledger"]["get"]["responses"]
     proof = paths["/api/audit/dr-events/{dr_event_id}/proof"]["get"]["responses"]["200"]
     assert "ProofDocument" in json.dumps(proof)

@@ -18,6 +18,7 @@ from interfaces.workers.project.log_follower import LogFollower
 from projections.registry import PROJECTIONS
 from tests.acceptance.api.running_api import CLOCK, Door, notification, running_door
 from tests.acceptance.api.stream_watchers import Screen, screens
+from tests.patience import ANSWER_S, END_S
 from tests.servers import Database, PostgresServer
 from tests.unit.interfaces.web.live_feed_setup import until
 
@@ -46,7 +47,7 @@ def projecting(door: Door) -> Iterator[None]:
     finally:
         stop.set()
         for thread in threads:
-            thread.join(20)
+            thread.join(END_S)
 
 
 def log_positions(database: Database) -> list[int]:
@@ -146,7 +147,7 @@ def test_a_restart_of_postgresql_disconnects_no_client_and_loses_no_message(
 def test_a_client_that_does_not_read_is_dropped_without_effect_on_others(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_feed, "SEND_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(live_feed, "SEND_TIMEOUT_S", 10.0)
 
     async def scenario(door: Door) -> None:
         key = door.header("dashboard")
@@ -204,7 +205,7 @@ async def until_metric(door: Door, name: str, value: float) -> None:
                 lines = (await answer.text()).splitlines()
             return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(ANSWER_S):
             while await rate() != value:  # noqa: ASYNC110 - a metric is polled
                 await asyncio.sleep(0.1)
 

@@ -23,6 +23,7 @@ from tests.acceptance.api.running_api import (
     running_door,
     utc_now,
 )
+from tests.patience import ANSWER_S
 from tests.servers import PostgresServer, fresh_database
 from tests.webhook_signature import sign
 
@@ -56,14 +57,14 @@ def test_a_read_that_prefers_to_wait_is_answered_once_the_dr_event_is_projected(
     key = door.header("utility", "util-1")
 
     def read(prefer: str) -> httpx.Response:
-        return httpx.get(door.url + url, headers=key | {"Prefer": prefer}, timeout=30)
+        return httpx.get(door.url + url, headers=key | {"Prefer": prefer}, timeout=ANSWER_S)
 
     late = read("wait=0")
     assert (late.status_code, late.headers.get("preference-applied")) == (404, None)
     with ThreadPoolExecutor(1) as waiting:
         reading = waiting.submit(read, "wait=10")
-        door.project()
-        answer = reading.result(timeout=30)
+        door.project("dr_events")
+        answer = reading.result(timeout=ANSWER_S)
     assert (answer.status_code, answer.headers["preference-applied"]) == (200, "wait=10")
     assert answer.json()["status"] == "accepted"
 
@@ -86,7 +87,7 @@ def test_a_utility_cannot_cancel_another_utilitys_dr_event(door: Door) -> None:
     target = f"{WEBHOOK}/{body['event_id']}"
     signature = sign(SIGNING_SECRET, b"", at=utc_now(), method="DELETE", target=target)
     headers = {**door.header("utility", "util-2"), "X-Signature": signature}
-    response = httpx.delete(door.url + target, headers=headers, timeout=30)
+    response = httpx.delete(door.url + target, headers=headers, timeout=ANSWER_S)
     # It cancels a future DR event of its own under that name; the other utility's is unaffected.
     assert response.json()["outcome"] == "cancelled"
     again = door.post(notification(event_id=body["event_id"]))
@@ -98,7 +99,7 @@ def test_a_cancellation_by_the_utility_frees_the_facilities(door: Door) -> None:
     assert door.post(body).status_code == 202
     url = f"{door.url}{WEBHOOK}/{body['event_id']}"
     for _ in range(2):  # a repeated cancellation changes nothing
-        response = httpx.delete(url, headers=door.header("utility", "util-1"), timeout=30)
+        response = httpx.delete(url, headers=door.header("utility", "util-1"), timeout=ANSWER_S)
         assert (response.status_code, response.json()["status"]) == (200, "cancelled")
     assert door.post(notification(starts_at=day(6))).status_code == 202
 
@@ -143,7 +144,9 @@ def test_a_dr_event_is_read_as_of_a_time_and_as_of_a_position(door: Door) -> Non
     url = f"{door.url}/api/dr-events/{dr_event_id}"
     operator = door.header("operator")
     assert (
-        httpx.post(f"{url}/cancellation", json={"reason": "rain"}, headers=operator, timeout=30).status_code
+        httpx.post(
+            f"{url}/cancellation", json={"reason": "rain"}, headers=operator, timeout=ANSWER_S
+        ).status_code
         == 200
     )
     door.project()
@@ -194,19 +197,24 @@ def test_an_invalid_as_of_is_refused(door: Door) -> None:
 def test_an_operator_ends_and_starts_maintenance(door: Door) -> None:
     url = f"{door.url}/api/facilities/{IN_MAINTENANCE}/maintenance"
     operator = door.header("operator")
-    assert httpx.post(url, json={"action": "end"}, headers=operator, timeout=30).status_code == 200
+    assert httpx.post(url, json={"action": "end"}, headers=operator, timeout=ANSWER_S).status_code == 200
     door.project()
     assert door.get(f"/api/facilities/{IN_MAINTENANCE}", "dashboard").json()["status"] == "active"
-    refused = httpx.post(url, json={"action": "start"}, headers=operator, timeout=30)
+    refused = httpx.post(url, json={"action": "start"}, headers=operator, timeout=ANSWER_S)
     assert (refused.status_code, refused.json()["reasons"][0]["code"]) == (400, "reason_required")
     assert (
-        httpx.post(url, json={"action": "start", "reason": "roof"}, headers=operator, timeout=30).status_code
+        httpx.post(
+            url, json={"action": "start", "reason": "roof"}, headers=operator, timeout=ANSWER_S
+        ).status_code
         == 200
     )
     door.project()
     assert door.get(f"/api/facilities/{IN_MAINTENANCE}", "dashboard").json()["status"] == "maintenance"
     missing = httpx.post(
-        f"{door.url}/api/facilities/fac-404/maintenance", json={"action": "end"}, headers=operator, timeout=30
+        f"{door.url}/api/facilities/fac-404/maintenance",
+        json={"action": "end"},
+        headers=operator,
+        timeout=ANSWER_S,
     )
     assert missing.status_code == 404
 
@@ -215,7 +223,9 @@ def test_an_operators_cancellation_is_in_the_audit_trail_with_its_reason(door: D
     dr_event_id = accepted(door, starts_at=day(9))
     url = f"{door.url}/api/dr-events/{dr_event_id}/cancellation"
     headers = door.header("operator")
-    assert httpx.post(url, json={"reason": "grid is fine"}, headers=headers, timeout=30).status_code == 200
+    assert (
+        httpx.post(url, json={"reason": "grid is fine"}, headers=headers, timeout=ANSWER_S).status_code == 200
+    )
     steps = door.get(f"/api/audit/dr-events/{dr_event_id}", "auditor").json()["steps"]
     cancelled = next(step for step in steps if step["topic"] == "dr-event.cancelled.v1")
     assert cancelled["who"].startswith("operator:")
@@ -225,7 +235,7 @@ def test_an_operators_cancellation_is_in_the_audit_trail_with_its_reason(door: D
 def test_an_override_without_a_dispatch_is_refused(door: Door) -> None:
     url = f"{door.url}/api/dr-events/{uuid4()}/overrides"
     body = {"facility_id": "fac-001", "reason": "known to be well"}
-    response = httpx.post(url, json=body, headers=door.header("operator"), timeout=30)
+    response = httpx.post(url, json=body, headers=door.header("operator"), timeout=ANSWER_S)
     assert (response.status_code, response.json()["type"]) == (404, "/problems/not-found")
 
 
@@ -273,6 +283,6 @@ def test_operators_may_read_every_other_list(door: Door, path: str) -> None:
 
 
 def test_a_running_api_is_ready(door: Door) -> None:
-    document = httpx.get(f"{door.url}/ready", timeout=30).json()
+    document = httpx.get(f"{door.url}/ready", timeout=ANSWER_S).json()
     assert document["status"] == "ready"
     assert [state["name"] for state in document["dependencies"]] == ["postgresql"]

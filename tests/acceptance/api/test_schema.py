@@ -18,6 +18,7 @@ from uuid import UUID
 import httpx
 import pytest
 
+from adapters.embedded.loopback import free_port
 from adapters.postgres.operations.alerts import PostgresAlerts
 from adapters.postgres.operations.dead_letters import PostgresDeadLetters
 from adapters.postgres.telemetry.store import PostgresTelemetryStore
@@ -25,8 +26,9 @@ from application.ports.operations.dead_letters import DeadLetter
 from domain.telemetry.meter_reading import MeterReading, partition_of
 from interfaces.settings.settings import PREFIX, read_settings
 from tests.acceptance.api.running_api import CLOCK, Door, notification, running_door
-from tests.bench.webhook.setup import free_port, running_server
+from tests.bench.webhook.setup import running_server
 from tests.open_alerts import begin_alert
+from tests.patience import ANSWER_S, RUN_S
 from tests.servers import PostgresServer, fresh_database
 from tests.unit.interfaces.web.declared_policies import POLICIES
 
@@ -109,13 +111,13 @@ def finds_nothing(served: Served, *options: str) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=1_800,
+        timeout=RUN_S,
     )
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
 
 
 def test_every_operation_of_the_application_is_in_the_document(served: Served) -> None:
-    document = httpx.get(f"{served.url}/schema/openapi.json", timeout=30).json()
+    document = httpx.get(f"{served.url}/schema/openapi.json", timeout=ANSWER_S).json()
     described = {f"{method.upper()} {path}" for path, item in document["paths"].items() for method in item}
     undescribed = ("GET /static/", "GET /schema")  # files, and the document itself
     assert described == {

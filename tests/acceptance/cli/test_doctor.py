@@ -22,6 +22,7 @@ from interfaces.cli import main
 from tests.acceptance.cli.terminal import Terminal, until
 from tests.http_answers import answering
 from tests.open_alerts import begin_alert
+from tests.patience import START_S
 from tests.servers import Database
 
 
@@ -176,7 +177,7 @@ def test_a_separate_process_reads_its_settings_from_a_file(terminal: Terminal) -
 
     def gridproof(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "interfaces.cli", *arguments]
-        return subprocess.run(command, env=bare, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(command, env=bare, capture_output=True, text=True, timeout=START_S, check=False)
 
     listed = gridproof("--env-file", str(env_file), "keys", "list", "--json")
     created = gridproof("--env-file", str(env_file), "keys", "create", "--role", "operator", "--json")

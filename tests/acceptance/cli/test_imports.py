@@ -20,6 +20,7 @@ from adapters.postgres.telemetry.store import PostgresTelemetryStore
 from domain.telemetry.meter_reading import MeterReading, partition_of
 from domain.time_series.windows import TimeWindow
 from tests.acceptance.cli.terminal import Terminal
+from tests.patience import START_S
 from tests.servers import Database
 from tests.stored_intervals import interval_series
 
@@ -162,7 +163,7 @@ def test_a_take_back_that_is_killed_in_the_middle_is_completed_by_the_same_comma
         env={"PYTHONPATH": str(ROOT)},
         cwd=ROOT,
         check=False,
-        timeout=120,
+        timeout=START_S,
     )
     assert killed.returncode == -signal.SIGKILL
     assert (readers.values("fac-001"), len(readers.values("fac-002"))) == ([], ROWS)

@@ -15,6 +15,7 @@ import pytest
 from tests.acceptance.cli import test_imports
 from tests.acceptance.cli.terminal import Terminal
 from tests.acceptance.cli.test_imports import ROWS, Readers, written
+from tests.patience import START_S
 
 terminal, readers = test_imports.terminal, test_imports.readers
 ROOT = Path(__file__).parents[3]
@@ -28,7 +29,12 @@ SEAL = "application.telemetry.sealing.history_sealer:HistorySealer.seal"
 def killed(terminal: Terminal, place: str, *arguments: object) -> None:
     command = [sys.executable, "-m", "tests.acceptance.cli.killed_command", place, *map(str, arguments)]
     done = subprocess.run(
-        command, env=os.environ | terminal.environ, cwd=ROOT, check=False, capture_output=True, timeout=240
+        command,
+        env=os.environ | terminal.environ,
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        timeout=START_S,
     )
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2_000:]
 

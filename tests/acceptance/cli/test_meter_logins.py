@@ -11,6 +11,7 @@ from adapters.embedded import EmbeddedServers
 from adapters.postgres.operations.act_log import PostgresActLog
 from application.ports.operations.unavailable import OperationsUnavailable
 from tests.acceptance.cli.terminal import Terminal
+from tests.patience import START_S
 from tests.servers import Database
 
 
@@ -20,7 +21,7 @@ def gridproof(data_dir: Path, *arguments: str, **environment: str) -> subprocess
         env={"PATH": "/usr/bin:/bin", "GRIDPROOF_DATA_DIR": str(data_dir), **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=START_S,
         check=False,
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.acceptance.cli.terminal import Terminal
 from tests.architecture.source_tree import ROOT
+from tests.patience import END_S
 from tests.servers import Database
 
 
@@ -33,7 +34,7 @@ def _on_a_pseudo_terminal(terminal: Terminal, *arguments: str) -> str:
             break
         said += some
     os.close(ours)
-    assert process.wait(60) == 0, said
+    assert process.wait(END_S) == 0, said
     return said.decode()
 
 

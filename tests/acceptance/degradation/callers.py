@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 
 from tests.acceptance.degradation.answers import Answer
+from tests.patience import END_S
 from tests.unit.interfaces.web.live_feed_setup import Parsed
 
 WITHIN_S = 200.0
@@ -81,7 +82,7 @@ class Callers:
             yield
         finally:
             loop.call_soon_threadsafe(running.cancel)
-            thread.join(20)  # until every call has closed its connection
+            thread.join(END_S)  # until every call has closed its connection
             assert not thread.is_alive(), "a call does not end"
             loop.close()
         if not running.cancelled():

@@ -18,11 +18,13 @@ LEAST = 3
 SAID_WHEN_BUSY = {
     **{key: {"last_known"} for key in ("current", "history")},
     **{key: {"read_models", "last_known"} for key in OUT_OF_THEM},
+    "forecasts": {"old"},
     "operations": {"parts"},
     "ready": {"degraded", "not_ready"},
 }
-"""Correct responses of a busy host: after a time-out of the store or a probe (2 s), or of a part (3 s), and while the
-`project` worker, short of processor time, is behind the log. Each is labelled; only lasting responses are checked."""
+"""Correct responses of a busy host: after a time-out of the store or a probe (2 s), or of a part (3 s), and while
+`project` or `compute`, short of processor time, is behind the log or its cycle. Each is labelled; only lasting
+responses are checked."""
 NO_NEW_FORECASTS = ("PostgreSQL", "PostgreSQL, with a replica")
 """After the recovery the newest forecast may be old until the next one."""
 CATCHES_UP = ("the replica", "PostgreSQL, with a replica")
@@ -42,6 +44,8 @@ class Outage:
     """From then on all responses match the table."""
     started_at: float
     """The time of the restart."""
+    fresh_at: float
+    """By then all responses were normal again."""
     missed: list[int]
     """Log positions that the stream client missed or received more than once."""
     screen_words: list[str]
@@ -76,7 +80,8 @@ class Outage:
             assert word_of(settled) == word, f"{one.method} {one.path}\n{shown(settled)}"
             if word in {"last_known", "read_models", "replica", "ages", "old"}:
                 assert grows(settled), [answer.age_s for answer in settled]
-            after = _last_answer(one.since(self.started_at), column, FRESH[column])[-LEAST:]
+            back = [answer for answer in one.since(self.started_at) if answer.got_at <= self.fresh_at]
+            after = _last_answer(back, column, FRESH[column])[-LEAST:]
             assert word_of(after) == FRESH[column], shown(one.answers)
 
     def _grown_old(self, one: RepeatedRequest, during: list[Answer]) -> list[Answer]:
@@ -110,7 +115,7 @@ def outage(system: System, callers: Callers, row: str, *, observed_s: float = OB
     started_at = time.monotonic()
     dependency.start()
     system.away = None
-    _until(callers, FRESH, system)
+    fresh_at = _until(callers, FRESH, system)
     expected = system.positions_after(began)
     head = max(expected, default=began)
     system.until(lambda: int(update.last_event_id) >= head, "who watches hears of everything")
@@ -118,7 +123,7 @@ def outage(system: System, callers: Callers, row: str, *, observed_s: float = OB
     missed = sorted(set(expected) ^ set(received)) + [at for at in set(received) if received.count(at) > 1]
     words = [word_away, callers.subscriber.word]
     again = len(callers.subscriber.connections) - connected
-    return Outage(row, callers, killed_at, settled_at, started_at, missed, words, again)
+    return Outage(row, callers, killed_at, settled_at, started_at, fresh_at, missed, words, again)
 
 
 def _until(callers: Callers, words: dict[str, str], system: System, *, since: float | None = None) -> float:

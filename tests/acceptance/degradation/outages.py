@@ -38,6 +38,7 @@ from tests.acceptance.degradation.answers import Answer
 from tests.acceptance.degradation.callers import AGAIN_S, Callers, RepeatedRequest, StreamSubscriber
 from tests.acceptance.degradation.degradation_table import COLUMNS
 from tests.acceptance.forked_commands import ForkedCommand
+from tests.patience import ANSWER_S, END_S
 from tests.sample_values import forecast
 from tests.servers import Database
 
@@ -145,7 +146,7 @@ def working(stack: ExitStack, environ: Mapping[str, str], folder: Path, name: st
 
 def answers(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=5).status_code == 200
+        return httpx.get(url, timeout=ANSWER_S).status_code == 200
     except httpx.HTTPError:
         return False
 
@@ -175,7 +176,7 @@ def foreseeing(database: Database, clock: AcceleratedClock) -> Iterator[None]:
         yield
     finally:
         ended.set()
-        thread.join(30)
+        thread.join(END_S)
         events.close()
 
 
@@ -203,7 +204,7 @@ def metering(mqtt_url: str, clock: AcceleratedClock) -> Iterator[None]:
         yield
     finally:
         ended.set()
-        thread.join(20)
+        thread.join(END_S)
 
 
 @contextmanager
@@ -227,7 +228,7 @@ def feeding(store: TelemetryStore, clock: AcceleratedClock) -> Iterator[None]:
         yield
     finally:
         ended.set()
-        thread.join(60)
+        thread.join(END_S)
 
 
 def header(database: Database, role: Any, utility_id: str | None = None) -> dict[str, str]:

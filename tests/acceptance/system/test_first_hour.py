@@ -19,11 +19,11 @@ from pathlib import Path
 import pytest
 
 from tests.debian_packages import debian_command_path
+from tests.patience import RUN_S, whole_system
 
 ROOT = Path(__file__).resolve().parents[3]
 GUIDE = ROOT / "docs/guides/first-hour.md"
 API = ROOT / "docs/guides/api.md"
-WITHIN_S = 400.0
 PORTS = range(8080, 8084)
 """As the guide says: of the API, the weather, the BMSs and the receiver."""
 COMMANDS = ("bash", "curl", "openssl", "mosquitto_pub")
@@ -67,13 +67,13 @@ def without_clock(said: str) -> str:
 def script() -> str:
     """The blocks of the guide, and before the last, which stops everything, those of api.md.
 
-    The clock runs half as fast as in the guide: beside other tests a building needs more than its seconds of there.
+    The clock runs a third as fast as in the guide: beside other tests a building needs more than its seconds of there.
     """
     first = free_ports()
     *hour, stop = blocks(GUIDE)
     whole = "".join((*hour, *blocks(API), stop))
     assert "--speed 90" in whole
-    whole = whole.replace("--speed 90", "--speed 45")
+    whole = whole.replace("--speed 90", "--speed 30")
     return re.sub(r"\b808[0-3]\b", lambda port: str(int(port[0]) - PORTS[0] + first), whole)
 
 
@@ -94,7 +94,7 @@ def first_hour(tmp_path_factory: pytest.TempPathFactory) -> FirstHour:
         "COLUMNS": "200",
     }
     said = home / "said"
-    with said.open("w") as output:
+    with whole_system(), said.open("w") as output:
         shell = subprocess.Popen(
             ["bash", "-euxo", "pipefail", "-c", script()],
             cwd=ROOT,
@@ -104,14 +104,14 @@ def first_hour(tmp_path_factory: pytest.TempPathFactory) -> FirstHour:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    try:
-        status = shell.wait(WITHIN_S)
-    except subprocess.TimeoutExpired:
-        status = None
-    finally:
-        with suppress(ProcessLookupError):  # nothing is left, if all went well
-            os.killpg(shell.pid, signal.SIGKILL)
-        shell.wait()
+        try:
+            status = shell.wait(RUN_S)
+        except subprocess.TimeoutExpired:
+            status = None
+        finally:
+            with suppress(ProcessLookupError):  # nothing is left, if all went well
+                os.killpg(shell.pid, signal.SIGKILL)
+            shell.wait()
     assert status == 0, without_clock(said.read_text())[-10_000:]
     return FirstHour(home / "trial", said.read_text())
 

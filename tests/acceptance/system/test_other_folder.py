@@ -14,6 +14,7 @@ from adapters.postgres.schema import migrate as migrations
 from interfaces.settings.settings import Settings
 from interfaces.system.running_system import RunningSystem
 from tests.acceptance.system.test_up import ROOT, environ_for
+from tests.patience import START_S
 
 OURS = migrations.migration_files()
 OTHERS = [*OURS[:23], (OURS[23][0], f"{OURS[23][1]}\n-- another thought"), *OURS[24:]]
@@ -54,7 +55,7 @@ def up(folder: Path) -> subprocess.CompletedProcess[str]:
         env=environ_for(folder, 0) | {"COLUMNS": "400"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=START_S,
         check=False,
     )
 

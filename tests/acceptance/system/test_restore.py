@@ -59,8 +59,8 @@ def test_what_was_lost_is_recorded_and_the_dr_event_is_done_once(system: Restore
         system.start_processes()
         system.until("readings once more", lambda: system.stored_readings() == system.first_read)
         assert_said_to_witnesses(system, before, lost_checkpoint, of_log)
-        system.until("alerts", lambda: {one.name for one in system.alerts()} == {"curtailed_without_record"})
-        assert {one.subject for one in system.alerts()} == set(system.facility_ids)
+        buildings = {("curtailed_without_record", facility_id) for facility_id in system.facility_ids}
+        system.until("alerts", lambda: {(one.name, one.subject) for one in system.alerts()} == buildings)
         assert all("the log knows nothing of it" in one.detail for one in system.alerts())
 
         system.ask(WINDOW)

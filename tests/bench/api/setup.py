@@ -18,10 +18,11 @@ from uuid import UUID, uuid4
 import msgspec
 import psycopg
 
+from adapters.embedded.loopback import free_port
 from interfaces.settings.settings import PREFIX, read_settings
 from tests.bench.projections.setup import read_side
 from tests.bench.setup import BenchDatabase, open_bench_stores
-from tests.bench.webhook.setup import cpu_s_of, facility_entry, free_port, running_server
+from tests.bench.webhook.setup import cpu_s_of, facility_entry, running_server
 
 if TYPE_CHECKING:
     from application.ports.clock import Clock

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from adapters.embedded.loopback import free_port
 from application.facility.portfolio_entries import MeterEntry, Portfolio
 from interfaces.bootstrap import Stores, open_stores
 from interfaces.demo.setup import PROGRAM, import_history, issue_key, register, written
@@ -31,7 +32,6 @@ from interfaces.simulators.world import load_sources
 from interfaces.simulators.world_spec import WorldAddresses, WorldSpec, read_addresses
 from interfaces.system.private_files import make_private_folder
 from interfaces.system.running_system import NotReady, RunningSystem
-from tests.bench.webhook.setup import free_port
 
 SECRET = "GRIDPROOF_SECRET_CALLBACK_CAPACITY"
 STARTED_WITHIN_S = 600.0

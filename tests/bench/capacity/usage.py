@@ -16,6 +16,7 @@ import psycopg
 
 from interfaces.bootstrap.connection_budget import kind_of
 from tests.bench.capacity.telemetry_log import log_size
+from tests.patience import END_S
 
 if TYPE_CHECKING:
     from tests.bench.capacity.setup import CapacitySetup
@@ -132,7 +133,7 @@ def sampling(setup: CapacitySetup) -> Iterator[Peaks]:
         yield peaks
     finally:
         stop.set()
-        thread.join(60.0)
+        thread.join(END_S)
 
 
 @contextmanager

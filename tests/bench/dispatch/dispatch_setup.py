@@ -37,6 +37,7 @@ from tests.bench.dispatch.setup import (
     save_forecasts,
     stores_at,
 )
+from tests.patience import END_S
 
 ZONES, PER_DR_EVENT = 3, 50
 ANSWER_S = 0.2
@@ -106,7 +107,7 @@ def _ended(process: BaseProcess) -> Iterator[BaseProcess]:
         yield process
     finally:
         process.terminate()
-        process.join(timeout=10)
+        process.join(timeout=END_S)
         if process.is_alive():
             process.kill()
 

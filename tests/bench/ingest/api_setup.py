@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
+from adapters.embedded.loopback import free_port
 from interfaces.settings.settings import PREFIX, read_settings
 from tests.bench.projections.setup import read_side
-from tests.bench.webhook.setup import facility_entry, free_port, running_server
+from tests.bench.webhook.setup import facility_entry, running_server
 
 if TYPE_CHECKING:
     from interfaces.bootstrap.stores import Stores

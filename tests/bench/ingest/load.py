@@ -17,6 +17,7 @@ import uvloop
 from interfaces.simulators.meters.load import LoadReport, MeterLoad
 from interfaces.simulators.meters.load_plan import LoadPlan
 from tests.bench.ingest.setup import BareAnswer, run_bare_subscriber
+from tests.patience import END_S
 
 CONNECTIONS = 8
 CADENCE_S = 15.0
@@ -70,7 +71,7 @@ def sent(
             found: Sent = _received(here, seconds + ANSWERED_WITHIN_S)
         return found
     finally:
-        process.join(timeout=10)
+        process.join(timeout=END_S)
         process.kill()
 
 
@@ -107,7 +108,7 @@ def bare_subscriber(mqtt_url: str) -> Iterator[BareSubscriber]:
         _received(here, 60.0)
         yield BareSubscriber(process.pid or 0, here)
         here.send(None)
-        process.join(timeout=10)
+        process.join(timeout=END_S)
     finally:
         process.kill()
 

@@ -19,6 +19,7 @@ import msgspec
 
 from interfaces.simulators.meters.load_plan import METERS_PER_FACILITY, LoadPlan
 from tests.bench.ingest.api_setup import ReadingApi
+from tests.patience import ANSWER_S
 
 FACILITIES = 600
 EVERY_S = 0.05
@@ -120,7 +121,7 @@ class _Asking:
 
     def run(self, stop: threading.Event, questions: list[Question]) -> None:
         number = 0
-        with closing(http.client.HTTPConnection("127.0.0.1", self._api.port, timeout=10)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", self._api.port, timeout=ANSWER_S)) as connection:
             while not stop.wait(EVERY_S):
                 number += 1
                 message = self._message_due(time.time() - number * _GOLDEN % WITHIN_S)

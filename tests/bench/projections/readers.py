@@ -13,6 +13,8 @@ from multiprocessing.connection import Connection as Pipe
 import msgspec
 import psycopg
 
+from tests.patience import ANSWER_S
+
 _READS_PER_SECOND, _READERS = 1_000, 4
 _STARTED, _STOP = "started", "stop"
 
@@ -55,7 +57,7 @@ def _read(url: str, name: str, table: str, pipe: Pipe) -> None:
         f"SELECT key FROM {table} WHERE generation = (SELECT generation "
         f"FROM gridproof.projection_positions WHERE name = '{name}') ORDER BY key LIMIT 1"
     ).encode()
-    stop, ready = threading.Event(), threading.Barrier(_READERS + 1, timeout=30)
+    stop, ready = threading.Event(), threading.Barrier(_READERS + 1, timeout=ANSWER_S)
     with ThreadPoolExecutor(_READERS) as pool:
         reading = [pool.submit(_read_on, url, query, ready, stop) for _ in range(_READERS)]
         ready.wait()

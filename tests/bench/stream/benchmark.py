@@ -22,6 +22,7 @@ from tests.bench.environment import BenchEnvironment
 from tests.bench.figures import Figure, figure, percentile
 from tests.bench.stream.receiver import Received, ReceiverPlan
 from tests.bench.stream.setup import StreamSetup, open_stream_setup, stream_floor
+from tests.patience import END_S
 
 WATCHERS, COMMITS, PER_S = 1_000, 150, 10.0
 SETTLE_S = 1.0
@@ -120,7 +121,7 @@ def _receiving(url: str, token: str, watchers: int) -> Iterator[Callable[[], Rec
         if process.stdout.readline() != b"connected\n":
             raise RuntimeError("the screens could not connect; see above")
         time.sleep(SETTLE_S)
-        yield lambda: msgspec.json.decode(process.communicate(b"\n", timeout=60)[0], type=Received)
+        yield lambda: msgspec.json.decode(process.communicate(b"\n", timeout=END_S)[0], type=Received)
     finally:
         process.kill()
         process.wait()

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from adapters.embedded.loopback import free_port
 from interfaces.settings.settings import PREFIX, read_settings
 from tests.bench.projections.setup import read_side
 from tests.bench.setup import BenchDatabase, open_bench_stores
-from tests.bench.webhook.setup import cpu_s_of, free_port, running_server
+from tests.bench.webhook.setup import cpu_s_of, running_server
+from tests.patience import ANSWER_S
 
 
 @dataclass(frozen=True)
@@ -99,10 +101,10 @@ def stream_floor() -> Iterator[tuple[str, Callable[[], float]]]:
     port = free_port()
     argv = [sys.executable, "-m", "tests.bench.stream.floor", str(port)]
     with running_server(argv, None, None) as pid:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + ANSWER_S
         while True:
             try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                socket.create_connection(("127.0.0.1", port), timeout=ANSWER_S).close()
                 break
             except OSError:
                 if time.monotonic() > deadline:

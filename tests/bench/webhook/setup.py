@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,8 +21,10 @@ from uuid import uuid4
 
 import msgspec
 
+from adapters.embedded.loopback import free_port
 from interfaces.settings.settings import PREFIX, Settings, read_settings
 from tests.bench.setup import BenchDatabase, open_bench_stores
+from tests.patience import ANSWER_S, END_S
 
 if TYPE_CHECKING:
     from application.facility.portfolio_entries import FacilityEntry
@@ -239,7 +240,7 @@ def running_server(
         ended_by_itself = process.poll()
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(END_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -253,17 +254,10 @@ def _await_answer(process: subprocess.Popen[bytes], url: str) -> None:
         if process.poll() is not None:
             raise RuntimeError(f"the server ended with {process.returncode} before it answered")
         try:
-            with urllib.request.urlopen(url, timeout=1):  # noqa: S310 - a loopback address of ours
+            with urllib.request.urlopen(url, timeout=ANSWER_S):  # noqa: S310 - a loopback address of ours
                 return
         except urllib.error.HTTPError:
             return  # an error status is an answer, too
         except OSError:
             time.sleep(0.05)
     raise TimeoutError(f"no answer at {url} in {READY_WITHIN_S:g} s")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -16,6 +16,7 @@ from adapters.clock import AcceleratedClock
 from domain.forecast import CYCLE, cycle_start_of
 from interfaces.bootstrap import spawn_child
 from interfaces.settings.settings import PREFIX, Settings
+from tests.patience import ANSWER_S, END_S
 
 FAILPOINTS = ("compute.before_issue", "compute.after_issue")
 """The failpoints of the first and the second kill."""
@@ -117,7 +118,7 @@ class Schedulers:
         """Kill the workers; they stay down until `start`."""
         for name in names:
             self._running[name].kill()
-            self._running[name].wait(timeout=30)
+            self._running[name].wait(timeout=ANSWER_S)
             self._record_death(name)
 
     def running(self) -> tuple[str, ...]:
@@ -162,7 +163,7 @@ class Schedulers:
         for process in self._running.values():
             process.kill()
         for process in self._running.values():
-            process.wait(timeout=30)
+            process.wait(timeout=END_S)
 
 
 def _cycles(first: datetime, last: datetime) -> set[datetime]:

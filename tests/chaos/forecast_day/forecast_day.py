@@ -48,6 +48,7 @@ from interfaces.simulators.world_spec import ClockSpec, WorldSpec, read_addresse
 from interfaces.system.running_system import RunningSystem
 from tests.chaos.forecast_day.day_plan import APPROVED, NOT_APPROVED, SILENT, DayPlan
 from tests.chaos.forecast_day.day_schedulers import Schedulers
+from tests.patience import START_S
 
 METER_CADENCE_S = 60.0
 PATIENCE_S = 60.0
@@ -296,5 +297,5 @@ def _slowness() -> float:
         "interfaces.web.app",
     )
     command = f"import {', '.join(modules)}"
-    subprocess.run([sys.executable, "-c", command], check=True, timeout=300)
+    subprocess.run([sys.executable, "-c", command], check=True, timeout=START_S)
     return min(6.0, max(1.0, (time.monotonic() - began) / USUAL_IMPORTS_S))

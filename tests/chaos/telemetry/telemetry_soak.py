@@ -29,6 +29,9 @@ WORKERS = ("ingest", "aggregate")
 SERVERS = ("nats", "postgres", "valkey")
 
 CHUNKS_AHEAD = 4
+KNOWN_AFTER_S = 3.0
+"""Ingest reads the portfolio once a second."""
+PAUSE_S = 0.2
 _APART_S = 4.0
 """Readings due after this time were not delayed by the outage."""
 
@@ -63,8 +66,8 @@ class Soak:
     """After this many seconds new meters are used; each set of meters has its own plan."""
     patience_s: float
     reports: list[LoadReport] = field(default_factory=list)
-    listed: int = 0
-    """The number of chunks whose meters are in the portfolio."""
+    listed_at: list[float] = field(default_factory=list)
+    """When the meters of each chunk came into the portfolio, on the monotonic clock."""
     held_mb: list[dict[str, float]] = field(default_factory=list)
     delays: Delays = field(init=False)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -100,14 +103,20 @@ class Soak:
         """List the meters of this chunk and the next ones. Those that could not be listed in an outage of the store
         are listed with a later chunk, before they are used."""
         with suppress(psycopg.OperationalError):
-            while self.listed <= len(self.reports) + CHUNKS_AHEAD:
-                self._list(f"{self.run}n{self.listed}")
-                self.listed += 1
+            while len(self.listed_at) <= len(self.reports) + CHUNKS_AHEAD:
+                self._list(f"{self.run}n{len(self.listed_at)}")
+                self.listed_at.append(time.monotonic())
 
     def _send_chunk(self) -> None:
-        """Its meters were listed some chunks ago: ingest reads the portfolio once a second, and not in an outage."""
+        """Its meters were listed some chunks ago, because ingest does not read the portfolio in an outage. After a long
+        one they are waited for."""
+        number = len(self.reports)
         self._list_ahead()
-        self.reports.append(self._send(f"{self.run}n{len(self.reports)}", self.chunk_s))
+        while len(self.listed_at) <= number or time.monotonic() - self.listed_at[number] < KNOWN_AFTER_S:
+            if self._stop.wait(PAUSE_S):
+                return
+            self._list_ahead()
+        self.reports.append(self._send(f"{self.run}n{number}", self.chunk_s))
 
     @contextmanager
     def meters(self) -> Iterator[None]:

@@ -29,6 +29,7 @@ from domain.ledger.entries import (
 from domain.ledger.entries import TILE_ENTRIES as TILE
 from domain.ledger.map_pages import MapChange, MapState
 from tests.fakes.ledger.store import FakeLedgerStore
+from tests.patience import ANSWER_S
 from tests.servers import Database
 
 POSITIONS = [-5, 1, 2, 7, 9]
@@ -279,7 +280,7 @@ def test_exactly_one_of_several_concurrent_appends_succeeds(database: Database) 
 
         def append(racer: int) -> bytes | None:
             entries = row(racer + 1).entry()
-            start.wait(30)
+            start.wait(ANSWER_S)
             try:
                 store.append(DEMAND_RESPONSE, 0, entries)
             except LedgerMoved:

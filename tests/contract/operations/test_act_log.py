@@ -18,6 +18,7 @@ from application.ports.operations.unavailable import OperationsUnavailable
 from domain.administration import AdministrativeAct
 from domain.event_sourcing.aggregate import Provenance
 from tests.fakes.operations.act_log import FakeActLog
+from tests.patience import ANSWER_S
 from tests.servers import Database
 
 AT = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
@@ -78,8 +79,8 @@ def test_of_two_processes_that_start_together_one_records_the_acts(database: Dat
         with psycopg.connect(database.admin_dsn) as saving:
             saving.execute("LOCK TABLE gridproof.demand_response_events IN EXCLUSIVE MODE")
             both = [processes.submit(record, PostgresActLog(pool)) for _ in range(2)]
-            deadline = time.monotonic() + 20.0
+            deadline = time.monotonic() + ANSWER_S
             while admin.execute(_WAITING).fetchone() != (2,):
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
-        assert sorted(one.result(20) for one in both) == [0, 2]
+        assert sorted(one.result(ANSWER_S) for one in both) == [0, 2]

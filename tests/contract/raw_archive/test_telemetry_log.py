@@ -16,6 +16,7 @@ from application.ports.raw_archive.telemetry_log import RawLog, RawMessage
 from application.ports.telemetry.stream import StreamUnavailable
 from domain.telemetry.meter_reading import MALFORMED
 from tests.fakes.raw_archive.telemetry_log import FakeRawLog
+from tests.patience import ANSWER_S
 from tests.telemetry_log import delete_telemetry_log
 
 
@@ -47,11 +48,11 @@ class _ToNats:
         return await self._stream.publish(partition, body, message_id=message_id, traceparent="00-a-b-01")
 
     async def process(self, partition: int) -> None:
-        first, second = await self._stream.pull(partition, limit=2, timeout_s=5.0)
+        first, second = await self._stream.pull(partition, limit=2, timeout_s=ANSWER_S)
         before = (await self._stream.fill()).unprocessed
         await self._stream.acknowledge(second)
         await self._stream.acknowledge(first)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(ANSWER_S):
             while (await self._stream.fill()).unprocessed > before - 2:  # noqa: ASYNC110 - there is no signal
                 await asyncio.sleep(0.01)
 

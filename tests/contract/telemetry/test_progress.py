@@ -11,6 +11,7 @@ from psycopg_pool import ConnectionPool
 from adapters.postgres.telemetry.external_progress import PostgresTelemetryProgress
 from application.ports.telemetry.progress import Correction, TelemetryProgress
 from tests.fakes.clock import FakeClock
+from tests.patience import ANSWER_S, END_S
 from tests.servers import Database
 
 T0 = datetime(2026, 7, 14, 10, 0, tzinfo=UTC)
@@ -89,7 +90,7 @@ def test_two_blocks_of_one_partition_are_executed_one_after_the_other(progress: 
     inside = Event()
 
     def other() -> None:
-        inside.wait(30)
+        inside.wait(ANSWER_S)
         with progress.moving(3) as moving:
             order.append("second")
             moving.move(2)
@@ -102,6 +103,6 @@ def test_two_blocks_of_one_partition_are_executed_one_after_the_other(progress: 
             order.append("beside")
         order.append("first")
         moving.move(1)
-    thread.join(30)
+    thread.join(END_S)
     assert order == ["beside", "first", "second"]
     assert progress.position(3) == 2

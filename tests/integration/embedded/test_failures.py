@@ -33,6 +33,7 @@ from adapters.embedded.orphans import is_alive
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.embedded.unprivileged import by_nobody, by_user_namespace, prefix
 from adapters.embedded.valkey import EmbeddedValkey
+from tests.patience import START_S
 
 _ROOT = Path(__file__).parents[3]
 
@@ -61,7 +62,7 @@ def _processes_of(folder: Path) -> list[int]:
 
 @pytest.mark.parametrize("port_name", ["postgres", "nats", "mqtt", "valkey"])
 def test_a_taken_port_is_reported(tmp_path: Path, taken_port: int, port_name: str) -> None:
-    servers = EmbeddedServers(tmp_path, ports={port_name: taken_port}, start_deadline_s=20)
+    servers = EmbeddedServers(tmp_path, ports={port_name: taken_port}, start_deadline_s=START_S)
     with pytest.raises(PortTaken) as failed:
         servers.start()
     assert str(taken_port) in str(failed.value)
@@ -132,7 +133,8 @@ def test_a_killed_postgres_is_restarted_once_all_its_old_processes_have_ended(
 
 
 def test_shared_memory_that_is_never_released_is_reported(tmp_path: Path) -> None:
-    with EmbeddedServers(tmp_path, nats=False, valkey=False, start_deadline_s=5) as servers:
+    with EmbeddedServers(tmp_path, nats=False, valkey=False) as servers:
+        servers.postgres._start_deadline_s = 5.0
         assert servers.postgres.pid is not None
         with holding_memory_of(servers.postgres.pid):
             servers.postgres.kill()
@@ -221,7 +223,7 @@ def test_a_full_disk_is_reported(tmp_path: Path) -> None:
         [*command, str(tmp_path), sys.executable, _ON_A_SMALL_DISK],
         capture_output=True,
         check=True,
-        timeout=120,
+        timeout=START_S,
         cwd=_ROOT,
         env={**os.environ, "PYTHONPATH": str(_ROOT)},
     )

@@ -19,6 +19,7 @@ from adapters.embedded import EmbeddedServers, meter_logins
 from adapters.embedded.meter_logins import MeterLogins, NoEmbeddedBroker
 from adapters.mqtt import packets
 from application.ports.access.meter_logins import MeterLoginRefused
+from tests.patience import ANSWER_S
 from tests.servers import nats_server
 
 _TOPIC = "meters/fac-001/m-1/readings"
@@ -58,7 +59,7 @@ async def _published_by_a_meter(servers: EmbeddedServers, topics: list[str]) -> 
     for topic in topics:
         meter.publish(topic, b"{}", qos=1)
     meter.publish(_TOPIC, b"last", qos=1)
-    await asyncio.wait_for(last.wait(), 10)
+    await asyncio.wait_for(last.wait(), ANSWER_S)
     await meter.disconnect()
     await watcher.close()
     return arrived
@@ -86,10 +87,10 @@ def test_ingest_receives_what_a_meter_published_at_qos_1(servers: EmbeddedServer
         subscribed = asyncio.Event()
         ingest.on_subscribe = lambda *_: subscribed.set()
         ingest.subscribe("meters/#", qos=1)
-        await asyncio.wait_for(subscribed.wait(), 10)
+        await asyncio.wait_for(subscribed.wait(), ANSWER_S)
         meter = await _connected(servers.meters_mqtt_url, "meter-2")
         meter.publish(_TOPIC, b'{"kw": 1.5}', qos=1)
-        first = await asyncio.wait_for(received.get(), 10)
+        first = await asyncio.wait_for(received.get(), ANSWER_S)
         await meter.disconnect()
         await ingest.disconnect()
         return first
@@ -109,7 +110,7 @@ def test_a_meter_cannot_read_readings(servers: EmbeddedServers) -> None:
         answered = asyncio.Event()
         spy.on_subscribe = lambda *_: answered.set()
         spy.subscribe("meters/#", qos=0)
-        await asyncio.wait_for(answered.wait(), 10)
+        await asyncio.wait_for(answered.wait(), ANSWER_S)
         await _published_by_a_meter(servers, [_TOPIC])
         await spy.disconnect()
         return overheard
@@ -160,13 +161,13 @@ def test_the_login_of_a_facility_publishes_for_that_facility_only(servers: Embed
         subscribed = asyncio.Event()
         ingest.on_subscribe = lambda *_: subscribed.set()
         ingest.subscribe("#", qos=1)
-        await asyncio.wait_for(subscribed.wait(), 10)
+        await asyncio.wait_for(subscribed.wait(), ANSWER_S)
         own = urlsplit(url).username or ""
         for n, topic in enumerate((*FOREIGN, f"meters/{own}/m-1/readings")):
             meter = await _connected(url, f"meter-{qos}-{n}")
             meter.publish(topic.replace("fac-001", own), b"last" if own in topic else b"{}", qos=qos)
             await meter.disconnect()
-        await asyncio.wait_for(last.wait(), 10)
+        await asyncio.wait_for(last.wait(), ANSWER_S)
         await ingest.disconnect()
         return received
 
@@ -191,7 +192,7 @@ def test_logins_are_created_and_revoked_while_the_server_runs(servers: EmbeddedS
         with pytest.raises(MeterLoginRefused, match="has a login already"):
             _login(servers, "fac-009")
         await asyncio.to_thread(MeterLogins(servers.data_dir).revoke, "fac-009")
-        await asyncio.wait_for(gone.wait(), 10)
+        await asyncio.wait_for(gone.wait(), ANSWER_S)
         assert not left.is_set(), "a user that was not revoked stays connected"
         await ingest.disconnect()
         assert not await _may_log_in(url)
@@ -226,14 +227,14 @@ async def _may_log_in(url: str) -> bool:
         session_expiry_s=None,
     )
     writer.write(login)
-    answer = await asyncio.wait_for(reader.read(4), 10)
+    answer = await asyncio.wait_for(reader.read(4), ANSWER_S)
     writer.close()
     return answer[3:4] == b"\x00"
 
 
 def _wait_until_it_may_log_in(url: str) -> None:
     """The server reloads its users asynchronously, not before the command returns."""
-    deadline_s = time.monotonic() + 10
+    deadline_s = time.monotonic() + ANSWER_S
     while not asyncio.run(_may_log_in(url)):
         assert time.monotonic() < deadline_s, "the login is still refused"
         time.sleep(0.02)

@@ -14,6 +14,7 @@ from interfaces.bootstrap.kinds.ingest import run as run_ingest
 from interfaces.bootstrap.operations import dead_letter_replay
 from interfaces.bootstrap.stores import Stores, open_stores
 from interfaces.settings.settings import Settings
+from tests.patience import ANSWER_S
 from tests.servers import Database
 
 NOBODY = "nats://127.0.0.1:1"
@@ -66,6 +67,6 @@ def test_a_process_starts_if_the_first_listed_server_is_down(
     async def scenario() -> None:
         stop = asyncio.Event()
         stop.set()
-        await asyncio.wait_for(start(stores, stop), 30)
+        await asyncio.wait_for(start(stores, stop), ANSWER_S)
 
     asyncio.run(scenario())

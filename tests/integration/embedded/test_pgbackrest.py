@@ -30,6 +30,7 @@ from application.ledger.verification import verify_ledger
 from application.ledger.witness import witness_of
 from interfaces.cli import main
 from tests.debian_packages import REQUIRE, debian_command_path
+from tests.patience import START_S
 
 GUIDE = Path(__file__).parents[3] / "docs/guides/backup.md"
 WITHIN_S = 60.0
@@ -92,7 +93,9 @@ class PgBackRestRig:
         path = f"{postgres_bindir()}:/usr/bin:/bin"
         environ = {"PATH": path, "HOME": str(self._folder), "PGPASSFILE": str(self._folder / "pgpass")}
         command = [str(self._program), f"--config={self._conf}", "--stanza=gridproof", *arguments]
-        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=300)
+        done = subprocess.run(
+            command, env=environ, capture_output=True, text=True, check=False, timeout=START_S
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -21,6 +21,7 @@ from adapters.embedded import EmbeddedServers
 from adapters.embedded.errors import DataFolderInUse
 from adapters.embedded.orphans import is_alive
 from adapters.embedded.postgres import APP, OWNER, SUPERUSER, WORKER_ROLES
+from tests.patience import ANSWER_S
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +208,7 @@ def test_a_callback_that_fails_does_not_end_the_restarts(tmp_path: Path) -> None
             pid = servers.valkey.pid
             assert pid is not None
             os.kill(pid, signal.SIGKILL)
-            assert restarted.get(timeout=60) == -signal.SIGKILL
+            assert restarted.get(timeout=ANSWER_S) == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("what", ["appendonly.aof.manifest", "*.incr.aof"])

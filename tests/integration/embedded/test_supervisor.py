@@ -18,6 +18,7 @@ from adapters.embedded.orphans import is_alive
 from interfaces.bootstrap import machine_time
 from interfaces.log_files import LogFiles, LogRetention, LogRotation, rotated_logs
 from interfaces.system.supervisor import RestartPolicy, Supervisor
+from tests.patience import ANSWER_S
 
 _POLITE = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(1000)"]
 _STUBBORN = [
@@ -64,7 +65,7 @@ def supervisor(tmp_path: Path, restarted: Notices, given_up: Notices) -> Iterato
 
 
 def _until_logged(log: Path, text: str, times: int = 1) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + ANSWER_S
     while not log.exists() or log.read_text().count(text) < times:
         assert time.monotonic() < deadline, f"{log} does not contain {text!r}"
         time.sleep(0.01)
@@ -74,7 +75,7 @@ def test_a_killed_child_is_restarted(supervisor: Supervisor, restarted: Notices,
     first = supervisor.start("dispatch", _POLITE)
     assert supervisor.pid_of("dispatch") == first
     os.kill(first, signal.SIGKILL)
-    assert restarted.get(timeout=20) == ("dispatch", -signal.SIGKILL)
+    assert restarted.get(timeout=ANSWER_S) == ("dispatch", -signal.SIGKILL)
     second = supervisor.pid_of("dispatch")
     assert second not in (None, first)
     assert supervisor.restarts("dispatch") == 1
@@ -84,7 +85,7 @@ def test_a_killed_child_is_restarted(supervisor: Supervisor, restarted: Notices,
 def test_only_the_killed_child_is_restarted(supervisor: Supervisor, restarted: Notices) -> None:
     pids = {name: supervisor.start(name, _POLITE) for name in ("relay", "notify")}
     os.kill(pids["relay"], signal.SIGKILL)
-    assert restarted.get(timeout=20)[0] == "relay"
+    assert restarted.get(timeout=ANSWER_S)[0] == "relay"
     assert supervisor.pid_of("notify") == pids["notify"]
     assert supervisor.restarts("notify") == 0
 
@@ -93,7 +94,7 @@ def test_a_child_that_keeps_failing_is_no_longer_restarted(
     supervisor: Supervisor, given_up: Notices, tmp_path: Path
 ) -> None:
     supervisor.start("broken", _FAILING)
-    assert given_up.get(timeout=20) == ("broken", 7)
+    assert given_up.get(timeout=ANSWER_S) == ("broken", 7)
     assert supervisor.restarts("broken") == 3
     assert supervisor.pid_of("broken") is None
     assert (tmp_path / "logs" / "broken.log").read_text().count("cannot") == 4
@@ -110,7 +111,7 @@ def test_a_callback_that_fails_does_not_end_the_supervision(tmp_path: Path) -> N
         for pid in (supervisor.start("relay", _POLITE), supervisor.pid_of("relay")):
             assert pid is not None
             os.kill(supervisor.pid_of("relay") or pid, signal.SIGKILL)
-            assert calls.get(timeout=20) == ("relay", -signal.SIGKILL)
+            assert calls.get(timeout=ANSWER_S) == ("relay", -signal.SIGKILL)
         assert supervisor.restarts("relay") == 2
 
 
@@ -142,8 +143,8 @@ def test_the_descendants_of_a_killed_child_are_ended(
     grandchild = int(log.read_text().split()[1])
     assert is_alive(grandchild)
     os.kill(child, signal.SIGKILL)
-    restarted.get(timeout=20)
-    deadline = time.monotonic() + 20
+    restarted.get(timeout=ANSWER_S)
+    deadline = time.monotonic() + ANSWER_S
     while is_alive(grandchild):
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -176,7 +177,7 @@ def test_the_log_of_a_process_that_goes_on_writing_is_rotated(supervisor: Superv
     try:
         counting = "n=0; while true; do n=$((n+1)); echo line $n; sleep 0.001; done"
         supervisor.start("talker", ["sh", "-c", counting])
-        deadline = time.monotonic() + 30.0
+        deadline = time.monotonic() + ANSWER_S
         while len(rotated_logs(folder)) < 3:
             assert time.monotonic() < deadline, "it was not rotated"
             time.sleep(0.02)

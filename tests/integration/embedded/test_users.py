@@ -19,6 +19,7 @@ from adapters.embedded import binaries
 from adapters.embedded.data_folder import DataFolder
 from adapters.embedded.postgres import EmbeddedPostgres
 from adapters.embedded.unprivileged import DropRootMethod, by_nobody, by_user_namespace
+from tests.patience import START_S
 
 _ROOT = Path(__file__).parents[3]
 _as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has anything to drop")
@@ -65,7 +66,7 @@ def _start_all(prefix: list[str], data_dir: Path, python: str = sys.executable) 
     done = subprocess.run(
         [*prefix, "env", python, "-c", _START_ALL, str(data_dir)],
         capture_output=True,
-        timeout=120,
+        timeout=START_S,
         check=False,
         cwd=_ROOT,
         env=_environment(),

@@ -19,6 +19,7 @@ from adapters.postgres.event_store.recorder import GroupCommitRecorder
 from adapters.postgres.event_store.save_request import Save
 from tests.integration.event_store.breaking_link import BreakAt, BreakingLink, breaking_link
 from tests.integration.event_store.stored_events import TABLE, datastore, key, log_of, stored, until
+from tests.patience import ANSWER_S
 from tests.servers import Database, PostgresServer
 
 CALLERS = 64
@@ -146,7 +147,7 @@ def test_each_outcome_matches_the_log_while_sessions_are_terminated_at_random(
         finally:
             stop.set()
         for future in working:
-            future.result(timeout=120)
+            future.result(timeout=ANSWER_S)
 
     log = log_of(database)
     stored_streams = {stream for stream, _ in log}

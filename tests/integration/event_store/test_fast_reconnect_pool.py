@@ -7,6 +7,7 @@ import pytest
 from psycopg_pool import PoolTimeout
 
 from adapters.postgres.connection.pool import RECONNECT_EVERY_S, PostgresPool
+from tests.patience import ANSWER_S
 from tests.servers import Database, PostgresServer
 
 
@@ -26,12 +27,12 @@ def test_reconnect_pauses_do_not_grow_and_attempts_never_end(
 ) -> None:
     pool = Watched(database.app_dsn, min_size=2, max_size=4, open=False)
     pool.pauses_s = []
-    pool.open(wait=True, timeout=30)
+    pool.open(wait=True, timeout=ANSWER_S)
     try:
         postgres_server.kill()
         with pytest.raises(PoolTimeout):
             pool.getconn(timeout=0.2)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + ANSWER_S
         while len(pool.pauses_s) < 20:
             assert time.monotonic() < deadline
             with pytest.raises(PoolTimeout):

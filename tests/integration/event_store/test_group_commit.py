@@ -21,6 +21,7 @@ from adapters.postgres.event_store.recorder import GroupCommitRecorder
 from adapters.postgres.event_store.save_request import Save
 from application.ports.event_store.event_store import ONE_DECISION, SaveTooLarge
 from tests.integration.event_store.stored_events import TABLE, datastore, key, log_of, stored, until
+from tests.patience import ANSWER_S
 from tests.servers import Database, PostgresServer
 
 ROOT = Path(__file__).parents[3]
@@ -132,7 +133,7 @@ def test_every_confirmed_save_is_in_the_log_after_postgres_was_killed_under_load
         finally:
             stop.set()
         for future in working:
-            future.result(timeout=30)
+            future.result(timeout=ANSWER_S)
 
     log = [stream for stream, _ in log_of(database)]
     assert set(answered) <= set(log)
@@ -164,7 +165,7 @@ def test_every_confirmed_save_is_in_the_log_after_its_writer_was_killed(database
         lines = [writer.stdout.readline() for _ in range(100)]
         os.kill(writer.pid, signal.SIGKILL)
         lines += writer.stdout.readlines()
-        writer.wait(timeout=30)
+        writer.wait(timeout=ANSWER_S)
         answered += [UUID(line.strip()) for line in lines if len(line) == 37]
 
     log = [stream for stream, _ in log_of(database)]

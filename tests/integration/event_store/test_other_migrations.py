@@ -15,6 +15,7 @@ from psycopg import sql
 from adapters.postgres.schema import migrate as migrations
 from adapters.postgres.schema.migrate import OtherMigrations, migrate, migration_files
 from tests.architecture.source_tree import ROOT
+from tests.patience import START_S
 from tests.servers import Database
 
 _TABLES = """
@@ -76,7 +77,7 @@ def gridproof(database: Database, folder: Path, *arguments: str) -> subprocess.C
         },
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=START_S,
         check=False,
     )
 

@@ -20,6 +20,7 @@ from domain.identifiers import facility_stream_id
 from tests.fakes.clock import FakeClock
 from tests.fakes.forecast.forecast_book import FakeForecastBook
 from tests.integration.event_store.stored_events import until
+from tests.patience import ANSWER_S
 from tests.postgres_pair import PostgresPair, postgres_pair
 from tests.sample_values import CONTEXT, NOW, facility_entry
 
@@ -55,7 +56,7 @@ def test_every_confirmed_command_is_in_the_log_of_the_promoted_standby() -> None
         finally:
             stop.set()
         for future in working:
-            future.result(timeout=30)
+            future.result(timeout=ANSWER_S)
 
         streams = [facility_stream_id(facility_id) for facility_id in answered]
         assert len(store.load_many(Facility, streams)) == len(set(streams)) == len(answered)

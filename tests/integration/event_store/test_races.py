@@ -22,6 +22,7 @@ from domain.facility import Facility
 from domain.identifiers import facility_stream_id
 from tests.fakes.clock import FakeClock
 from tests.fakes.forecast.forecast_book import FakeForecastBook
+from tests.patience import ANSWER_S
 from tests.sample_values import CONTEXT, ENDS_AT, STARTS_AT, facility_entry, judge, portfolio_commands
 from tests.servers import Database
 
@@ -49,11 +50,11 @@ def at_once(*calls: Callable[[], T]) -> list[T]:
     barrier = Barrier(len(calls))
 
     def begin(call: Callable[[], T]) -> T:
-        barrier.wait(timeout=30)
+        barrier.wait(timeout=ANSWER_S)
         return call()
 
     with ThreadPoolExecutor(len(calls)) as threads:
-        return [future.result(timeout=60) for future in [threads.submit(begin, call) for call in calls]]
+        return [future.result(timeout=ANSWER_S) for future in [threads.submit(begin, call) for call in calls]]
 
 
 def log_of(database: Database) -> list[str]:

@@ -22,6 +22,7 @@ from adapters.postgres.thread_batcher import QueueFull, ThreadBatcher
 from application.event_store.demand_response import DemandResponse
 from application.ports.event_store.event_store import EventStoreUnavailable
 from tests.integration.event_store.stored_events import TABLE, log_of, stored, until
+from tests.patience import ANSWER_S, START_S
 from tests.servers import Database
 
 ROOT = Path(__file__).parents[3]
@@ -41,7 +42,7 @@ def test_a_full_queue_refuses_new_requests_and_loses_no_waiting_request(
         with pytest.raises(QueueFull, match="3 callers wait already"):
             recorder.insert_events([stored(uuid4())])
         other.rollback()
-        assert all(save.result(timeout=60) for save in saves)
+        assert all(save.result(timeout=ANSWER_S) for save in saves)
     assert log_of(database) == [(stream, 1) for stream in streams]
 
 
@@ -57,7 +58,7 @@ def test_close_waits_for_pending_callers_and_refuses_later_ones() -> None:
     go, done = threading.Event(), list[int]()
 
     def work(batch: Sequence[int]) -> Sequence[int]:
-        go.wait(60)
+        go.wait(ANSWER_S)
         done.append(len(batch))
         return batch
 
@@ -71,9 +72,9 @@ def test_close_waits_for_pending_callers_and_refuses_later_ones() -> None:
             turns.get(1)
         assert not closed.done()
         go.set()
-        closed.result(timeout=60)
+        closed.result(timeout=ANSWER_S)
         for future in joined:
-            future.result(timeout=60)
+            future.result(timeout=ANSWER_S)
     assert done == [1, 1, 1]
 
 
@@ -88,9 +89,9 @@ def test_an_interrupted_leader_passes_the_lead_to_the_next_caller() -> None:
         until(lambda: len(turns._waiting) == 3)
         go.set()
         with pytest.raises(KeyboardInterrupt):
-            first.result(timeout=60)
+            first.result(timeout=ANSWER_S)
         for future in others:
-            future.result(timeout=60)
+            future.result(timeout=ANSWER_S)
 
 
 def test_a_caller_with_many_requests_gets_all_answers_beside_other_callers() -> None:
@@ -103,7 +104,7 @@ def test_a_caller_with_many_requests_gets_all_answers_beside_other_callers() -> 
     turns: ThreadBatcher[int, int] = ThreadBatcher(work, **at_most(2), max_waiting=4)
     with ThreadPoolExecutor(4) as threads:
         given = [threads.submit(turns.get_each, [1] * 4) for _ in range(3)]
-        answers = [answer for future in given for answer in future.result(timeout=60)]
+        answers = [answer for future in given for answer in future.result(timeout=ANSWER_S)]
     assert len(answers) == 12
     assert all(answer == 1 or isinstance(answer, QueueFull) for answer in answers)
     assert sum(batches) == answers.count(1) >= 4
@@ -121,8 +122,8 @@ def test_an_interrupted_caller_with_many_requests_leaves_none_in_the_queue() -> 
         until(lambda: len(turns._waiting) == 3)
         go.set()
         with pytest.raises(KeyboardInterrupt):
-            first.result(timeout=60)
-        other.result(timeout=60)
+            first.result(timeout=ANSWER_S)
+        other.result(timeout=ANSWER_S)
     assert not turns._has_leader
 
 
@@ -130,7 +131,7 @@ def test_an_unreadable_key_fails_only_its_own_caller() -> None:
     go = threading.Event()
 
     def fetch(keys: Sequence[str]) -> dict[str, str]:
-        go.wait(60)
+        go.wait(ANSWER_S)
         if "bad" in keys:
             raise ValueError("bad")
         return {key: key.upper() for key in keys}
@@ -142,10 +143,10 @@ def test_an_unreadable_key_fails_only_its_own_caller() -> None:
         good, bad = threads.submit(reads.get, ["b", "c"]), threads.submit(reads.get, ["bad"])
         until(lambda: len(reads._waiting) == 2)
         go.set()
-        assert first.result(timeout=60)["a"] == "A"
-        assert good.result(timeout=60)["c"] == "C"
+        assert first.result(timeout=ANSWER_S)["a"] == "A"
+        assert good.result(timeout=ANSWER_S)["c"] == "C"
         with pytest.raises(ValueError, match="bad"):
-            bad.result(timeout=60)
+            bad.result(timeout=ANSWER_S)
 
 
 def test_a_read_from_an_unavailable_server_is_tried_twice_and_fails() -> None:
@@ -218,7 +219,7 @@ def test_a_forked_child_is_refused_and_opens_its_own_store_while_the_parent_cont
     database: Database,
 ) -> None:
     command = [sys.executable, "-c", textwrap.dedent(FORKING), database.app_dsn]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=START_S, check=False)
     assert done.returncode == 0, done.stderr
     said, version, head = json.loads(done.stdout)
     assert len(said) == 3
@@ -231,7 +232,7 @@ def interrupted_once(go: threading.Event) -> Callable[[Sequence[int]], Sequence[
     interrupt = [KeyboardInterrupt()]
 
     def work(batch: Sequence[int]) -> Sequence[int]:
-        go.wait(60)
+        go.wait(ANSWER_S)
         if interrupt:
             raise interrupt.pop()
         return batch

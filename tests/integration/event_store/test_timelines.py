@@ -30,6 +30,7 @@ from application.ports.operations.database_server import ServerIdentity, Standby
 from tests.fakes.clock import FakeClock
 from tests.fakes.forecast.forecast_book import FakeForecastBook
 from tests.integration.event_store.stored_events import until
+from tests.patience import ANSWER_S
 from tests.postgres_pair import postgres_pair
 from tests.sample_values import CONTEXT, NOW, facility_entry
 from tests.servers import Database
@@ -137,7 +138,7 @@ def closed_when_the_newer_timeline_is_seen(old: str, new: str, monkeypatch: pyte
     """A process that has seen the old primary alone works with it until it sees the new one."""
     monkeypatch.setattr(sessions, "FENCE", TimelineFence())
     with open_session(old, "reader") as session, PostgresPool(old, min_size=1, max_size=1) as pool:
-        pool.wait(10)
+        pool.wait(ANSWER_S)
         assert session.execute("SELECT 1").fetchone() == (1,)
         open_session(new, "new").close()
         with pytest.raises(OlderTimeline, match=OLD):

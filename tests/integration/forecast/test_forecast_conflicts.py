@@ -20,6 +20,7 @@ from interfaces.workers.compute import forecast as forecast_worker
 from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.forecast.models import FakeForecastModels
 from tests.integration.forecast.forecast_setup import ALL, CYCLE_START, NOW, ForecastSetup
+from tests.patience import ANSWER_S, END_S
 
 
 def test_a_repeated_cycle_issues_nothing(forecast_setup: ForecastSetup) -> None:
@@ -147,7 +148,7 @@ def reports_of_the_worker(
     async def scenario() -> None:
         locks = FakeLocks(forecast_setup.locks)
         await asyncio.wait_for(
-            forecast_worker.run(cycle=cycle, clock=forecast_setup.clock, locks=locks, stop=stop), 60
+            forecast_worker.run(cycle=cycle, clock=forecast_setup.clock, locks=locks, stop=stop), ANSWER_S
         )
 
     asyncio.run(scenario())
@@ -244,7 +245,7 @@ def test_two_schedulers_never_issue_the_same_cycle_twice(forecast_setup: Forecas
         def recorded(self, stream_ids: Sequence[UUID]) -> RecordedForecasts:
             found = super().recorded(stream_ids)
             if not found:
-                both.wait(20)
+                both.wait(ANSWER_S)
             return found
 
     def schedule() -> None:
@@ -255,7 +256,7 @@ def test_two_schedulers_never_issue_the_same_cycle_twice(forecast_setup: Forecas
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(END_S)
     assert sorted(reports[0].issued + reports[1].issued) == ids
     assert sorted(reports[0].unchanged + reports[1].unchanged) == ids
     assert len(forecast_setup.events.read_after(0, 1_000)) == 12

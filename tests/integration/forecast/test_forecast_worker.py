@@ -18,6 +18,7 @@ from domain.forecast import Forecast
 from interfaces.workers.compute import forecast as forecast_worker
 from tests.fakes.forecast.models import FakeForecastModels
 from tests.integration.forecast.forecast_setup import ALL, CYCLE_START, NOW, ForecastSetup
+from tests.patience import ANSWER_S
 from tests.servers import Database, PostgresServer
 
 
@@ -74,7 +75,7 @@ def test_the_worker_runs_a_cycle_at_once_and_one_in_every_quarter_hour(
             worker = forecast_worker.run(
                 cycle=forecast_setup.cycle(), clock=forecast_setup.clock, locks=locks, stop=stop
             )
-            await asyncio.wait_for(asyncio.gather(worker, watch()), 60)
+            await asyncio.wait_for(asyncio.gather(worker, watch()), ANSWER_S)
 
     asyncio.run(scenario())
     found = cycles()
@@ -98,7 +99,7 @@ def test_the_worker_waits_for_an_unavailable_database(
             worker = forecast_worker.run(
                 cycle=forecast_setup.cycle(), clock=forecast_setup.clock, locks=locks, stop=stop
             )
-            await asyncio.wait_for(asyncio.gather(worker, trouble()), 60)
+            await asyncio.wait_for(asyncio.gather(worker, trouble()), ANSWER_S)
 
     postgres_server.kill()
     asyncio.run(scenario())
@@ -113,7 +114,7 @@ def _head(forecast_setup: ForecastSetup) -> int:
 
 
 def _wait_until(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 50
+    deadline = time.monotonic() + ANSWER_S
     while not reached():
         assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.05)

@@ -31,6 +31,7 @@ from projections.deadlines import DeadlineRow
 from tests.fakes.clock import FakeClock
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.public_holidays import FakePublicHolidays
+from tests.patience import ANSWER_S
 from tests.sample_values import (
     BMS,
     CONTEXT,
@@ -258,7 +259,7 @@ def test_the_worker_measures_until_it_is_stopped(measurement: MeasurementSetup, 
     async def scenario() -> None:
         async with aclosing(AdvisoryLocks(LockSession(database.app_dsn))) as locks:
             worker = measure.run(measuring=measurement.measuring, locks=locks, stop=stop)
-            await asyncio.wait_for(asyncio.gather(worker, watch()), 30)
+            await asyncio.wait_for(asyncio.gather(worker, watch()), ANSWER_S)
 
     asyncio.run(scenario())
     assert measurement.dispatch("fac-001").delivered_kw == pytest.approx(90.0)
@@ -280,7 +281,7 @@ def test_two_workers_that_both_act_as_leader_measure_once(measurement: Measureme
 
 
 def _wait_until(reached: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + 25
+    deadline_s = time.monotonic() + ANSWER_S
     while not reached():
         assert time.monotonic() < deadline_s, "the condition was not met in time"
         time.sleep(0.05)

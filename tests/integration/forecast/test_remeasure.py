@@ -39,6 +39,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.dead_letters import FakeDeadLetters
 from tests.fakes.public_holidays import FakePublicHolidays
+from tests.patience import ANSWER_S
 from tests.sample_values import (
     BMS,
     CONTEXT,
@@ -303,7 +304,7 @@ def test_the_worker_measures_again_after_a_correction(
     stop = asyncio.Event()
 
     async def watch() -> None:
-        async with asyncio.timeout(25):
+        async with asyncio.timeout(ANSWER_S):
             while len(await asyncio.to_thread(remeasurement.facts)) < 2:  # noqa: ASYNC110 - a log sends no signal
                 await asyncio.sleep(0.05)
         stop.set()
@@ -322,7 +323,7 @@ def test_the_worker_measures_again_after_a_correction(
             worker = measure.run(
                 measuring=measuring, others=[remeasurement.remeasuring()], locks=locks, stop=stop
             )
-            await asyncio.wait_for(asyncio.gather(worker, watch()), 30)
+            await asyncio.wait_for(asyncio.gather(worker, watch()), ANSWER_S)
 
     asyncio.run(scenario())
     assert isinstance(remeasurement.facts()[-1], Dispatch.Remeasured)

@@ -17,6 +17,7 @@ from application.forecast.issue import ForecastIssuing
 from domain.forecast import Forecast
 from tests.fakes.clock import FakeClock
 from tests.issued_forecasts import CYCLE_START, issued_forecast
+from tests.patience import ANSWER_S
 from tests.servers import Database
 
 IDS = [f"fac-{number:03}" for number in range(25)]
@@ -52,7 +53,7 @@ def issue_all(store: PostgresEventStore, kw: float, start: Barrier) -> Counter[s
             steps=state.steps,
         )
         commands.append((command, CONTEXT))
-    start.wait(30)
+    start.wait(ANSWER_S)
     return Counter(
         one.outcome if isinstance(one, Issue) else type(one).__name__ for one in issuing.issue(commands, {})
     )
@@ -69,7 +70,7 @@ def test_two_concurrent_schedulers_issue_a_cycle_once(
         runs = [
             threads.submit(issue_all, store, kw, start) for store, kw in zip(schedulers, seen_kw, strict=True)
         ]
-        outcomes = sum((run.result(60) for run in runs), Counter[str]())
+        outcomes = sum((run.result(ANSWER_S) for run in runs), Counter[str]())
     assert outcomes == {"issued": len(IDS), second: len(IDS)}
     facts = [entry.domain_event for entry in schedulers[0].read_after(0, 1_000)]
     issued = Counter(fact.facility_id for fact in facts if isinstance(fact, Forecast.Issued))

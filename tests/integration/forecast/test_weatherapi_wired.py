@@ -19,6 +19,7 @@ from interfaces.simulators.http_host import hosted
 from interfaces.simulators.weather.service import SimulatedWeather, create_weather_app
 from interfaces.simulators.weather.weatherapi import SimulatedWeatherApi, forecast_json, history_json
 from tests.acceptance.cli.terminal import PORTFOLIO, Terminal, changed
+from tests.patience import ANSWER_S, END_S
 from tests.servers import Database
 
 KEY = "9f8e7d6c5b4a"
@@ -44,11 +45,11 @@ def weather_service() -> Iterator[tuple[str, SimulatedWeatherApi]]:
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
     thread.start()
     try:
-        assert ready.wait(20)
+        assert ready.wait(ANSWER_S)
         yield urls[0], api
     finally:
         loop.call_soon_threadsafe(stop.set)
-        thread.join(20)
+        thread.join(END_S)
         loop.close()
 
 

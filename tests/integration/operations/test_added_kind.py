@@ -20,6 +20,7 @@ import yaml
 
 from adapters.embedded.loopback import free_port
 from tests.architecture.source_tree import PACKAGES, ROOT
+from tests.patience import ANSWER_S
 from tests.servers import Database
 
 WITHIN_S = 60.0
@@ -217,7 +218,7 @@ def test_its_worker_runs_and_doctor_counts_it(copy: Path, database: Database, tm
 
     def ready() -> dict[str, Any]:
         try:
-            answer: dict[str, Any] = httpx.get(f"http://127.0.0.1:{port}/ready", timeout=10).json()
+            answer: dict[str, Any] = httpx.get(f"http://127.0.0.1:{port}/ready", timeout=ANSWER_S).json()
         except httpx.TransportError:
             return {}
         return answer

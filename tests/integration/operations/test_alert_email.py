@@ -15,6 +15,7 @@ from application.operations.alert_delivery import message_of
 from application.ports.operations.alert_delivery import AlertMessage, AlertNotDelivered
 from application.ports.operations.alerts import Alert
 from tests.mail_server import PASSWORD, USER, mail_server
+from tests.patience import ANSWER_S, END_S
 from tests.tls_certificates import Authority
 
 NOW = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)
@@ -143,7 +144,7 @@ def dripping() -> Iterator[int]:
     thread.start()
     yield listener.getsockname()[1]
     stop.set()
-    thread.join(30)
+    thread.join(END_S)
     listener.close()
     assert not thread.is_alive()
 
@@ -156,7 +157,7 @@ def test_a_server_that_answers_byte_by_byte_holds_nobody(authority: Authority, d
         with pytest.raises(AlertNotDelivered, match=r"not accepted within 0\.5 s"):
             await slow.deliver(message())
 
-    asyncio.run(asyncio.wait_for(scenario(), 60))
+    asyncio.run(asyncio.wait_for(scenario(), ANSWER_S))
     assert threading.active_count() <= before
 
 
@@ -166,7 +167,7 @@ def test_a_name_that_is_resolved_too_late_holds_nobody(
     connect, is_late = socket.create_connection, threading.Event()
 
     def late(*about: Any, **named: Any) -> socket.socket:
-        assert is_late.wait(60)
+        assert is_late.wait(ANSWER_S)
         return connect(*about, **named)
 
     monkeypatch.setattr(socket, "create_connection", late)
@@ -177,7 +178,7 @@ def test_a_name_that_is_resolved_too_late_holds_nobody(
         with pytest.raises(AlertNotDelivered, match=r"not accepted within 0\.1 s"):
             await slow.deliver(message())
 
-    asyncio.run(asyncio.wait_for(scenario(), 60))
+    asyncio.run(asyncio.wait_for(scenario(), ANSWER_S))
 
 
 def test_text_of_other_hosts_adds_no_header(authority: Authority) -> None:

@@ -23,6 +23,7 @@ from interfaces.bootstrap.stores import Stores
 from interfaces.settings.settings import read_settings
 from tests.mail_server import PASSWORD, MailServer, mail_server
 from tests.open_alerts import begin_alert, end_alert
+from tests.patience import END_S
 from tests.servers import Database
 from tests.tls_certificates import Authority
 from tests.webhook_signature import sign_v1
@@ -63,7 +64,7 @@ def hook_server() -> Iterator[Hook]:
         thread.start()
         yield hook
         server.shutdown()
-        thread.join(30)
+        thread.join(END_S)
 
 
 @dataclass(frozen=True)

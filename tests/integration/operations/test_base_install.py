@@ -15,6 +15,7 @@ from adapters.embedded.loopback import free_port
 from application.operations.process_kinds import EXTRAS_OF_WORKERS
 from application.operations.process_kinds import NAMES as WORKERS
 from tests.base_install import ROOT
+from tests.patience import ANSWER_S, END_S
 from tests.servers import Database
 
 WITHIN_S = 240.0
@@ -38,7 +39,7 @@ def ran(
 
 def answered(url: str) -> tuple[int, str]:
     try:
-        answer = httpx.get(url, timeout=30)
+        answer = httpx.get(url, timeout=ANSWER_S)
     except httpx.TransportError as error:
         return 0, str(error)
     return answer.status_code, answer.text
@@ -76,7 +77,7 @@ def test_the_processes_of_the_base_image_become_ready(
             assert answered(f"http://{web}{path}")[0] == 200, path
         for process in running.values():
             process.terminate()
-        assert {name: process.wait(60) for name, process in running.items()} == dict.fromkeys(running, 0)
+        assert {name: process.wait(END_S) for name, process in running.items()} == dict.fromkeys(running, 0)
 
 
 @pytest.mark.parametrize("worker", sorted(EXTRAS_OF_WORKERS))

@@ -23,6 +23,7 @@ from interfaces.settings.settings import Settings
 from interfaces.workers.loops.process_monitor import CertificateMonitor
 from tests.fakes.clock import FakeClock
 from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.patience import END_S
 from tests.servers import PostgresServer
 from tests.tls_certificates import Authority
 
@@ -47,7 +48,7 @@ def tls_server(context: ssl.SSLContext) -> Iterator[int]:
     yield listener.getsockname()[1]
     listener.shutdown(socket.SHUT_RDWR)
     listener.close()
-    thread.join(30)
+    thread.join(END_S)
 
 
 def days_left(ends_at: datetime) -> float:
@@ -98,7 +99,7 @@ def upgrading_server(context: ssl.SSLContext) -> Iterator[tuple[int, list[bytes]
     yield listener.getsockname()[1], got
     listener.shutdown(socket.SHUT_RDWR)
     listener.close()
-    thread.join(30)
+    thread.join(END_S)
 
 
 def test_the_end_is_read_from_each_host_of_postgresql_after_an_ssl_request(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from adapters.postgres.coordination.named_locks import AdvisoryLocks
 from adapters.postgres.coordination.session_locks import LockSession
 from adapters.postgres.operations.system_state import PostgresSystemState
 from application.ports.operations.system_state import QueuesUnavailable
+from tests.patience import ANSWER_S
 from tests.servers import Database, PostgresServer
 
 
@@ -90,7 +91,7 @@ def test_queues_without_a_response_raise_within_the_time_limit() -> None:
     async def scenario() -> None:
         depths = NatsQueueDepths("nats://127.0.0.1:1")
         with pytest.raises(QueuesUnavailable):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(ANSWER_S):
                 await depths.depths()
         await depths.aclose()
 

@@ -27,6 +27,7 @@ from projections.engine.projection import Rows
 from projections.queries.views import ProjectionPosition
 from projections.registry import PROJECTIONS
 from tests.integration.projections.conftest import ReadSide, eventually, running
+from tests.patience import ANSWER_S
 from tests.property.projections.projected_logs import PortfolioWalk
 from tests.servers import PostgresServer
 
@@ -293,7 +294,7 @@ def test_the_worker_runs_every_projection_until_it_is_stopped(
         await worker
         return await asyncio.to_thread(read_side.models.positions)
 
-    positions = asyncio.run(asyncio.wait_for(scenario(), 60))
+    positions = asyncio.run(asyncio.wait_for(scenario(), ANSWER_S))
     assert {position.position for position in positions} == {entries[-1].position}
 
 

@@ -17,6 +17,7 @@ from projections.queries.views import ReadModelsUnavailable
 from tests.integration.event_store.stored_events import until
 from tests.integration.projections.conftest import ReadSide, running
 from tests.integration.projections.stored_log import StoppedClock
+from tests.patience import ANSWER_S, END_S
 from tests.property.projections.projected_logs import walked
 from tests.servers import PostgresServer, suspended
 
@@ -39,11 +40,13 @@ def test_a_wait_ends_when_the_position_is_announced(read_side: ReadSide, entries
     waits = PostgresProjectionWaits(read_side.database.app_dsn)
     head = entries[-1].position
     reached: list[int] = []
-    waiter = threading.Thread(target=lambda: reached.append(waits.wait_for("dr_events", head, timeout_s=30)))
+    waiter = threading.Thread(
+        target=lambda: reached.append(waits.wait_for("dr_events", head, timeout_s=ANSWER_S))
+    )
     waiter.start()
     with running(read_side.projector(DREventsProjection())):
         read_side.store(entries)
-        waiter.join(40)
+        waiter.join(END_S)
     assert reached == [head]
     assert waits.wait_for("dr_events", head, timeout_s=0) == head
 
@@ -62,12 +65,13 @@ def test_all_waits_share_one_session_which_ends_with_the_last(
     waits, head = PostgresProjectionWaits(read_side.database.app_dsn), entries[-1].position
     with ThreadPoolExecutor(16) as threads:
         reached = [
-            threads.submit(waits.wait_for, "dr_events", head - number, timeout_s=30) for number in range(16)
+            threads.submit(waits.wait_for, "dr_events", head - number, timeout_s=ANSWER_S)
+            for number in range(16)
         ]
         until(lambda: sessions(read_side) == 1)
         with running(read_side.projector(DREventsProjection())):
             read_side.store(entries)
-            assert all(one.result(40) >= head - number for number, one in enumerate(reached))
+            assert all(one.result(ANSWER_S) >= head - number for number, one in enumerate(reached))
     until(lambda: sessions(read_side) == 0)
 
 
@@ -80,7 +84,7 @@ def test_waits_end_at_once_when_postgresql_ends_their_session(read_side: ReadSid
             connection.execute(f"SELECT pg_terminate_backend(pid) {OF_WAITS}", (read_side.database.name,))
         for one in waiting:
             with pytest.raises(ReadModelsUnavailable):
-                one.result(20)
+                one.result(ANSWER_S)
     with pytest.raises(ReadModelBehind):
         waits.wait_for("dr_events", 5, timeout_s=0.05)
 
@@ -95,7 +99,7 @@ def test_a_session_of_a_silent_server_is_replaced(
         with suspended(postgres_server.embedded):
             for one in waiting:
                 with pytest.raises(ReadModelsUnavailable, match="no answer"):
-                    one.result(120)
+                    one.result(ANSWER_S)
     with pytest.raises(ReadModelBehind):
         waits.wait_for("dr_events", 5, timeout_s=0.05)
 

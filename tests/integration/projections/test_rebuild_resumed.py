@@ -21,6 +21,7 @@ from projections.facility import FacilitiesProjection
 from projections.registry import PROJECTIONS, projection_named
 from tests.integration.projections.conftest import ReadSide
 from tests.integration.projections.stored_log import StoppedClock, stem_of, stored_rows
+from tests.patience import START_S
 from tests.property.projections.projected_logs import PortfolioWalk
 
 STRETCH, MOST_ROWS = 7, 3
@@ -62,7 +63,7 @@ def _killed_after(read_side: ReadSide, name: str, stage: str, *, workers: int = 
     process = subprocess.run(
         [sys.executable, "-c", REBUILD_PROCESS, read_side.database.app_dsn, ":".join(sys.path), *parameters],
         check=False,
-        timeout=120,
+        timeout=START_S,
     )
     assert process.returncode == -signal.SIGKILL
 

@@ -30,6 +30,7 @@ from projections.engine.stored_row import stored_form
 from projections.registry import PROJECTIONS
 from tests.integration.projections.conftest import WAIT_S, ReadSide, eventually, running
 from tests.integration.projections.stored_log import stem_of, stored_rows
+from tests.patience import END_S
 from tests.property.projections.projected_logs import PortfolioWalk
 from tests.servers import PostgresServer
 
@@ -248,7 +249,7 @@ def test_a_server_killed_during_rebuilds_loses_and_repeats_nothing(
         process.stdout.readline()
         time.sleep(0.1)
         postgres_server.kill()
-        process.wait(30)
+        process.wait(END_S)
         postgres_server.start()
     assert process.returncode != 0
     assert read_side.differences(projection) == {}

@@ -18,6 +18,7 @@ from projections.dr_event.projection import DREventsProjection
 from tests.architecture.source_tree import ROOT
 from tests.integration.projections.conftest import ReadSide, eventually, running
 from tests.integration.projections.stored_log import store_entries
+from tests.patience import END_S
 from tests.property.projections.projected_logs import PortfolioWalk
 
 NEW_TOPIC = "dr-event.tariff-noted.v1"
@@ -75,7 +76,7 @@ def old_release(read_side: ReadSide, richer: DREvent, newer: DREvent) -> Iterato
     )
     try:
         yield process
-        process.communicate("stop\n", timeout=30)
+        process.communicate("stop\n", timeout=END_S)
         assert process.returncode == 0
     finally:
         process.kill()

@@ -12,7 +12,7 @@ from typing import Any
 from interfaces.cli import main
 from interfaces.web.caching.shared_pages import SharedPages
 
-DELAY_S = 6.0
+DELAY_S = 15.0
 _read = SharedPages.document
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 import yaml
 
 from tests.architecture.prometheus_rules import FILE, cases
+from tests.patience import START_S
 
 DebianCommand = Callable[[str], Path]
 
 
 def run(*command: object) -> str:
     done = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, check=False, timeout=300
+        [str(part) for part in command], capture_output=True, text=True, check=False, timeout=START_S
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr

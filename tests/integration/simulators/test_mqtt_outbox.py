@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from interfaces.simulators.meters.mqtt_outbox import MqttOutbox
+from tests.patience import ANSWER_S
 
 CONNECT, PUBLISH, PINGREQ = 1, 3, 12
 CONNACK = b"\x20\x02\x00\x00"
@@ -64,7 +65,7 @@ async def listening(broker: MomentaryBroker) -> AsyncIterator[str]:
 
 async def delivered(broker: MomentaryBroker, outbox: MqttOutbox, count: int) -> None:
     running = asyncio.create_task(outbox.run())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(ANSWER_S):
         while len(broker.acknowledged) < count:  # noqa: ASYNC110  # the broker is a counter, not a signal
             await asyncio.sleep(0.02)
     running.cancel()
@@ -97,7 +98,7 @@ def test_a_message_that_was_sent_is_unacknowledged_until_the_broker_answers() ->
             for number in range(3):
                 outbox.put("a", f"{number}".encode())
             running = asyncio.create_task(outbox.run())
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(ANSWER_S):
                 while not broker.taken or len(broker.taken[0]) < 3:  # noqa: ASYNC110  # a counter
                     await asyncio.sleep(0.02)
                 assert (outbox.waiting, outbox.unacknowledged) == (0, 3)

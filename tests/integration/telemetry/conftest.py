@@ -28,6 +28,7 @@ from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.operations.dead_letters import FakeDeadLetters
 from tests.fakes.telemetry.listed_meters import AnyMeter
 from tests.open_alerts import look_at_letters
+from tests.patience import ANSWER_S
 from tests.servers import Database, PostgresServer
 from tests.telemetry_log import delete_telemetry_log
 
@@ -77,12 +78,12 @@ class TelemetryPath:
         return int(row[0]) if row else 0
 
     @asynccontextmanager
-    async def stream(self) -> AsyncIterator[NatsTelemetryStream]:
+    async def stream(self, *, lease_s: float = ANSWER_S) -> AsyncIterator[NatsTelemetryStream]:
         client = await nats.connect(
             self.servers.nats_url, max_reconnect_attempts=-1, reconnect_time_wait=0.1, allow_reconnect=True
         )
         try:
-            stream = NatsTelemetryStream(client, ack_wait_s=1.0, answer_within_s=1.0)
+            stream = NatsTelemetryStream(client, ack_wait_s=lease_s, answer_within_s=ANSWER_S)
             await stream.ensure()
             yield stream
         finally:
@@ -104,7 +105,7 @@ class TelemetryPath:
             )
         ):
             if not waits_for_turn:
-                await asyncio.wait_for(feed.subscribed.wait(), 20)
+                await asyncio.wait_for(feed.subscribed.wait(), ANSWER_S)
             yield
 
     @asynccontextmanager
@@ -140,7 +141,7 @@ async def _running(run: Callable[[asyncio.Event], Awaitable[None]]) -> AsyncIter
         yield
     finally:
         stop.set()
-        await asyncio.wait_for(task, 20)
+        await asyncio.wait_for(task, ANSWER_S)
 
 
 async def eventually(condition: Callable[[], bool], *, within_s: float = 30.0) -> None:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from adapters.mqtt import MqttMeterFeed
 from application.ports.telemetry.meter_feed import Confirm, MeterMessage
 from interfaces.simulators.meters.mqtt_publisher import MqttPublisher
+from tests.patience import ANSWER_S
 
 TOPIC = b"meters/fac-001/m1/readings"
 
@@ -50,13 +51,13 @@ async def reading(feed: MqttMeterFeed, taken: Taken) -> AsyncIterator[None]:
     running = asyncio.create_task(feed.run(taken, stop))
     subscribed = asyncio.create_task(feed.subscribed.wait())
     try:
-        await asyncio.wait([running, subscribed], timeout=30, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([running, subscribed], timeout=ANSWER_S, return_when=asyncio.FIRST_COMPLETED)
         assert subscribed.done(), "not subscribed in time"
         yield
     finally:
         subscribed.cancel()
         stop.set()
-        await asyncio.wait_for(running, 20)
+        await asyncio.wait_for(running, ANSWER_S)
 
 
 async def publish(

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from adapters.embedded.loopback import free_port
+from tests.patience import END_S, START_S
+
 LOCAL = "127.0.0.1"
 
 
@@ -14,9 +17,7 @@ class Mosquitto:
     """Any client may connect, unless `settings` say otherwise."""
 
     def __init__(self, program: Path, folder: Path, *settings: str) -> None:
-        with socket.socket() as probe:
-            probe.bind((LOCAL, 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self._program = program
         self._file = folder / f"mosquitto-{self.port}.conf"
         self._log = folder / f"mosquitto-{self.port}.log"
@@ -32,7 +33,8 @@ class Mosquitto:
         """Start and wait until it listens. A restart uses the same port and has no earlier state."""
         with self._log.open("ab") as log:
             self._server = subprocess.Popen([self._program, "-c", self._file], stderr=log, stdout=log)
-        for _ in range(200):
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
             with socket.socket() as probe:
                 if probe.connect_ex((LOCAL, self.port)) == 0:
                     return
@@ -44,7 +46,7 @@ class Mosquitto:
         """kill -9."""
         if self._server is not None:
             self._server.kill()
-            self._server.wait(10)
+            self._server.wait(END_S)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from adapters.embedded import EmbeddedServers
 from adapters.mqtt import MqttMeterFeed, check_login
-from adapters.redis import connections
+from adapters.redis import connections, shared_cache
 from adapters.redis.rate_limit import CachedRateLimiter
 from adapters.redis.shared_cache import RedisSharedCache
 from application.ports.shared_cache import CacheUnavailable
@@ -23,9 +23,9 @@ from tests.conftest import DebianCommand
 from tests.frozen_process import freeze
 from tests.integration.telemetry.feed_reader import Taken, eventually, publish, reading
 from tests.integration.telemetry.mosquitto import LOCAL, Mosquitto
+from tests.patience import ANSWER_S
 
 NOBODY = "127.0.0.1:1"
-CACHE_PATIENCE_S = 60.0
 
 
 def test_the_next_broker_is_read_when_one_dies(debian_command: DebianCommand, tmp_path: Path) -> None:
@@ -38,12 +38,12 @@ def test_the_next_broker_is_read_when_one_dies(debian_command: DebianCommand, tm
             await publish(first.port, [b"1"], client_id="meter")
             await eventually(lambda: taken.payloads == [b"1"])
             await asyncio.to_thread(first.kill)
-            await asyncio.wait_for(_subscribed_anew(feed), CACHE_PATIENCE_S)
+            await asyncio.wait_for(_subscribed_anew(feed), ANSWER_S)
             await publish(second.port, [b"2"], client_id="meter")
             await eventually(lambda: taken.payloads == [b"1", b"2"])
             await asyncio.to_thread(second.kill)
             await asyncio.to_thread(first.start)
-            await asyncio.wait_for(_subscribed_anew(feed), CACHE_PATIENCE_S)
+            await asyncio.wait_for(_subscribed_anew(feed), ANSWER_S)
             await publish(first.port, [b"3"], client_id="meter")
             await eventually(lambda: taken.payloads == [b"1", b"2", b"3"])
         async with reading(
@@ -72,6 +72,7 @@ def test_the_next_cache_is_used_when_one_dies_or_hangs_and_the_first_again_later
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(connections, "AWAY_S", 0.1)
+    monkeypatch.setattr(shared_cache, "ANSWER_WITHIN_S", 1.0)
     monkeypatch.setattr(connections, "RETURN_AFTER_S", 0.1)
 
     async def scenario(first: EmbeddedServers, second: EmbeddedServers) -> None:
@@ -83,7 +84,7 @@ def test_the_next_cache_is_used_when_one_dies_or_hangs_and_the_first_again_later
         async def stored_in(server: EmbeddedServers) -> None:
             """Until what `cache` stores can be read there."""
             direct = RedisSharedCache(server.redis_url)
-            async with asyncio.timeout(CACHE_PATIENCE_S):
+            async with asyncio.timeout(ANSWER_S):
                 while True:
                     key = uuid4().hex
                     try:

@@ -9,6 +9,7 @@ import pytest
 from adapters.postgres.connection.session import with_release
 from adapters.postgres.coordination import session_locks
 from adapters.postgres.coordination.exclusive_lock import PostgresExclusiveLock, exclusive_session
+from tests.patience import ANSWER_S
 from tests.servers import Database, PostgresServer
 
 NAME = "the only one"
@@ -28,7 +29,7 @@ def test_the_next_waiter_gets_the_lock_when_it_is_released(database: Database) -
                 await asyncio.sleep(0.5)
                 assert not entering.done()
                 assert not lost.is_set()
-            await asyncio.wait_for(entering, 10)
+            await asyncio.wait_for(entering, ANSWER_S)
 
     asyncio.run(scenario())
 
@@ -37,7 +38,7 @@ def test_locks_of_different_names_do_not_wait_for_each_other(database: Database)
     async def scenario() -> None:
         async with (
             exclusive(database).held(),
-            asyncio.timeout(10),
+            asyncio.timeout(ANSWER_S),
             exclusive(database, "another").held(),
         ):
             pass
@@ -52,7 +53,7 @@ def test_waiting_for_a_lock_can_be_cancelled(database: Database) -> None:
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.3), second.held():
                     raise AssertionError("two holders at once")
-        async with asyncio.timeout(10), second.held():
+        async with asyncio.timeout(ANSWER_S), second.held():
             pass
 
     asyncio.run(scenario())
@@ -69,18 +70,25 @@ def _end_sessions(database: Database, *, and_take_it: bool) -> psycopg.Connectio
     return admin
 
 
+def _is_held(database: Database) -> bool:
+    with psycopg.connect(database.admin_dsn) as admin:
+        row = admin.execute(
+            "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) "
+            "WHERE locktype = 'advisory' AND granted AND application_name = %s",
+            (with_release(f"turn {NAME}"),),
+        ).fetchone()
+    return row == (1,)
+
+
 def test_a_holder_with_a_broken_session_keeps_the_lock_if_nobody_took_it(database: Database) -> None:
     async def scenario() -> None:
         turn = exclusive(database)
         async with turn.held() as lost:
             (await asyncio.to_thread(_end_sessions, database, and_take_it=False)).close()
-            await asyncio.sleep(4.0)
+            async with asyncio.timeout(ANSWER_S):
+                while not await asyncio.to_thread(_is_held, database):  # noqa: ASYNC110 - asked of the server
+                    await asyncio.sleep(0.05)
             assert not lost.is_set()
-            with psycopg.connect(database.app_dsn) as other:
-                row = other.execute(
-                    "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (NAME,)
-                ).fetchone()
-            assert row == (False,)
 
     asyncio.run(scenario())
 
@@ -89,7 +97,7 @@ def test_a_holder_is_notified_that_its_lock_was_taken(database: Database) -> Non
     async def scenario() -> None:
         async with exclusive(database).held() as lost:
             admin = await asyncio.to_thread(_end_sessions, database, and_take_it=True)
-            await asyncio.wait_for(lost.wait(), 20)
+            await asyncio.wait_for(lost.wait(), ANSWER_S)
             admin.close()
 
     asyncio.run(scenario())

@@ -29,6 +29,7 @@ from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.telemetry.listed_meters import AnyMeter
 from tests.integration.telemetry.conftest import TelemetryPath, eventually
 from tests.integration.telemetry.mosquitto import mosquitto
+from tests.patience import ANSWER_S, START_S
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
@@ -77,7 +78,7 @@ def test_a_broker_and_an_ingest_worker_killed_under_load_lose_nothing(path: Tele
                 assert (report.unacknowledged_messages, report.messages) == (0, 3_600)
                 assert report.connections > 2
                 await eventually(
-                    lambda: not audit(planned, report.messages, path.stored_readings).lost, within_s=60
+                    lambda: not audit(planned, report.messages, path.stored_readings).lost, within_s=ANSWER_S
                 )
         assert audit(planned, report.messages, path.stored_readings).is_exact
 
@@ -142,9 +143,9 @@ def test_memory_is_bounded_while_jetstream_accepts_nothing_and_no_reading_is_los
                 assert 0 < packers[0].buffered_bytes < bound + 1_000
                 assert (await plain.fill()).messages == 0
                 stream.is_held = False
-                await eventually(lambda: alert not in path.open_alerts(), within_s=60)
+                await eventually(lambda: alert not in path.open_alerts(), within_s=ANSWER_S)
                 found: Counter[tuple[str, int | None]] = Counter()
-                async with asyncio.timeout(60):
+                async with asyncio.timeout(ANSWER_S):
                     while len(found) < report.readings:
                         readings, _ = await everything_in(plain)
                         found.update((reading.meter_id, reading.seq) for reading in readings)
@@ -230,7 +231,7 @@ async def answer_to(url: str, topic: bytes, payload: bytes) -> bytes:
     assert (await reader.readexactly(4))[3] == 0
     body = len(topic).to_bytes(2, "big") + topic + b"\0\x01" + payload
     writer.write(b"\x32" + packets.varint(len(body)) + body)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(ANSWER_S):
         answer = b""
         try:
             while more := await reader.read(4_096):
@@ -267,7 +268,7 @@ def test_each_message_of_a_storm_of_malformed_messages_is_accounted_for(
                     stop=stop,
                 )
             )
-            await asyncio.wait_for(feed.subscribed.wait(), 20)
+            await asyncio.wait_for(feed.subscribed.wait(), ANSWER_S)
             parts = urlsplit(meters_url)
             port = parts.port or 0
             sent = [(topic, payload) for topic, payload, _ in messages]
@@ -283,7 +284,7 @@ def test_each_message_of_a_storm_of_malformed_messages_is_accounted_for(
             # The log delivers at least once: on a busy machine some messages are redelivered.
             readings: dict[int, MeterReading] = {}
             malformed: dict[tuple[str, bytes], MalformedReading] = {}
-            async with asyncio.timeout(240):
+            async with asyncio.timeout(START_S):
                 while len(readings) + len(malformed) < len(sent):
                     more = await everything_in(stream)
                     readings |= {reading.seq: reading for reading in more[0] if reading.seq is not None}

@@ -24,6 +24,7 @@ from tests.conftest import DebianCommand
 from tests.integration.telemetry.conftest import TelemetryPath, eventually
 from tests.integration.telemetry.feed_reader import Taken
 from tests.integration.telemetry.mosquitto import mosquitto
+from tests.patience import ANSWER_S
 from tests.servers import Database
 
 ROOT = Path(__file__).parents[3]
@@ -81,13 +82,15 @@ def test_sessions_are_shared_evenly_while_workers_join_and_leave(database: Datab
         first = Worker("w1", database.app_dsn)
         await eventually(lambda: first.held == SESSIONS)
         second = Worker("w2", database.app_dsn)
-        await eventually(lambda: (first.held, second.held) == (2, 2), within_s=60)
+        await eventually(lambda: (first.held, second.held) == (2, 2), within_s=ANSWER_S)
         third = Worker("w3", database.app_dsn)
-        await eventually(lambda: sorted((first.held, second.held, third.held)) == [1, 1, 2], within_s=60)
+        await eventually(
+            lambda: sorted((first.held, second.held, third.held)) == [1, 1, 2], within_s=ANSWER_S
+        )
         held = await counted(database.app_dsn)
         assert held == {"w1": first.held, "w2": second.held, "w3": third.held}
         await first.end()
-        await eventually(lambda: (second.held, third.held) == (2, 2), within_s=60)
+        await eventually(lambda: (second.held, third.held) == (2, 2), within_s=ANSWER_S)
         await second.end()
         await eventually(lambda: third.held == SESSIONS)
         await third.end()
@@ -130,7 +133,7 @@ def test_a_server_without_a_response_is_reported(monkeypatch: pytest.MonkeyPatch
             port = server.sockets[0].getsockname()[1]
             dsn = f"postgresql://x@127.0.0.1:{port}/none?sslmode=disable&gssencmode=disable"
             with pytest.raises(ConnectionError, match="does not say"):
-                await asyncio.wait_for(counted(dsn), 20)
+                await asyncio.wait_for(counted(dsn), ANSWER_S)
 
     asyncio.run(scenario())
 
@@ -162,7 +165,7 @@ def test_a_worker_killed_under_load_is_replaced_and_no_reading_is_lost(
         dsn = path.database.app_dsn
         async with path.stream() as stream, path.aggregating(stream):
             with worker_process(path, mqtt_url) as first, worker_process(path, mqtt_url):
-                await eventually(lambda: count_by_holder(dsn) == [1, 1], within_s=60)
+                await eventually(lambda: count_by_holder(dsn) == [1, 1], within_s=ANSWER_S)
                 load = MeterLoad(planned, mqtt_url, connections=2)
                 sending = asyncio.create_task(load.run(4.0))
                 await eventually(lambda: path.count("meter_readings") > 200)

@@ -16,6 +16,7 @@ from interfaces.bootstrap.stores import open_stores
 from interfaces.settings.settings import read_settings
 from interfaces.workers.watch import telemetry_lag_monitor
 from tests.integration.telemetry.conftest import TelemetryPath, eventually
+from tests.patience import ANSWER_S
 
 
 def settings(path: TelemetryPath, nats_url: str) -> Mapping[str, str]:
@@ -24,7 +25,7 @@ def settings(path: TelemetryPath, nats_url: str) -> Mapping[str, str]:
 
 async def end(watching: asyncio.Task[None], stop: asyncio.Event) -> None:
     stop.set()
-    await asyncio.wait_for(watching, 20)
+    await asyncio.wait_for(watching, ANSWER_S)
 
 
 def test_messages_without_a_worker_raise_an_alert_until_one_runs(

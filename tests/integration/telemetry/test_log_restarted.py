@@ -11,6 +11,7 @@ from adapters.nats.telemetry_stream import NatsTelemetryStream
 from application.ports.telemetry.stream import StreamUnavailable
 from tests.frozen_process import freeze
 from tests.integration.telemetry.conftest import TelemetryPath, eventually
+from tests.patience import ANSWER_S
 
 NEVER_S = 600.0
 """Longer than the test's own deadline."""
@@ -51,14 +52,14 @@ def test_an_acknowledgement_of_a_message_from_an_earlier_server_waits_for_no_ans
         stream = NatsTelemetryStream(client, ack_wait_s=0.5, answer_within_s=NEVER_S)
         for name in ("a", "b"):
             await stream.publish(0, name.encode(), message_id=name)
-        taken = await stream.pull(0, limit=2, timeout_s=5)
+        taken = await stream.pull(0, limit=2, timeout_s=ANSWER_S)
         await restarted(path, client)
         await stream.acknowledge_all(taken)
         # A message whose delivery the new server has not stored is redelivered and acknowledged as usual. One that it
         # has stored may be redelivered before the server has read our acknowledgement; it does not respond to a second
         # one.
         again = NatsTelemetryStream(client, ack_wait_s=0.5, answer_within_s=0.5)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(ANSWER_S):
             while (await stream.fill()).unprocessed:
                 if batches := await again.pull(0, limit=2, timeout_s=1):
                     with suppress(StreamUnavailable):

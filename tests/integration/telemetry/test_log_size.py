@@ -24,6 +24,7 @@ from interfaces.bootstrap.stores import Stores
 from interfaces.bootstrap.telemetry_stream import follow_meters, telemetry_log
 from interfaces.settings.settings import Settings
 from tests.bench.ingest.listing import list_facility
+from tests.patience import ANSWER_S
 from tests.servers import Database
 from tests.telemetry_log import delete_telemetry_log
 
@@ -50,7 +51,7 @@ def test_the_limit_follows_an_import_of_meters(
 
     async def limit_becomes(client: Client, meters: int) -> None:
         wanted = LogCapacity(meters=meters, days=7).limit_bytes
-        async with asyncio.timeout(60.0):
+        async with asyncio.timeout(ANSWER_S):
             while True:
                 with suppress(nats.js.errors.NotFoundError):
                     if (await client.jetstream().stream_info(STREAM)).config.max_bytes == wanted:
@@ -94,7 +95,7 @@ def test_what_does_not_fit_is_said_once(
 
         monkeypatch.setattr(stream, "fill", counted)
         following = asyncio.create_task(follow_meters(stream, stores, stop))
-        await asyncio.wait_for(three_are_over.wait(), 60.0)
+        await asyncio.wait_for(three_are_over.wait(), ANSWER_S)
         stop.set()
         await following
         await client.close()
@@ -120,7 +121,7 @@ def test_an_alert_says_that_the_limit_follows_no_longer(
     async def scenario() -> None:
         stop = asyncio.Event()
         running = asyncio.create_task(run_ingest(ingesting, stop))
-        async with asyncio.timeout(60.0):
+        async with asyncio.timeout(ANSWER_S):
             while not (raised := await asyncio.to_thread(stores.alerts().listed)):  # noqa: ASYNC110 - a database
                 await asyncio.sleep(0.05)
         assert [(one.name, one.subject) for one in raised] == [("side_task_failing", "telemetry log size")]

@@ -13,6 +13,7 @@ from tests.fakes.archive import FakeArchive
 from tests.fakes.raw_archive.telemetry_log import FakeRawLog
 from tests.fakes.telemetry.stream import FakeTelemetryStream
 from tests.integration.telemetry.conftest import TelemetryPath, eventually
+from tests.patience import ANSWER_S
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
@@ -140,7 +141,7 @@ def test_a_killed_broker_loses_nothing(path: TelemetryPath) -> None:
                     await asyncio.to_thread(path.servers.nats.kill)
                 if number == 400:
                     await asyncio.to_thread(path.servers.nats.start)
-            await eventually(lambda: path.count("meter_readings") == 600, within_s=60)
+            await eventually(lambda: path.count("meter_readings") == 600, within_s=ANSWER_S)
             fill = await stream.fill()
             assert fill.stored_bytes > 0
         assert path.dead_letters.listed() == []

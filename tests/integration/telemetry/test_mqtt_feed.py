@@ -17,6 +17,7 @@ from tests.conftest import DebianCommand
 from tests.integration.telemetry import feed_reader
 from tests.integration.telemetry.feed_reader import Taken, eventually, reading
 from tests.integration.telemetry.mosquitto import mosquitto
+from tests.patience import ANSWER_S
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ def test_acknowledgements_are_sent_in_the_order_of_the_messages() -> None:
 def test_a_reader_without_the_permission_to_read_gets_an_error(nats_server: EmbeddedServers) -> None:
     async def scenario() -> None:
         feed = MqttMeterFeed(nats_server.meters_mqtt_url, client_id=fresh())
-        await asyncio.wait_for(feed.run(Taken(), asyncio.Event()), 20)
+        await asyncio.wait_for(feed.run(Taken(), asyncio.Event()), ANSWER_S)
 
     with pytest.raises(MqttSubscriptionRefused, match="right to subscribe"):
         asyncio.run(scenario())
@@ -188,7 +189,7 @@ def test_a_broker_with_only_qos_0_is_not_read(
 
     async def scenario(port: int) -> None:
         feed = MqttMeterFeed(f"mqtt://127.0.0.1:{port}", client_id=fresh(), version=version)
-        await asyncio.wait_for(feed.run(Taken(), asyncio.Event()), 20)
+        await asyncio.wait_for(feed.run(Taken(), asyncio.Event()), ANSWER_S)
 
     with (
         mosquitto(debian_command("mosquitto"), tmp_path, "allow_anonymous true", "max_qos 0") as port,
@@ -218,7 +219,7 @@ def test_a_subscription_without_acknowledgements_is_refused(code: int, is_read: 
                     assert feed.subscribed.is_set()
             else:
                 with pytest.raises(MqttSubscriptionRefused, match="QoS 1"):
-                    await asyncio.wait_for(feed.run(Taken(), asyncio.Event()), 20)
+                    await asyncio.wait_for(feed.run(Taken(), asyncio.Event()), ANSWER_S)
         finally:
             server.close()
 

@@ -26,6 +26,7 @@ from tests.integration.telemetry.test_log_to_store import (
     publish_all,
     start_worker,
 )
+from tests.patience import ANSWER_S
 from tests.servers import Database
 
 HELD = """
@@ -63,7 +64,7 @@ def test_partitions_are_assigned_once_and_evenly(database: Database, workers: in
         assert max(sizes) - min(sizes) <= 1
         for leaver in members[1:]:
             await leaver.aclose()
-        async with asyncio.timeout(60):  # the server ends a session shortly after its client
+        async with asyncio.timeout(ANSWER_S):  # the server ends a session shortly after its client
             while await rounds(members[:1], 1) != [frozenset(ALL_PARTITIONS)]:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         await members[0].aclose()
@@ -76,7 +77,7 @@ def test_a_hanging_member_does_not_keep_partitions_from_the_others(database: Dat
         silent, one, other = (assignment(database) for _ in range(3))
         await rounds([one, other])
         await silent.assigned()  # joins but takes no partition, because all are assigned
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(ANSWER_S):
             while sum(map(len, await rounds([one, other], 1))) < len(ALL_PARTITIONS):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         for _ in range(10):
@@ -179,7 +180,7 @@ def test_work_ends_before_its_partition_is_released(database: Database) -> None:
         second_stop.set()
         await second
 
-    asyncio.run(asyncio.wait_for(scenario(), 60))
+    asyncio.run(asyncio.wait_for(scenario(), ANSWER_S))
     assert set(working.values()) == {0}
 
 
@@ -216,7 +217,7 @@ def test_after_a_failure_all_partitions_are_released_once_other_work_has_ended(
         assert ended_on == set(ALL_PARTITIONS[1:])
         assert await assignment(database).assigned() == set(ALL_PARTITIONS)
 
-    asyncio.run(asyncio.wait_for(scenario(), 60))
+    asyncio.run(asyncio.wait_for(scenario(), ANSWER_S))
 
 
 def holders(path: TelemetryPath) -> dict[int, set[int]]:

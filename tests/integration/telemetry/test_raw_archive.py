@@ -36,6 +36,7 @@ from application.telemetry.ingest.batch_codec import MalformedMessages, ReadingB
 from application.telemetry.ingest.message_parser import MalformedReading
 from domain.telemetry.meter_reading import MALFORMED, PARTITIONS, MeterReading, partition_of
 from tests.integration.telemetry.conftest import TelemetryPath, eventually
+from tests.patience import END_S
 from tests.s3_server import S3Server, running_s3
 from tests.servers import fresh_database
 
@@ -294,7 +295,7 @@ def test_kills_after_object_and_after_entry_leave_nothing_missing_and_nothing_tw
     ):
         asyncio.run(publish_some(40))
         worker = start_worker(path, tmp_path, place)
-        assert worker.wait(60) == -9
+        assert worker.wait(END_S) == -9
     asyncio.run(publish_some(5))
     worker = start_worker(path, tmp_path, "")
     try:

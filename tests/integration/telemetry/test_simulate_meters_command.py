@@ -14,6 +14,7 @@ from adapters.mqtt import MqttMeterFeed
 from tests.acceptance.cli.terminal import PORTFOLIO
 from tests.integration.telemetry.conftest import TelemetryPath
 from tests.integration.telemetry.feed_reader import Taken, eventually, reading
+from tests.patience import START_S
 
 
 def command(*arguments: str, **settings: str) -> tuple[list[str], dict[str, str]]:
@@ -24,7 +25,7 @@ def command(*arguments: str, **settings: str) -> tuple[list[str], dict[str, str]
 
 def run(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
     line, environ = command(*arguments, **settings)
-    return subprocess.run(line, env=environ, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(line, env=environ, capture_output=True, text=True, timeout=START_S, check=False)
 
 
 def test_load_is_sent_counted_and_stored(path: TelemetryPath) -> None:

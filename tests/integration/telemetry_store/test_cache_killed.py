@@ -26,6 +26,7 @@ from application.telemetry.current_values import CurrentValues, WriteThrough
 from domain.telemetry.meter_reading import MeterReading
 from tests import servers
 from tests.frozen_process import freeze
+from tests.patience import ANSWER_S
 from tests.servers import Database, PostgresServer
 
 READERS = 1_000
@@ -96,8 +97,11 @@ def expected_at_most(began: float) -> int:
 
 @pytest.mark.parametrize("how", ["killed", "hangs"])
 def test_a_dead_cache_causes_no_stampede_on_the_store(
-    how: str, store: CountedStore, cache_server: EmbeddedServers
+    how: str, store: CountedStore, cache_server: EmbeddedServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if how == "hangs":
+        monkeypatch.setattr(shared_cache, "ANSWER_WITHIN_S", 0.25)
+
     async def scenario() -> None:
         cache = RedisSharedCache(cache_server.redis_url)
         crowd = Crowd(CurrentValues(store, SystemClock(), cache))
@@ -147,7 +151,7 @@ def test_a_restarted_cache_is_used_again(
         await crowd.reads(2)
         await asyncio.to_thread(cache_server.valkey.start)
         through = WriteThrough(store, SystemClock(), cache)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(ANSWER_S):
             through.note(FACILITIES)
             while await through.write() < len(FACILITIES):
                 through.note(FACILITIES)

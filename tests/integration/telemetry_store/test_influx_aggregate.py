@@ -26,6 +26,7 @@ from tests.fakes.operations.dead_letters import FakeDeadLetters
 from tests.fakes.telemetry.stream import FakeTelemetryStream
 from tests.influxdb_server import Faults, InfluxServer, influx_connection
 from tests.open_alerts import look_at_letters
+from tests.patience import ANSWER_S
 from tests.servers import Database
 from tests.stored_intervals import interval_series
 
@@ -59,7 +60,7 @@ class Path:
             clock=self.clock,
             first_pause_s=0.01,
         )
-        batches = await self.stream.pull(0, limit=64, timeout_s=5)
+        batches = await self.stream.pull(0, limit=64, timeout_s=ANSWER_S)
         await aggregator.store(batches, asyncio.Event())
         await PartitionFinalizing(0, self.influx, FinalizingLock()).finalize_if_due(1e9)
 
@@ -130,11 +131,11 @@ def test_the_worker_waits_for_a_killed_influxdb_and_nothing_is_lost(
         await path.publish(quarter(10.0)[:30], quarter(10.0)[30:])
         influxd.kill()
         storing = asyncio.create_task(path.store())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(ANSWER_S):
             while path.health.write_error_pct() is None:  # noqa: ASYNC110 - until it has tried
                 await asyncio.sleep(0.01)
         await asyncio.to_thread(influxd.start)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(ANSWER_S):
             await storing
         watch = TelemetryMonitor(path.health, path.alerts, path.clock, "aggregate")
         watch.check()
@@ -150,7 +151,7 @@ def test_a_temporary_refusal_parks_nothing(path: Path, influxd: InfluxServer) ->
     async def scenario() -> None:
         await path.publish(quarter(10.0))
         influxd.shim.faults.statuses = [503] * connections.ATTEMPTS * (MAX_TRIES + 1)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(ANSWER_S):
             await path.store()
 
     asyncio.run(scenario())

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+from tests.patience import START_S
 from tests.servers import Database
 
 PROGRAM = """
@@ -37,7 +38,7 @@ def test_a_connection_older_than_the_import_of_telemetry_can_read_it(database: D
         [sys.executable, "-c", PROGRAM, database.app_dsn],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=START_S,
         check=False,
     )
     assert (ran.stdout, ran.stderr, ran.returncode) == ("1\n", "", 0)

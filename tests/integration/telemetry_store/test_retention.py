@@ -22,6 +22,7 @@ from interfaces.workers.aggregate.retention import ALERT, Retention
 from tests.fakes.clock import FakeClock
 from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.patience import ANSWER_S
 from tests.servers import Database
 
 NOW = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
@@ -247,7 +248,7 @@ def test_the_worker_repeats_until_it_is_stopped(setup: RetentionSetup) -> None:
     async def go_round() -> None:
         stop = asyncio.Event()
         task = asyncio.create_task(setup.retention().periodic.run(stop, FakeLocks()))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(ANSWER_S):
             while len(await asyncio.to_thread(setup.moments)) > 1:  # noqa: ASYNC110 - the database decides when
                 await asyncio.sleep(0.02)
             stop.set()

@@ -47,6 +47,7 @@ from tests.fakes.dispatch.call_slots import FakeCallSlots
 from tests.http_answers import answering
 from tests.influxdb_server import influxdb_server
 from tests.mail_server import mail_server
+from tests.patience import END_S
 from tests.s3_server import running_s3
 from tests.sample_values import THIS_MACHINE
 from tests.span_collector import span_sink
@@ -108,7 +109,7 @@ def running(
             yield port
         finally:
             server.send_signal(signal.SIGINT)  # PostgreSQL waits for its sessions at SIGTERM
-            server.wait(60)
+            server.wait(END_S)
 
 
 def _checked(name: str) -> Callable[[Settings], None]:

@@ -14,8 +14,10 @@ from adapters.embedded import EmbeddedServers, binaries
 from adapters.embedded.loopback import free_port
 from adapters.nats.connection import _Client, connect
 from tests.integration.tls.links import running
+from tests.patience import ANSWER_S
 from tests.tls_certificates import Authority
 
+REFUSED_FOR_S = 2.0
 INFO = b'INFO {"server_id": "x", "version": "2.14.0", "max_payload": 1048576, "auth_required": true}\r\n'
 
 
@@ -99,12 +101,12 @@ def test_a_client_that_keeps_trying_connects_once_the_certificate_is_right(tmp_p
             connect(f"tls://127.0.0.1:{port}?ca_file={authority.file}", name="test", timeout_s=60)
         )
         with running([binaries.nats_server(), *arguments], port, log=tmp_path / "log"):
-            done, _ = await asyncio.wait({connecting}, timeout=2)
+            done, _ = await asyncio.wait({connecting}, timeout=REFUSED_FOR_S)
             assert not done
         for source, target in zip(right, used, strict=True):
             shutil.copy(source, target)
         with running([binaries.nats_server(), *arguments], port, log=tmp_path / "log"):
-            client = await asyncio.wait_for(connecting, 120)
+            client = await asyncio.wait_for(connecting, ANSWER_S)
             await client.close()
 
     for source, target in zip(wrong, used, strict=True):

@@ -34,6 +34,7 @@ from interfaces.simulators.utility import (
     SimulatedUtility,
     create_utility_app,
 )
+from tests.patience import END_S
 from tests.sample_values import portfolio_act
 from tests.servers import Database
 
@@ -95,7 +96,7 @@ class Rig:
             yield process
         finally:
             process.terminate()
-            assert process.wait(20) in (0, -signal.SIGKILL), (self.folder / "watch.log").read_text()
+            assert process.wait(END_S) in (0, -signal.SIGKILL), (self.folder / "watch.log").read_text()
 
     def is_done(self, work: CallbackWork) -> bool:
         """Whether it was recorded, and its row is gone: the second worker has finished it."""

@@ -47,6 +47,7 @@ from tests.fakes.forecast.forecast_book import FakeForecastBook
 from tests.fakes.telemetry.listed_meters import AnyMeter
 from tests.fakes.telemetry.stream import FakeTelemetryStream
 from tests.open_alerts import look_at_letters
+from tests.patience import ANSWER_S
 from tests.servers import Database
 
 NOW = datetime(2026, 7, 14, 21, 0, tzinfo=UTC)
@@ -459,7 +460,7 @@ def delivered(rig: Rig, works: list[CallbackWork]) -> list[CallbackWork]:
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(ANSWER_S):
         while not await asyncio.to_thread(condition):  # noqa: ASYNC110 - the condition is in other processes
             await asyncio.sleep(0.05)
 

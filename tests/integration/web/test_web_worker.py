@@ -1,6 +1,7 @@
 """The web worker stops cleanly and reports a failed start."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -13,7 +14,9 @@ import httpx
 import pytest
 from litestar import Litestar, get
 
+from adapters.embedded.loopback import free_port
 from interfaces.workers.web.server import THREADS, AddressTaken, listening, run
+from tests.patience import ANSWER_S, END_S, START_S
 from tests.servers import Database
 
 ROOT = Path(__file__).parents[3]
@@ -39,26 +42,29 @@ def test_a_request_under_way_is_answered_before_the_worker_ends() -> None:
             )
         )
         url = await started
-        async with httpx.AsyncClient(timeout=60) as client:
+        async with httpx.AsyncClient(timeout=2 * ANSWER_S) as client:
             asking = asyncio.create_task(client.get(f"{url}/slow"))
             await begun.wait()
             stop.set()
             answer = (await asking).text
-        await asyncio.wait_for(serving, 10)
+        await asyncio.wait_for(serving, END_S)
         return answer
 
     assert asyncio.run(scenario()) == "done"
 
 
 def test_more_threads_work_at_once_than_asyncio_has_by_default() -> None:
-    at_once, most, lock = 0, 0, threading.Lock()
+    default = 6  # on two processors
+    at_once, most, lock, more = 0, 0, threading.Lock(), threading.Event()
 
     def work() -> None:
         nonlocal at_once, most
         with lock:
             at_once += 1
             most = max(most, at_once)
-        time.sleep(0.2)
+            if most > default:
+                more.set()
+        more.wait(ANSWER_S)
         with lock:
             at_once -= 1
 
@@ -73,13 +79,13 @@ def test_more_threads_work_at_once_than_asyncio_has_by_default() -> None:
             run(app, listener=listening("127.0.0.1", 0), stop=stop, started=started.set_result)
         )
         url = await started
-        async with httpx.AsyncClient(timeout=60) as client:
+        async with httpx.AsyncClient(timeout=2 * ANSWER_S) as client:
             await asyncio.gather(*(client.get(f"{url}/work") for _ in range(40)))
         stop.set()
         await serving
 
     asyncio.run(scenario())
-    assert 6 < most <= THREADS
+    assert default < most <= THREADS
 
 
 def test_a_taken_address_is_reported() -> None:
@@ -90,20 +96,15 @@ def test_a_taken_address_is_reported() -> None:
     first.close()
 
 
-def free_port() -> int:
-    listener = listening("127.0.0.1", 0)
-    port = int(listener.getsockname()[1])
-    listener.close()
-    return port
-
-
 def first_answer(client: httpx.Client, path: str, process: subprocess.Popen[bytes]) -> httpx.Response:
-    deadline = time.monotonic() + 30
+    """The first one of a process that is up: until then its address refuses, or says that it starts."""
+    deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and process.poll() is None:
-        try:
-            return client.get(path)
-        except httpx.ConnectError:
-            time.sleep(0.05)
+        with contextlib.suppress(httpx.ConnectError):
+            answer = client.get(path)
+            if answer.json()["status"] != "starting":
+                return answer
+        time.sleep(0.05)
     raise AssertionError(f"the process did not answer; exit code {process.poll()}")
 
 
@@ -116,11 +117,11 @@ def test_the_process_serves_and_ends_at_sigterm_even_with_a_connection_open(data
     }
     process = subprocess.Popen([sys.executable, "-m", "interfaces.cli", "serve"], env=environ, cwd=ROOT)
     try:
-        with httpx.Client(base_url=url, timeout=60) as client:
+        with httpx.Client(base_url=url, timeout=2 * ANSWER_S) as client:
             readiness = first_answer(client, "/ready", process)
             assert (readiness.status_code, readiness.json()["status"]) == (200, "ready")
             process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0
+            assert process.wait(END_S) == 0
     finally:
         process.kill()
         process.wait()

@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 
 from tests.chaos.small_system import SmallSystem
+from tests.patience import END_S
 from tests.servers import Database
 
 STOPS = 3
@@ -39,9 +40,9 @@ def test_the_calls_of_a_stopped_worker_are_cancelled_and_their_rows_are_free(
                 try:
                     system.until("calls under way", lambda: held() == len(system.facility_ids))
                     worker.send_signal(signal.SIGTERM)
-                    assert worker.wait(timeout=60) == 0
+                    assert worker.wait(timeout=END_S) == 0
                 finally:
                     worker.kill()
-                    worker.wait(timeout=30)
+                    worker.wait(timeout=END_S)
                 assert held() == 0
         assert "work failed" not in (tmp_path / "dispatch.log").read_text()

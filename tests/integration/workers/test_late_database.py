@@ -13,6 +13,7 @@ import pytest
 
 from adapters.embedded.loopback import free_port
 from interfaces.bootstrap import servers as bootstrap_servers
+from tests.patience import ANSWER_S, END_S
 from tests.servers import fresh_database, postgres_server
 
 WITHIN_S = 120.0
@@ -28,7 +29,7 @@ def until(condition: Callable[[], bool], what: str) -> None:
 
 def status(url: str) -> tuple[int, str]:
     try:
-        answer = httpx.get(url, timeout=5)
+        answer = httpx.get(url, timeout=ANSWER_S)
     except httpx.TransportError:
         return 0, ""
     return answer.status_code, str(answer.json().get("status"))
@@ -66,7 +67,7 @@ def test_web_and_workers_wait_for_a_server_that_starts_later(tmp_path: Path) -> 
         assert [process.poll() for process in processes] == [None, None]
         for process in processes:
             process.terminate()
-        assert [process.wait(60) for process in processes] == [0, 0]
+        assert [process.wait(END_S) for process in processes] == [0, 0]
         password = database.app_dsn.partition("@")[0].rpartition(":")[2]
         assert all(password not in log.read_text() for log in logs.values())
 
@@ -84,7 +85,7 @@ def test_a_process_that_waits_ends_at_sigterm(tmp_path: Path) -> None:
             try:
                 until(lambda: WAITS in log.read_text(), "it waits")
                 process.terminate()
-                assert process.wait(60) == 0
+                assert process.wait(END_S) == 0
             finally:
                 process.kill()
     assert "hunter2" not in log.read_text()

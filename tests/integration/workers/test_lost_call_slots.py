@@ -78,7 +78,7 @@ class Link:
 def test_a_session_without_a_response_is_replaced_and_its_callers_are_served(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session_locks, "ANSWER_WITHIN_S", 0.5)
+    monkeypatch.setattr(session_locks, "ANSWER_WITHIN_S", 3.0)
 
     async def scenario() -> None:
         link = Link(database.app_dsn)

@@ -17,6 +17,7 @@ from domain.errors import DomainError
 from domain.event_sourcing.aggregate import Aggregate
 from tests.architecture.source_tree import ROOT
 from tests.given_when_then import given
+from tests.patience import START_S
 from tests.property.dispatch.test_state_machine import WALKS
 from tests.sample_values import facility_entry, portfolio_commands
 from tests.state_walks import Walk, dispatch_walk
@@ -114,7 +115,7 @@ def test_a_replay_in_another_process_gives_the_recorded_state(
         env={"PATH": os.environ["PATH"], **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=START_S,
         check=False,
     )
     assert outcome.returncode == 0, outcome.stderr
@@ -134,7 +135,7 @@ def test_a_replay_without_one_domain_event_is_detected(recorded_live: Path, tmp_
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=START_S,
         check=False,
     )
     assert outcome.returncode == 1

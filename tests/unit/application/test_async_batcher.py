@@ -8,6 +8,7 @@ import pytest
 
 from application import async_batcher
 from application.async_batcher import AsyncBatcher
+from tests.patience import ANSWER_S
 
 
 class Slow:
@@ -68,7 +69,7 @@ def test_consecutive_calls_may_have_a_minimum_interval() -> None:
     async def scenario() -> None:
         slow = Slow()
         slow.let.set()
-        asks = sharing(slow, min_interval_s=0.2)
+        asks = sharing(slow, min_interval_s=3.0)
         assert await asks.get("a") == "A"
         later = []
         for name in "abc":
@@ -101,7 +102,7 @@ def test_a_call_can_start_in_the_loop_step_in_which_the_previous_one_ended() -> 
         slow.let.set()
         asks = sharing(slow)
         for _ in range(50):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(ANSWER_S):
                 assert await asks.get("a") == "A"
 
     asyncio.run(scenario())

@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from tests.architecture.source_tree import ROOT
+from tests.patience import START_S
 
 FOLDER = ROOT / "deploy" / "rollout"
 SCRIPT = runpy.run_path(str(FOLDER / "rollout.py"))
@@ -144,7 +145,7 @@ def test_a_plan_that_cannot_be_read_is_wrong_usage(tmp_path: Path, content: str)
         [sys.executable, FOLDER / "rollout.py", "replace", plan, "--prometheus", "http://127.0.0.1:1"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=START_S,
         check=False,
     )
     assert refused.returncode == 2

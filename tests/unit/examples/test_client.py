@@ -15,6 +15,7 @@ from types import ModuleType
 import pytest
 
 from application.access.signature import SignedRequest, request_signature, sign_body
+from tests.patience import ANSWER_S
 
 ROOT = Path(__file__).resolve().parents[3]
 SECRET, BODY = b"a secret", b'{"callback_id": "c-1", "kind": "accepted"}'
@@ -66,7 +67,7 @@ def answer_to(url: str, header: str) -> int:
     headers = {"X-Signature": header, "X-Callback-Id": "c-1", "X-Ledger-Checkpoint": "7:00"}
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(urllib.request.Request(url, BODY, headers), timeout=20) as answer:  # noqa: S310
+        with opener.open(urllib.request.Request(url, BODY, headers), timeout=ANSWER_S) as answer:  # noqa: S310
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code

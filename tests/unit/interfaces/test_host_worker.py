@@ -9,6 +9,7 @@ import pytest
 from interfaces.bootstrap import spawn_child
 from interfaces.settings.settings import Settings
 from interfaces.system.host_worker import HISTORY_MOST_MEMORY, HostWorker
+from tests.patience import END_S
 
 WITHIN_S = 120.0
 
@@ -28,5 +29,5 @@ def test_it_can_be_stopped_before_its_thread_has_begun(is_started: bool, tmp_pat
 
 def test_the_process_of_a_task_has_a_limit_of_memory(tmp_path: Path) -> None:
     with (tmp_path / "log").open("wb") as output:
-        spawn_child(["sh", "-c", "ulimit -v"], output=output, most_memory=HISTORY_MOST_MEMORY).wait(60)
+        spawn_child(["sh", "-c", "ulimit -v"], output=output, most_memory=HISTORY_MOST_MEMORY).wait(END_S)
     assert int((tmp_path / "log").read_text()) << 10 == HISTORY_MOST_MEMORY

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from interfaces.logs import as_json
+from tests.patience import START_S
 
 PROGRAM = """
 import structlog
@@ -21,7 +22,7 @@ structlog.get_logger("x").warning("trying again", error="StreamUnavailable", num
 
 
 def test_a_line_contains_the_event_level_time_and_process() -> None:
-    ended = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, check=True, timeout=60)
+    ended = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, check=True, timeout=START_S)
     line = json.loads(ended.stderr)
     assert line.keys() == {"event", "error", "number", "level", "timestamp", "process"}
     assert (line["event"], line["level"], line["process"]) == ("trying again", "warning", "relay")
@@ -31,7 +32,7 @@ def test_a_process_that_crashes_leaves_the_stacks_of_its_threads() -> None:
     program = (
         f"{PROGRAM}\nimport os, signal\ndef crash():\n    os.kill(os.getpid(), signal.SIGSEGV)\ncrash()\n"
     )
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, timeout=60)
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, timeout=START_S)
     assert ended.returncode == -signal.SIGSEGV
     assert b"Fatal Python error: Segmentation fault" in ended.stderr
     assert b" in crash\n" in ended.stderr

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.architecture.source_tree import ROOT
+from tests.patience import START_S
 from tests.simulation.invariants.table import breaches
 from tests.simulation.report import trace_lines
 from tests.simulation.runs import SIMULATION_ERROR, SeedResult, Setting, run_seed, run_seeds, storm_of
@@ -29,7 +30,7 @@ def digests_of_another_process(hash_seed: str) -> list[str]:
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=START_S,
         check=True,
     )
     return outcome.stdout.split()

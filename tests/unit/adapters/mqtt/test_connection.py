@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from adapters.mqtt import connection as connections
 from adapters.mqtt.connection import Connection
 from application.ports.telemetry.meter_feed import Confirm, MeterMessage
+from tests.patience import ANSWER_S
 
 PINGRESP = b"\xd0\x00"
 
@@ -49,7 +50,7 @@ class Consumer:
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(ANSWER_S):
         while not condition():  # noqa: ASYNC110 - any condition of the test
             await asyncio.sleep(0.002)
 

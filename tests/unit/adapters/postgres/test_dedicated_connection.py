@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from adapters.postgres.connection.dedicated_connection import DedicatedConnection
+from tests.patience import ANSWER_S
 
 
 def test_a_caller_with_a_limit_does_not_wait_for_a_statement_of_another_thread() -> None:
@@ -15,11 +16,11 @@ def test_a_caller_with_a_limit_does_not_wait_for_a_statement_of_another_thread()
     def work() -> None:
         with dedicated._one_at_a_time:
             began.set()
-            over.wait(60)
+            over.wait(ANSWER_S)
 
     with ThreadPoolExecutor(1) as threads:
         working = threads.submit(work)
-        assert began.wait(60)
+        assert began.wait(ANSWER_S)
         with pytest.raises(psycopg.OperationalError, match=r"busy for 0\.01 s"):
             dedicated.run((b"snapshots", ()), turn_within_s=0.01)
         assert not working.done()

@@ -8,6 +8,7 @@ import pytest
 
 from adapters.postgres.thread_batcher import ThreadBatcher
 from application.ports.telemetry.store import ReadingsRefused, TelemetryStoreUnavailable
+from tests.patience import ANSWER_S
 
 
 class Store:
@@ -22,7 +23,7 @@ class Store:
         self.groups.append(sorted(asked))
         if len(self.groups) == 1:
             self.began.set()
-            assert self.go_on.wait(20)
+            assert self.go_on.wait(ANSWER_S)
         elif self.is_away:
             raise TelemetryStoreUnavailable("away")
         if "poison" in asked:
@@ -39,7 +40,7 @@ def behind_a_first(store: Store, *asked: str) -> tuple[Future[str], list[Future[
     )
     threads = ThreadPoolExecutor(len(asked) + 1)
     first = threads.submit(grouped.get, "first")
-    assert store.began.wait(20)
+    assert store.began.wait(ANSWER_S)
     others = [threads.submit(grouped.get, one) for one in asked]
     while len(grouped._waiting) < len(asked):
         store.began.wait(0.01)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from application.telemetry.ingest.batcher import ReadingPacker
 from domain.telemetry.meter_reading import MeterReading
 from tests.fakes.telemetry.stream import FakeTelemetryStream
+from tests.patience import ANSWER_S
 from tests.recorded_spans import RecordedSpans, recorded_spans
 
 NOW = datetime(2026, 7, 14, tzinfo=UTC)
@@ -41,7 +42,7 @@ async def published(traceparent: str | None) -> list[str | None]:
         packer.put(
             "fac-001", [reading, reading], [], confirm, at=NOW, traceparent=traceparent if is_last else None
         )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(ANSWER_S):
         await confirmed.wait()
     stop.set()
     await running

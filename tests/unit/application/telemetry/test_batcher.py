@@ -11,6 +11,7 @@ from application.telemetry.ingest.batcher import ReadingPacker
 from application.telemetry.ingest.message_parser import MalformedReading
 from domain.telemetry.meter_reading import MALFORMED, MeterReading, partition_of
 from tests.fakes.telemetry.stream import FakeTelemetryStream
+from tests.patience import ANSWER_S
 from tests.simulation.runtime.virtual_loop import VirtualLoop
 
 NOW = datetime(2026, 7, 14, tzinfo=UTC)
@@ -45,7 +46,7 @@ class Confirmations:
         )
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(ANSWER_S):
             while not condition():  # noqa: ASYNC110 - any condition of the test
                 await asyncio.sleep(0.005)
 
@@ -282,7 +283,7 @@ def test_an_unexpected_publish_error_stops_the_packer() -> None:
         running = asyncio.create_task(packer.run(asyncio.Event()))
         await asyncio.sleep(0)
         Confirmations(packer).put("a", readings("fac-001"))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(ANSWER_S):
             await running
 
     with pytest.raises(RuntimeError, match="a mistake of ours"):

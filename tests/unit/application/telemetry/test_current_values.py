@@ -16,6 +16,7 @@ from domain.telemetry.meter_reading import MeterReading
 from tests.fakes.clock import FakeClock
 from tests.fakes.shared_cache import FakeSharedCache
 from tests.fakes.telemetry.store import FakeTelemetryStore
+from tests.patience import ANSWER_S
 
 NOW = datetime(2026, 7, 14, 12, 0, tzinfo=UTC)
 
@@ -31,7 +32,7 @@ class CountingStore(FakeTelemetryStore):
 
     def current(self, facility_ids: Sequence[str]) -> list[CurrentValue]:
         self.asked.append(tuple(facility_ids))
-        self.released.wait(30)
+        self.released.wait(ANSWER_S)
         return super().current(facility_ids)
 
 

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from application.operations.release import RELEASE
 from interfaces.cli import COMMANDS, main
+from tests.patience import START_S
 
 
 def commands_below(
@@ -72,7 +73,7 @@ def loaded_after(*arguments: str) -> set[str]:
         "print(json.dumps(sorted(sys.modules)), file=sys.stderr)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=START_S, check=True
     )
     return set(json.loads(done.stderr))
 

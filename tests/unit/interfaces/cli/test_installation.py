@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from interfaces.cli import COMMANDS
+from tests.patience import START_S
 
 ROOT = Path(__file__).resolve().parents[4]
 START = "from interfaces.cli import main; main(prog_name='gridproof')"
@@ -23,7 +24,7 @@ def gridproof(
         env=bare | {"PYTHONPATH": path} | environ,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=START_S,
         check=False,
     )
 

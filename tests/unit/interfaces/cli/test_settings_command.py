@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from interfaces.cli import main
 from tests.architecture.source_tree import ROOT
+from tests.patience import START_S
 
 
 def settings_of(*options: str, **environ: str) -> dict[str, Any]:
@@ -19,7 +20,7 @@ def settings_of(*options: str, **environ: str) -> dict[str, Any]:
         env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **environ},
         cwd=ROOT,
         capture_output=True,
-        timeout=60,
+        timeout=START_S,
         check=True,
     )
     return {one["name"]: one for one in json.loads(done.stdout)["settings"]}

@@ -11,6 +11,7 @@ from interfaces.simulators.meters.load_model import LoadModel, history
 from interfaces.simulators.meters.recorded_load import UnreadableReadings, facility_zones, read_recordings
 from interfaces.simulators.sample_portfolio import make_portfolio, recorded_facilities
 from interfaces.simulators.weather.climate import Climate
+from tests.patience import START_S
 
 TUESDAY_2PM = datetime(2026, 7, 14, 21, tzinfo=UTC)
 LA = "America/Los_Angeles"
@@ -43,7 +44,7 @@ def test_the_load_is_the_same_in_another_process_whatever_its_hash_seed() -> Non
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=START_S,
     )
     assert float(done.stdout) == LoadModel("fac-001", tz=LA).load_kw(TUESDAY_2PM)
 

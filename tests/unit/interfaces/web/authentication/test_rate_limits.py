@@ -9,6 +9,7 @@ from application.access.token_bucket import PerKeyRateLimiter
 from interfaces.web.edge import ReadRates
 from projections.facility import key_of
 from tests.fakes.shared_cache import FakeSharedCache
+from tests.patience import ANSWER_S
 from tests.unit.interfaces.web.api.test_facility_values import Watched
 from tests.unit.interfaces.web.api.test_reads import facility
 from tests.unit.interfaces.web.edge import codes_of, problem_of
@@ -59,7 +60,7 @@ def test_each_process_counts_separately_while_the_cache_is_unreachable() -> None
 
 def test_a_key_may_read_again_after_a_while() -> None:
     made = watched(cache=FakeSharedCache(), current_per_s=20.0)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + ANSWER_S
     with made.edge.client() as client:
         assert client.get(CURRENT, headers=made.key).status_code == 200
         while client.get(CURRENT, headers=made.key).status_code == 429:

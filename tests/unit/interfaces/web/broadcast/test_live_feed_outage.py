@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from application.ports.live_feed import LiveLogUnavailable, LiveUpdate
 from interfaces.web.broadcast import feed, freshness
 from tests.fakes.live_feed import FakeLiveLog
+from tests.patience import ANSWER_S
 from tests.unit.interfaces.web.live_feed_setup import running, until
 
 
@@ -23,11 +24,11 @@ class Stopped(FakeLiveLog):
         self.goes_on.set()
 
     def read_update(self, after: int | None, *, limit: int) -> LiveUpdate:
-        self.goes_on.wait(30)
+        self.goes_on.wait(ANSWER_S)
         return super().read_update(after, limit=limit)
 
     def check(self) -> None:
-        self.goes_on.wait(30)
+        self.goes_on.wait(ANSWER_S)
 
 
 class DeadConnections(FakeLiveLog):

@@ -3,6 +3,7 @@
 import asyncio
 
 from interfaces.web.broadcast.send_timeout import SendTimeout
+from tests.patience import ANSWER_S
 
 
 def test_a_stream_ends_only_if_a_chunk_is_not_taken_within_the_limit() -> None:
@@ -26,9 +27,9 @@ def test_a_stream_ends_only_if_a_chunk_is_not_taken_within_the_limit() -> None:
     async def scenario() -> None:
         stuck = asyncio.Event()
         task = asyncio.create_task(streaming(stuck))
-        await asyncio.wait_for(stuck.wait(), 30)
+        await asyncio.wait_for(stuck.wait(), ANSWER_S)
         assert not task.done()
-        assert await asyncio.wait_for(task, 30)
+        assert await asyncio.wait_for(task, ANSWER_S)
 
     asyncio.run(scenario())
 

@@ -19,6 +19,7 @@ from interfaces.web.guard.bounded_protocol import (
 )
 from interfaces.web.log_limiter import LogLimiter
 from interfaces.web.problems import ProblemDocument
+from tests.patience import ANSWER_S
 from tests.unit.interfaces.workers.web.echo_server import GONE, MAY_END, PIECE, served, until_closed
 
 
@@ -55,7 +56,7 @@ def test_the_connection_of_an_endless_request_is_closed(
 
 
 def test_a_head_that_is_too_large_is_answered_with_400(address: tuple[str, int]) -> None:
-    with socket.create_connection(address, timeout=30) as connection:
+    with socket.create_connection(address, timeout=ANSWER_S) as connection:
         connection.sendall(BEGINNING + b"X-Long: " + b"x" * (2 * MOST_HEAD_BYTES))
         for _ in range(1_000):  # byte by byte, so that no data is unread when the server closes
             connection.sendall(b"x")
@@ -81,14 +82,14 @@ def test_a_request_refused_before_the_application_gets_a_problem_document(
 
 
 def test_no_error_response_is_sent_during_another_response(address: tuple[str, int]) -> None:
-    with socket.create_connection(address, timeout=30) as connection:
+    with socket.create_connection(address, timeout=ANSWER_S) as connection:
         connection.sendall(b"GET /late?interrupted HTTP/1.1\r\nHost: h\r\n\r\n")
         told = connection.recv(65_536)
         connection.sendall(b"no HTTP\r\n\r\n")
         while more := connection.recv(65_536):
             told += more
     assert told.count(b"HTTP/1.1 ") == 1
-    assert GONE[b"interrupted"].wait(20)
+    assert GONE[b"interrupted"].wait(ANSWER_S)
 
 
 @pytest.mark.parametrize("protocol", [b"foo", b"websocket", b"h2c"])
@@ -98,7 +99,7 @@ def test_a_body_after_an_upgrade_is_not_answered_as_a_request(
     """A proxy would give the second answer to another client (W1 of the review)."""
     hidden = b"GET /hidden HTTP/1.1\r\nHost: h\r\n\r\n"
     upgrade = b"Connection: Upgrade\r\nUpgrade: %s\r\nContent-Length: %d\r\n\r\n"
-    with socket.create_connection(address, timeout=30) as connection:
+    with socket.create_connection(address, timeout=ANSWER_S) as connection:
         connection.sendall(BEGINNING + upgrade % (protocol, len(hidden)))
         answer = connection.recv(65_536)
         with suppress(OSError):
@@ -134,7 +135,7 @@ def test_pipelined_requests_are_answered_in_order_up_to_a_limit(
 
 
 def test_a_response_head_is_sent_before_its_body_is_available(address: tuple[str, int]) -> None:
-    with socket.create_connection(address, timeout=30) as connection:
+    with socket.create_connection(address, timeout=ANSWER_S) as connection:
         connection.sendall(b"GET /late HTTP/1.1\r\nHost: h\r\n\r\n")
         assert connection.recv(65_536).startswith(b"HTTP/1.1 200 OK\r\n")
 
@@ -184,7 +185,7 @@ def test_a_slow_request_is_closed_at_its_time_limit_even_if_it_keeps_sending_dat
     for other in ("HEAD_WITHIN_S", "BODY_WITHIN_S", "IDLE_S"):
         monkeypatch.setattr(bounded_protocol, other, 0.3 if other == bound else 60.0)
     answer = b""
-    with socket.create_connection(address, timeout=20) as connection:
+    with socket.create_connection(address, timeout=ANSWER_S) as connection:
         connection.sendall(begun)
         try:
             for _ in range(400):
@@ -208,7 +209,7 @@ def test_a_connection_counts_as_idle_after_a_late_request_body(
     """The idle limit applies from then on, and the next head has its own limit."""
     for bound, within_s in (("HEAD_WITHIN_S", 0.3), ("BODY_WITHIN_S", 30.0), ("IDLE_S", 20.0)):
         monkeypatch.setattr(bounded_protocol, bound, within_s)
-    with socket.create_connection(address, timeout=20) as connection:
+    with socket.create_connection(address, timeout=ANSWER_S) as connection:
         connection.sendall(REFUSED)
         assert connection.recv(65_536).startswith(b"HTTP/1.1 401 ")
         connection.sendall(b"x" * 100_000)
@@ -218,7 +219,7 @@ def test_a_connection_counts_as_idle_after_a_late_request_body(
         assert not select.select([connection], [], [], 0.5)[0]
         connection.sendall(b"TP/1.1\r\nHost: h\r\n\r\n")
         assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
-    with socket.create_connection(address, timeout=9) as connection:
+    with socket.create_connection(address, timeout=ANSWER_S) as connection:
         connection.sendall(REFUSED)
         assert connection.recv(65_536).startswith(b"HTTP/1.1 401 ")
         monkeypatch.setattr(bounded_protocol, "IDLE_S", 0.3)
@@ -231,12 +232,12 @@ def test_a_slow_response_does_not_close_the_connection(
 ) -> None:
     for bound in ("HEAD_WITHIN_S", "BODY_WITHIN_S", "IDLE_S"):
         monkeypatch.setattr(bounded_protocol, bound, 0.1)
-    with socket.create_connection(address, timeout=20) as connection:
+    with socket.create_connection(address, timeout=ANSWER_S) as connection:
         connection.sendall(b"GET /late?patient HTTP/1.1\r\nHost: h\r\n\r\n")
         assert connection.recv(65_536).startswith(b"HTTP/1.1 200 OK\r\n")
         assert not select.select([connection], [], [], 0.5)[0]
         assert not GONE[b"patient"].is_set()
-    assert GONE[b"patient"].wait(20)
+    assert GONE[b"patient"].wait(ANSWER_S)
 
 
 def test_a_connection_is_not_closed_while_the_server_itself_pauses_reading(
@@ -247,7 +248,7 @@ def test_a_connection_is_not_closed_while_the_server_itself_pauses_reading(
         b"GET /%s HTTP/1.1\r\nHost: h\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
     )
-    with socket.create_connection(address, timeout=20) as connection:
+    with socket.create_connection(address, timeout=ANSWER_S) as connection:
         connection.sendall(one % b"held?pipelining" + one % b"" + one % b"" + last[:9])
         assert not select.select([connection], [], [], 1.0)[0]
         connection.sendall(last[9:])
@@ -261,11 +262,11 @@ def test_a_connection_is_not_closed_while_the_server_itself_pauses_reading(
 
 def test_a_disconnect_is_noticed_while_another_request_is_pipelined(address: tuple[str, int]) -> None:
     one = b"GET /late?%s HTTP/1.1\r\nHost: h\r\n\r\n"
-    with socket.create_connection(address, timeout=20) as connection:
+    with socket.create_connection(address, timeout=ANSWER_S) as connection:
         connection.sendall(one % b"answered")
         assert connection.recv(65_536).startswith(b"HTTP/1.1 200 OK\r\n")
         connection.sendall(one % b"waiting")
-    assert GONE[b"answered"].wait(20)
+    assert GONE[b"answered"].wait(ANSWER_S)
     assert not GONE[b"waiting"].wait(0.2)  # the pipelined request is never answered
 
 

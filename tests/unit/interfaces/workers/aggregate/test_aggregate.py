@@ -34,12 +34,13 @@ from tests.fakes.telemetry.rollups import FakeTelemetryRollups
 from tests.fakes.telemetry.store import FakeTelemetryStore
 from tests.fakes.telemetry.stream import REDELIVER_AFTER_S, FakeTelemetryStream
 from tests.open_alerts import look_at_letters
+from tests.patience import ANSWER_S
 
 T0 = datetime(2026, 7, 14, tzinfo=UTC)
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(ANSWER_S):
         while not condition():  # noqa: ASYNC110 - a store has no event to wait for
             await asyncio.sleep(0.01)
 
@@ -167,7 +168,7 @@ class HeldStore(FakeTelemetryStore):
 
     def write_readings(self, partition: int, stream_seq: int, readings: Sequence[MeterReading]) -> int:
         self.calls += 1
-        assert self.go_on.wait(30)
+        assert self.go_on.wait(ANSWER_S)
         return super().write_readings(partition, stream_seq, readings)
 
 
@@ -203,7 +204,7 @@ def test_batches_of_a_hanging_write_are_redelivered_after_the_partition_is_given
         storing = asyncio.create_task(told.aggregator().store(await told.pull(), given_up))
         await eventually(lambda: store.calls == 1)
         given_up.set()
-        others = await told.stream.pull(told.partition, limit=64, timeout_s=30)
+        others = await told.stream.pull(told.partition, limit=64, timeout_s=ANSWER_S)
         store.go_on.set()
         await storing
         assert [batch.deliveries for batch in others] == [2]

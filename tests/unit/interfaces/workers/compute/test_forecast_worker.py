@@ -13,6 +13,7 @@ from application.ports.operations.unavailable import OperationsUnavailable
 from domain.forecast import cycle_start_of
 from interfaces.workers.compute import forecast as forecast_worker
 from tests.fakes.coordination.locks import FakeLocks
+from tests.patience import ANSWER_S
 
 NOW = datetime(2026, 7, 14, 20, 0, 30, tzinfo=UTC)
 
@@ -64,7 +65,7 @@ async def lived() -> tuple[list[datetime], int]:
     worker = forecast_worker.run(
         cycle=cast("ForecastCycle", cycle), clock=clock, locks=cast("Any", FakeLocks()), stop=stop
     )
-    await asyncio.wait_for(worker, 10)
+    await asyncio.wait_for(worker, ANSWER_S)
     return cycle.starts, cycle.trained
 
 
@@ -110,7 +111,7 @@ def test_a_worker_takes_over_the_cycle_at_its_start_and_each_interrupted_cycle(
         worker = forecast_worker.run(
             cycle=cast("ForecastCycle", cycle), clock=clock, locks=cast("Any", FakeLocks()), stop=stop
         )
-        await asyncio.wait_for(worker, 10)
+        await asyncio.wait_for(worker, ANSWER_S)
         return cycle
 
     cycle = asyncio.run(scenario())

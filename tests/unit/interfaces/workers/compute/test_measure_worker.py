@@ -13,6 +13,7 @@ from projections.queries.views import ReadModelsUnavailable
 from tests.fakes.clock import FakeClock
 from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.patience import ANSWER_S
 from tests.sample_values import NOW
 
 
@@ -47,7 +48,7 @@ def test_a_temporary_error_delays_the_work_until_the_next_pass(error: Exception)
     measuring = Measuring()
 
     async def scenario() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(ANSWER_S):
             await measure.run(measuring=cast("Any", measuring), locks=FakeLocks(), stop=stop)
 
     asyncio.run(scenario())

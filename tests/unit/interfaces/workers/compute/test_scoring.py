@@ -22,6 +22,7 @@ from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.telemetry.store import FakeTelemetryStore
 from tests.fakes.weather.temperatures import FakeCellTemperatures
 from tests.issued_forecasts import issued_forecast
+from tests.patience import ANSWER_S
 
 NOW = datetime(2026, 7, 14, 20, 35, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -234,5 +235,5 @@ def test_an_unexpected_error_does_not_end_the_scoring_loop(
     monkeypatch.setattr(scoring, "LEAST_WALL_S", 0.0)
     monkeypatch.setattr(there.clock, "speed", 1e6)
     with capture_logs() as logs:
-        asyncio.run(asyncio.wait_for(there.scoring.run(FakeLocks(), stop), 10))
+        asyncio.run(asyncio.wait_for(there.scoring.run(FakeLocks(), stop), ANSWER_S))
     assert [log["event"] for log in logs] == ["scoring failed; it is tried again"] * 2

@@ -19,6 +19,7 @@ from projections.deadlines import DeadlineKind, DeadlineRow
 from tests.fakes.clock import FakeClock
 from tests.fakes.coordination.locks import FakeLocks
 from tests.fakes.operations.alerts import FakeAlertRegistry
+from tests.patience import ANSWER_S
 from tests.sample_values import DR_EVENT_ID, NOW, TRACE
 
 
@@ -93,7 +94,7 @@ async def proposals(rows: list[DeadlineRow], *, enough: int) -> tuple[RefusingBu
         reached=lambda name, in_flight: reached.append(f"{name} {in_flight}"),
         alerts=FakeAlertRegistry(),
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(ANSWER_S):
         await schedule.run(stop)
     return bus, asked, reached
 
@@ -143,7 +144,7 @@ def test_conflicts_are_retried_and_do_not_end_the_schedule() -> None:
     )
 
     async def scenario() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(ANSWER_S):
             await schedule.run(stop)
 
     asyncio.run(scenario())

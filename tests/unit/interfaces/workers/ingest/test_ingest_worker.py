@@ -24,6 +24,7 @@ from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.telemetry.listed_meters import AnyMeter
 from tests.fakes.telemetry.stream import FakeTelemetryStream
 from tests.open_alerts import begin_alert
+from tests.patience import ANSWER_S
 
 T0 = datetime(2026, 7, 14, tzinfo=UTC)
 TOPIC = "meters/fac-001/m1/readings"
@@ -60,7 +61,7 @@ class Ingesting:
         ingest.take(MeterMessage(topic, payload, len(payload)), lambda: self.kept.append(payload))
 
     async def until_confirmed(self, count: int) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(ANSWER_S):
             while len(self.kept) < count:  # noqa: ASYNC110 - a list has no event to wait for
                 await asyncio.sleep(0.005)
 
@@ -169,7 +170,7 @@ def test_malformed_messages_of_one_facility_leave_room_for_readings_of_others() 
         assert GOOD in told.kept
         assert ingest.counts == IngestCounts(messages=101, readings=1, malformed=100, omitted=96)
         ingest.report_omitted()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(ANSWER_S):
             while (letters := parked(told.stream))[-1][1] == flood[3]:  # noqa: ASYNC110 - the log has no event
                 await asyncio.sleep(0.005)
         *whole, (reason, counted) = letters
@@ -224,7 +225,7 @@ def test_omitted_messages_are_reported_before_a_worker_ends() -> None:
             stop=stop,
         )
 
-    asyncio.run(asyncio.wait_for(scenario(), 60))
+    asyncio.run(asyncio.wait_for(scenario(), ANSWER_S))
     letters = parked(stream)
     whole = [body for _, body in letters if body.startswith(b"?")]
     counted = [json.loads(body)["omitted_messages"] for _, body in letters if not body.startswith(b"?")]
@@ -317,7 +318,7 @@ def test_a_log_that_accepts_nothing_is_alerted_until_it_recovers(monkeypatch: py
     told.stream.available = False
 
     async def checked_until(ingest: MeterIngest, alerts: list[tuple[str, str]]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(ANSWER_S):
             while told.open() != alerts:
                 await asyncio.sleep(0.01)
                 await ingest.check_alerts()

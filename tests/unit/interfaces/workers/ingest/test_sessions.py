@@ -9,6 +9,7 @@ import pytest
 from application.ports.telemetry.meter_feed import MessageConsumer
 from interfaces.workers.ingest import sessions as ingest_sessions
 from interfaces.workers.ingest.sessions import IngestSession, balance
+from tests.patience import ANSWER_S
 
 
 class NoFeed:
@@ -46,7 +47,7 @@ def given_up(held: int, shares: SaidShares, rounds: int, monkeypatch: pytest.Mon
     async def scenario() -> None:
         stop = asyncio.Event()
         sharing = asyncio.create_task(balance(sessions, shares, "us", stop))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(ANSWER_S):
             while shares.asked < rounds:
                 await asyncio.sleep(0)
                 for session in sessions:

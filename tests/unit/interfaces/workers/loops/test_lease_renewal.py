@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from interfaces.workers.loops.lease_renewal import renewing_lease
+from tests.patience import ANSWER_S
 
 
 @dataclass
@@ -41,7 +42,7 @@ def test_a_cancellation_during_the_release_of_a_delivery_is_not_lost() -> None:
         working = asyncio.create_task(work())
         await item.letting_go.wait()
         working.cancel()
-        await asyncio.wait({working}, timeout=20)
+        await asyncio.wait({working}, timeout=ANSWER_S)
         assert working.cancelled()
 
     asyncio.run(scenario())

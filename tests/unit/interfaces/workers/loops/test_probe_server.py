@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from interfaces.readiness import DependencyProblem, ReadinessProbe
 from interfaces.workers.loops import probe_server
 from interfaces.workers.loops.probe_server import ProbeServer, serve_also
+from tests.patience import ANSWER_S
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def free_bind() -> str:
 
 def fetched(port: int | None, path: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=ANSWER_S) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as refusal:
         return refusal.code, refusal.read().decode()
@@ -89,13 +90,13 @@ def test_an_event_loop_that_stands_still_is_not_alive(
     async def scenario() -> None:
         server.attach(asyncio.get_running_loop(), [ReadinessProbe(name="x", needed=True, check=up)])
         threading.Thread(target=ask).start()
-        assert goes_on.wait(60)  # the event loop stands still meanwhile
+        assert goes_on.wait(ANSWER_S)  # the event loop stands still meanwhile
         while asked_again := await asyncio.to_thread(fetched, port, "/health"):
             if asked_again[0] == 200:
                 return
             time.sleep(0)  # noqa: ASYNC251 - only a hint
 
-    asyncio.run(asyncio.wait_for(scenario(), 120))
+    asyncio.run(asyncio.wait_for(scenario(), ANSWER_S))
     assert [status for status, _ in found] == [503, 503, 200]
     assert "event loop" in found[1][1]
 

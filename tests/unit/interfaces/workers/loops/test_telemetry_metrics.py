@@ -16,6 +16,7 @@ from interfaces.workers.loops.telemetry_metrics import show_health
 from interfaces.workers.watch import telemetry_lag_monitor
 from tests.fakes.clock import FakeClock
 from tests.fakes.raw_archive.telemetry_log import FakeRawLog
+from tests.patience import ANSWER_S
 from tests.unit.interfaces.web.edge import NOW, Edge
 
 
@@ -45,7 +46,7 @@ def test_the_lag_is_that_of_the_log_and_absent_while_the_log_is_unreachable(
     log.append(3, b"", at=NOW - timedelta(seconds=12.5))
 
     async def until(*lags: float | None) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(ANSWER_S):
             while tuple(served("lag_seconds", partition=p) for p in ("3", "4")) != lags:  # noqa: ASYNC110 - a metric has no event
                 await asyncio.sleep(0.01)
 

@@ -13,6 +13,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.coordination.locks import FakeLocks, LockBoard
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.raw_archive.telemetry_log import FakeRawLog
+from tests.patience import ANSWER_S
 
 T0 = datetime(2026, 7, 14, 10, tzinfo=UTC)
 LAG, HIGH, SEVERE = "telemetry_lag", "telemetry_lag_high", "telemetry_lag_severe"
@@ -30,7 +31,7 @@ class Watched:
         return sorted((alert.name, alert.subject) for alert in self.alerts.listed())
 
     async def until(self, *there: tuple[str, str]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(ANSWER_S):
             while self.open() != sorted(there):  # noqa: ASYNC110 - the alerts have no event
                 await asyncio.sleep(0.01)
 
@@ -80,7 +81,7 @@ def watching(there: Watched, scenario: Callable[[], Awaitable[None]], *, watches
         ]
         await scenario()
         stop.set()
-        await asyncio.wait_for(asyncio.gather(*running), 20)
+        await asyncio.wait_for(asyncio.gather(*running), ANSWER_S)
 
     asyncio.run(run())
 

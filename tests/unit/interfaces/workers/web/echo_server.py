@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from interfaces.workers.web import server
+from tests.patience import ANSWER_S, END_S
 
 PIECE = b"x" * 16_384
 GONE: dict[bytes, threading.Event] = defaultdict(threading.Event)
@@ -82,17 +83,17 @@ def served(**options: Any) -> Iterator[tuple[str, int]]:
     name: tuple[str, int] = listener.getsockname()
     thread = threading.Thread(target=asyncio.run, args=(serve(),))
     thread.start()
-    assert ready.wait(30)
+    assert ready.wait(ANSWER_S)
     yield name
     told["loop"].call_soon_threadsafe(told["stop"].set)
-    thread.join(30)
+    thread.join(END_S)
     assert not thread.is_alive()
 
 
 def until_closed(address: tuple[str, int], *pieces: bytes, endless: bytes = b"") -> tuple[bytes, int]:
     """The response until the server closed the connection, and how many bytes of `endless` it read."""
     taken = 0
-    with socket.create_connection(address, timeout=30) as connection:
+    with socket.create_connection(address, timeout=ANSWER_S) as connection:
         for piece in pieces:
             connection.sendall(piece)
         try:
