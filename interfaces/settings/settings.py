@@ -24,7 +24,7 @@ from interfaces.settings.tls import with_authorities
 PREFIX = "GRIDPROOF_"
 SECRET_PREFIX = secret_references.PREFIX
 """Reserved for secrets that a portfolio refers to as env:GRIDPROOF_SECRET_..."""
-_FOR_TESTS = frozenset({"GRIDPROOF_REQUIRE_DEBIAN"})
+_FOR_TESTS = frozenset({"GRIDPROOF_PATIENCE", "GRIDPROOF_REQUIRE_DEBIAN"})
 
 TelemetryStoreKind = Literal["postgres", "influx"]
 MqttVersion = Literal["3.1.1", "5"]

@@ -247,6 +247,10 @@ def test_the_error_for_a_misspelt_name_suggests_the_closest_one() -> None:
     assert "did you mean GRIDPROOF_DATABASE_URL?" in problem
 
 
+def test_variables_of_the_tests_reach_no_process_as_wrong_settings() -> None:
+    assert read_settings({"GRIDPROOF_PATIENCE": "3", "GRIDPROOF_REQUIRE_DEBIAN": "1"}) == Settings()
+
+
 def test_variables_of_secrets_may_have_any_name() -> None:
     assert read_settings({"GRIDPROOF_SECRET_PACIFIC": "s3cret"}) == Settings()
 
