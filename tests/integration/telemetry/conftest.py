@@ -32,6 +32,9 @@ from tests.patience import ANSWER_S
 from tests.servers import Database, PostgresServer
 from tests.telemetry_log import delete_telemetry_log
 
+AFTER_A_KILL_S = 2.0
+"""As long as in production."""
+
 
 class AbsentDeadLetters(FakeDeadLetters):
     """Dead letters that are unavailable for the next `failures` calls."""
@@ -78,12 +81,14 @@ class TelemetryPath:
         return int(row[0]) if row else 0
 
     @asynccontextmanager
-    async def stream(self, *, lease_s: float = ANSWER_S) -> AsyncIterator[NatsTelemetryStream]:
+    async def stream(self, *, again_after_s: float = ANSWER_S) -> AsyncIterator[NatsTelemetryStream]:
+        """`again_after_s`: a message that was not acknowledged is delivered again, and a request that was not answered
+        is made again. AFTER_A_KILL_S where a server or a worker is killed."""
         client = await nats.connect(
             self.servers.nats_url, max_reconnect_attempts=-1, reconnect_time_wait=0.1, allow_reconnect=True
         )
         try:
-            stream = NatsTelemetryStream(client, ack_wait_s=lease_s, answer_within_s=ANSWER_S)
+            stream = NatsTelemetryStream(client, ack_wait_s=again_after_s, answer_within_s=again_after_s)
             await stream.ensure()
             yield stream
         finally:

@@ -27,7 +27,7 @@ from interfaces.workers.ingest.sessions import IngestSession
 from tests.conftest import DebianCommand
 from tests.fakes.operations.alerts import FakeAlertRegistry
 from tests.fakes.telemetry.listed_meters import AnyMeter
-from tests.integration.telemetry.conftest import TelemetryPath, eventually
+from tests.integration.telemetry.conftest import AFTER_A_KILL_S, TelemetryPath, eventually
 from tests.integration.telemetry.mosquitto import mosquitto
 from tests.patience import ANSWER_S, START_S
 
@@ -64,7 +64,7 @@ def test_a_broker_and_an_ingest_worker_killed_under_load_lose_nothing(path: Tele
     client_id = f"ingest-{uuid4().hex[:8]}"
 
     async def scenario() -> None:
-        async with path.stream() as stream, path.aggregating(stream):
+        async with path.stream(again_after_s=AFTER_A_KILL_S) as stream, path.aggregating(stream):
             async with path.ingesting(stream, client_id=client_id):
                 load = MeterLoad(planned, path.servers.meters_mqtt_url, connections=2)
                 sending = asyncio.create_task(load.run(6.0))

@@ -21,7 +21,7 @@ from interfaces.simulators.meters.load import MeterLoad
 from interfaces.simulators.meters.load_plan import LoadPlan, audit
 from interfaces.workers.ingest.sessions import IngestSession, balance, read_when_held
 from tests.conftest import DebianCommand
-from tests.integration.telemetry.conftest import TelemetryPath, eventually
+from tests.integration.telemetry.conftest import AFTER_A_KILL_S, TelemetryPath, eventually
 from tests.integration.telemetry.feed_reader import Taken
 from tests.integration.telemetry.mosquitto import mosquitto
 from tests.patience import ANSWER_S
@@ -163,7 +163,7 @@ def test_a_worker_killed_under_load_is_replaced_and_no_reading_is_lost(
 
     async def scenario(mqtt_url: str) -> None:
         dsn = path.database.app_dsn
-        async with path.stream() as stream, path.aggregating(stream):
+        async with path.stream(again_after_s=AFTER_A_KILL_S) as stream, path.aggregating(stream):
             with worker_process(path, mqtt_url) as first, worker_process(path, mqtt_url):
                 await eventually(lambda: count_by_holder(dsn) == [1, 1], within_s=ANSWER_S)
                 load = MeterLoad(planned, mqtt_url, connections=2)

@@ -15,7 +15,7 @@ from adapters.nats.telemetry_stream import STREAM, NatsTelemetryStream, consumer
 from application.telemetry.ingest.batch_codec import ReadingBatch, pack, unpack
 from domain.telemetry.meter_reading import PARTITIONS, MeterReading, partition_of
 from domain.time_series.windows import TimeWindow
-from tests.integration.telemetry.conftest import TelemetryPath, eventually
+from tests.integration.telemetry.conftest import AFTER_A_KILL_S, TelemetryPath, eventually
 from tests.stored_intervals import interval_series
 
 ROOT = Path(__file__).parents[3]
@@ -83,7 +83,7 @@ def test_killing_aggregate_workers_loses_nothing_and_counts_nothing_twice(path: 
     """Each worker is killed with SIGKILL once the store has grown."""
 
     async def scenario() -> None:
-        async with path.stream() as stream:
+        async with path.stream(again_after_s=AFTER_A_KILL_S) as stream:
             assert await publish_all(stream, size=1) == 240 * len(FACILITIES)
             kills_in_flight = 0
             for _ in range(4):
@@ -189,7 +189,7 @@ def test_a_poison_batch_is_parked_with_its_reason_and_the_partition_continues(pa
 
 def test_workers_wait_for_a_stopped_database_and_park_nothing(path: TelemetryPath) -> None:
     async def scenario() -> None:
-        async with path.stream() as stream, path.aggregating(stream):
+        async with path.stream(again_after_s=AFTER_A_KILL_S) as stream, path.aggregating(stream):
             await publish(stream, 1, quarter_hours("fac-000"), "before")
             await all_done(stream)
             await asyncio.to_thread(path.postgres.kill)

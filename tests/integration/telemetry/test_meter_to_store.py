@@ -12,7 +12,7 @@ from interfaces.simulators.meters.mqtt_outbox import MqttOutbox
 from tests.fakes.archive import FakeArchive
 from tests.fakes.raw_archive.telemetry_log import FakeRawLog
 from tests.fakes.telemetry.stream import FakeTelemetryStream
-from tests.integration.telemetry.conftest import TelemetryPath, eventually
+from tests.integration.telemetry.conftest import AFTER_A_KILL_S, TelemetryPath, eventually
 from tests.patience import ANSWER_S
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -129,7 +129,7 @@ def test_no_message_is_acknowledged_before_it_is_in_the_log(path: TelemetryPath)
 def test_a_killed_broker_loses_nothing(path: TelemetryPath) -> None:
     async def scenario() -> None:
         async with (
-            path.stream() as stream,
+            path.stream(again_after_s=AFTER_A_KILL_S) as stream,
             path.aggregating(stream),
             path.ingesting(stream, client_id=fresh()),
             path.meters() as outbox,

@@ -18,7 +18,7 @@ from adapters.postgres.coordination.partition_assignment import (
 from adapters.postgres.coordination.session_locks import LockSession
 from domain.telemetry.meter_reading import ALL_PARTITIONS
 from interfaces.workers.loops.partition_runner import run_assigned_partitions
-from tests.integration.telemetry.conftest import TelemetryPath, eventually
+from tests.integration.telemetry.conftest import AFTER_A_KILL_S, TelemetryPath, eventually
 from tests.integration.telemetry.test_log_to_store import (
     FACILITIES,
     all_done,
@@ -233,7 +233,7 @@ def test_the_partitions_of_a_killed_worker_are_taken_over(path: TelemetryPath) -
     workers: list[subprocess.Popen[bytes]] = []
 
     async def scenario() -> None:
-        async with path.stream() as stream:
+        async with path.stream(again_after_s=AFTER_A_KILL_S) as stream:
             workers.extend([await asyncio.to_thread(start_worker, path) for _ in range(2)])
             await eventually(lambda: sorted(len(held) for held in holders(path).values()) == [4, 5])
             count = await publish_all(stream, size=1)

@@ -35,7 +35,7 @@ from application.raw_archive.writer import PartitionArchiver
 from application.telemetry.ingest.batch_codec import MalformedMessages, ReadingBatch, pack
 from application.telemetry.ingest.message_parser import MalformedReading
 from domain.telemetry.meter_reading import MALFORMED, PARTITIONS, MeterReading, partition_of
-from tests.integration.telemetry.conftest import TelemetryPath, eventually
+from tests.integration.telemetry.conftest import AFTER_A_KILL_S, TelemetryPath, eventually
 from tests.patience import END_S
 from tests.s3_server import S3Server, running_s3
 from tests.servers import fresh_database
@@ -280,7 +280,7 @@ def test_kills_after_object_and_after_entry_leave_nothing_missing_and_nothing_tw
 
     async def publish_some(count: int) -> None:
         nonlocal total
-        async with path.stream() as stream:
+        async with path.stream(again_after_s=AFTER_A_KILL_S) as stream:
             for _ in range(count):
                 reading = MeterReading("fac-001", "m1", START + timedelta(seconds=total), 1.0, None)
                 body = pack(ReadingBatch(received_at=datetime.now(UTC), readings=[reading]))
@@ -320,7 +320,7 @@ def test_two_workers_archive_together_and_one_takes_over_from_the_other(
     async def scenario() -> None:
         workers = [await asyncio.to_thread(start_worker, path, tmp_path, "") for _ in range(2)]
         try:
-            async with path.stream() as stream:
+            async with path.stream(again_after_s=AFTER_A_KILL_S) as stream:
                 await publish_some(stream, 0)
                 await eventually(lambda: len(archived_seqs(archive)) == 50)
                 workers[0].kill()
